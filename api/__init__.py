@@ -1,5 +1,7 @@
 """REST API, live view and dashboard: reads the stores and follows the hub; imports no part of the dataflow."""
 
 from flows.process.interrupts import end_on_interrupt
+from flows.process.log_form import log_to_stderr
 
 end_on_interrupt()
+log_to_stderr()

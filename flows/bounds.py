@@ -31,6 +31,8 @@ from flows.model import (
     timeframe_ms,
 )
 
+MICROSECONDS_FROM = 10**14
+"""A time from here on counts microseconds: in milliseconds it would lie in the year 5138."""
 TRADE_AHEAD_MS = 5_000
 """How far a trade may be later than its report: servers of a venue may differ by so much."""
 TRADE_AGE_MS = DAY_MS

@@ -1,12 +1,16 @@
-"""The dataflow, from the venue to the stores. Every part comes in as an argument; nothing here knows a venue or a
+"""The dataflow, from the venues to the stores. Every part comes in as an argument; nothing here knows a venue or a
 store.
 
 The engine runs the steps in the order in which they stand here. Step ids are part of the contract: recovered state is
 found by them (`flows.recovered`).
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
 from bytewax import operators as op
-from bytewax.dataflow import Dataflow
+from bytewax.dataflow import Dataflow, Stream
 from bytewax.inputs import Source
 from bytewax.outputs import Sink
 from msgspec import Struct
@@ -15,8 +19,20 @@ from flows import steps
 from flows.bounds import ANY_VENUE, VenueRules
 from flows.clock import FeedClock
 from flows.machine import QueryRunner
-from flows.model import Document, Incident, Publishable, RefreshResult, Rejected, Removed, TradeBatch, VenueParser
-from flows.operators.parse import Parse, Polled
+from flows.model import (
+    Document,
+    Heartbeat,
+    Incident,
+    InstrumentStatus,
+    MarketData,
+    Publishable,
+    RefreshResult,
+    Rejected,
+    Removed,
+    TradeBatch,
+    VenueParser,
+)
+from flows.operators.parse import Parse, Polled, Validated
 from flows.operators.prices import Prices
 from flows.operators.validate import Validate
 from flows.recovered import FLOW
@@ -35,6 +51,25 @@ class Sinks(Struct, frozen=True):
     """Results of requests, and removed instruments: their open requests will not be answered."""
 
 
+class VenueParts(Struct, frozen=True, kw_only=True):
+    """What the part of the flow for one venue is made of. Without a `runner` of queries no gap is filled and no history
+    fetched, and there are no books and no statistics.
+    """
+
+    source: Source[Polled]
+    parser: VenueParser
+    feed: Feed
+    clock: FeedClock
+    runner: QueryRunner | None = None
+    books: Books = Books()
+    rules: VenueRules = ANY_VENUE
+    outages: steps.Outages | None = None
+    trades: Sink[tuple[str, list[TradeBatch]]] | None = None
+    commands: Sink[RefreshResult | Removed] | None = None
+    prefix: str = ""
+    """Stands before the ids of its steps. Recovered state is found by them, so a venue keeps its own."""
+
+
 def market_flow(
     *,
     source: Source[Polled],
@@ -47,46 +82,109 @@ def market_flow(
     rules: VenueRules = ANY_VENUE,
     outages: steps.Outages | None = None,
 ) -> Dataflow:
-    """The flow of one venue. Without a `runner` of queries no gap is filled and no history fetched, and there are no
-    books and no statistics. What leads to no sink is left out.
+    """The flow of one venue, see `VenueParts`. What leads to no sink is left out."""
+    venue = VenueParts(
+        source=source, parser=parser, feed=feed, clock=clock or FeedClock(), runner=runner, books=books, rules=rules,
+        outages=outages, trades=sinks.trades, commands=sinks.commands,
+    )  # fmt: skip
+    return venues_flow([venue], sinks)
+
+
+def venues_flow(venues: Sequence[VenueParts], sinks: Sinks) -> Dataflow:
+    """The flow of several venues, each with steps of its own: what one does, no other notices. They share the `sinks`,
+    but for those of trades and of commands. What leads to no sink is left out.
     """
-    clock = clock or FeedClock()
-    trade_clock = clock.twin()  # never ahead of trades that are still held
     flow = Dataflow(FLOW)
+    fronts = [_front(flow, venue) for venue in venues]
+    # first of all: a price waits for nothing else
+    steps.broadcast("hub_prices", *(front.prices for front in fronts), sink=sinks.broadcast)
 
-    frames = op.input("source", flow, source)
-    parsed = op.flat_map_batch("parse", frames, Parse(feed.venue, parser))
-    validate = Validate(feed.venue, clock, rules, steps.server_time(runner), is_timely=feed.is_timely)
-    events = op.flat_map_batch("validate", parsed, validate)
-
-    prices = op.flat_map_batch("prices", events, Prices(clock))
-    steps.broadcast("hub_prices", prices, sink=sinks.broadcast)  # first of all: a price waits for nothing else
-
-    candles = steps.candles("candles", events, feed, trade_clock, rules, runner)
-    status = steps.feed_status("feed_status", events, feed, clock)
-    book = steps.order_books("order_books", events, books, clock, rules, runner)
-    stats = steps.stats_24h("stats_24h", candles.minutes, status.tickers, feed, trade_clock, rules, runner)
-    contracts = steps.derivatives("derivatives", events, feed, clock, rules, runner)
-    incidents = steps.incidents(
-        "incidents", clock, candles.incidents, status.incidents, book and book.incidents, stats and stats.incidents,
-        contracts and contracts.incidents,
-    )  # fmt: skip
-
-    steps.to_mongo(
-        "mongodb", candles.candles, candles.corrections, stats and stats.per_minute, contracts and contracts.records,
-        contracts and contracts.per_minute, sink=sinks.candles,
-    )  # fmt: skip
-    steps.to_rocksdb("rocksdb", candles.trades, candles.restored, sink=sinks.trades)
-    steps.output("ledger", incidents, sink=sinks.incidents)
-    steps.output("commands", candles.requests, sink=sinks.commands)
-    steps.output("rejects", status.rejected, candles.rejected, book and book.rejected, sink=sinks.rejects)
-
-    states = steps.freshness(
-        "freshness", status.observed, candles.witnesses, book and book.synced, contracts and contracts.observed,
-        feed=feed, clock=clock, has_books=runner is not None, outages=outages,
-    )  # fmt: skip
-    steps.broadcast(
-        "hub", candles.trades, candles.candles, book and book.views, stats and stats.latest,
-        contracts and contracts.updates, status.updates, states, incidents, sink=sinks.broadcast,
-    )  # fmt: skip
+    flows = [_venue_flow(venue, front) for venue, front in zip(venues, fronts, strict=True)]
+    steps.to_mongo("mongodb", *(stream for one in flows for stream in one.documents), sink=sinks.candles)
+    for venue, one in zip(venues, flows, strict=True):
+        steps.to_rocksdb(f"{venue.prefix}rocksdb", one.candles.trades, one.candles.restored, sink=venue.trades)
+    steps.output("ledger", *(one.incidents for one in flows), sink=sinks.incidents)
+    for venue, one in zip(venues, flows, strict=True):
+        steps.output(f"{venue.prefix}commands", one.candles.requests, sink=venue.commands)
+    steps.output("rejects", *(stream for one in flows for stream in one.rejected), sink=sinks.rejects)
+    states = [one.states(venue) for venue, one in zip(venues, flows, strict=True)]
+    updates = (
+        stream for one, state in zip(flows, states, strict=True) for stream in (*one.updates, state, one.incidents)
+    )
+    steps.broadcast("hub", *updates, sink=sinks.broadcast)
     return steps.drop_unread(flow)
+
+
+@dataclass(frozen=True)
+class _Front:
+    """The input of one venue."""
+
+    events: Stream[Validated]
+    prices: Stream[MarketData]
+
+
+@dataclass(frozen=True)
+class _VenueStreams:
+    """What is made of the input of one venue."""
+
+    candles: steps.CandleStreams
+    status: steps.FeedStreams
+    book: steps.BookStreams | None
+    stats: steps.StatsStreams | None
+    contracts: steps.DerivativeStreams | None
+    incidents: Stream[Incident]
+
+    @property
+    def documents(self) -> tuple[Stream[Any] | None, ...]:
+        """For MongoDB."""
+        contracts = self.contracts
+        return (
+            self.candles.candles, self.candles.corrections, self.stats and self.stats.per_minute,
+            contracts and contracts.records, contracts and contracts.per_minute,
+        )  # fmt: skip
+
+    @property
+    def rejected(self) -> tuple[Stream[Rejected] | None, ...]:
+        """Refused input."""
+        return self.status.rejected, self.candles.rejected, self.book and self.book.rejected
+
+    @property
+    def updates(self) -> tuple[Stream[Any] | None, ...]:
+        """For clients, besides states and incidents."""
+        views, latest = self.book and self.book.views, self.stats and self.stats.latest
+        contracts = self.contracts and self.contracts.updates
+        return self.candles.trades, self.candles.candles, views, latest, contracts, self.status.updates
+
+    def states(self, venue: VenueParts) -> Stream[InstrumentStatus | Heartbeat]:
+        """How current its instruments are."""
+        return steps.freshness(
+            f"{venue.prefix}freshness", self.status.observed, self.candles.witnesses, self.book and self.book.synced,
+            self.contracts and self.contracts.observed,
+            feed=venue.feed, clock=venue.clock, has_books=venue.runner is not None, outages=venue.outages,
+        )  # fmt: skip
+
+
+def _front(flow: Dataflow, venue: VenueParts) -> _Front:
+    """From the venue's source to its prices."""
+    feed, clock, prefix = venue.feed, venue.clock, venue.prefix
+    frames = op.input(f"{prefix}source", flow, venue.source)
+    parsed = op.flat_map_batch(f"{prefix}parse", frames, Parse(feed.venue, venue.parser))
+    validate = Validate(feed.venue, clock, venue.rules, steps.server_time(venue.runner), is_timely=feed.is_timely)
+    events = op.flat_map_batch(f"{prefix}validate", parsed, validate)
+    return _Front(events, op.flat_map_batch(f"{prefix}prices", events, Prices(clock)))
+
+
+def _venue_flow(venue: VenueParts, front: _Front) -> _VenueStreams:
+    """The steps of one venue behind its input."""
+    feed, clock, rules, runner, prefix = venue.feed, venue.clock, venue.rules, venue.runner, venue.prefix
+    trade_clock = clock.twin()  # never ahead of trades that are still held
+    candles = steps.candles(f"{prefix}candles", front.events, feed, trade_clock, rules, runner)
+    status = steps.feed_status(f"{prefix}feed_status", front.events, feed, clock)
+    book = steps.order_books(f"{prefix}order_books", front.events, venue.books, clock, rules, runner)
+    stats = steps.stats_24h(f"{prefix}stats_24h", candles.minutes, status.tickers, feed, trade_clock, rules, runner)
+    contracts = steps.derivatives(f"{prefix}derivatives", front.events, feed, clock, rules, runner)
+    incidents = steps.incidents(
+        f"{prefix}incidents", clock, candles.incidents, status.incidents, book and book.incidents,
+        stats and stats.incidents, contracts and contracts.incidents,
+    )  # fmt: skip
+    return _VenueStreams(candles, status, book, stats, contracts, incidents)

@@ -6,7 +6,6 @@ line.
 
 import atexit
 import logging
-import re
 import sys
 from collections.abc import Callable, MutableMapping
 from typing import Any
@@ -16,14 +15,11 @@ import structlog
 from flows.clock import monotonic_ms
 from flows.process.log_bound import MOST, MOST_CALM, MOST_OF_LOGGER, Kind, LogBound
 from flows.process.log_file import LogFile, Tee
+from flows.process.log_form import escaped, plain
 from flows.settings import Log
 
 SUPPRESSED = "log_lines_suppressed"
 """The event of the line with their number."""
-_CONTROLS = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\ufff9-\ufffb]"
-)
-_TO_QUOTE = re.compile(r"""[ \t=\r\n"']""")
 
 _log = structlog.get_logger(__name__)
 
@@ -112,30 +108,3 @@ def log_suppressed(bound: LogBound, now_ms: int = 0, *, at_end: bool = False) ->
     """Logs the number of suppressed lines of each kind, after their window."""
     for kind, count in bound.take_suppressed(now_ms, at_end=at_end):
         _log.warning(SUPPRESSED, count=count, of_level=kind.level, of_event=kind.event, of_logger=kind.logger or "ours")
-
-
-def escaped(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A processor: control characters and changes of direction are escaped as in Python. Further lines of an event are
-    indented, so that none of them looks like an entry.
-    """
-    for key, value in entry.items():
-        if isinstance(value, str) and not value.isprintable():
-            entry[key] = _CONTROLS.sub(lambda found: found.group().encode("unicode_escape").decode(), value)
-    event = entry["event"]
-    if isinstance(event, str) and "\n" in event:
-        entry["event"] = event.replace("\n", "\n    ")
-    return entry
-
-
-def plain(_: Any, __: str, entry: MutableMapping[str, Any]) -> str:
-    """An entry as structlog's console renderer writes it without colours, in a third of its time, for the API's line
-    for each request.
-    """
-    time, level, event = entry.pop("timestamp"), entry.pop("level"), entry.pop("event")
-    trace = "".join([f"\n{entry.pop(name)}" for name in ("stack", "exception") if name in entry])
-    fields = "".join([f" {key}={_shown(value)}" for key, value in sorted(entry.items())])
-    return f"{time} [{level:<9}] {event}{fields}{trace}"
-
-
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) and not _TO_QUOTE.search(value) else repr(value)

@@ -6,14 +6,14 @@ Importing this module reads the settings, opens the hub's port and installs hand
 module acts at import, except `flows.process.interrupts`.
 """
 
-import asyncio
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
+from itertools import product
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -21,39 +21,27 @@ from typing import Any, NoReturn
 import structlog
 from bytewax.dataflow import Dataflow
 
-from flows.clock import FeedClock, wall_ms
-from flows.graph import Sinks, market_flow
+from flows.graph import Sinks, VenueParts, venues_flow
 from flows.logs import set_up_logs
-from flows.model import Incident, RefreshRequest
+from flows.model import Incident
 from flows.process.descriptors import raise_descriptor_limit
 from flows.process.exit_codes import refuse_to_run
 from flows.process.gc import tune_garbage_collector
-from flows.recovered import state_fault
+from flows.recovered import prefix_of, state_fault
 from flows.recovery import EngineFlags, RecoveryError, check, engine_flags
-from flows.runtime.commands import CommandPoller
-from flows.runtime.metrics import FlowMetrics, Parts, serve
-from flows.runtime.query_handlers import open_database, open_query_handlers
-from flows.runtime.subscriptions import SubscriptionController, is_own, listed_in, wanted
+from flows.runtime.metrics import FlowMetrics, Parts, VenueMetrics, serve
+from flows.runtime.query_handlers import open_query_handlers
+from flows.runtime.venue import VenueRuntime, check_venues
 from flows.settings import Settings, SettingsError, load_settings
 from sinks.bridge import PartitionedWriterSink, SharedWriter, WriterSink
 from sinks.hub.broadcast import Broadcast
 from sinks.ledger import IncidentWriter, RejectWriter
-from sinks.mongo.commands import CommandConsumer, NoCommands
 from sinks.mongo.identity import IDENTITY_FILE
 from sinks.mongo.writer import MongoWriter, open_mongo_writer
-from sinks.trades.compaction import Clocks
 from sinks.trades.store import TradeStoreError, check_store
-from sinks.trades.writer import TradeWriter, open_trade_writer, part_of, partition_names
-from sources.bridge import FeedSource
-from sources.feed import UnknownSymbolError, check_symbols
-from sources.rest.client import VenueError
-from sources.venues import VENUES
+from sinks.trades.writer import TradeWriter, part_of, partition_names
+from sources.bridge import SourceWorkers
 
-CHECK_S = 5.0
-"""Longest wait for the venue's list of symbols at the start; without it the flow starts all the same."""
-RETRY_S = 0.1
-SYMBOLS_NAMED = 20
-"""Most symbols named in the error when none of them is listed."""
 REPLACED = "database replaced"
 """Id of the requests for the history of all symbols, when another database answers than before."""
 DRAIN_S = 15.0
@@ -65,92 +53,88 @@ _log = structlog.get_logger("flows.main")
 def build_flow(
     settings: Settings,
     stop: threading.Event,
-    statuses: Mapping[str, str] | None = None,
+    statuses: Mapping[str, Mapping[str, str] | None] | None = None,
     *,
     recovery: Path | None = None,
 ) -> Dataflow:
-    """The complete system of one process. `stop` ends its input, and with it the flow. `statuses` are the venue's
-    instruments, if known. `recovery` is the directory of the recovered state, if there is one.
+    """The complete system of one process. `stop` ends its input, and with it the flow. `statuses` are the instruments
+    of each venue, if known. `recovery` is the directory of the recovered state, if there is one.
     """
-    feed, venue = settings.feed, VENUES[settings.feed.venue]
-    ledger, rejects = IncidentWriter(), RejectWriter()
-    metrics, clock = FlowMetrics(), FeedClock()
-
-    hub = _open_broadcast(settings, metrics, clock) if settings.hub.enabled else None
+    ledger, rejects, metrics, workers = IncidentWriter(), RejectWriter(), FlowMetrics(), SourceWorkers()
+    venues = [
+        VenueRuntime.of(settings, feed, stop=stop, workers=workers, report=ledger.report)
+        for feed in settings.by_venue.values()
+    ]
+    hub = _open_broadcast(settings, metrics, venues) if settings.hub.enabled else None
     broadcast: SharedWriter[Any] | None = SharedWriter(hub) if hub else None
-    source = FeedSource(venue.feed(feed), settings=feed, stop=stop)
-    documents = (
-        _open_mongo(settings, ledger.report, recovery, partial(_fetch_past, source, feed.own_symbols))
-        if settings.mongo.enabled
-        else None
-    )
+    documents = _open_mongo(settings, ledger.report, recovery, venues) if settings.mongo.enabled else None
     mongo: SharedWriter[Any] | None = SharedWriter(documents) if documents else None
     if mongo:
         ledger.add_sink(mongo.open())
     if broadcast:
         ledger.add_sink(broadcast.open(), gets_flow_incidents=True)
     incidents, refused = SharedWriter(ledger), SharedWriter(rejects)
-    partitions: list[TradeWriter] = []
-
-    def open_partition(part: str) -> TradeWriter:
-        try:
-            writer = open_trade_writer(
-                settings.trades,
-                venue=venue.name,
-                partition=part,
-                on_incident=ledger.report,
-                summary_s=settings.log.summary_s,
-                clocks=Clocks(
-                    venue_now=lambda: clock.now().feed if clock.is_sure else None,
-                    wall_bound=wall_ms if settings.feed.is_timely else None,
-                ),
-            )
-        except TradeStoreError as error:
-            _end_at_once(error)
-        partitions.append(writer)
-        return writer
-
-    rest = venue.rest(feed, settings.rest)
     metrics.follow(
         Parts(
-            ledger=ledger,
-            rejects=rejects,
-            source=source,
-            broadcast=hub,
-            documents=documents,
-            trades=partitions if settings.trades.enabled else None,
-            rest=rest.rate_limit,
-            clock=clock,
-            venue=venue.name,
-            origin=feed.origin,
-            queue_frames=feed.queue_frames,
-            folders=_folders(settings),
+            ledger=ledger, rejects=rejects, broadcast=hub, documents=documents, folders=_folders(settings),
+            venues=[_measured(settings, venue) for venue in venues],
         )
-    )
+    )  # fmt: skip
     if settings.metrics.enabled:
         serve(metrics, settings.metrics)
-    requests = _open_requests(settings, source, ledger.report, statuses)
-
-    parts = partition_names(settings.trades.partitions)
-    return market_flow(
-        source=source,
-        parser=venue.parser(),
-        feed=feed,
-        runner=open_query_handlers(settings, renew=source.renew, rest=rest),
-        clock=clock,
-        rules=venue.rules,
-        books=settings.books,
-        outages=partial(_outages, documents, partitions) if documents or settings.trades.enabled else None,
-        sinks=Sinks(
+    return venues_flow(
+        [_parts_of(settings, venue, documents, (statuses or {}).get(venue.feed.venue)) for venue in venues],
+        Sinks(
             candles=PartitionedWriterSink(["mongodb"], lambda _: mongo.open()) if mongo else None,
-            trades=PartitionedWriterSink(parts, open_partition, lambda key: part_of(key, len(parts)))
-            if settings.trades.enabled
-            else None,
             broadcast=PartitionedWriterSink(["hub"], lambda _: broadcast.open()) if broadcast else None,
             rejects=WriterSink(refused.open),
             incidents=WriterSink(incidents.open),
-            commands=WriterSink(lambda: requests),
         ),
+    )
+
+
+def _parts_of(
+    settings: Settings, venue: VenueRuntime, documents: MongoWriter | None, statuses: Mapping[str, str] | None
+) -> VenueParts:
+    """The part of the flow for one venue. The steps of `feed.venue` have the ids that they have alone."""
+    requests = venue.open_requests(statuses)
+    requests.start()
+    if statuses is not None or len(settings.by_venue) == 1:  # a venue that does not answer delays no other
+        requests.wait_first()
+    parts, name = partition_names(settings.trades.partitions), venue.feed.venue
+
+    def open_partition(part: str) -> TradeWriter:
+        try:
+            return venue.open_partition(part)
+        except TradeStoreError as error:
+            _end_at_once(error)
+
+    return VenueParts(
+        source=venue.source,
+        parser=venue.venue.parser(),
+        feed=venue.feed,
+        clock=venue.clock,
+        runner=open_query_handlers(settings, feed=venue.feed, renew=venue.source.renew, rest=venue.rest),
+        rules=venue.venue.rules,
+        books=settings.books,
+        outages=partial(venue.outages, documents) if documents or settings.trades.enabled else None,
+        trades=PartitionedWriterSink(parts, open_partition, lambda key: part_of(key, len(parts)))
+        if settings.trades.enabled
+        else None,
+        commands=WriterSink(lambda: requests),
+        prefix="" if name == settings.feed.venue else prefix_of(name),
+    )
+
+
+def _measured(settings: Settings, venue: VenueRuntime) -> VenueMetrics:
+    return VenueMetrics(
+        source=venue.source,
+        trades=venue.partitions if settings.trades.enabled else None,
+        rest=venue.rest.rate_limit,
+        clock=venue.clock,
+        venue=venue.feed.venue,
+        origin=venue.feed.origin,
+        queue_frames=venue.feed.queue_frames,
     )
 
 
@@ -169,8 +153,8 @@ def _check_stores(settings: Settings, flags: EngineFlags) -> None:
     if flags.recovery is not None:
         check(flags.recovery, state_fault)
     if settings.trades.enabled:
-        for part in partition_names(settings.trades.partitions):
-            check_store(settings.trades.path / settings.feed.venue / part, is_shared=flags.is_cluster)
+        for venue, part in product(settings.by_venue, partition_names(settings.trades.partitions)):
+            check_store(settings.trades.path / venue / part, is_shared=flags.is_cluster)
 
 
 def _end_at_once(error: Exception) -> NoReturn:
@@ -180,22 +164,14 @@ def _end_at_once(error: Exception) -> NoReturn:
     os._exit(1)
 
 
-def _outages(documents: MongoWriter | None, partitions: list[TradeWriter]) -> dict[str, str]:
-    """Why each store takes nothing now; "" where it does."""
-    found = {"candles": documents.outage} if documents else {}
-    if partitions:
-        found["trades"] = next((reason for writer in partitions if (reason := writer.outage)), "")
-    return found
-
-
-def _open_broadcast(settings: Settings, metrics: FlowMetrics, clock: FeedClock) -> Broadcast:
+def _open_broadcast(settings: Settings, metrics: FlowMetrics, venues: list[VenueRuntime]) -> Broadcast:
     """Opens the port now: a port in use is an error at the start, not at the first message."""
     broadcast = Broadcast(
         settings.hub,
-        venue=settings.feed.venue,
-        origin=settings.feed.origin,
+        venue=venues[0].feed.venue,
+        origin=venues[0].feed.origin,
         on_delay=metrics.latency.observe,
-        clock=clock,
+        clock=venues[0].clock,
     )
     try:
         broadcast.start()
@@ -204,91 +180,31 @@ def _open_broadcast(settings: Settings, metrics: FlowMetrics, clock: FeedClock) 
     return broadcast
 
 
-def _fetch_past(source: FeedSource, symbols: Iterable[str]) -> None:
-    """Refetches the history of symbols. Those that have not started yet fetch it by themselves."""
-    for symbol in symbols:
-        source.refresh(RefreshRequest((symbol,), REPLACED))
-
-
 def _open_mongo(
-    settings: Settings, report: Callable[[Incident], None], recovery: Path | None, on_replaced: Callable[[], None]
+    settings: Settings, report: Callable[[Incident], None], recovery: Path | None, venues: list[VenueRuntime]
 ) -> MongoWriter:
+    def fetch_past() -> None:
+        for venue in venues:
+            venue.fetch_past(venue.feed.own_symbols, REPLACED)
+
     return open_mongo_writer(
         settings.mongo,
-        retention=_retention(settings),
+        kept_for_ever=_kept_for_ever(settings),
         on_incident=report,
-        venue=settings.feed.venue,
+        venue=venues[0].feed.venue if len(venues) == 1 else "",
         summary_s=settings.log.summary_s,
         identity_file=recovery / IDENTITY_FILE if recovery else None,
-        on_replaced=on_replaced,
+        on_replaced=fetch_past,
     )
 
 
-def _open_requests(
-    settings: Settings,
-    source: FeedSource,
-    report: Callable[[Incident], None],
-    statuses: Mapping[str, str] | None,
-) -> CommandPoller:
-    """The source starts with the listed symbols of the settings, and then follows the desired subscriptions."""
-    feed = settings.feed
-    commands = CommandConsumer(open_database(settings.mongo)) if settings.mongo.enabled else NoCommands()
-    begin = wanted(feed, (), listed_in(statuses or {}))
-    source.follow(begin.streams, not_trading=begin.not_trading)
-    subscriptions = SubscriptionController(
-        commands,
-        feed=feed,
-        follow=source.follow,
-        announce=source.announce,
-        query_statuses=partial(_query_statuses, settings),
-        report=report,
-        statuses=statuses,
-    )
-    requests = CommandPoller(
-        commands, venue=feed.venue, refresh=source.refresh, subscriptions=subscriptions, is_own=partial(is_own, feed)
-    )
-    requests.start()
-    return requests
-
-
-def _retention(settings: Settings) -> bool:
-    holds = settings.holds_retention
-    _log.info("candle_retention", on=holds, days=settings.mongo.retention_days if holds else "kept for ever")
-    return holds
-
-
-def _query_statuses(settings: Settings) -> dict[str, str] | None:
-    """The venue's instruments and the status of each; None when it does not answer."""
-
-    async def query() -> dict[str, str]:
-        async with VENUES[settings.feed.venue].rest(settings.feed, settings.rest) as rest, asyncio.timeout(CHECK_S):
-            while True:
-                try:
-                    return await rest.statuses()
-                except VenueError as error:
-                    # a replay exchange may have been started together with the flow, and not be ready
-                    if error.status or not settings.feed.rest_url:
-                        raise
-                    await asyncio.sleep(RETRY_S)
-
-    try:
-        return asyncio.run(query())
-    except (VenueError, TimeoutError) as error:
-        _log.warning("symbols_not_checked", reason=str(error) or "no answer in time")
-        return None
-
-
-def _check_symbols(settings: Settings) -> dict[str, str] | None:
-    """The venue's instruments. It is an error at the start when it lists none of the symbols; a single one is left out.
-    A venue that does not answer is no error: its connections are retried.
-    """
-    statuses = _query_statuses(settings)
-    if statuses and not statuses.keys() & set(settings.feed.symbols):
-        try:
-            check_symbols(settings.feed.symbols[:SYMBOLS_NAMED], list(statuses))
-        except UnknownSymbolError as error:
-            raise SettingsError(f"feed.symbols: {error}") from error
-    return statuses
+def _kept_for_ever(settings: Settings) -> frozenset[str]:
+    """The venues whose candles are never deleted."""
+    for venue in settings.by_venue:
+        holds = settings.holds_retention(venue)
+        days = settings.mongo.retention_days if holds else "kept for ever"
+        _log.info("candle_retention", venue=venue, on=holds, days=days)
+    return frozenset(venue for venue in settings.by_venue if not settings.holds_retention(venue))
 
 
 def _stop_on_signals(stop: threading.Event) -> None:
@@ -320,15 +236,15 @@ def _build() -> Dataflow:
         raise_descriptor_limit()
         flags = engine_flags(sys.argv, os.environ)
         _check_stores(settings, flags)
-        statuses = _check_symbols(settings)
+        statuses = check_venues(settings)
         stop = threading.Event()
         built = build_flow(settings, stop, statuses, recovery=flags.recovery)
     except (SettingsError, RecoveryError, TradeStoreError, ValueError) as error:
         refuse_to_run(error)
     _stop_on_signals(stop)
     tune_garbage_collector()
-    feed = settings.feed
-    _log.info("starting", venue=feed.venue, origin=feed.origin, symbols=feed.own_symbols, timeframes=feed.timeframes)
+    for name, feed in settings.by_venue.items():
+        _log.info("starting", venue=name, origin=feed.origin, symbols=feed.own_symbols, timeframes=feed.timeframes)
     return built
 
 

@@ -36,6 +36,7 @@ STEPS: Final = frozenset(
 )
 """Ids of the steps that can leave a state. The engine ignores the state of a step that it does not find, silently."""
 
+_OF_VENUE: Final = ":"
 _OTHER_VERSION: Final = "it was written by another version"
 
 _Form: TypeAlias = type[tuple[object, ...]]
@@ -48,10 +49,23 @@ _FORMS: Final[Mapping[str, tuple[int, _Form]]] = {
 """Version and form of the state of each machine in `TRADES_STEP`, in their order."""
 
 
+def prefix_of(venue: str) -> str:
+    """What stands before the ids of the steps of a further venue of a flow."""
+    return f"{venue}{_OF_VENUE}"
+
+
+def plain_step(step_id: str) -> str:
+    """The id of a step without the venue's prefix."""
+    flow, dot, rest = step_id.partition(".")
+    prefix, colon, plain = rest.partition(_OF_VENUE)
+    return f"{flow}{dot}{plain}" if colon and "." not in prefix else step_id
+
+
 def state_fault(step_id: str, state_key: str, state: object) -> str:
     """Why what a step has left in the recovered state under a key cannot be resumed by this program; empty when it can.
     `state` is as `MachineLogic.snapshot` gave it. Steps that keep nothing to be resumed take anything.
     """
+    step_id = plain_step(step_id)
     if step_id not in STEPS:
         return f"{_OTHER_VERSION}: it holds the state of a step {step_id}, which this program does not have"
     if step_id not in MACHINE_STEPS:

@@ -241,7 +241,7 @@ def _rest(settings: Settings, opened: ExitStack) -> RestVenue:
 
 
 def _repair(settings: Settings, database: Database[dict[str, Any]], stores: VenueStores) -> CandleRepair:
-    retention_days = settings.mongo.retention_days if settings.holds_retention else {}
+    retention_days = settings.mongo.retention_days if settings.holds_retention(settings.feed.venue) else {}
     store = CandleStore(database, retention_days=retention_days)
     return CandleRepair(stores, store, venue=settings.feed.venue, submit=partial(leave_request, database))
 

@@ -39,8 +39,11 @@ with app.setup:
 @app.cell
 def choices():
     frames = open_frames(load_settings())
-    _symbols = frames.candle_symbols()
     _nothing = "**Nothing is stored yet.** Start the flow (`make demo`), or name the stores in `marketflow.toml`."
+    try:
+        _symbols = frames.candle_symbols()
+    except ConnectionError as _error:
+        _symbols, _nothing = [], f"**Nothing can be read.** {_error}"
     if not _symbols and not mo.running_in_notebook():
         print(_nothing)
     mo.stop(not _symbols, mo.md(_nothing))

@@ -1,5 +1,7 @@
 """Output: MongoDB, RocksDB and the broadcast hub."""
 
 from flows.process.interrupts import end_on_interrupt
+from flows.process.log_form import log_to_stderr
 
 end_on_interrupt()
+log_to_stderr()

@@ -10,6 +10,7 @@ base currency unless they are called `quote_volume`; both Float64. A field that 
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from msgspec import Struct
 from msgspec.structs import fields
 from polars.io.plugins import register_io_source
 from pymongo import ASCENDING, DESCENDING
+from pymongo.errors import PyMongoError
 
 from flows.foreign import visible
 from flows.model import AggregateTrade, Candle, Funding, Incident, Liquidation, MarkPrice, OpenInterest, Stats24h
@@ -41,6 +43,12 @@ from sinks.trades.reader import FRAME_ROWS, TradeReader
 
 Moment: TypeAlias = int | datetime
 TIMESTAMP: Final = pl.Datetime("ms", "UTC")
+
+_START: Final = (
+    "start the deployment with marketflow run, or its database alone with python -m sinks.mongod, or set mongo.uri to "
+    "the address of the one that you mean"
+)
+_LONGEST_REASON: Final = 200
 
 _COLUMN_TYPES: Final[Mapping[Any, type[pl.DataType]]] = {int: pl.Int64, float: pl.Float64, bool: pl.Boolean}
 
@@ -101,10 +109,24 @@ INCIDENT_SCHEMA: Final = _columns(
 )
 
 
+class DatabaseAwayError(ConnectionError):
+    """The database does not answer; one line, with what to do."""
+
+
+@contextmanager
+def _answered() -> Iterator[None]:
+    """`DatabaseAwayError` for what the driver raises inside."""
+    try:
+        yield
+    except PyMongoError as error:
+        reason = visible(str(error).partition(" (configured timeouts")[0], limit=_LONGEST_REASON)
+        raise DatabaseAwayError(f"the database does not answer ({reason}): {_START}") from error
+
+
 class Frames:
     """Reads the stores of a venue. `trades` is the directory of the trade stores of all venues.
 
-    Without stored data the frame is empty. `PyMongoError` when the database does not answer, `FileNotFoundError`
+    Without stored data the frame is empty. `DatabaseAwayError` when the database does not answer, `FileNotFoundError`
     without a trade store, `TradeStoreError` when that cannot be read. One record of trades that cannot be read is a
     `TradeStoreError` too, one document a `DocumentError`: no frame leaves anything out. Close it, or use it as a
     context manager.
@@ -144,7 +166,8 @@ class Frames:
     def last_candle(self, symbol: str, timeframe: str) -> int | None:
         """When the newest candle opened, ms UTC; None without any."""
         of = {"venue": self.venue, "symbol": symbol, "timeframe": timeframe}
-        found = self._database[MARKET_DATA].find_one(of, {"open_time": 1}, sort=[("open_time", DESCENDING)])
+        with _answered():
+            found = self._database[MARKET_DATA].find_one(of, {"open_time": 1}, sort=[("open_time", DESCENDING)])
         return found["open_time"] if found else None
 
     def stats(self, symbol: str, start: Moment = 0, end: Moment = END_MS) -> pl.DataFrame:
@@ -267,7 +290,8 @@ class Frames:
 
     def candle_symbols(self) -> list[str]:
         """The symbols with stored candles."""
-        found = self._database[MARKET_DATA].distinct("symbol", {"venue": self.venue})
+        with _answered():
+            found = self._database[MARKET_DATA].distinct("symbol", {"venue": self.venue})
         return sorted(symbol for symbol in found if isinstance(symbol, str))
 
     def _trades(self) -> TradeReader:
@@ -289,7 +313,8 @@ class Frames:
         fields = {"_id": 0, **dict.fromkeys(schema, 1)}
         # Raw batches: a document is an object only until its batch is columns.
         batches: Iterable[Any] = self._database[collection].find_raw_batches(span, fields).sort(time, ASCENDING)
-        parts = [_frame_of(decode_all(batch), schema, collection) for batch in batches]
+        with _answered():
+            parts = [_frame_of(decode_all(batch), schema, collection) for batch in batches]
         return _stamped(pl.concat(parts) if parts else pl.DataFrame(schema=schema), time)
 
 

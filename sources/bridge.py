@@ -2,7 +2,7 @@
 
 The engine polls; frames arrive on another thread. An empty poll waits for a `WakeEvent`, at most `IDLE_WAIT_S`: that is
 faster than polling at the engine's interval (a millisecond) and much faster than its asynchronous batches. Only one
-partition of a worker may wait, as the worker polls them in turn.
+partition of a worker waits, for all of them and all venues, as the worker polls them in turn.
 """
 
 import threading
@@ -70,12 +70,33 @@ class WakeEvent:
         self._waiting = False
 
 
-class _Worker(threading.local):
-    """Shared by the partitions of one worker thread: the wake event, and the partition that waits for it."""
+class SourceWorker:
+    """Shared by the partitions of one worker thread, of all sources: the wake event, and which of them waits for it."""
 
     def __init__(self) -> None:
         self.wake = WakeEvent()
-        self.leader: object | None = None
+        self.partitions: list[FeedPartition] = []
+        """Those that are open; the first one waits."""
+
+    def has_arrived(self) -> bool:
+        """Whether anything waits for a poll of any of them."""
+        return any(partition.has_arrived() for partition in self.partitions)
+
+    def wait(self) -> None:
+        """Waits for an arrival at any of them, at most until one of them has something to do."""
+        idle_s = min(partition.idle_s for partition in self.partitions)
+        self.wake.wait(idle_s, self.has_arrived)
+
+
+class SourceWorkers:
+    """The workers of a flow, by the thread of the system: a thread of the engine keeps no `threading.local`."""
+
+    def __init__(self) -> None:
+        self._by_thread: dict[int, SourceWorker] = {}
+
+    def own(self) -> SourceWorker:
+        """The worker of the calling thread."""
+        return self._by_thread.setdefault(threading.get_ident(), SourceWorker())
 
 
 class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
@@ -87,16 +108,13 @@ class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
         self,
         connect: Callable[[Callable[[], None]], list[FrameQueue]],
         *,
-        worker: _Worker,
+        worker: SourceWorker,
         poll_frames: int,
         hold_s: float,
         stop: threading.Event,
         close: Callable[[], None],
     ) -> None:
         self._wake = worker.wake
-        if worker.leader is None:
-            worker.leader = self
-        self._leads = worker.leader is self
         self._worker = worker
         self._poll_frames = poll_frames
         self._stop = stop
@@ -107,6 +125,7 @@ class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
         self._flushed_s = 0.0
         self._injected: deque[ConnectionEvent] = deque()
         self._queues = connect(self._wake.set)
+        worker.partitions.append(self)
 
     def waiting(self) -> dict[str, int]:
         """Frames and events in the fullest queue of each `line`."""
@@ -128,10 +147,11 @@ class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
             self._ended = True
             self._close()
             return [*self._drained(None), Flush(final=True)]
-        if self._leads and not self._has_arrived():
-            self._wake.wait(self._hold_s if self._owes_flush else IDLE_WAIT_S, self._has_arrived)
+        worker = self._worker
+        if worker.partitions[0] is self and not worker.has_arrived():
+            worker.wait()
         out = self._drained(self._poll_frames)
-        if not self._has_arrived() and self._is_flush_due(delivered=bool(out)):
+        if not self.has_arrived() and self._is_flush_due(delivered=bool(out)):
             out.append(Flush())
         return out
 
@@ -158,11 +178,17 @@ class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
 
     def close(self) -> None:
         """Closes the connections."""
-        if self._worker.leader is self:
-            self._worker.leader = None
+        if self in self._worker.partitions:
+            self._worker.partitions.remove(self)
         self._close()
 
-    def _has_arrived(self) -> bool:
+    @property
+    def idle_s(self) -> float:
+        """Longest wait of a poll that finds nothing."""
+        return self._hold_s if self._owes_flush else IDLE_WAIT_S
+
+    def has_arrived(self) -> bool:
+        """Whether anything waits for a poll."""
         return bool(self._injected) or any(queue.items for queue in self._queues)
 
     def _drained(self, limit: int | None) -> list[Polled]:
@@ -203,14 +229,23 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
     names. Until `follow` is called, the symbols are those of the settings that belong to this process.
     """
 
-    def __init__(self, feed: VenueFeed, *, settings: SourceSettings, stop: threading.Event) -> None:
-        """`NotInstalledError` when the transport of the settings is not installed."""
+    def __init__(
+        self,
+        feed: VenueFeed,
+        *,
+        settings: SourceSettings,
+        stop: threading.Event,
+        workers: SourceWorkers | None = None,
+    ) -> None:
+        """`workers` are shared by the sources of one flow. `NotInstalledError` when the transport of the settings is
+        not installed.
+        """
         self._feed = feed
         self._settings = settings
         self._stop = stop
         transport_of(settings.transport)  # one that is not installed is refused before anything runs
         self._network = EventLoopThread()
-        self._worker = _Worker()
+        self._workers = workers or SourceWorkers()
         self._partitions: dict[int, FeedPartition] = {}
         self._pools: dict[int, ConnectionPool] = {}
         self._desired: DesiredStreams = dict.fromkeys(settings.own_symbols, ())
@@ -314,7 +349,7 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
 
         partition = FeedPartition(
             connect,
-            worker=self._worker,
+            worker=self._workers.own(),
             poll_frames=self._settings.poll_frames,
             hold_s=self._settings.gather_ms / 1_000,
             stop=self._stop,

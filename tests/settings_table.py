@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flows.settings import Settings
+from flows.settings import VENUES, Feed, Settings, VenueFeed
 from tests.marked import DOCS, replace
 
 PAGE = DOCS / "settings.md"
@@ -12,10 +12,13 @@ def table() -> str:
     """One row a setting: name, default, meaning."""
     rows = ["| setting | default | meaning |", "|---|---|---|"]
     for section, field in Settings.model_fields.items():
-        model: Any = field.annotation
+        model: Any = VenueFeed if section == VENUES else field.annotation
         for key, setting in model.model_fields.items():
+            if model is VenueFeed and key in Feed.model_fields:
+                continue
+            name = f"{VENUES}.<name>.{key}" if model is VenueFeed else f"{section}.{key}"
             meaning = " ".join((setting.description or "").split())
-            rows.append(f"| `{section}.{key}` | `{_shown(setting.default)}` | {meaning} |")
+            rows.append(f"| `{name}` | `{_shown(setting.default)}` | {meaning} |")
     return "\n".join(rows)
 
 

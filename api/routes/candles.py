@@ -1,8 +1,9 @@
 """Candles and charts: stored and forming candles in one list.
 
 A chart's `seq` is the number of the newest hub message that it contains: a client that connects with
-`?resume_after=seq` misses nothing. Where fewer candles are stored than requested, the flow is requested to fetch them,
-and `history` is the state of that job; with none at all the status is 202, and the chart is there after `wait_s`.
+`?resume_after=seq` misses nothing. Where fewer candles are stored than requested, or none right before the end of the
+range, the flow is requested to fetch them, and `history` is the state of that job; with none at all the status is 202,
+and the chart is there after `wait_s`.
 """
 
 from typing import Annotated, cast
@@ -92,7 +93,7 @@ class Charts:
         seq = self._live.seq(key.venue, key.symbol)  # before the candles: so later messages repeat, none is lost
         candles = await self._read(key, wanted)
         job = None
-        if _wants_older(candles, wanted):
+        if _wants_older(candles, wanted) or self._ends_early(key, candles, wanted):
             job = await request_history(self._services, key, wanted, has_some=bool(candles))
             if job and not candles:
                 return job
@@ -129,6 +130,15 @@ class Charts:
         age = self._age(key, candles)
         rows = [(c.open_time, c.open, c.high, c.low, c.close, c.volume) for c in candles]
         return Ohlcv(*key, rows, age.stale, age.state)
+
+    def _ends_early(self, key: SeriesKey, candles: list[Candle], wanted: CandleRange) -> bool:
+        """Whether candles right before the end of the range are missing, older than the newest one known: as where the
+        flow is still storing a history, the oldest first.
+        """
+        cached = self._live.candles.contents(key)
+        if wanted.end is None or not candles or not cached:
+            return False
+        return candles[-1].open_time + timeframe_ms(key.timeframe) <= min(wanted.end - 1, cached[-1].open_time)
 
     def _age(self, key: SeriesKey, candles: list[Candle]) -> CandleAge:
         """Age of the newest known candle of the series, whether in the response or not."""

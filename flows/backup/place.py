@@ -12,7 +12,9 @@ from pymongo.errors import ConnectionFailure, PyMongoError
 
 from flows.backup.manifest import BackupError
 from flows.settings import Settings
-from flows.supervision.deployment import bundled_port
+from flows.settings.ports import bundled_port
+from flows.supervision.deployment import trades_path
+from flows.supervision.spec import MONGO
 from sinks.mongo.writer import ANSWER_TIMEOUT_S, MongoAddressError, open_client
 from sinks.mongod.bundled import MongodError
 from sinks.mongod.server import running_mongod
@@ -28,8 +30,7 @@ class Place(NamedTuple):
 
 def place_of(settings: Settings, folder: Path) -> Place:
     """The same places as those of a deployment that is started with this folder."""
-    path = settings.trades.path if "path" in settings.trades.model_fields_set else folder / "trades"
-    return Place(folder, path if settings.trades.enabled else None, settings)
+    return Place(folder, trades_path(settings, folder) if settings.trades.enabled else None, settings)
 
 
 @contextmanager
@@ -45,7 +46,7 @@ def database_of(place: Place, *, is_new: bool) -> Iterator[Database[dict[str, An
             if _answers(client):
                 yield client[place.settings.mongo.database]
                 return
-        port, path = bundled_port(place.settings), place.folder / "mongo"
+        port, path = bundled_port(place.settings), place.folder / MONGO
         if port is None or not (is_new or (path / "WiredTiger").exists()):
             raise BackupError(f"mongo.uri: no MongoDB answers, and {path} holds none: start it, or name its folder")
         with running_mongod(path, port), open_client(place.settings.mongo) as client:

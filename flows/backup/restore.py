@@ -15,12 +15,12 @@ from flows.backup.manifest import BackupError, DumpedCollection, Manifest, OnPro
 from flows.backup.place import Place, database_of
 from flows.backup.take import MONGO, TRADES
 from flows.supervision.lock import AlreadyRunningError, claim
+from flows.supervision.spec import RECOVERY
 from sinks.mongo.dump import TEMPORARY, drop_temporary, fill, publish
 from sinks.mongo.identity import IDENTITY, IDENTITY_FILE
 from sinks.trades.database import TradeStoreError
 from sinks.trades.reader import TradeReader
 
-RECOVERY: Final = "recovery"
 _EMPTY: Final = "move it away, or name another place"
 
 

@@ -38,16 +38,13 @@ class Setting(NamedTuple):
 def settings_in_effect(settings: "Settings") -> list[Setting]:
     """Every setting, in the order of the sections. `SettingsError` when file or environment cannot be read."""
     from flows.command.settings_file import shown
-    from flows.settings import written_sources
+    from flows.settings import place_of
 
-    sources = written_sources()
-    found: list[Setting] = []
-    for section in type(settings).model_fields:
-        values: Any = getattr(settings, section)
-        for key in type(values).model_fields:
-            origin = next(filter(None, (source.place_of(section, key) for source in sources)), "default")
-            found.append(Setting(section, key, shown(key, getattr(values, key)), origin))
-    return found
+    return [
+        Setting(name, key, shown(key, getattr(section, key)), place_of(name, key) or "default")
+        for name, section in settings.in_sections.items()
+        for key in type(section).model_fields
+    ]
 
 
 def show(
@@ -57,10 +54,11 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Shows every setting, its value, and where it comes from; secrets are hidden."""
-    from flows.settings import Settings, load_settings
+    from flows.settings import load_settings
+    from flows.settings import sections as known_sections
 
-    if unknown := [name for name in sections or () if name not in Settings.model_fields]:
-        known = ", ".join(Settings.model_fields)
+    if unknown := [name for name in sections or () if name not in known_sections()]:
+        known = ", ".join(known_sections())
         raise typer.BadParameter(f"there is no section {', '.join(unknown)}; there are {known}", param_hint="SECTIONS")
     found = [
         setting
@@ -78,7 +76,7 @@ def show(
 def check() -> None:
     """Checks the settings: exit code 0 when they can be used, else 1, with every wrong key and its value."""
     from flows.settings import SettingsError, load_settings
-    from flows.settings.sources import settings_file
+    from flows.settings.files import settings_file
 
     try:
         settings = load_settings()

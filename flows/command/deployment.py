@@ -45,9 +45,9 @@ def demo(
         raise CommandError(f"{folder} holds something else than a demo, which would be lost: name another by --folder")
     options = [*(("--speed", _speed(speed)) if speed else ()), *(("--seed", str(seed)) if seed is not None else ())]
     options += ("--symbols", *names) if names else ()
-    specs = [_with(spec, options) for spec in demo_processes(folder, mongo_port=mongo_port)]
-    greeting = demo_greeting(folder, mongo_port=mongo_port)
     settings = load_settings()
+    specs = [_with(spec, options) for spec in demo_processes(settings, folder, mongo_port=mongo_port)]
+    greeting = demo_greeting(settings, folder, mongo_port=mongo_port)
     variables = variables_of(settings, demo_environment(settings, folder, mongo_port=mongo_port))
     ended = supervise(specs, folder=folder, anew=True, colour=colour, greeting=greeting, variables=variables)
     raise typer.Exit(ended)
@@ -68,10 +68,11 @@ def run(
     from flows.supervision.supervisor import supervise
 
     _follow(symbols)
-    specs = live_processes(folder)
+    settings = load_settings()
+    specs = live_processes(settings, folder)
     if only:
         raise typer.Exit(become(_named(only, specs)))
-    variables = variables_of(load_settings(), specs[-1].env)
+    variables = variables_of(settings, specs[-1].env)
     raise typer.Exit(supervise(specs, folder=folder, anew=False, colour=colour, variables=variables))
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pydantic_core import PydanticUndefined
 
-from flows.settings import Settings
+from flows.settings import Section, VenueFeed, sections
 
 WIDTH: Final = 100
 _HEAD: Final = """\
@@ -23,8 +23,10 @@ _QUERY_SECRET: Final = re.compile(r"(?<=[?&])([^=&]*(?:token|secret|password|key
 
 
 def file_text() -> str:
-    """A TOML file with every section and setting commented out, each with its default and its description."""
-    return "\n".join((_HEAD, *(_section(name) for name in Settings.model_fields)))
+    """A TOML file with every section and setting commented out, each with its default and its description. Sections of
+    venues are described only: each of them adds a venue.
+    """
+    return "\n".join((_HEAD, *(_section(name, model) for name, model in sections().items())))
 
 
 def uncommented(text: str) -> str:
@@ -32,8 +34,11 @@ def uncommented(text: str) -> str:
     return re.sub(r"^#(?=[\[\w])", "", text, flags=re.MULTILINE)
 
 
-def _section(name: str) -> str:
-    model: Any = Settings.model_fields[name].annotation
+def _section(name: str, model: type[Section]) -> str:
+    if issubclass(model, VenueFeed):
+        enabled = model.model_fields["enabled"]
+        setting = f"enabled = {toml_value(enabled.default)}: {enabled.description}"
+        return "\n".join([f"# [{name}]", *_comment(model.__doc__ or ""), *_comment(setting), "", ""])
     lines = [*_comment(model.__doc__ or ""), f"#[{name}]"]
     for key, field in model.model_fields.items():
         lines += ["", *_comment(field.description or "")]

@@ -7,15 +7,13 @@ of a batch by the step `prices`, and all of them together by the sequencer.
 
 from msgspec import structs
 
-from flows.bounds import ANY_VENUE, LATEST_MS, VenueRules, fault_of
+from flows.bounds import ANY_VENUE, LATEST_MS, MICROSECONDS_FROM, VenueRules, fault_of
 from flows.clock import FeedClock, Now
 from flows.model import Flush, Incident, MarketEvent, Removed, Subscribed, Trade, TradesRefused
 from flows.operators.parse import Batch, InstrumentEvent, Parsed, Validated
 from flows.operators.refusals import rejected
 from flows.operators.time_gate import AHEAD_MS, QueryTime, Refused, TimeGate
 
-MICROSECONDS_FROM = 10**14
-"""A time from here on counts microseconds: in milliseconds it would lie in the year 5138."""
 TICK_MS = 500
 """Local time between two ticks of the clock; the source polls at least so often."""
 OBSERVE_MS = 20

@@ -80,8 +80,11 @@ class CommandPoller:
         self._thread = threading.Thread(target=self._run, name="requests", daemon=True)
 
     def start(self) -> None:
-        """Starts polling; returns after the first poll, or when that takes too long."""
+        """Starts polling."""
         self._thread.start()
+
+    def wait_first(self) -> None:
+        """Returns after the first poll, or when that takes too long."""
         self._has_looked.wait(FIRST_LOOK_S)
 
     def write(self, batch: list[RefreshResult | Removed]) -> None:

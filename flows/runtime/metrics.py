@@ -51,14 +51,10 @@ class RequestLimit(Protocol):
         """Time until it takes some again."""
 
 
-class Parts(Struct, frozen=True):
-    """The measured parts; None where one is switched off. `trades` grows as the engine opens partitions."""
+class VenueMetrics(Struct, frozen=True):
+    """The measured parts of a venue. `trades` grows as the engine opens partitions; None where the store is off."""
 
-    ledger: IncidentWriter
-    rejects: RejectWriter
     source: ConnectionPool
-    broadcast: Broadcast | None
-    documents: MongoWriter | None
     trades: Sequence[TradeWriter] | None
     rest: RequestLimit
     clock: FeedClock
@@ -66,8 +62,24 @@ class Parts(Struct, frozen=True):
     origin: str
     queue_frames: int
     """Most frames in a queue of the source."""
+
+
+class Parts(Struct, frozen=True):
+    """The measured parts; None where one is switched off."""
+
+    ledger: IncidentWriter
+    rejects: RejectWriter
+    broadcast: Broadcast | None
+    documents: MongoWriter | None
+    venues: Sequence[VenueMetrics]
     folders: Mapping[str, Path]
     """By name, folders whose disks must not fill up; they need not exist yet."""
+
+    @property
+    def trades(self) -> list[TradeWriter] | None:
+        """The trade stores of all venues."""
+        stores = [venue.trades for venue in self.venues if venue.trades is not None]
+        return [writer for store in stores for writer in store] if stores else None
 
 
 class FlowMetrics(Collector):
@@ -92,7 +104,7 @@ class FlowMetrics(Collector):
             yield from _incident_counts(self._parts)
             yield from _stored(self._parts)
             yield from _waiting(self._parts)
-            yield from _venue(self._parts)
+            yield from _venues(self._parts.venues)
             yield from _disks(self._parts.folders)
             if self._parts.broadcast:
                 yield from _broadcast_counts(self._parts.broadcast)
@@ -142,15 +154,17 @@ def _stores_up(parts: Parts) -> Metric:
 
 
 def _waiting(parts: Parts) -> Iterator[Metric]:
-    waiting = GaugeMetricFamily("market_data_queue_depth", "Waiting items by queue", labels=["queue"])
-    bounds = GaugeMetricFamily("market_data_queue_capacity", "Most items that wait, by queue", labels=["queue"])
+    names = ["queue", "venue"]
+    waiting = GaugeMetricFamily("market_data_queue_depth", "Waiting items by queue", labels=names)
+    bounds = GaugeMetricFamily("market_data_queue_capacity", "Most items that wait, by queue", labels=names)
 
-    def add(queue: str, items: int, most: int) -> None:
-        waiting.add_metric([queue], items)
-        bounds.add_metric([queue], most)
+    def add(queue: str, items: int, most: int, venue: str = "") -> None:
+        waiting.add_metric([queue, venue], items)
+        bounds.add_metric([queue, venue], most)
 
-    for line, frames in parts.source.waiting().items():
-        add(f"frames {line}", frames, parts.queue_frames)
+    for one in parts.venues:
+        for line, frames in one.source.waiting().items():
+            add(f"frames {line}", frames, one.queue_frames, one.venue)
     if parts.broadcast:
         add("hub", parts.broadcast.waiting, HANDOFF_ITEMS)
     if parts.documents:
@@ -161,30 +175,32 @@ def _waiting(parts: Parts) -> Iterator[Metric]:
     yield bounds
 
 
-def _venue(parts: Parts) -> Iterator[Metric]:
-    """Lines, time and requests."""
+def _venues(venues: Sequence[VenueMetrics]) -> Iterator[Metric]:
+    """Lines, time and requests of each venue."""
     lines = GaugeMetricFamily(
         "market_data_line_up", "Whether all connections of a line are up and confirmed", labels=["venue", "line"]
     )
-    for line, is_up in parts.source.lines().items():
-        lines.add_metric([parts.venue, line], is_up)
-    yield lines
-    clock = parts.clock
-    yield GaugeMetricFamily("market_data_clock_sure", "Whether the exchange's time is known", float(clock.is_sure))
+    sure = GaugeMetricFamily("market_data_clock_sure", "Whether the exchange's time is known", labels=["venue"])
     offset = GaugeMetricFamily(
         "market_data_clock_offset_seconds",
         "The exchange's time less this machine's; by design anything but 0 for a replay",
-        labels=["origin"],
+        labels=["venue", "origin"],
     )
-    if now := clock.now().feed:
-        offset.add_metric([parts.origin], (now - wall_ms()) / 1_000)
-    yield offset
-    yield CounterMetricFamily(
-        "market_data_rate_limited", "Requests that the exchange refused for their number", parts.rest.bans
+    refused = CounterMetricFamily(
+        "market_data_rate_limited", "Requests that the exchange refused for their number", labels=["venue"]
     )
-    yield GaugeMetricFamily(
-        "market_data_banned_seconds", "Time until the exchange takes requests again", parts.rest.banned_for_s
+    banned = GaugeMetricFamily(
+        "market_data_banned_seconds", "Time until the exchange takes requests again", labels=["venue"]
     )
+    for one in venues:
+        for line, is_up in one.source.lines().items():
+            lines.add_metric([one.venue, line], is_up)
+        sure.add_metric([one.venue], float(one.clock.is_sure))
+        if now := one.clock.now().feed:
+            offset.add_metric([one.venue, one.origin], (now - wall_ms()) / 1_000)
+        refused.add_metric([one.venue], one.rest.bans)
+        banned.add_metric([one.venue], one.rest.banned_for_s)
+    yield from (lines, sure, offset, refused, banned)
 
 
 def _disks(folders: Mapping[str, Path]) -> Iterator[Metric]:

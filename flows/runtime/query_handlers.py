@@ -30,7 +30,7 @@ from flows.queries import (
 )
 from flows.runtime.history import HistoryLoader
 from flows.runtime.stored_trades import StoredTrades
-from flows.settings import Mongo, Settings
+from flows.settings import Feed, Mongo, Settings
 from sinks.mongo.reader import CandleReader
 from sources.rest.query_runner import Handler, QueryDispatcher
 from sources.venue import DerivativesRest, VenueRest
@@ -44,22 +44,23 @@ READ_TIMEOUT_MS = 5_000
 
 
 def open_query_handlers(
-    settings: Settings, *, renew: Renew | None = None, rest: VenueRest | None = None
+    settings: Settings, *, feed: Feed | None = None, renew: Renew | None = None, rest: VenueRest | None = None
 ) -> QueryRunner:
-    """The runner of a flow's queries. It ends with the process. `renew` subscribes streams anew; `rest` is used instead
-    of a client of its own.
+    """The runner of the queries to one venue, by default that of requests which name none. It ends with the process.
+    `renew` subscribes streams anew; `rest` is used instead of a client of its own.
     """
-    rest = rest or VENUES[settings.feed.venue].rest(settings.feed, settings.rest)
+    feed = feed or settings.first_feed
+    rest = rest or VENUES[feed.venue].rest(feed, settings.rest)
 
     history = HistoryLoader(
-        CandleReader(open_database(settings.mongo), venue=settings.feed.venue) if settings.mongo.enabled else None,
+        CandleReader(open_database(settings.mongo), venue=feed.venue) if settings.mongo.enabled else None,
         rest.klines,
-        limit=settings.feed.kline_limit,
-        pause_s=settings.feed.request_pause_ms / 1_000,
+        limit=feed.kline_limit,
+        pause_s=feed.request_pause_ms / 1_000,
     )
 
     trades = settings.trades
-    stored = StoredTrades(trades.path / settings.feed.venue if trades.enabled else None, rest.trades)
+    stored = StoredTrades(trades.path / feed.venue if trades.enabled else None, rest.trades)
 
     handlers: dict[type[Query], Handler] = {
         TradesQuery: rest.trades,
@@ -73,7 +74,7 @@ def open_query_handlers(
         TimeQuery: partial(_time, rest),
         DisputedTradesQuery: rest.disputed_trades,
     }
-    if (derivatives := VENUES[settings.feed.venue].derivatives) is not None:
+    if (derivatives := VENUES[feed.venue].derivatives) is not None:
         handlers |= _of_derivatives(derivatives(rest))
     if renew is not None:
         handlers[RenewQuery] = partial(_renew, renew)

@@ -1,39 +1,44 @@
-"""All settings, and the only reader of the environment and of `marketflow.toml`.
+"""All settings, and the only reader of the environment and of the file of settings.
 
 A value comes from, in this order: `MARKETFLOW_<SECTION>__<KEY>` in the environment, or the file that
-`MARKETFLOW_<SECTION>__<KEY>_FILE` names; `marketflow.toml` in the working directory (or the file that
-`MARKETFLOW_CONFIG` names); the default below. Everything is checked when it is read: an error names the key, the
-value, its place, and what to write instead.
+`MARKETFLOW_<SECTION>__<KEY>_FILE` names; `marketflow.toml`, `.yaml` or `.json` in the working directory (or the file
+that `MARKETFLOW_CONFIG` names); the default below. What a section of `[venues]` does not set is as in `[feed]`.
+Everything is checked when it is read: an error names the key, the value, its place, and what to write instead.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn, Self, get_args
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from flows.settings.api import Analysis, Api
 from flows.settings.faults import text_of
-from flows.settings.feed import Books, Feed, Rest
+from flows.settings.feed import Books, Feed, Rest, VenueName
+from flows.settings.files import file_settings, settings_file
 from flows.settings.hub import Heartbeat, Hub, Log, Metrics
-from flows.settings.section import Section, Stream
+from flows.settings.ports import check_ports
+from flows.settings.section import Section, Stream, wrong_value
 from flows.settings.sources import (
     PREFIX,
+    VENUES,
     SettingsError,
     Values,
     Written,
+    by_section,
     environment,
-    file_settings,
-    settings_file,
+    nested,
     shown_under,
 )
 from flows.settings.stores import Mongo, Trades
 from flows.settings.tools import Backfill, Replay, Tools
 from flows.settings.values import reachable
+from flows.settings.venues import VenueFeed, inherited
 
 __all__ = [
     "PREFIX",
+    "VENUES",
     "Analysis",
     "Api",
     "Backfill",
@@ -46,12 +51,17 @@ __all__ = [
     "Mongo",
     "Replay",
     "Rest",
+    "Section",
     "Settings",
     "SettingsError",
     "Stream",
     "Tools",
     "Trades",
+    "VenueFeed",
+    "VenueName",
     "load_settings",
+    "place_of",
+    "sections",
     "written_sources",
 ]
 
@@ -78,14 +88,56 @@ class Settings(BaseSettings):
     heartbeat: Heartbeat = Heartbeat()
     log: Log = Log()
     backfill: Backfill = Backfill()
+    venues: dict[VenueName, VenueFeed] = Field(default={})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _inherit(cls, values: Any) -> Any:
+        return inherited(values)
+
+    @model_validator(mode="after")
+    def _has_a_venue(self) -> Self:
+        if not self.by_venue:
+            raise wrong_value(VENUES, "none of them is enabled: set enabled = true for one, or leave all out")
+        if self.venues and "venue" in self.feed.model_fields_set and self.feed.venue not in self.by_venue:
+            raise wrong_value("feed.venue", f"this venue is not enabled: choose from {', '.join(self.by_venue)}")
+        return self
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        check_ports(self)
+        return self
 
     @property
-    def holds_retention(self) -> bool:
-        """Whether old candles are deleted. By default not those of a replay, which would be deleted as soon as they are
-        written.
+    def by_venue(self) -> dict[str, Feed]:
+        """The settings of each venue that is followed: those of `[venues]`, or else the one of `[feed]`. The first is
+        that of requests which name none.
+        """
+        if not self.venues:
+            return {self.feed.venue: self.feed}
+        names = sorted((name for name, feed in self.venues.items() if feed.enabled), key=lambda n: n != self.feed.venue)
+        return {name: self.venues[name] for name in names}
+
+    @property
+    def first_feed(self) -> Feed:
+        """The settings of the venue of requests which name none."""
+        return next(iter(self.by_venue.values()))
+
+    @property
+    def in_sections(self) -> dict[str, Section]:
+        """The sections by name, and those of the venues that are set, as in `venues.binance`."""
+        found: dict[str, Section] = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            found |= {f"{VENUES}.{venue}": feed for venue, feed in value.items()} if name == VENUES else {name: value}
+        return found
+
+    def holds_retention(self, venue: str) -> bool:
+        """Whether old candles of a venue are deleted. By default not those of a replay, which would be deleted as soon
+        as they are written.
         """
         chosen = self.mongo.retention
-        return self.feed.origin != "replay" if chosen is None else chosen
+        return self.by_venue[venue].origin != "replay" if chosen is None else chosen
 
     @property
     def hub_urls(self) -> tuple[str, ...]:
@@ -102,19 +154,31 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then environment, then file. `SettingsError` when one cannot be read."""
-        written = [InitSettingsSource(settings_cls, dict(source.values)) for source in written_sources()]
+        written = [InitSettingsSource(settings_cls, nested(source.values)) for source in written_sources()]
         return init_settings, *written
 
 
 def written_sources() -> tuple[Written, Written]:
     """What environment and file set, as it is written there. `SettingsError` when one cannot be read."""
-    keys = {section: list(_section_of(section).model_fields) for section in Settings.model_fields}
+    keys: dict[str, list[str]] = {name: [*section.model_fields] for name, section in sections().items()}
+    for venue in get_args(VenueName):
+        keys[f"{VENUES}.{venue}"].remove("venue")
+    keys[VENUES] = []
     return environment(keys), file_settings(settings_file())
 
 
-def _section_of(name: str) -> type[Section]:
-    section: Any = Settings.model_fields[name].annotation
-    return section  # type: ignore[no-any-return]
+def sections() -> dict[str, type[Section]]:
+    """The sections by name; that of each venue as in `venues.binance`."""
+    return dict(_sections())
+
+
+def _sections() -> Iterator[tuple[str, type[Section]]]:
+    for name, field in Settings.model_fields.items():
+        section: Any = field.annotation
+        if name == VENUES:
+            yield from ((f"{VENUES}.{venue}", VenueFeed) for venue in get_args(VenueName))
+        else:
+            yield name, section
 
 
 def load_settings(**sections: Any) -> Settings:
@@ -124,31 +188,74 @@ def load_settings(**sections: Any) -> Settings:
     try:
         return Settings(**sections)
     except ValidationError as error:
-        sources = written_sources()
-        lines = [f"  {_fault(found, sections, sources)}" for found in error.errors()]
-        raise SettingsError("the settings cannot be used:\n" + "\n".join(lines)) from None
+        return _refuse(error.errors(), sections)
 
 
-def _fault(found: ErrorDetails, sections: Values, sources: tuple[Written, Written]) -> str:
+def _refuse(found: list[ErrorDetails], given: dict[str, Any]) -> NoReturn:
+    """`SettingsError` for all errors. What a venue takes from `[feed]` is wrong there alone."""
+    sources = written_sources()
+    named = by_section({section: value for section, value in given.items() if isinstance(value, Mapping)})
+    faults = {_fault(one, named, sources): _where(one) for one in found}
+    wrong = {key for section, key in faults.values() if section == "feed"}
+    lines = [
+        f"  {fault}"
+        for fault, (section, key) in faults.items()
+        if not section.startswith(VENUES) or _is_its_own(section, key, wrong, sources)
+    ]
+    raise SettingsError("the settings cannot be used:\n" + "\n".join(lines)) from None
+
+
+def _is_its_own(section: str, key: str, wrong: set[str], sources: tuple[Written, Written]) -> bool:
+    """Whether an error of a venue's section is not that of `[feed]`, whose `wrong` keys it has, or of its name."""
+    if section not in sections():
+        return not key
+    return key not in wrong or any(source.place_of(section, key) for source in sources)
+
+
+def _where(found: ErrorDetails) -> tuple[str, str]:
+    """Section and key of an error; empty where it is about all."""
+    names = _names(found)
+    return names[0], names[1] if len(names) > 1 else ""
+
+
+def _names(found: ErrorDetails) -> list[str]:
+    """Section, key and what is inside it."""
+    where = [part for part in found["loc"] if isinstance(part, str) and part != "[key]"]
+    where += str(found.get("ctx", {}).get("key", "")).split(".")
+    return [".".join(filter(None, where[:2])), *where[2:]] if where[0] == VENUES else where
+
+
+def _fault(found: ErrorDetails, given: Values, sources: tuple[Written, Written]) -> str:
     """One error in one line: `section.key: what is wrong; got value (where)`."""
-    where = [part for part in found["loc"] if isinstance(part, str)]
-    section = where[0] if where else "settings"
-    if key := found.get("ctx", {}).get("key"):
-        where.append(key)
-    key = where[1] if len(where) > 1 else ""
+    section, key = _where(found)
     value = found["input"]
     if "key" in found.get("ctx", {}):
-        value = value.get(key) if isinstance(value, Mapping) else None
+        for name in str(found["ctx"]["key"]).split("."):
+            value = value.get(name) if isinstance(value, Mapping) else None
     is_known = found["type"] != "extra_forbidden"
     got = "" if value is None else f"; got {shown_under(key, value, is_known=is_known)}"
-    places = [source.place_of(section, key) for source in sources]
-    place = "" if key and key in sections.get(section, {}) else next(filter(None, places), "")
-    return f"{'.'.join(where) or 'settings'}: {_text_of(found, section, key)}{got}" + (f" ({place})" if place else "")
+    place = "" if key and key in given.get(section, {}) else _place(section, key, sources)
+    name = ".".join(filter(None, _names(found))) or "settings"
+    return f"{name}: {_text_of(found, section, key)}{got}" + (f" ({place})" if place else "")
+
+
+def place_of(section: str, key: str) -> str:
+    """Where environment or file set a setting; empty for a default."""
+    return _place(section, key, written_sources())
+
+
+def _place(section: str, key: str, sources: tuple[Written, Written]) -> str:
+    """Where a setting is written; that of a venue may be in `[feed]`."""
+    named = [section] if not section.startswith(f"{VENUES}.") else [section, "feed"]
+    return next(filter(None, (source.place_of(one, key) for one in named for source in sources)), "")
 
 
 def _text_of(found: ErrorDetails, section: str, key: str) -> str:
+    known = sections()
+    if section not in known and section.startswith(f"{VENUES}."):
+        return f"no such venue; venues are {', '.join(get_args(VenueName))}"
     if found["type"] == "extra_forbidden":
-        known = list(_section_of(section).model_fields) if section in Settings.model_fields and key else []
-        names = ", ".join(known or Settings.model_fields)
-        return f"no such setting; {f'those of {section}' if known else 'sections'} are {names}"
+        keys = list(known[section].model_fields) if section in known and key else []
+        names = ", ".join(keys or Settings.model_fields)
+        return f"no such setting; {f'those of {section}' if keys else 'sections'} are {names}"
     return text_of(found)[:_MOST_TEXT]

@@ -1,12 +1,20 @@
 """Settings of a venue's input: streams, REST, order books."""
 
-from collections.abc import Iterable
-from typing import Annotated, Literal, Self, get_args
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from flows.settings.section import Section, Stream, check_order, symbols_of, wrong_value
 from flows.settings.values import Count, Milliseconds, Seconds, WebSocketUrl, WebUrl, check_timeframes, share_of
+
+VenueName = Literal["binance", "binance-usdm", "kraken", "coinbase"]
+
+PAIRS: Final[Mapping[str, tuple[str, ...]]] = {
+    "kraken": ("BTC-USD", "ETH-USD"),
+    "coinbase": ("BTC-USD", "ETH-USD"),
+}
+"""The default symbols of venues whose names are pairs with a `-`."""
 
 _SNAPSHOT_LEVELS = (100, 500, 1_000)
 _DERIVATIVES = frozenset(("binance-usdm",))
@@ -18,8 +26,10 @@ _OF_DERIVATIVES = ("markPrice", "forceOrder", "contractInfo")
 class Feed(Section):
     """The source of the data."""
 
-    venue: Literal["binance", "binance-usdm", "coinbase", "kraken"] = "binance"
-    """The exchange: Binance spot or USD-M futures, Coinbase, or Kraken spot."""
+    venue: VenueName = "binance"
+    """The exchange: Binance spot or USD-M futures, Kraken spot, Coinbase Exchange. Where there are several, that of
+    requests which name none.
+    """
     origin: Literal["live", "testnet", "replay", "synthetic"] = "live"
     """Origin of the data; shown everywhere, so that a replay is not mistaken for the market."""
     ws_url: WebSocketUrl | None = None
@@ -100,6 +110,20 @@ class Feed(Section):
     """How long after its end a candle waits for its last trades when nothing else proves it complete."""
     forming_ms: Milliseconds = 100
     """Least time between two versions of a forming candle, and between two amendments by late trades."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_symbols(cls, values: Any) -> Any:
+        """The default symbols are those of the venue."""
+        pairs = PAIRS.get(str(values.get("venue"))) if isinstance(values, Mapping) else None
+        return {"symbols": pairs, **values} if pairs else values
+
+    @model_validator(mode="after")
+    def _named_as_there(self) -> Self:
+        pairs = PAIRS.get(self.venue)
+        if pairs and (wrong := [symbol for symbol in self.symbols if "-" not in symbol]):
+            raise wrong_value("symbols", f"{', '.join(wrong)}: {self.venue} lists pairs, write as in {pairs[0]}")
+        return self
 
     @field_validator("symbols")
     @classmethod

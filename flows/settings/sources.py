@@ -1,4 +1,4 @@
-"""Sources of settings: variables of the environment and a TOML file; each value with its place.
+"""Sources of settings: what one of them sets, each value with its place, and the variables of the environment.
 
 Values of the environment are texts, or stand in files that `MARKETFLOW_<SECTION>__<KEY>_FILE` names, as secrets do in
 containers. Where the setting is a list or a mapping, `list_in` and `mapping_in` read them.
@@ -6,15 +6,14 @@ containers. Where the setting is a list or a mapping, `list_in` and `mapping_in`
 
 import json
 import os
-import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
 PREFIX: Final = "MARKETFLOW_"
-FILE: Final = "marketflow.toml"
+VENUES: Final = "venues"
+"""The section with a section for each venue, here named as in `venues.kraken`."""
 Values: TypeAlias = dict[str, dict[str, Any]]
 """By section and key."""
 
@@ -41,6 +40,31 @@ class Written(NamedTuple):
         if key and key not in self.values.get(section, {}):
             return ""
         return self.places.get((section, key)) or self.places.get((section, ""), "")
+
+
+def by_section(found: Any) -> Values:
+    """What is written, by section, each venue's being one: `venues.kraken`. `ValueError` for what is no section."""
+    if not isinstance(found, Mapping):
+        raise ValueError('write a JSON object, as in {"key": 1}')  # noqa: TRY004 - the value is wrong, whatever its type
+    for section, value in found.items():
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{section}: {shown_value(value)}; write sections, as in [feed]")  # noqa: TRY004
+    values = {section: dict(value) for section, value in found.items() if section != VENUES}
+    for venue, value in found.get(VENUES, {}).items():
+        if not isinstance(value, Mapping):
+            text = f"{VENUES}.{venue}: {shown_value(value)}; write sections, as in [{VENUES}.{venue}]"
+            raise ValueError(text)  # noqa: TRY004
+        values[f"{VENUES}.{venue}"] = dict(value)
+    return values
+
+
+def nested(values: Values) -> dict[str, Any]:
+    """The same values as the settings have them, the venues in a section of their own."""
+    found: dict[str, Any] = {
+        section: value for section, value in values.items() if not section.startswith(f"{VENUES}.")
+    }
+    venues = {section.partition(".")[2]: value for section, value in values.items() if section not in found}
+    return found | ({VENUES: venues} if venues else {})
 
 
 def shown_value(value: object) -> str:
@@ -72,7 +96,7 @@ def environment(known: Mapping[str, Iterable[str]]) -> Written:
     places: dict[tuple[str, str], str] = {}
     variables = sorted((name for name in os.environ if name.upper().startswith(PREFIX)), key=_place_in_order)
     for name in variables:
-        section, _, key = name[len(PREFIX) :].lower().partition("__")
+        section, key = _section_and_key(name)
         if (section, key) == ("config", ""):
             continue
         if of_file := _key_of_file(key, known.get(section, ())):
@@ -86,14 +110,24 @@ def environment(known: Mapping[str, Iterable[str]]) -> Written:
             values.setdefault(section, {})[key] = os.environ[name]
             places[section, key] = name
         else:
-            values[section] = _section_in(name, section)
-            places |= {(section, each): name for each in ("", *values[section])}
+            for part, found in _sections_in(name, section).items():
+                values[part] = found
+                places |= {(part, each): name for each in ("", *found)}
     return Written(values, places)
 
 
-def _place_in_order(name: str) -> tuple[bool, bool]:
+def _place_in_order(name: str) -> tuple[int, bool]:
     """Whole sections first, which single values override; files last."""
-    return "__" in name, name.lower().endswith(_IN_FILE)
+    return name.count("__"), name.lower().endswith(_IN_FILE)
+
+
+def _section_and_key(name: str) -> tuple[str, str]:
+    """The section and the key of a variable. In the name of a venue `_` is `-`, which no variable can have."""
+    section, _, key = name[len(PREFIX) :].lower().partition("__")
+    if section != VENUES or not key:
+        return section, key
+    venue, _, key = key.partition("__")
+    return f"{VENUES}.{venue.replace('_', '-')}", key
 
 
 def _key_of_file(key: str, known: Iterable[str]) -> str:
@@ -127,15 +161,14 @@ def _refuse_unknown(name: str, section: str, key: str, known: Mapping[str, Itera
         raise SettingsError(f"{name} is no setting; those of {section} are {', '.join(known[section])}{got}")
 
 
-def _section_in(name: str, section: str) -> dict[str, Any]:
-    """A complete section, in JSON."""
+def _sections_in(name: str, section: str) -> Values:
+    """A complete section, or that of all venues, in JSON."""
     try:
-        found = _json(os.environ[name])
+        found = json_in(os.environ[name])
+        return by_section({section: found} if isinstance(found, dict) else found)
     except ValueError as error:
-        raise SettingsError(f"{section}: {error} ({name})") from None
-    if not isinstance(found, dict):
-        raise SettingsError(f'{section}: write a JSON object, as in {{"key": 1}} ({name})')
-    return found
+        text = str(error)
+        raise SettingsError(f"{text if text.startswith(section) else f'{section}: {text}'} ({name})") from None
 
 
 # --- texts with several values ---
@@ -148,7 +181,7 @@ def list_in(text: str) -> list[Any]:
     stripped = text.strip()
     if not stripped.startswith(("[", "{", '"')):
         return [part.strip() for part in stripped.split(",") if part.strip()]
-    found = _json(stripped)
+    found = json_in(stripped)
     if isinstance(found, dict):
         raise ValueError("write a list, as in A,B")  # noqa: TRY004 - the value is wrong, whatever its type
     return found if isinstance(found, list) else [found]
@@ -161,7 +194,7 @@ def mapping_in(text: str) -> dict[str, Any]:
     stripped = text.strip()
     if not stripped.startswith(("[", "{", '"')):
         return _unique(_pair(part) for part in stripped.split(",") if part.strip())
-    found = _json(stripped)
+    found = json_in(stripped)
     if not isinstance(found, dict):
         raise ValueError("write pairs, as in 1m=7,5m=30")  # noqa: TRY004 - as above
     return found
@@ -174,7 +207,8 @@ def _pair(text: str) -> tuple[str, str]:
     return key.strip(), value.strip()
 
 
-def _json(text: str) -> Any:
+def json_in(text: str) -> Any:
+    """The value of a JSON text; `ValueError` for an invalid one, one nested too deeply, and a repeated key."""
     try:
         return json.loads(text, object_pairs_hook=_unique)
     except RecursionError:
@@ -190,66 +224,3 @@ def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(f"{key!r} stands there twice")
         found[key] = value
     return found
-
-
-# --- the file ---
-
-
-def settings_file() -> Path:
-    """The file that is read if it exists; `SettingsError` when a named one does not."""
-    named = os.environ.get(f"{PREFIX}CONFIG", "").strip()
-    path = Path(named or FILE).absolute()
-    if named and not path.is_file():
-        raise SettingsError(f"{PREFIX}CONFIG names {named}, which is no file")
-    return path
-
-
-def file_settings(path: Path) -> Written:
-    """The settings in a file, none without the file; `SettingsError` names file and line of an error."""
-    if not path.is_file():
-        return Written({}, {})
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-        found = tomllib.loads(text.replace("\r\n", "\n"))
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise SettingsError(f"{path}, line {line}: cannot be read: it is no UTF-8 text") from error
-    except (OSError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}") from error
-    for section, value in found.items():
-        if not isinstance(value, dict):
-            place = f"{path}, line {_lines_in(text).get((section, ''), 1)}"
-            raise SettingsError(f"{section}: {shown_value(value)} ({place}): write sections, as in [feed]")
-    lines = _lines_in(text)
-    places = {(section, ""): _place(path, lines.get((section, ""))) for section in found}
-    places |= {(section, key): _place(path, lines.get((section, key))) for section in found for key in found[section]}
-    return Written(found, places)
-
-
-def _place(path: Path, line: int | None) -> str:
-    return f"{path}, line {line}" if line else str(path)
-
-
-_HEADER = re.compile(r"\s*\[\[?\s*([\w\"'-]+)\s*(?:\.\s*([\w\"'-]+))?[^\]]*\]")
-_KEY = re.compile(r"\s*([\w\"'-]+)\s*(?:\.\s*([\w\"'-]+)\s*)?[.=]")
-
-
-def _lines_in(text: str) -> dict[tuple[str, str], int]:
-    """The lines of sections and keys, as far as they are found without parsing the values."""
-    lines: dict[tuple[str, str], int] = {}
-    section = ""
-    for number, line in enumerate(text.splitlines(), start=1):
-        if header := _HEADER.match(line):
-            section = _bare(header[1])
-            names = (section, _bare(header[2]))
-        elif key := _KEY.match(line):
-            names = (section, _bare(key[1])) if section else (_bare(key[1]), _bare(key[2]))
-        else:
-            continue
-        lines.setdefault(names, number)
-        lines.setdefault((names[0], ""), number)
-    return lines
-
-
-def _bare(name: str | None) -> str:
-    return (name or "").strip("\"'")

@@ -4,7 +4,6 @@ Both run by the interpreter that runs this, from the source tree or an installed
 """
 
 import os
-import re
 import shlex
 import shutil
 import subprocess
@@ -15,26 +14,21 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from flows.settings import PREFIX, Settings, load_settings
-from flows.supervision.spec import DEMO_FOLDER, DEMO_MONGO_PORT, LIVE_FOLDER, ProcessSpec
+from flows.settings import PREFIX, Settings
+from flows.settings.ports import bundled_port
+from flows.supervision.spec import DEMO_FOLDER, DEMO_MONGO_PORT, LIVE_FOLDER, MONGO, RECOVERY, TRADES, ProcessSpec
 
 _DEMO_SYMBOLS: Final = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 """The demo's exchange lists them besides those that are followed, so that one can be added."""
 _DEMO_SEED: Final = "7"
 _TRADES: Final = f"{PREFIX}TRADES__PATH"
-_BUNDLED: Final = re.compile(r"mongodb://127\.0\.0\.1:(\d+)/?")
-"""Address of a server that the deployment starts itself; every other one is the user's own."""
 
 
-def live_processes(folder: Path = LIVE_FOLDER) -> list[ProcessSpec]:
+def live_processes(settings: Settings, folder: Path = LIVE_FOLDER) -> list[ProcessSpec]:
     """Database, flow and interface for the live exchange, with state and stores in `folder` unless the settings name
     another place. The bundled database is part of it where `mongo.uri` is 127.0.0.1 with a port and nothing else.
-    `SettingsError` when the settings cannot be used.
     """
-    settings = load_settings()
-    own: dict[str, str] = {}
-    if "path" not in settings.trades.model_fields_set:
-        own[_TRADES] = str(folder / "trades")
+    own = {_TRADES: str(trades_path(settings, folder))}
     port = bundled_port(settings)
     mongod = [] if port is None else [_mongod(folder, port)]
     return [*mongod, _flow(folder, own), _api(own)]
@@ -51,20 +45,19 @@ def become(spec: ProcessSpec) -> int:
     return code
 
 
-def bundled_port(settings: Settings) -> int | None:
-    """Port of the bundled database; None where the user's own is used, or none."""
-    bundled = _BUNDLED.fullmatch(settings.mongo.uri)
-    return int(bundled[1]) if bundled and settings.mongo.enabled else None
+def trades_path(settings: Settings, folder: Path) -> Path:
+    """Where a deployment that is started with this folder has its trades: in it, unless the settings name a place."""
+    return settings.trades.path if "path" in settings.trades.model_fields_set else folder / TRADES
 
 
-def demo_processes(folder: Path = DEMO_FOLDER, *, mongo_port: int = DEMO_MONGO_PORT) -> list[ProcessSpec]:
+def demo_processes(
+    settings: Settings, folder: Path = DEMO_FOLDER, *, mongo_port: int = DEMO_MONGO_PORT
+) -> list[ProcessSpec]:
     """The same against the replay exchange with a synthetic market, everything in `folder`. Ports are those of the
-    settings, but for the database, which is never that of the live exchange. `SettingsError` when the settings cannot
-    be used.
+    settings, but for the database, which is never that of the live exchange.
 
     A restarted exchange goes on with the same market, which began at this call.
     """
-    settings = load_settings()
     env = demo_environment(settings, folder, mongo_port=mongo_port)
     symbols = dict.fromkeys((*settings.feed.symbols, *_DEMO_SYMBOLS))
     exchange = _module(
@@ -91,7 +84,7 @@ def demo_environment(
         "FEED__BACKOFF_MIN_S": "0.5",
         "MONGO__URI": f"mongodb://127.0.0.1:{mongo_port}",
     }
-    return {**{f"{PREFIX}{key}": value for key, value in values.items()}, _TRADES: str(folder / "trades")}
+    return {**{f"{PREFIX}{key}": value for key, value in values.items()}, _TRADES: str(folder / TRADES)}
 
 
 def variables_of(settings: Settings, env: Mapping[str, str]) -> dict[str, str]:
@@ -108,11 +101,8 @@ def variables_of(settings: Settings, env: Mapping[str, str]) -> dict[str, str]:
     return {**env, **{f"{PREFIX}{key}": str(port) for key, port in ports.items()}, _TRADES: str(trades)}
 
 
-def demo_greeting(folder: Path = DEMO_FOLDER, *, mongo_port: int = DEMO_MONGO_PORT) -> str:
-    """What the demo prints at its start: where everything is, with commands for the shell. `SettingsError` when the
-    settings cannot be used.
-    """
-    settings = load_settings()
+def demo_greeting(settings: Settings, folder: Path = DEMO_FOLDER, *, mongo_port: int = DEMO_MONGO_PORT) -> str:
+    """What the demo prints at its start: where everything is, with commands for the shell."""
     here = f"{program()} --of {shlex.quote(str(folder))}"
     page, exchange = f"http://127.0.0.1:{settings.api.port}", f"http://127.0.0.1:{settings.replay.port}"
     rows: Mapping[str, str] = {
@@ -124,7 +114,7 @@ def demo_greeting(folder: Path = DEMO_FOLDER, *, mongo_port: int = DEMO_MONGO_PO
         **({"a notebook": f"{here} notebook"} if _has("marimo", "altair") else {}),
         **({"tools for agents": f"{here} mcp"} if _has("mcp") else {}),
         "candles": f"mongodb://127.0.0.1:{mongo_port}  database {settings.mongo.database}, collection market_data",
-        "trades": f"{folder / 'trades'} (RocksDB)",
+        "trades": f"{folder / TRADES} (RocksDB)",
         "the exchange itself": f"{exchange}/api/v3/exchangeInfo",
     }
     lines = [f"  {what:<26} {where}\n" for what, where in rows.items()]
@@ -154,13 +144,11 @@ def _module(name: str, *arguments: str) -> tuple[str, ...]:
 
 
 def _mongod(folder: Path, port: int, env: Mapping[str, str] | None = None) -> ProcessSpec:
-    return ProcessSpec(
-        "mongod", _module("sinks.mongod", "--path", str(folder / "mongo"), "--port", str(port)), env or {}
-    )
+    return ProcessSpec("mongod", _module("sinks.mongod", "--path", str(folder / MONGO), "--port", str(port)), env or {})
 
 
 def _flow(folder: Path, env: Mapping[str, str]) -> ProcessSpec:
-    state = str(folder / "recovery")
+    state = str(folder / RECOVERY)
     # saved every 5 s, and nothing older than what is saved is kept
     run = _module("bytewax.run", "flows.main", "-r", state, "-s", "5", "-b", "0")
     return ProcessSpec("flow", run, env, prepare=_module("flows.recovery", state))

@@ -7,6 +7,12 @@ from typing import Final, NamedTuple
 LIVE_FOLDER: Final = Path("data")
 DEMO_FOLDER: Final = Path("data/demo")
 DEMO_MONGO_PORT: Final = 27117
+RECOVERY: Final = "recovery"
+"""The recovered state, in the folder of a deployment."""
+TRADES: Final = "trades"
+"""The trade store, there."""
+MONGO: Final = "mongo"
+"""The data of the bundled database, there."""
 
 
 class ProcessSpec(NamedTuple):

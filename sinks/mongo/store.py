@@ -3,7 +3,7 @@
 Every call has a time limit. Only writes that the unique key makes ambiguous are tried again.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
@@ -78,9 +78,20 @@ class Stored(Struct):
 class CandleStore:
     """One database. Every method raises `PyMongoError` when the server is unavailable, refuses, or takes too long."""
 
-    def __init__(self, database: Database[dict[str, Any]], *, retention_days: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        database: Database[dict[str, Any]],
+        *,
+        retention_days: Mapping[str, int],
+        kept_for_ever: Container[str] = (),
+    ) -> None:
+        """Candles of the venues in `kept_for_ever` are not deleted, whatever their retention."""
         self._database = database.with_options(write_concern=ACKNOWLEDGED)
-        self._retention_days = retention_days
+        self._days = retention_days
+        self._kept_for_ever = kept_for_ever
+
+    def _retention_of(self, venue: str) -> Mapping[str, int]:
+        return {} if venue in self._kept_for_ever else self._days
 
     def ensure_indexes(self, *, timeout_s: float) -> None:
         """Creates missing collections and indexes. The server must answer within `timeout_s`; building may take
@@ -177,7 +188,7 @@ class CandleStore:
         """Puts a candle in the place of a document that cannot be read, whatever versions that claims."""
         key: dict[str, Any] = {name: getattr(candle, name) for name in CANDLE_KEY}
         key["open_time"] = {"$gte": candle.open_time, "$lt": candle.open_time + 1}  # it may be no whole number
-        document = candle_document(candle, now_ms=wall_ms(), retention_days=self._retention_days)
+        document = candle_document(candle, now_ms=wall_ms(), retention_days=self._retention_of(candle.venue))
         with pymongo.timeout(timeout_s):
             self._database[MARKET_DATA].replace_one(key, document, upsert=True)
 
@@ -189,11 +200,11 @@ class CandleStore:
     def _fits(self, item: Storable) -> bool:
         try:
             if isinstance(item, Candle):
-                bson.encode(candle_document(item, now_ms=0, retention_days=self._retention_days))
+                bson.encode(candle_document(item, now_ms=0, retention_days=self._days))
             elif isinstance(item, Stats24h):
-                bson.encode(stats_document(item, now_ms=0, retention_days=self._retention_days))
+                bson.encode(stats_document(item, now_ms=0, retention_days=self._days))
             elif isinstance(item, DerivativeRecord):
-                bson.encode(record_document(item, now_ms=0, retention_days=self._retention_days))
+                bson.encode(record_document(item, now_ms=0, retention_days=self._days))
             else:
                 bson.encode(incident_document(item, now_ms=0))
         except _NO_DOCUMENT as error:
@@ -206,10 +217,14 @@ class CandleStore:
         candles = [item for item in items if isinstance(item, Candle)]
         incidents = [item for item in items if isinstance(item, Incident)]
         statistics = [item for item in items if isinstance(item, Stats24h)]
-        upserts = [candle_upsert(candle, now_ms=now_ms, retention_days=self._retention_days) for candle in candles]
+        upserts = [
+            candle_upsert(candle, now_ms=now_ms, retention_days=self._retention_of(candle.venue)) for candle in candles
+        ]
         newer = self._upsert(MARKET_DATA, upserts)
         self._upsert(INCIDENTS, [incident_upsert(incident, now_ms=now_ms) for incident in incidents])
-        minutes = [stats_upsert(stats, now_ms=now_ms, retention_days=self._retention_days) for stats in statistics]
+        minutes = [
+            stats_upsert(stats, now_ms=now_ms, retention_days=self._retention_of(stats.venue)) for stats in statistics
+        ]
         newer_minutes = self._upsert(MARKET_STATS, minutes)
         records, newer_records = self._store_records(items, now_ms)
         closed = sum(1 for place, candle in enumerate(candles) if candle.is_closed and place not in newer)
@@ -229,7 +244,9 @@ class CandleStore:
         for collection, records in by_collection(
             [item for item in items if isinstance(item, DerivativeRecord)]
         ).items():
-            upserts = [record_upsert(one, now_ms=now_ms, retention_days=self._retention_days) for one in records]
+            upserts = [
+                record_upsert(one, now_ms=now_ms, retention_days=self._retention_of(one.venue)) for one in records
+            ]
             refused = len(self._upsert(collection, upserts))
             written, newer = written + len(records) - refused, newer + refused
         return written, newer

@@ -5,7 +5,7 @@ server.
 """
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -84,6 +84,7 @@ class MongoWriter(BufferedWriter[Loss, Stored]):
         *,
         database: str,
         retention_days: Mapping[str, int],
+        kept_for_ever: Container[str] = (),
         forming_ms: int = 1_000,
         capacity: int = 200_000,
         venue: str = "",
@@ -94,16 +95,16 @@ class MongoWriter(BufferedWriter[Loss, Stored]):
         on_replaced: OnReplaced = lambda: None,
     ) -> None:
         """Connects at once, in the background. The writer owns `client` and closes it. `venue` is the one that its
-        incidents concern; empty for all. When another database answers than the one written before, also by the process
-        that left `identity_file`, that is an ERROR and an incident, and `on_replaced` is called from the writer's
-        thread.
+        incidents concern; empty for all. Candles of the venues in `kept_for_ever` are not deleted. When another
+        database answers than the one written before, also by the process that left `identity_file`, that is an ERROR
+        and an incident, and `on_replaced` is called from the writer's thread.
         """
         self._client = client
         self._database = client[database]
         self._known = KnownDatabase(identity_file)
         self._on_replaced = on_replaced
         self._venue = venue
-        self._store = CandleStore(client[database], retention_days=retention_days)
+        self._store = CandleStore(client[database], retention_days=retention_days, kept_for_ever=kept_for_ever)
         self._buffer = CandleBuffer(capacity=capacity, forming_ms=forming_ms)
         super().__init__(
             thread_name="mongo-writer",
@@ -270,20 +271,23 @@ def _cause(error: PyMongoError) -> str:
 def open_mongo_writer(
     settings: MongoSettings,
     *,
-    retention: bool,
+    retention: bool = True,
+    kept_for_ever: Container[str] = (),
     on_incident: OnIncident,
     venue: str = "",
     summary_s: float = 60.0,
     identity_file: Path | None = None,
     on_replaced: OnReplaced = lambda: None,
 ) -> MongoWriter:
-    """The writer of the settings; `retention` off keeps every candle for ever. `MongoAddressError` for an invalid
+    """The writer of the settings; `retention` off keeps every candle for ever, else those of some venues are.
+    `MongoAddressError` for an invalid
     address; an unavailable server is an outage, not an error here.
     """
     return MongoWriter(
         open_client(settings),
         database=settings.database,
         retention_days=settings.retention_days if retention else {},
+        kept_for_ever=kept_for_ever,
         forming_ms=settings.forming_ms,
         capacity=settings.buffer,
         venue=venue,

@@ -1,7 +1,15 @@
-"""Runs the bundled MongoDB server: `python -m sinks.mongod`."""
+"""Runs the bundled MongoDB server, with the log of the settings: `python -m sinks.mongod`."""
 
 import sys
 
-from sinks.mongod.server import main
+from flows.logs import set_up_logs
+from flows.process.exit_codes import refuse_to_run
+from flows.settings import SettingsError, load_settings
+from sinks.mongod.server import main, parse_arguments
 
-sys.exit(main())
+options = parse_arguments()
+try:
+    set_up_logs(load_settings().log)
+except SettingsError as error:
+    refuse_to_run(error)
+sys.exit(main(options))

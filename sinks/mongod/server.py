@@ -267,13 +267,17 @@ def _end_when_left(server: Mongod, number: int) -> None:
     server.send_signal(number)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command."""
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Those of the command, by default of this process."""
     parser = argparse.ArgumentParser(prog="python -m sinks.mongod", description="Runs the bundled MongoDB server.")
     parser.add_argument("--path", type=Path, default=Path("data/mongo"), help="where the data is (%(default)s)")
     parser.add_argument("--port", type=int, default=27017, help="where it listens on 127.0.0.1 (%(default)s)")
     parser.add_argument("--cache-gb", type=float, default=0.25, help="memory for its cache, in GB (%(default)s)")
-    options = parser.parse_args(arguments)
+    return parser.parse_args(arguments)
+
+
+def main(options: argparse.Namespace) -> int:
+    """The command; its exit code."""
     try:
         return run(options.path, port=options.port, cache_gb=options.cache_gb)
     except MongodError as error:

@@ -5,10 +5,7 @@ make to such files (a byte order mark, other line ends, blank lines, quotes, `1`
 file is refused.
 """
 
-import zipfile
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import repeat
 from pathlib import Path
 from typing import IO
@@ -21,6 +18,7 @@ from flows.bounds import MOST_FILLS, fault_of
 from flows.foreign import visible
 from flows.model import WITHDRAWN_FILL, AggregateTrade, Kline, Vouched, timeframe_ms
 from sources.archive.columns import BYTE_ORDER_MARK, KLINES, TRADES, ColumnsError, Table, columns_of, is_header
+from sources.archive.csv_file import UNREADABLE, in_ms, opened
 from sources.archive.files import ArchiveFile
 from sources.archive.order import OrderError, are_rising, in_order
 
@@ -28,8 +26,6 @@ BATCH = 2_000
 """Trades per batch: few enough to stay in the processor's cache on their way through the flow."""
 BLOCK_BYTES = 4 << 20
 """Bytes of text that are parsed at once, some fifty thousand trades."""
-MICROSECONDS_FROM = 10**14
-"""A time from here on counts microseconds."""
 
 _TYPES: dict[str, type[pl.DataType]] = {
     **dict.fromkeys((*TRADES.columns, *KLINES.columns), pl.Float64),
@@ -107,7 +103,7 @@ def _trade_blocks(file: ArchiveFile, path: Path) -> Iterator[pl.DataFrame]:
     """The rows of a file in its order, after the checks of values and days."""
     for block in _frames(path, TRADES):
         timed = block.with_columns(
-            _in_ms("time"), pl.col("buyer_is_maker").is_in(_forms_of_true(block["buyer_is_maker"]))
+            in_ms(pl.col("time")), pl.col("buyer_is_maker").is_in(_forms_of_true(block["buyer_is_maker"]))
         )
         _check_days(file, path, timed["time"])
         _check_values(path, timed)
@@ -139,7 +135,7 @@ def klines_of(file: ArchiveFile, path: Path, begin: int, end: int) -> list[Kline
     wanted = pl.col("open_time").is_between(begin, end, closed="left")
     blocks = []
     for block in _frames(path, KLINES):
-        timed = block.with_columns(_in_ms("open_time"), _in_ms("close_time"))
+        timed = block.with_columns(in_ms(pl.col("open_time")), in_ms(pl.col("close_time")))
         _check_days(file, path, timed["open_time"])
         blocks.append(timed.filter(wanted))
     klines = [
@@ -197,7 +193,7 @@ def _frames(path: Path, table: Table, *, only_first: bool = False) -> Iterator[p
     """The rows of a file, block by block; or only the first column of all rows, which is faster and checks nothing."""
     columns = table.columns
     try:
-        with _opened(path) as file:
+        with opened(path) as file:
             first = _first_row(file)
             if not first:
                 raise ArchiveError(f"{path} holds no rows")
@@ -214,7 +210,7 @@ def _frames(path: Path, table: Table, *, only_first: bool = False) -> Iterator[p
         raise ArchiveError(f"{path} {error}") from error
     except pl.exceptions.PolarsError as error:  # whose text advises on its own arguments
         raise ArchiveError(f"{path} cannot be read: it has rows that are not {', '.join(columns)}") from error
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except UNREADABLE as error:
         raise ArchiveError(f"{path} cannot be read: {error}") from error
 
 
@@ -260,22 +256,3 @@ def _blocks(file: IO[bytes], first: bytes) -> Iterator[bytes]:
         block = b""
     if block:
         yield block
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    if path.suffix != ".zip":
-        with path.open("rb") as file:
-            yield file
-        return
-    with zipfile.ZipFile(path) as archive:
-        names = [name for name in archive.namelist() if name.endswith(".csv")]
-        if len(names) != 1:
-            raise ArchiveError(f"{path} holds {len(names)} CSV files, and should hold one")
-        with archive.open(names[0]) as member:
-            yield member
-
-
-def _in_ms(name: str) -> pl.Expr:
-    column = pl.col(name)
-    return pl.when(column >= MICROSECONDS_FROM).then(column // 1_000).otherwise(column).alias(name)

@@ -2,7 +2,6 @@
 
 import hashlib
 import zipfile
-import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ import structlog
 from msgspec import structs
 
 from flows.model import Vouched
+from sources.archive.csv_file import UNREADABLE
 from sources.archive.csv_reader import ArchiveError
 from sources.archive.download import RetryPolicy, discard, download
 from sources.archive.files import ArchiveFile, file_named
@@ -87,7 +87,7 @@ def _fault_of_zip(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except UNREADABLE as error:
         return f"cannot be read: {error}"
     return f"cannot be read: {broken} does not match its checksum" if broken else ""
 

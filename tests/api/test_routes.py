@@ -93,6 +93,19 @@ async def test_fewer_candles_than_requested_are_returned_and_the_rest_is_request
     assert again["history"]["id"] == chart["history"]["id"]
 
 
+async def test_older_candles_that_do_not_reach_the_end_of_the_range_are_requested_up_to_it(
+    served: Interface, deployment: Deployment
+) -> None:
+    deployment.store([candle(minute) for minute in range(-60, -30)])  # the flow stores a history, the oldest first
+    chart = await served.data(f"/api/chart/BTCUSDT/1m?limit=20&end={BEGIN}")
+    assert [one for one, _ in closes(chart)] == [iso_utc(BEGIN + minute * MINUTE) for minute in range(-50, -30)]
+    assert (chart["history"]["kind"], chart["history"]["state"]) == ("history", "open")
+    whole = await served.data(f"/api/chart/BTCUSDT/1m?limit=5&end={BEGIN + 10 * MINUTE}")
+    assert (closes(whole), whole["history"]) == (minutes(5, 6, 7, 8, 9), None)
+    later = await served.data(f"/api/chart/BTCUSDT/1m?limit=5&end={BEGIN + 90 * MINUTE}")
+    assert (closes(later), later["history"]) == ([*minutes(6, 7, 8, 9), FORMING], None)
+
+
 async def test_a_symbol_without_candles_is_subscribed_and_fetched(served: Interface, deployment: Deployment) -> None:
     status, answer = await served.get("/api/chart/SOLUSDT/1h?limit=100")
     job = answer["data"]

@@ -179,8 +179,8 @@ def test_the_settings_of_every_process_can_be_used(name: str, tmp_path: Path, mo
     assert "marketflow:a-secret@mongodb:27017" in settings.mongo.uri
     first, flag, part = service["command"]
     assert (first, flag) == ("run", "--only")
-    assert part in {spec.name for spec in live_processes()}
-    assert not any(spec.name == "mongod" for spec in live_processes())
+    assert part in {spec.name for spec in live_processes(load_settings())}
+    assert not any(spec.name == "mongod" for spec in live_processes(load_settings()))
 
 
 def test_secrets_are_files_and_stand_nowhere_else() -> None:

@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from flows.settings import Rest
+from flows.settings import Rest, load_settings
 from flows.supervision.deployment import live_processes
 from tests.commands_page import commands
 from tests.deploy.test_containers import use
@@ -82,7 +82,7 @@ def test_the_settings_can_be_used(workload: Any, tmp_path: Path, monkeypatch: py
     container = container_of(workload)
     *run, part = container["args"]
     assert run == ["run", "--only"]
-    assert part in {spec.name for spec in live_processes()}
+    assert part in {spec.name for spec in live_processes(load_settings())}
     default = {"hub": settings.hub.port, "metrics": settings.metrics.port, "http": settings.api.port}
     assert (settings.hub.port, settings.metrics.port, settings.api.port) == (8765, 9464, 8080)
     for port in container["ports"]:

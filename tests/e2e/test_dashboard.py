@@ -13,10 +13,19 @@ from typing import Any, Final, TypeAlias
 
 import pytest
 from aiohttp import ClientSession
+from msgspec import structs
 from playwright.async_api import Browser, Locator, Page, expect
 
 from api.__main__ import running_api
-from flows.model import BookView, ChannelStatus
+from flows.model import (
+    BookView,
+    ChannelStatus,
+    Funding,
+    FundingState,
+    Liquidation,
+    MarkPrice,
+    OpenInterest,
+)
 from flows.recovery import prepare
 from flows.settings import Api, Feed, Mongo, Settings
 from flows.settings import Hub as HubSettings
@@ -64,6 +73,11 @@ LEVELS_SEEN: Final = """() => Object.fromEntries(["asks", "bids"].map((side) => 
 }))"""
 """The levels that are seen on each side, nearest to the middle first."""
 Told: TypeAlias = tuple[Page, Deployment, Interface]
+MARK: Final = MarkPrice("BTCUSDT", NOW, 100.5, 100.25, 100.0, 0.000125, NOW + 3_600_000, venue="binance")
+FUNDING_NOW: Final = FundingState(
+    "binance", "BTCUSDT", NOW, 0.000125, NOW + 3_600_000, 8, 0.02, -0.02,
+    Funding("binance", "BTCUSDT", NOW - 25_200_000, -0.0002, 99.0),
+)  # fmt: skip
 
 
 def book(*, synced: bool) -> BookView:
@@ -325,6 +339,43 @@ async def test_a_book_that_is_not_in_step_shows_no_levels(told: Told) -> None:
     deployment.tell(book(synced=False))
     await expect(page.locator("#book-state")).to_have_text("not in step with the exchange")
     await expect(best).to_be_empty()
+
+
+async def test_a_contract_has_a_panel_of_its_own_and_what_is_none_has_not(told: Told, tmp_path: Path) -> None:
+    page, deployment, _ = told
+    panel = page.locator("#contract")
+    await expect(panel).to_be_hidden()
+    deployment.tell(MARK, FUNDING_NOW, OpenInterest("binance", "BTCUSDT", NOW, 1_234.5))
+    await expect(page.locator("#mark")).to_have_text("100.50")
+    await expect(page.locator("#index")).to_have_text("100.25")
+    await expect(page.locator("#funding-rate")).to_have_text("+0.0125%")
+    await expect(page.locator("#funding-last")).to_have_text("-0.0200%")
+    await expect(page.locator("#interest")).to_have_text("1.235K")
+    await expect(page.locator("#no-liquidations")).to_be_visible()
+    async with deployment.beating():
+        await expect(page.locator("#funding-in")).to_have_text(re.compile(r"^0[01]:[0-5]\d:[0-5]\d$"))
+        await changed(page.locator("#funding-in"))
+    for second in (2, 1, 2):
+        order = Liquidation("BTCUSDT", NOW, NOW - second * 1_000, "SELL", 99.0, 99.5, 1.5, 1.5, venue="binance")
+        deployment.tell(order)
+    rows = page.locator("#liquidations .trade:not([hidden])")
+    await expect(rows).to_have_count(2)
+    await expect(rows.first).to_contain_text("99.50")
+    deployment.tell(structs.replace(MARK, event_time=NOW + 1, mark_price=101.75))
+    await expect(page.locator("#mark")).to_have_text("101.75")
+    await keep(page, tmp_path, "contract")
+    await page.keyboard.press("ArrowDown")
+    await expect(page.locator("#symbol")).to_have_text("ETHUSDT")
+    await expect(panel).to_be_hidden()
+
+
+async def test_a_mark_price_that_stands_still_greys_its_panel(told: Told) -> None:
+    page, deployment, _ = told
+    silent = ChannelStatus("mark", "silent", NOW, "the mark price stands still")
+    async with deployment.beating():
+        deployment.tell(MARK, state("silent", ChannelStatus("trades", "live", NOW), silent))
+        await expect(page.locator("#contract")).to_have_attribute("data-currency", "silent")
+        await expect(page.locator("#contract-state")).to_contain_text("exchange silent")
 
 
 @pytest.mark.parametrize("size", [PHONE, SMALL, DESKTOP])

@@ -139,6 +139,26 @@ async def test_candles_and_trades_are_read_together(mongod_uri: str, tmp_path: P
         assert_is(row, kline, [(price, quantity) for _, time, price, quantity, _ in trades if is_in(kline, time)])
 
 
+async def test_without_a_database_an_example_names_what_to_start(tmp_path: Path) -> None:
+    settings = {"mongo__uri": f"mongodb://127.0.0.1:{free_port()}", "trades__path": str(tmp_path)}
+    said = await refusal("candles_and_trades.py", SYMBOL, **settings)
+    assert said.startswith("the database does not answer (127.0.0.1:")
+    assert "start the deployment with marketflow run" in said
+    said = await refusal("candles_and_trades.py", SYMBOL, str(tmp_path))
+    assert said.startswith(f"no deployment has been started in {tmp_path}: ")
+
+
+async def refusal(name: str, *arguments: str, **settings: Any) -> str:
+    """The one line that an example says as it cannot run."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(EXAMPLES / name), *arguments, cwd=ROOT, stderr=PIPE, env=environment_of(settings)
+    )
+    async with asyncio.timeout(PATIENCE_S):
+        _, said = await process.communicate()
+    assert (process.returncode, said.count(b"\n")) == (1, 1), said.decode()
+    return said.decode()
+
+
 def is_in(kline: Kline, time: int) -> bool:
     return kline.open_time <= time < kline.open_time + MINUTE_MS
 

@@ -92,9 +92,9 @@ from flows.settings import load_settings
 from flows.supervision.deployment import demo_environment, demo_processes, variables_of
 from flows.supervision.supervisor import supervise
 folder, port, options = Path(sys.argv[1]), int(sys.argv[2]), tuple(sys.argv[3:])
-specs = demo_processes(folder, mongo_port=port)
-specs = [spec._replace(argv=spec.argv + options) if spec.name == "exchange" else spec for spec in specs]
 settings = load_settings()
+specs = demo_processes(settings, folder, mongo_port=port)
+specs = [spec._replace(argv=spec.argv + options) if spec.name == "exchange" else spec for spec in specs]
 variables = variables_of(settings, demo_environment(settings, folder, mongo_port=port))
 sys.exit(supervise(specs, folder=folder, anew=True, variables=variables))
 """

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from flows.logs import SUPPRESSED, Bounded, BoundedRecords, escaped, plain
+from flows.logs import SUPPRESSED, Bounded, BoundedRecords
 from flows.process.log_bound import MOST, MOST_OF_LOGGER, LogBound
+from flows.process.log_form import escaped, plain
 
 ROOT = Path(__file__).parents[2]
 SPEAKS = """
@@ -34,6 +35,34 @@ try:
 except ValueError:
     logging.getLogger("other").exception("failed")
 """
+
+OF_A_PROGRAM = """
+import structlog
+{before}
+import {package}
+structlog.get_logger("somewhere").warning("line\\x1b[2J", number=7)
+print("result")
+"""
+
+
+def of_a_program(package: str, before: str = "") -> subprocess.CompletedProcess[str]:
+    """What a program writes that sets up no log of ours, and uses a package."""
+    source = OF_A_PROGRAM.format(package=package, before=before)
+    return subprocess.run([sys.executable, "-c", source], cwd=ROOT, capture_output=True, text=True, check=True)
+
+
+@pytest.mark.parametrize("package", ["api", "sinks", "sources"])
+def test_a_program_that_uses_a_package_has_its_log_beside_its_results(package: str) -> None:
+    ran = of_a_program(package)
+    assert ran.stdout == "result\n"
+    assert ran.stderr.partition(" ")[2] == "[warning  ] line\\x1b[2J number=7\n"
+
+
+def test_a_program_keeps_the_log_that_it_has_configured() -> None:
+    ran = of_a_program("api", "structlog.configure(processors=[structlog.processors.JSONRenderer()])")
+    assert ran.stdout == '{"number": 7, "event": "line\\u001b[2J"}\nresult\n'
+    assert ran.stderr == ""
+
 
 KNOWN = ("timestamp", "level", "event", "logger", "stack", "exception", "exc_info")
 KEYS = st.text("abcdefghij_", min_size=1).filter(lambda key: key not in KNOWN)

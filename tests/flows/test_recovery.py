@@ -12,6 +12,7 @@ from bytewax.outputs import FixedPartitionedSink
 from bytewax.recovery import RecoveryConfig
 from bytewax.testing import TestingSink, TestingSource, run_main
 
+from flows.bounds import VenueRules
 from flows.graph import Sinks, market_flow
 from flows.machine import refuse_queries
 from flows.model import Flush, RawFrames
@@ -177,6 +178,7 @@ def recoverable_flow() -> Dataflow:
             commands=TestingSink([]),
         ),
         runner=refuse_queries,
+        rules=VenueRules(has_derivatives=True),
     )
 
 

@@ -85,3 +85,10 @@ def test_without_trades_the_rest_is_printed(
 @pytest.mark.e2e
 def test_empty_stores_are_reported_as_empty(environment: dict[str, str]) -> None:
     assert "Nothing is stored yet" in run(environment)
+
+
+@pytest.mark.e2e
+def test_without_a_database_it_names_what_to_start(environment: dict[str, str]) -> None:
+    said = run({**environment, "MARKETFLOW_MONGO__URI": "mongodb://127.0.0.1:1"})
+    assert "Nothing can be read.** the database does not answer (127.0.0.1:1" in said
+    assert "start the deployment with marketflow run" in said

@@ -9,11 +9,10 @@ import polars as pl
 import pytest
 from msgspec import structs
 from pymongo.database import Database
-from pymongo.errors import PyMongoError
 
-from flows.model import Candle, Incident, Stats24h, TradeBatch
+from flows.model import Candle, Funding, Incident, Liquidation, MarkPrice, OpenInterest, Stats24h, TradeBatch
 from flows.settings import Mongo
-from sinks.dataframes import ANALYSIS_SCHEMA, CANDLE_SCHEMA, INCIDENT_SCHEMA, STATS_SCHEMA, Frames
+from sinks.dataframes import ANALYSIS_SCHEMA, CANDLE_SCHEMA, INCIDENT_SCHEMA, STATS_SCHEMA, DatabaseAwayError, Frames
 from sinks.mongo.documents import INCIDENTS, MARKET_DATA, DocumentError
 from sinks.mongo.store import CandleStore
 from sinks.trades.codec import encode_key
@@ -25,6 +24,7 @@ from tests.fakes.candles import BEGIN, candle, forming, gap, stats
 from tests.fakes.trades import trade
 
 MINUTE = 60_000
+AWAY = r"^the database does not answer \(127\.0\.0\.1:1: .*\): start the deployment .* or set mongo\.uri to [^\n]*$"
 
 
 def at(time_ms: int) -> datetime:
@@ -112,6 +112,23 @@ def test_statistics_carry_every_field_of_the_newest_in_each_minute(frames: Frame
     for name in STATS_SCHEMA:
         assert frame[name].to_list() == [getattr(one, name) for one in (again, second)], name
     assert frame["timestamp"].to_list() == [at(BEGIN + 40_000), at(BEGIN + MINUTE)]
+
+
+def test_what_is_stored_of_derivatives(frames: Frames, store: CandleStore) -> None:
+    mark = MarkPrice("BTCUSDT", BEGIN + 1_000, 100.0, 101.0, 99.0, None, 0, venue="binance")
+    paid = [Funding("binance", "BTCUSDT", BEGIN + hour, 0.0001 * hour, None) for hour in (2, 1)]
+    interest = OpenInterest("binance", "BTCUSDT", BEGIN, 5.0)
+    order = Liquidation("BTCUSDT", BEGIN + 5, BEGIN, "SELL", 99.0, 99.5, 1.5, 1.25, venue="binance")
+    store.store([mark, *paid, interest, order], timeout_s=5)
+    assert frames.mark_prices("BTCUSDT").drop("timestamp").rows() == [(BEGIN + 1_000, 100.0, 101.0, 99.0, None, 0)]
+    assert frames.funding("BTCUSDT").drop("timestamp").rows() == [(BEGIN + 1, 0.0001, None), (BEGIN + 2, 0.0002, None)]
+    assert frames.funding("BTCUSDT", end=BEGIN + 2).height == 1
+    assert frames.open_interest("BTCUSDT").drop("timestamp").rows() == [(BEGIN, 5.0, None)]
+    assert frames.liquidations("BTCUSDT").drop("timestamp").rows() == [
+        (BEGIN, "SELL", 99.0, 99.5, 1.5, 1.25, BEGIN + 5)
+    ]
+    assert frames.open_interest("NONE").schema == frames.open_interest("BTCUSDT").schema
+    assert frames.funding("NONE").schema["rate"] == pl.Float64
 
 
 def test_the_schemas_are_those_of_what_is_stored() -> None:
@@ -243,8 +260,14 @@ def test_a_store_that_is_not_there_is_an_error(frames: Frames, tmp_path: Path) -
     with pytest.raises(FileNotFoundError, match="there is no trade store"):
         frames.trades("BTCUSDT")
     nowhere = Mongo(uri="mongodb://127.0.0.1:1")
-    with Frames(nowhere, tmp_path, venue="binance") as away, pytest.raises(PyMongoError):
-        away.candles("BTCUSDT", "1m")
+    with Frames(nowhere, tmp_path, venue="binance") as away:
+        for read in (
+            partial(away.candles, "BTCUSDT", "1m"),
+            partial(away.last_candle, "BTCUSDT", "1m"),
+            away.candle_symbols,
+        ):
+            with pytest.raises(DatabaseAwayError, match=AWAY):
+                read()
 
 
 def test_a_time_without_a_zone_is_refused(frames: Frames) -> None:

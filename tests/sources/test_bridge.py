@@ -22,7 +22,7 @@ from flows.model import (
 )
 from flows.settings import Feed
 from sources.binance.feed import BinanceFeed
-from sources.bridge import FeedPartition, FeedSource, WakeEvent, _Worker
+from sources.bridge import FeedPartition, FeedSource, SourceWorker, WakeEvent
 from sources.feed import shard_of
 from tests.fakes.venue import VenueSession, frame, running_venue
 
@@ -111,7 +111,7 @@ def test_frames_come_with_the_names_of_the_streams_that_were_asked_for() -> None
 
 def test_a_source_without_news_pulses_twice_a_second() -> None:
     partition = FeedPartition(
-        lambda _: [], worker=_Worker(), poll_frames=100, hold_s=0.005, stop=threading.Event(), close=lambda: None
+        lambda _: [], worker=SourceWorker(), poll_frames=100, hold_s=0.005, stop=threading.Event(), close=lambda: None
     )
     pulses, begin_s = [], time.monotonic()
     while time.monotonic() - begin_s < 3:

@@ -12,6 +12,7 @@ from flows.command.folder import Folder, folder_of
 from flows.command.interface import Json
 from flows.command.outcome import ExitCode
 from flows.command.tables import print_json, print_table
+from flows.supervision.spec import RECOVERY
 
 if TYPE_CHECKING:
     from flows.command.doctor.machine import Port
@@ -72,9 +73,10 @@ def checks(folder: Path, *, offline: bool) -> Iterator[Result]:
 
 def _with_stores_in(folder: Path, settings: "Settings") -> "Settings":
     """The settings of a deployment that is started with this folder."""
-    if "path" in settings.trades.model_fields_set:
-        return settings
-    return settings.model_copy(update={"trades": settings.trades.model_copy(update={"path": folder / "trades"})})
+    from flows.supervision.deployment import trades_path
+
+    trades = settings.trades.model_copy(update={"path": trades_path(settings, folder)})
+    return settings.model_copy(update={"trades": trades})
 
 
 def _of_peers_and_stores(settings: "Settings", folder: Path, *, offline: bool) -> Iterator[Result]:
@@ -84,7 +86,7 @@ def _of_peers_and_stores(settings: "Settings", folder: Path, *, offline: bool) -
         yield peers.check_clock(settings)
     yield from peers.check_mongo(settings)
     yield from stores.check_trades(settings)
-    yield stores.check_recovery(folder / "recovery")
+    yield stores.check_recovery(folder / RECOVERY)
 
 
 def ports_of(settings: "Settings") -> "Iterator[Port]":
@@ -92,13 +94,10 @@ def ports_of(settings: "Settings") -> "Iterator[Port]":
     from pymongo.uri_parser import parse_uri
 
     from flows.command.doctor.machine import Port
+    from flows.settings.ports import listeners
     from flows.settings.values import is_loopback
 
-    if settings.hub.enabled:
-        yield Port("hub.port", settings.hub.port)
-    yield Port("api.port", settings.api.port)
-    if settings.metrics.enabled:
-        yield Port("metrics.port", settings.metrics.port)
+    yield from (Port(one.key, one.port) for one in listeners(settings))
     if settings.mongo.enabled and settings.mongo.uri.startswith("mongodb://"):
         for host, port in parse_uri(settings.mongo.uri)["nodelist"]:
             if is_loopback(host):

@@ -11,6 +11,8 @@ The laws:
 * A period that is provably empty (the ids on both sides follow each other) is flat at the previous close. Where trades
   are missing nothing is invented: no candle, or one marked `partial`. Nor while the instrument does not trade or the
   whole exchange sends nothing, nor for more than a day at once: there the exchange's own history decides.
+* A running period is shown once it has a trade, or the exchange is known to work in it: where the exchange has stopped,
+  and goes on in an earlier one, readers would take the empty candle for the newest price.
 * A trade for a closed period amends it: the same key, published again.
 
 Bytewax's own windows are not used for this. They emit only at the close, take the end of input for the end of time,
@@ -93,6 +95,8 @@ class CandleBuilder:
         `NewestTrade` on: of these the exchange sends one a period, traded or not.
         """
         self._shown_local = 0
+        self._is_hidden = False
+        """A running period has begun by the clock alone, and is not shown."""
         self._traded_local = 0
         if state is not None:
             self._resume(state)
@@ -192,7 +196,7 @@ class CandleBuilder:
         if isinstance(newest, NewestTrade):
             return [*self._take_newest(newest)]
         if self._alive_ms is not None:
-            self._alive_ms = max(self._alive_ms, newest.event_time)  # a ticker
+            self._live_until(newest.event_time)  # a ticker
         return [event]
 
     def _take_line_event(self, event: Disconnected | Subscribed | Silent | Speaking | TradingStatus, now: Now) -> None:
@@ -306,7 +310,7 @@ class CandleBuilder:
             return []
         frame.kline = kline
         if frame is periods.shortest or self._alive_ms is not None:
-            self._alive_ms = max(self._alive_ms or 0, kline.event_time)
+            self._live_until(kline.event_time)
         if not kline.is_closed:
             return []
         if frame is periods.shortest:
@@ -319,9 +323,22 @@ class CandleBuilder:
         is_whole = ends_with_base and has_last_id and kline.last_id == last_id
         return [*self._amendments.flush(), *periods.close_base()] if is_whole else []
 
+    def _live_until(self, event_time: int) -> None:
+        """The exchange has sent what it sends with or without trades."""
+        self._alive_ms = max(self._alive_ms or 0, event_time)
+        if self._is_hidden and not self._begins_by_clock_alone():
+            self._periods.is_dirty = True
+
+    def _begins_by_clock_alone(self) -> bool:
+        """Whether nothing of the exchange says that the running period has begun."""
+        periods = self._periods
+        if periods.base is None or periods.base.trades:
+            return False
+        return bool(periods.pauses.reasons) or (self._alive_ms is not None and self._alive_ms < periods.base.open_time)
+
     def _take_newest(self, newest: NewestTrade) -> list[Candle]:
         """The exchange's newest trade proves a period complete that ends with it, once that is over."""
-        self._alive_ms = max(self._alive_ms or 0, newest.event_time)
+        self._live_until(newest.event_time)
         periods = self._periods
         base = periods.base
         if base is None or not base.trades or base.last_id != newest.last_id or self._is_stopped:
@@ -341,13 +358,15 @@ class CandleBuilder:
         return out
 
     def _show_forming(self, now: Now) -> list[Candle]:
-        """The running candles, but for those that wait for the exchange's kline. The pace is by local time: it limits
-        what readers get, and has nothing to do with the data.
+        """The running candles, but for those that wait for the exchange's kline, or for the exchange. The pace is by
+        local time: it limits what readers get, and has nothing to do with the data.
         """
         periods = self._periods
         periods.is_dirty = False
         self._shown_local = now.local
-        return [periods.forming(frame) for frame in periods.frames.values() if not self._bootstrap.hides(frame)]
+        self._is_hidden = self._begins_by_clock_alone()
+        shown = [periods.forming(frame) for frame in periods.frames.values() if not self._bootstrap.hides(frame)]
+        return [candle for candle in shown if candle.trades] if self._is_hidden else shown
 
 
 def _sooner(one: int | None, other: int | None) -> int | None:

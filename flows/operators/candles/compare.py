@@ -1,7 +1,15 @@
-"""Whether two versions of a candle are the same: ours, from the trades, and the exchange's own kline."""
+"""Whether two versions of a candle are the same: ours, from the trades, and the exchange's own kline. And when a longer
+candle that is the same bears out a shorter one that is not.
 
-from collections.abc import Iterable
+The law of `is_borne_out`: the exchange says the same as ours of the longer period, and of every other one of the
+shorter timeframe inside it. That the longer one is equal says which trades it has, and not where inside it they are: a
+trade in the wrong one of two shorter periods changes both, and nothing of the longer one. Only where all others are
+equal can nothing cancel out.
+"""
+
+from collections.abc import Callable, Iterable
 from math import isnan
+from typing import NamedTuple, TypeAlias
 
 from msgspec import structs
 
@@ -87,3 +95,24 @@ def is_known_difference(rules: VenueRules, fields: Iterable[str]) -> bool:
 def describe_difference(candle: Candle, kline: Kline, fields: Iterable[str]) -> str:
     """Both versions of the fields, for people."""
     return ", ".join(f"{name} {getattr(candle, name)} ≠ {getattr(kline, name)}" for name in fields)
+
+
+class Period(NamedTuple):
+    """A period of the exchange's time, ms UTC."""
+
+    open_time: int
+    length: int
+
+    @property
+    def end(self) -> int:
+        """The first millisecond behind it."""
+        return self.open_time + self.length
+
+
+AreEqual: TypeAlias = Callable[[int, int], bool]
+"""Whether the exchange says the same as ours of all periods in `[begin, end)`; also where there are none."""
+
+
+def is_borne_out(inner: Period, outer: Period, *, is_outer_equal: bool, are_equal: AreEqual) -> bool:
+    """Whether `outer` bears out `inner`, which lies in it. `are_equal` is asked about the timeframe of `inner`."""
+    return is_outer_equal and are_equal(outer.open_time, inner.open_time) and are_equal(inner.end, outer.end)

@@ -4,9 +4,7 @@ The laws:
 * A candle holds the trades of the shorter ones inside it. One that is refuted puts those in doubt, and the longer ones
   around it: they become `unproven`. One that is confirmed takes the doubt away from those inside it, but not from what
   holds or surrounds a refuted one. Both leave alone what has a proof of its own, or is known to lack trades.
-* That a candle is confirmed says which trades it has, and not where inside it they are: a trade in the wrong one of two
-  shorter periods changes both, and nothing of the longer one. So it bears out one that the exchange contradicts only
-  where the exchange has said the same of every other one of that timeframe inside it: then nothing can cancel out.
+* A confirmed candle bears out one inside it that the exchange contradicts by the law of `compare`.
 * A candle vouches for those inside it only if it was made of the same trades throughout. Where the exchange's running
   kline stands for some of them, that it is equal says nothing about the trades inside.
 * A candle whose trades REST has given with other values is never reinstated.
@@ -20,6 +18,7 @@ from typing import Literal
 from msgspec import structs
 
 from flows.model import COMPLETE, Candle, CandleStatus, TradeBatch
+from flows.operators.candles.compare import Period, is_borne_out
 from flows.operators.candles.made_of import is_made_of
 from flows.operators.candles.track import Track, shortest_of
 from flows.operators.candles.versions import Published, confirmed
@@ -40,9 +39,15 @@ class Doubt:
         """Whether the kline of a longer period, and those of all others inside it, are equal to the candles of the same
         trades.
         """
+        period = Period(inner.open_time, track.length)
         return any(
-            track.agreed.hold_all(outer.open_time, outer.open_time + longer.length, but=inner.open_time)
-            for longer, outer in self._confirmed_around(track, inner)
+            is_borne_out(
+                period,
+                Period(outer.open_time, longer.length),
+                is_outer_equal=self._is_confirmed(longer, outer),
+                are_equal=track.agreed.hold_all,
+            )
+            for longer, outer in self._published_around(track, inner)
         )
 
     def is_refuted_inside(self, track: Track, outer: Candle) -> bool:
@@ -145,8 +150,13 @@ class Doubt:
         return [
             (longer, outer)
             for longer, outer in self._published_around(track, inner)
-            if outer.open_time in longer.agreed and outer.open_time not in longer.seeded
+            if self._is_confirmed(longer, outer)
         ]
+
+    @staticmethod
+    def _is_confirmed(track: Track, candle: Candle) -> bool:
+        """Whether its kline is equal to the same trades throughout."""
+        return candle.open_time in track.agreed and candle.open_time not in track.seeded
 
     def _published_around(self, track: Track, inner: Candle) -> list[tuple[Track, Candle]]:
         return [

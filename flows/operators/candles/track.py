@@ -55,12 +55,12 @@ class Agreed:
         self._ends: list[int] = []
 
     def __contains__(self, open_time: int) -> bool:
-        return self._holds(open_time, open_time + self._length)
+        return self.hold_all(open_time, open_time + self._length)
 
     def add(self, open_time: int) -> None:
         """Notes a period."""
         begin, end = open_time, open_time + self._length
-        if self._holds(begin, end):
+        if self.hold_all(begin, end):
             return
         # the runs that touch it become one with it
         first, last = bisect_left(self._ends, begin), bisect_right(self._begins, end)
@@ -73,7 +73,7 @@ class Agreed:
     def discard(self, open_time: int) -> None:
         """Takes a period out again."""
         end = open_time + self._length
-        if not self._ends or open_time >= self._ends[-1] or not self._holds(open_time, end):
+        if not self._ends or open_time >= self._ends[-1] or not self.hold_all(open_time, end):
             return
         place = bisect_right(self._begins, open_time) - 1
         run = self._begins[place], self._ends[place]
@@ -81,11 +81,8 @@ class Agreed:
         self._begins[place : place + 1] = [a for a, _ in left]
         self._ends[place : place + 1] = [b for _, b in left]
 
-    def hold_all(self, begin: int, end: int, *, but: int) -> bool:
-        """Whether all periods in `[begin, end)` are known, leaving out the one that opens at `but`."""
-        return self._holds(begin, but) and self._holds(but + self._length, end)
-
-    def _holds(self, begin: int, end: int) -> bool:
+    def hold_all(self, begin: int, end: int) -> bool:
+        """Whether all periods in `[begin, end)` are known."""
         place = bisect_right(self._begins, begin) - 1
         return begin >= end or (place >= 0 and end <= self._ends[place])
 

@@ -151,6 +151,13 @@ def worst_of(*verdicts: Verdict | None) -> Verdict | None:
     return min((verdict for verdict in verdicts if verdict), key=lambda one: RANK[one.state], default=None)
 
 
+def of_streams(channel: FreshnessChannel, silences: list[Silence | None], instrument: InstrumentState) -> Verdict:
+    """What a channel is whose lines are up, by the silences of its streams."""
+    if channel == "mark":
+        return of_clockwork(silences)
+    return of_trades(silences, instrument) if channel == "trades" else of_silence(silences, instrument)
+
+
 def of_trades(silences: list[Silence | None], instrument: InstrumentState) -> Verdict:
     """Trades that stopped are quiet only when a witness says so."""
     witness = instrument.witness

@@ -34,9 +34,7 @@ from flows.operators.status.channels import (
     Verdict,
     channel_of,
     kinds_by_symbol,
-    of_clockwork,
-    of_silence,
-    of_trades,
+    of_streams,
     worst_of,
 )
 from flows.operators.status.observations import ChannelRefused, Observation, Progress, Unsynced
@@ -359,9 +357,7 @@ class Freshness:
         if self._delay:
             return Verdict("behind", self._delay)
         silences = [instrument.silent.get(kind) for kind in kinds]
-        if channel == "mark":
-            return of_clockwork(silences)
-        found = of_trades(silences, instrument) if channel == "trades" else of_silence(silences, instrument)
+        found = of_streams(channel, silences, instrument)
         if channel == "book" and found.state != "silent" and self._lacks_book(instrument):
             return Verdict("unsynced", "the book is not known to be the exchange's")
         return found

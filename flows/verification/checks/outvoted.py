@@ -1,14 +1,12 @@
 """Whether a stored candle may contradict the exchange's: the ground of the proof `theirs wrong`.
 
-It is the law by which the flow gives that proof. A candle of a longer period is equal to the exchange's, and so is
-every other one of the same timeframe inside it. Where two inside it differ, their differences may cancel out: then a
-trade is in the wrong period, and ours are wrong.
+The flow gives that proof by the law of `flows.operators.candles.compare`; here it is applied to what is stored.
 """
 
 from collections.abc import Mapping, Sequence
 
 from flows.model import COMPLETE, Candle, Kline, timeframe_ms
-from flows.operators.candles.compare import differing_fields
+from flows.operators.candles.compare import Period, differing_fields, is_borne_out
 from flows.operators.candles.settle import THEIRS_WRONG, TRADES_SAY_OURS
 from flows.verification.checks.claims import StoredCandle
 from flows.verification.checks.ledger import Ledger
@@ -49,12 +47,18 @@ class Outvoted:
         return bool(longer)
 
     def _is_borne_out(self, candle: Candle, longer: str, begin: int, end: int) -> bool:
-        outer = self._of(longer).get(begin)
-        if outer is None or not self._is_equal(outer):
-            return False
+        outer, length = self._of(longer).get(begin), timeframe_ms(candle.timeframe)
         same = self._of(candle.timeframe)
-        others = (t for t in range(begin, end, timeframe_ms(candle.timeframe)) if t != candle.open_time)
-        return all(t in same and self._is_equal(same[t]) for t in others)
+
+        def are_equal(first: int, last: int) -> bool:
+            return all(time in same and self._is_equal(same[time]) for time in range(first, last, length))
+
+        return is_borne_out(
+            Period(candle.open_time, length),
+            Period(begin, end - begin),
+            is_outer_equal=outer is not None and self._is_equal(outer),
+            are_equal=are_equal,
+        )
 
     def _is_equal(self, candle: Candle) -> bool:
         """Whether the exchange says the same: its candle at hand, or else that of which the proof tells."""

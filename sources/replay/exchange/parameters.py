@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
+from flows.bounds import MICROSECONDS_FROM
 from flows.names import is_symbol
 
 _SYMBOL = re.compile(r"[A-Z0-9\-_.]{1,20}")
@@ -13,8 +14,6 @@ _SYMBOL_RANGE = "^[A-Z0-9-_.]{1,20}$"
 _SYMBOLS_RANGE = r'^\[("[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}"){0,}){0,1}\]$'
 _INTEGER = re.compile(r"[0-9]{1,20}")
 _INTEGER_RANGE = "^[0-9]{1,20}$"
-_MICROSECONDS_FROM = 100_000_000_000_000
-"""A time with more digits counts microseconds: as milliseconds it would lie beyond the year 5000."""
 
 
 class ApiError(Exception):
@@ -64,7 +63,7 @@ class Parameters:
     def time_ms(self, name: str) -> int | None:
         """An optional time, sent in milliseconds or microseconds."""
         value = self.integer(name)
-        return value // 1_000 if value is not None and value >= _MICROSECONDS_FROM else value
+        return value // 1_000 if value is not None and value >= MICROSECONDS_FROM else value
 
     def limit(self, *, default: int, most: int, clamps: bool = True) -> int:
         """`limit`, at least 1; above `most` it is clamped to `most`, or refused with -1130."""

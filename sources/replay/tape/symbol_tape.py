@@ -8,12 +8,13 @@ import msgspec
 import polars as pl
 from msgspec import Struct
 
+from sources.archive.csv_file import in_ms
 from sources.replay.market.aggregate import AGGREGATE, TRADE, aggregates_of, trades_of
 from sources.replay.market.book import DepthSnapshot, decode_snapshot
 from sources.replay.market.decimals import Decimals, decimals_of, printed_decimals, scaled, significant_decimals
 from sources.replay.market.market import MarketKind
 from sources.replay.tape.recordings import SNAPSHOT, Line
-from sources.replay.tape.trade_files import TradeFile, milliseconds
+from sources.replay.tape.trade_files import TradeFile
 
 _MARKET_FILL = "MARKET"
 _DIFF_DEPTH = re.compile(r"depth(@\d+ms)?")
@@ -181,7 +182,7 @@ def _due_times(lines: Sequence[tuple[int, Line]]) -> pl.Series:
         },
         schema={"received": pl.Int64, "stamp": pl.Int64},
     )
-    known = milliseconds(pl.col("stamp")).cum_max()
+    known = in_ms(pl.col("stamp")).cum_max()
     offset = (pl.col("known") - pl.col("received")).forward_fill().backward_fill().fill_null(0)
     estimate = (pl.col("received") + offset).clip(pl.col("known").forward_fill(), pl.col("known").backward_fill())
     due = pl.coalesce(pl.col("known"), estimate).cum_max()
@@ -201,8 +202,8 @@ def _texts(channel: Channel | None, decode: object, names: Iterable[str]) -> pl.
 
 def _numbers(texts: pl.DataFrame, decimals: Decimals) -> pl.DataFrame:
     return texts.with_columns(
-        milliseconds(pl.col("T")).alias("time"),
-        milliseconds(pl.col("E")).alias("event_time"),
+        in_ms(pl.col("T")).alias("time"),
+        in_ms(pl.col("E")).alias("event_time"),
         scaled(pl.col("p"), decimals.price).alias("price"),
         scaled(pl.col("q"), decimals.quantity).alias("quantity"),
         pl.col("m").alias("maker"),

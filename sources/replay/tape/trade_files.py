@@ -10,7 +10,6 @@ which column is which.
 
 import io
 import re
-import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -20,10 +19,9 @@ import polars as pl
 from flows.model import DAY_MS
 from flows.names import is_symbol
 from sources.archive.columns import BYTE_ORDER_MARK, FILLS, TRADES, ColumnsError, Table, columns_of, is_header
+from sources.archive.csv_file import UNREADABLE, in_ms, opened
 
 _DAILY = re.compile(r"(?P<symbol>.{1,64})-(?P<kind>aggTrades|trades)-(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})\.(zip|csv)")
-_MICROSECONDS = 100_000_000_000_000
-"""No time in milliseconds is that large before the year 5138; every one in microseconds since 1973 is larger."""
 
 
 class TradeFile(NamedTuple):
@@ -61,11 +59,6 @@ def _daily(path: Path) -> re.Match[str] | None:
     return match if match and is_symbol(match["symbol"]) else None
 
 
-def milliseconds(time: pl.Expr) -> pl.Expr:
-    """Column of times in milliseconds, of which those in microseconds are reduced."""
-    return pl.when(time >= _MICROSECONDS).then(time // 1_000).otherwise(time)
-
-
 def _named_columns(path: Path) -> list[TradeFile]:
     texts = pl.read_csv(path, infer_schema=False)
     if not {"TradeId", "TransactionTime", "Symbol", "IsBuyerMarketMaker"} <= set(texts.columns):
@@ -79,10 +72,11 @@ def _named_columns(path: Path) -> list[TradeFile]:
 
 def _daily_rows(path: Path, table: Table) -> pl.DataFrame:
     """The rows as texts, by the table's names of their columns. `ValueError` when they are not those of the table."""
-    content = path.read_bytes()
-    if path.suffix == ".zip":
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            content = archive.read(archive.namelist()[0])
+    try:
+        with opened(path) as file:
+            content = file.read()
+    except UNREADABLE as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
     first, _, rest = content.removeprefix(BYTE_ORDER_MARK).partition(b"\n")
     try:
         columns = columns_of(first, table)
@@ -109,8 +103,8 @@ def _rows(
         pl.col(trade_id).cast(pl.Int64).alias("id"),
         pl.col(first).cast(pl.Int64).alias("first_id"),
         pl.col(last).cast(pl.Int64).alias("last_id"),
-        milliseconds(pl.col(time).cast(pl.Int64)).alias("time"),
-        milliseconds(pl.col(event_time).cast(pl.Int64)).alias("event_time"),
+        in_ms(pl.col(time).cast(pl.Int64)).alias("time"),
+        in_ms(pl.col(event_time).cast(pl.Int64)).alias("event_time"),
         pl.col(price).alias("price"),
         pl.col(quantity).alias("quantity"),
         pl.col(maker).str.to_lowercase().is_in(["true", "1"]).alias("maker"),

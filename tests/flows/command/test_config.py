@@ -23,8 +23,8 @@ def test_every_setting_has_its_value_and_its_origin(call: Call, folder: Path, mo
     found = shown(call)
     assert list(found) == [
         f"{section}.{key}"
-        for section, field in Settings.model_fields.items()
-        for key in field.annotation.model_fields  # type: ignore[union-attr]
+        for section, in_effect in Settings().in_sections.items()
+        for key in type(in_effect).model_fields
     ]
     assert found["feed.symbols"] == (["SOLUSDT"], f"{folder / 'marketflow.toml'}, line 2")
     assert found["hub.port"] == (9001, "MARKETFLOW_HUB__PORT")

@@ -27,25 +27,32 @@ class Supervision:
         self.options: dict[str, Any] = {}
         self.built: tuple[str, Path, int] | None = None
         self.symbols = ""
+        self.settings: list[Any] = []
+        """Those that each part is made of."""
 
     def _build(self, kind: str, folder: Path, mongo_port: int) -> list[Spec]:
         self.built = (kind, folder, mongo_port)
         self.symbols = os.environ.get("MARKETFLOW_FEED__SYMBOLS", "")
         return [Spec("exchange", ("exchange", "--seed", "7")), Spec("flow", ("flow",))]
 
-    def demo_processes(self, folder: Path, *, mongo_port: int) -> list[Spec]:
+    def demo_processes(self, settings: Any, folder: Path, *, mongo_port: int) -> list[Spec]:
+        self.settings.append(settings)
         return self._build("demo", folder, mongo_port)
 
-    def live_processes(self, folder: Path) -> list[Spec]:
+    def live_processes(self, settings: Any, folder: Path) -> list[Spec]:
+        self.settings.append(settings)
         return self._build("run", folder, 0)
 
-    def demo_environment(self, _: Any, folder: Path, *, mongo_port: int) -> dict[str, str]:
+    def demo_environment(self, settings: Any, folder: Path, *, mongo_port: int) -> dict[str, str]:
+        self.settings.append(settings)
         return {"demo": f"{folder} {mongo_port}"}
 
-    def variables_of(self, _: Any, env: Mapping[str, str]) -> dict[str, str]:
+    def variables_of(self, settings: Any, env: Mapping[str, str]) -> dict[str, str]:
+        self.settings.append(settings)
         return {"all of": str(dict(env))}
 
-    def demo_greeting(self, folder: Path, *, mongo_port: int) -> str:
+    def demo_greeting(self, settings: Any, folder: Path, *, mongo_port: int) -> str:
+        self.settings.append(settings)
         return f"{folder} {mongo_port}"
 
     def become(self, spec: Spec) -> int:
@@ -107,6 +114,23 @@ def test_a_live_deployment_keeps_its_folder(supervision: Supervision, call: Call
         "folder": Path("d"), "anew": False, "colour": False, "variables": {"all of": "{}"},
     }  # fmt: skip
     assert supervision.symbols == "SOLUSDT"
+
+
+@pytest.mark.parametrize(("command", "parts"), [("demo", 4), ("run", 2)])
+def test_the_settings_are_read_once(command: str, parts: int, supervision: Supervision, call: Call) -> None:
+    assert call(command).exit_code == 143
+    assert len(supervision.settings) == parts
+    assert {id(one) for one in supervision.settings} == {id(supervision.settings[0])}
+
+
+@pytest.mark.parametrize("command", ["demo", "run"])
+def test_wrong_settings_are_refused_before_anything_starts(
+    command: str, supervision: Supervision, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MARKETFLOW_API__PORT", "many")
+    refused = call(command)
+    assert (refused.exit_code, supervision.options) == (78, {})
+    assert "api.port: write a whole number" in refused.output
 
 
 def test_one_process_alone_has_no_supervisor(supervision: Supervision, call: Call) -> None:

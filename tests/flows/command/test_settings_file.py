@@ -21,16 +21,16 @@ def test_uncommented_it_is_the_defaults(tmp_path: Path, monkeypatch: pytest.Monk
     settings = load_settings()
     assert settings == Settings.model_construct()
     written = tomllib.loads(path.read_text())
-    for section, field in Settings.model_fields.items():
-        model: Any = field.annotation
+    for section, in_effect in Settings().in_sections.items():
+        model: Any = type(in_effect)
         expected = {key for key, setting in model.model_fields.items() if setting.default is not None}
         assert set(written[section]) == expected == getattr(settings, section).model_fields_set
 
 
 def test_every_setting_stands_there_with_its_description() -> None:
     words = " ".join(file_text().replace("\n#", "\n").split())
-    for field in Settings.model_fields.values():
-        model: Any = field.annotation
+    for section in Settings().in_sections.values():
+        model: Any = type(section)
         for key, setting in model.model_fields.items():
             assert " ".join((setting.description or key).split()) in words
             assert f"{key} = " in words or f"{key} is not set" in words

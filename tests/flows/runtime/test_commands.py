@@ -96,6 +96,7 @@ def running_poller(
         local_s=clock,
     )
     poller.start()
+    poller.wait_first()
     try:
         yield poller
     finally:

@@ -7,7 +7,7 @@ import pytest
 
 from flows.clock import FeedClock
 from flows.model import Incident, IncidentKind, MarketData, Rejected, TradeBatch
-from flows.runtime.metrics import FlowMetrics, Parts, serve
+from flows.runtime.metrics import FlowMetrics, Parts, VenueMetrics, serve
 from flows.settings import Hub, Metrics
 from sinks.hub.broadcast import HANDOFF_ITEMS, Broadcast
 from sinks.hub.messages import CHANNELS
@@ -55,8 +55,8 @@ def test_what_the_parts_have_counted_is_told(tmp_path: Path) -> None:
     hub.close()
     metrics.follow(
         Parts(
-            ledger, rejects, Waiting(), hub, None, [trades],
-            rest=Refused(), clock=clock, venue="binance", origin="replay", queue_frames=100,
+            ledger, rejects, hub, None,
+            [VenueMetrics(Waiting(), [trades], Refused(), clock, venue="binance", origin="replay", queue_frames=100)],
             folders={"trades": tmp_path / "later" / "trades"},
         )
     )  # fmt: skip
@@ -64,7 +64,7 @@ def test_what_the_parts_have_counted_is_told(tmp_path: Path) -> None:
     trades.close()
     free, size = (values.pop((f"market_data_disk_{what}_bytes", "trades")) for what in ("free", "size"))
     assert 0 < free < size
-    assert values.pop(("market_data_clock_offset_seconds", "replay")) < 0  # a replay of the past
+    assert values.pop(("market_data_clock_offset_seconds", "replay", "binance")) < 0  # a replay of the past
     nothing_yet = {
         **{("market_data_incidents_total", kind): 0 for kind in get_args(IncidentKind)},
         **{("market_data_updates_total", channel): 0 for channel in CHANNELS},
@@ -82,18 +82,18 @@ def test_what_the_parts_have_counted_is_told(tmp_path: Path) -> None:
         ("market_data_errors_total",): 3,
         ("market_data_storage_writes_total", "trades", "rocksdb"): 2,
         ("market_data_storage_errors_total", "rocksdb"): 0,
-        ("market_data_queue_depth", "frames 00 market"): 7,
-        ("market_data_queue_depth", "hub"): 0,
-        ("market_data_queue_depth", "rocksdb"): 0,
-        ("market_data_queue_capacity", "frames 00 market"): 100,
-        ("market_data_queue_capacity", "hub"): HANDOFF_ITEMS,
-        ("market_data_queue_capacity", "rocksdb"): 1_000_000,
+        ("market_data_queue_depth", "frames 00 market", "binance"): 7,
+        ("market_data_queue_depth", "hub", ""): 0,
+        ("market_data_queue_depth", "rocksdb", ""): 0,
+        ("market_data_queue_capacity", "frames 00 market", "binance"): 100,
+        ("market_data_queue_capacity", "hub", ""): HANDOFF_ITEMS,
+        ("market_data_queue_capacity", "rocksdb", ""): 1_000_000,
         ("market_data_store_up", "rocksdb"): 1,
         ("market_data_line_up", "market", "binance"): 1,
         ("market_data_line_up", "public", "binance"): 0,
-        ("market_data_clock_sure",): 1,
-        ("market_data_rate_limited_total",): 3,
-        ("market_data_banned_seconds",): 12.5,
+        ("market_data_clock_sure", "binance"): 1,
+        ("market_data_rate_limited_total", "binance"): 3,
+        ("market_data_banned_seconds", "binance"): 12.5,
         ("market_data_updates_total", "MarketData"): 2,
         ("market_data_broadcast_clients",): 0,
         ("market_data_broadcast_sent_total",): 0,
@@ -107,7 +107,7 @@ def test_a_port_that_is_taken_harms_nobody(capsys: pytest.CaptureFixture[str]) -
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         serve(FlowMetrics(), Metrics(port=port))
-    line = capsys.readouterr().out
+    line = capsys.readouterr().err
     assert "metrics_not_served" in line
     assert f"127.0.0.1:{port}" in line
     assert "set another metrics.port" in line

@@ -13,9 +13,8 @@ from flows.settings import Settings, SettingsError, load_settings
 
 def _every_setting() -> list[tuple[str, str]]:
     found = []
-    for section, field in Settings.model_fields.items():
-        model: Any = field.annotation
-        found += [(section, key) for key in model.model_fields]
+    for section, in_effect in Settings().in_sections.items():
+        found += [(section, key) for key in type(in_effect).model_fields]
     return found
 
 
@@ -79,6 +78,19 @@ def test_another_file_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             {"books": {"levels": 600}},
             "books.levels: it is above depth, 500: choose at most that, or a larger depth; got 600",
         ),
+        ({"hub": {"port": 9999}, "api": {"port": 9999}}, "hub.port: port 9999 is that of api.port too: choose another"),
+        (
+            {"api": {"port": 8765}},
+            "api.port: port 8765 is that of hub.port too: choose another for one of them; got",
+        ),
+        ({"hub": {"port": 9464}}, "hub.port: port 9464 is that of metrics.port too"),
+        ({"replay": {"port": 9464}}, "replay.port: port 9464 is that of metrics.port too"),
+        ({"tools": {"port": 9443}}, "tools.port: port 9443 is that of replay.port too"),
+        ({"mongo": {"uri": "mongodb://127.0.0.1:8080"}}, "mongo.uri: port 8080 is that of api.port too"),
+        (
+            {"api": {"host": "127.0.0.2", "port": 8765}, "hub": {"host": "0.0.0.0", "token": "secret"}},
+            "api.port: port 8765 is that of hub.port too",
+        ),
         ({"tools": {"host": "0.0.0.0"}}, "listen on 127.0.0.1"),
         ({"analysis": {"timeframes": {"7m": 1}}}, "'7m' is no timeframe"),
         ({"analysis": {"trend": -1}}, "analysis.trend"),
@@ -95,6 +107,27 @@ def test_a_wrong_setting_is_named(sections: dict[str, Any], says: str) -> None:
     with pytest.raises(SettingsError) as raised:
         load_settings(**sections)
     assert says in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"hub": {"port": 0}, "api": {"port": 0}, "metrics": {"port": 0}},
+        {"hub": {"port": 8080, "enabled": False}},
+        {"api": {"port": 9464}, "metrics": {"enabled": False}},
+        {"api": {"host": "127.0.0.2", "port": 8765}},
+        {"mongo": {"uri": "mongodb://database.example:8080"}},
+        {"mongo": {"uri": "mongodb://127.0.0.1:8080", "enabled": False}},
+    ],
+)
+def test_a_port_that_only_one_server_has_is_not_refused(sections: dict[str, Any]) -> None:
+    assert load_settings(**sections)
+
+
+def test_two_servers_with_one_port_are_named_with_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MARKETFLOW_API__PORT", "8765")
+    with pytest.raises(SettingsError, match=r"api\.port: .* hub\.port too.*got '8765' \(MARKETFLOW_API__PORT\)"):
+        load_settings()
 
 
 @pytest.mark.parametrize(
@@ -194,8 +227,8 @@ def test_a_list_is_written_as_json_as_one_value_or_with_commas(
 def _lists_and_mappings() -> list[tuple[str, str]]:
     """Every setting that holds more than one value."""
     found = []
-    for section, field in Settings.model_fields.items():
-        model: Any = field.annotation
+    for section, in_effect in Settings().in_sections.items():
+        model: Any = type(in_effect)
         for key, setting in model.model_fields.items():
             if get_origin(setting.annotation) in (tuple, list, dict):
                 found.append((section, key))

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.settings.sources import SettingsError, environment, file_settings, list_in, mapping_in
+from flows.settings.files import file_settings
+from flows.settings.sources import SettingsError, environment, list_in, mapping_in
 
 KNOWN = {"feed": ["symbols", "shard"], "hub": ["port", "token"]}
 

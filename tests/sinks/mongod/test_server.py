@@ -1,3 +1,4 @@
+import json
 import os
 import select
 import shutil
@@ -16,7 +17,7 @@ from pymongo.errors import PyMongoError
 
 from flows.process.exit_codes import CANNOT_RUN
 from sinks.mongod.bundled import LIBRARY, MongodError, bundled_binary, lent_library
-from sinks.mongod.server import Mongod, main, running_mongod
+from sinks.mongod.server import Mongod, main, parse_arguments, running_mongod
 from tests.conftest import FAST
 
 ROOT = Path(__file__).parents[3]
@@ -85,13 +86,15 @@ def command(path: Path, port: int) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "sinks.mongod", "--path", str(path), "--port", str(port)],
         cwd=ROOT,
-        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
+        env={**os.environ, "MARKETFLOW_LOG__FORMAT": "json"},
     )
     with process:
         try:
-            assert process.stdout is not None
-            assert "mongod_ready" in process.stdout.readline()
+            assert process.stderr is not None
+            ready = json.loads(process.stderr.readline())
+            assert (ready["event"], ready["level"], ready["path"]) == ("mongod_ready", "info", str(path))
             yield process
         finally:
             process.kill()
@@ -136,7 +139,7 @@ def test_a_second_start_says_what_is_in_its_way(
     port = port_of(mongod_uri)
 
     def refusal(*arguments: str) -> str:
-        assert main(arguments) == CANNOT_RUN
+        assert main(parse_arguments(arguments)) == CANNOT_RUN
         return capsys.readouterr().err
 
     assert refusal("--path", used, "--port", str(port)) == (
@@ -153,13 +156,13 @@ def test_a_second_start_says_what_is_in_its_way(
 def test_a_port_that_another_program_has_is_named(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert main(["--path", str(path), "--port", str(port)]) == CANNOT_RUN
+        assert main(parse_arguments(["--path", str(path), "--port", str(port)])) == CANNOT_RUN
     assert f"port {port} is taken by another program" in capsys.readouterr().err
 
 
 def test_a_place_that_can_hold_no_data_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
-    assert main(["--path", str(tmp_path / "file" / "mongo"), "--port", "1"]) == CANNOT_RUN
+    assert main(parse_arguments(["--path", str(tmp_path / "file" / "mongo"), "--port", "1"])) == CANNOT_RUN
     assert "cannot hold the data (Not a directory): choose another with --path" in capsys.readouterr().err
 
 

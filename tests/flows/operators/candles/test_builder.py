@@ -718,6 +718,33 @@ def test_where_klines_come_an_empty_period_closes_by_time_only_when_one_was_sent
     assert opened(out) == [3, 4, 5], "a ticker says that the exchange is alive, too"
 
 
+def shown(out: Sequence[Any]) -> list[tuple[str, int, int]]:
+    """Timeframe, minute and trades of the running candles."""
+    return [
+        (c.timeframe, (c.open_time - BEGIN) // MINUTE, c.trades)
+        for c in out
+        if isinstance(c, Candle) and not c.is_closed
+    ]
+
+
+def test_an_exchange_that_stops_and_goes_on_where_it_was_has_no_newer_candle_than_its_own() -> None:
+    #   a trade and a kline at 6 s │ silent, 3 minutes by our clock │ the exchange goes on at 7 s
+    machine = builder("1m", "5m")
+    machine.on_events(batch(trade(1, 6_000, 10.0)), at(6_000))
+    machine.on_events([kline_at(0, 6_500)], at(6_500))
+    machine.on_events(SILENT, at(12_000, LATER))
+    out = woken(machine, 3 * MINUTE)
+    assert opened(out) == [0]
+    assert shown(out)[-1] == ("5m", 0, 1), "of the empty minute 1 nothing is known"
+    assert ("1m", 1, 0) not in shown(out)
+    out = machine.on_events([kline_at(0, 7_000)], at(3 * MINUTE, 3 * LATER))
+    out += machine.on_events(batch(trade(2, 7_000, 11.0)), at(3 * MINUTE + 1, 3 * LATER))
+    out += machine.on_timer(at(3 * MINUTE + 200, 3 * LATER + GRACE))
+    assert ("1m", 1, 0) not in shown(out)
+    assert closed(out)[-1].close == 11.0, "its own minute goes on"
+    assert shown(machine.on_events([kline_at(1, 20)], at(4 * MINUTE, 4 * LATER))) == [("1m", 1, 0), ("5m", 0, 2)]
+
+
 def test_a_halt_stays_one_when_the_venue_knows_no_later_trade_afterwards() -> None:
     #   a trade in minute 0 │ halted in minutes 1 to 3 │ trades again, silent in minute 5
     nothing_later = TradeWitness("binance", "BTCUSDT", is_ahead=False)

@@ -1,4 +1,12 @@
-from flows.operators.candles.compare import describe_difference, differing_fields, is_known_difference
+import pytest
+
+from flows.operators.candles.compare import (
+    Period,
+    describe_difference,
+    differing_fields,
+    is_borne_out,
+    is_known_difference,
+)
 from sources.binance.rules import RULES
 from tests.fakes.candles import candle, kline_like
 
@@ -29,3 +37,22 @@ def test_counts_and_volumes_of_usdm_may_differ_but_no_price() -> None:
     assert is_known_difference(RULES["binance-usdm"], ["trades", "volume"])
     assert not is_known_difference(RULES["binance-usdm"], ["trades", "high"])
     assert not is_known_difference(RULES["binance"], ["trades"])
+
+
+OUTER = Period(0, 5)
+
+
+@pytest.mark.parametrize("inner", range(5))
+@pytest.mark.parametrize("different", [None, 0, 1, 2, 3, 4])
+@pytest.mark.parametrize("is_outer_equal", [True, False])
+def test_a_longer_period_bears_out_a_shorter_one_where_all_others_in_it_are_equal(
+    inner: int, different: int | None, *, is_outer_equal: bool
+) -> None:
+    equal = {minute for minute in range(5) if minute not in (inner, different)}
+    found = is_borne_out(
+        Period(inner, 1),
+        OUTER,
+        is_outer_equal=is_outer_equal,
+        are_equal=lambda begin, end: equal >= set(range(begin, end)),
+    )
+    assert found is (is_outer_equal and different in (None, inner))

@@ -24,7 +24,9 @@ from flows.operators.status.channels import (
         ("depth", "book"),
         ("depth20", "book"),
         ("bookTicker", "best"),
-        ("markPrice", None),
+        ("markPrice", "mark"),
+        ("forceOrder", "liquidations"),
+        ("contractInfo", None),
         ("", None),
     ],
 )

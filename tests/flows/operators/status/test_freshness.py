@@ -260,6 +260,22 @@ def test_a_channel_of_which_everything_is_refused_is_silent(channel: Any) -> Non
     assert watched.state()[0] == "live"
 
 
+def test_a_mark_price_that_stands_still_is_silent_while_all_else_speaks() -> None:
+    kinds = ("aggTrade", "markPrice", "forceOrder")
+    watched = Watched()
+    watched.take(subscribed(kinds=kinds))
+    watched.local = 9_000
+    watched.take(Silent("market", BTC, ("markPrice",), 4_000))
+    assert watched.channels() == {"trades": "live", "mark": "silent", "liquidations": "live"}
+    assert watched.state() == ("silent", 5_000)
+    watched.take(Silent("market", BTC, ("aggTrade",), 4_000), TradeWitness("binance", "BTCUSDT", is_ahead=False))
+    assert watched.channels() == {"trades": "quiet", "mark": "silent", "liquidations": "live"}
+    watched.take(Speaking("market", BTC, ("markPrice",)))
+    assert watched.channels()["mark"] == "live"
+    watched.take(ChannelRefused("BTCUSDT", "mark", "the mark price stands still"))
+    assert watched.channels()["mark"] == "silent"
+
+
 def test_a_silence_that_spreads_to_the_whole_line_began_when_each_stream_fell_silent() -> None:
     watched = Watched()
     watched.take(subscribed())

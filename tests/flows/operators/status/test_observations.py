@@ -95,7 +95,7 @@ def test_a_stream_that_begins_anew_is_not_refused_any_more(event: Any) -> None:
     assert len(seen.refuse()) == 1
 
 
-@pytest.mark.parametrize("kind", ["aggTrade", "trade", "", "forceOrder"])
+@pytest.mark.parametrize("kind", ["aggTrade", "trade", "", "contractInfo"])
 def test_of_trades_the_sequencer_tells_and_of_what_is_no_channel_nobody(kind: str) -> None:
     assert Observed().refuse(kind) == []
 

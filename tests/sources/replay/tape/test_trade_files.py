@@ -1,10 +1,9 @@
 import zipfile
 from pathlib import Path
 
-import polars as pl
 import pytest
 
-from sources.replay.tape.trade_files import is_trade_file, milliseconds, read_trades
+from sources.replay.tape.trade_files import is_trade_file, read_trades
 
 
 def test_aggregates_of_spot_have_no_header(tmp_path: Path) -> None:
@@ -53,7 +52,6 @@ def test_microseconds_are_reduced(tmp_path: Path) -> None:
     (file,) = read_trades(path)
     row = (348656870, 348656870, 348656870, 1741046401271, 1741046401271, "0.2312", "2619.4", True)
     assert (file.symbol, file.rows.rows()) == ("TRXUSDT", [row])
-    assert pl.select(milliseconds(pl.lit(1_741_046_401_271))).item() == 1_741_046_401_271
 
 
 def test_other_files_hold_no_trades(tmp_path: Path) -> None:
@@ -62,6 +60,22 @@ def test_other_files_hold_no_trades(tmp_path: Path) -> None:
     assert is_trade_file(path)
     assert read_trades(path) == []
     assert not is_trade_file(Path("LICENSE"))
+
+
+def test_an_archive_of_several_files_is_refused_and_not_the_first_of_them_played(tmp_path: Path) -> None:
+    path = tmp_path / "PEPEUSDT-aggTrades-2024-10-27.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("one.csv", "1,0.5,2,1,1,1729987202368,False,True\n")
+        archive.writestr("two.csv", "2,0.5,2,2,2,1729987202368,False,True\n")
+    with pytest.raises(ValueError, match=r"\.zip cannot be read: it holds 2 CSV files, and should hold one"):
+        read_trades(path)
+
+
+def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "PEPEUSDT-aggTrades-2024-10-27.zip"
+    path.write_bytes(b"PK nothing")
+    with pytest.raises(ValueError, match=r"2024-10-27\.zip cannot be read: File is not a zip file"):
+        read_trades(path)
 
 
 def test_a_daily_file_that_is_too_narrow(tmp_path: Path) -> None:

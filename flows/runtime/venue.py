@@ -1,0 +1,183 @@
+"""The parts of one venue in a flow: its source, clock, REST interface, trade store, subscriptions and requests."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+
+import structlog
+from msgspec import Struct
+
+from flows.clock import FeedClock, wall_ms
+from flows.model import Incident, RefreshRequest
+from flows.runtime.commands import CommandPoller
+from flows.runtime.query_handlers import open_database
+from flows.runtime.subscriptions import SubscriptionController, is_own, listed_in, wanted
+from flows.settings import Feed, Settings, SettingsError
+from sinks.mongo.commands import CommandConsumer, NoCommands
+from sinks.mongo.writer import MongoWriter
+from sinks.trades.compaction import Clocks
+from sinks.trades.writer import TradeWriter, open_trade_writer
+from sources.bridge import FeedSource, SourceWorkers
+from sources.feed import UnknownSymbolError, check_symbols
+from sources.rest.client import VenueError
+from sources.venue import Venue, VenueRest
+from sources.venues import VENUES
+
+CHECK_S = 5.0
+"""Longest wait for the venue's list of symbols at the start; without it the flow starts all the same."""
+OTHERS_S = 1.0
+"""The same for further venues, after one has answered."""
+RETRY_S = 0.1
+SYMBOLS_NAMED = 20
+"""Most symbols named in the error when none of them is listed."""
+
+_log = structlog.get_logger("flows.main")
+
+Statuses = Mapping[str, str]
+
+
+class VenueRuntime(Struct, frozen=True, kw_only=True):
+    """What runs for one venue beside its steps."""
+
+    venue: Venue
+    feed: Feed
+    source: FeedSource
+    clock: FeedClock
+    rest: VenueRest
+    settings: Settings
+    report: Callable[[Incident], None]
+    partitions: list[TradeWriter]
+    """The writers of its trade store; the engine opens them."""
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        feed: Feed,
+        *,
+        stop: threading.Event,
+        workers: SourceWorkers,
+        report: Callable[[Incident], None],
+    ) -> "VenueRuntime":
+        """The parts for the settings of a venue; nothing runs yet."""
+        venue = VENUES[feed.venue]
+        return cls(
+            venue=venue,
+            feed=feed,
+            source=FeedSource(venue.feed(feed), settings=feed, stop=stop, workers=workers),
+            clock=FeedClock(),
+            rest=venue.rest(feed, settings.rest),
+            settings=settings,
+            report=report,
+            partitions=[],
+        )
+
+    def open_partition(self, part: str) -> TradeWriter:
+        """Opens a partition of the trade store. `TradeStoreError` when that fails."""
+        writer = open_trade_writer(
+            self.settings.trades,
+            venue=self.venue.name,
+            partition=part,
+            on_incident=self.report,
+            summary_s=self.settings.log.summary_s,
+            clocks=Clocks(
+                venue_now=lambda: self.clock.now().feed if self.clock.is_sure else None,
+                wall_bound=wall_ms if self.feed.is_timely else None,
+            ),
+        )
+        self.partitions.append(writer)
+        return writer
+
+    def outages(self, documents: MongoWriter | None) -> dict[str, str]:
+        """Why each store takes nothing of this venue now; "" where it does."""
+        found = {"candles": documents.outage} if documents else {}
+        if self.partitions:
+            found["trades"] = next((reason for writer in self.partitions if (reason := writer.outage)), "")
+        return found
+
+    def fetch_past(self, symbols: Iterable[str], request: str) -> None:
+        """Refetches the history of symbols. Those that have not started yet fetch it by themselves."""
+        for symbol in symbols:
+            self.source.refresh(RefreshRequest((symbol,), request))
+
+    def open_requests(self, statuses: Statuses | None) -> CommandPoller:
+        """The source starts with the listed symbols of the settings, and then follows the desired subscriptions."""
+        feed, mongo = self.feed, self.settings.mongo
+        commands = CommandConsumer(open_database(mongo)) if mongo.enabled else NoCommands()
+        begin = wanted(feed, (), listed_in(statuses or {}))
+        self.source.follow(begin.streams, not_trading=begin.not_trading)
+        subscriptions = SubscriptionController(
+            commands,
+            feed=feed,
+            follow=self.source.follow,
+            announce=self.source.announce,
+            query_statuses=partial(query_statuses, self.settings, feed),
+            report=self.report,
+            statuses=statuses,
+        )
+        return CommandPoller(
+            commands,
+            venue=feed.venue,
+            refresh=self.source.refresh,
+            subscriptions=subscriptions,
+            is_own=partial(is_own, feed),
+        )
+
+
+def query_statuses(settings: Settings, feed: Feed) -> dict[str, str] | None:
+    """The venue's instruments and the status of each; None when it does not answer."""
+    return asyncio.run(_statuses(settings, feed))
+
+
+async def _statuses(settings: Settings, feed: Feed) -> dict[str, str] | None:
+    try:
+        async with VENUES[feed.venue].rest(feed, settings.rest) as rest, asyncio.timeout(CHECK_S):
+            while True:
+                try:
+                    return await rest.statuses()
+                except VenueError as error:
+                    # a replay exchange may have been started together with the flow, and not be ready
+                    if error.status or not feed.rest_url:
+                        raise
+                    await asyncio.sleep(RETRY_S)
+    except (VenueError, TimeoutError) as error:
+        _log.warning("symbols_not_checked", venue=feed.venue, reason=str(error) or "no answer in time")
+        return None
+
+
+def check_venues(settings: Settings) -> dict[str, dict[str, str] | None]:
+    """The instruments of each venue; None for one that does not answer, which is no error: its connections are retried.
+    All are queried at once, and `OTHERS_S` after the first answer no other is waited for. `SettingsError` when one
+    lists none of its symbols; a single one is left out.
+    """
+    found = asyncio.run(_all_statuses(settings))
+    for name, statuses in found.items():
+        _check_symbols(settings.by_venue[name], statuses, "feed" if not settings.venues else f"venues.{name}")
+    return found
+
+
+async def _all_statuses(settings: Settings) -> dict[str, dict[str, str] | None]:
+    queries = {asyncio.ensure_future(_statuses(settings, feed)): name for name, feed in settings.by_venue.items()}
+    found: dict[str, dict[str, str] | None] = dict.fromkeys(settings.by_venue)
+    waiting, timeout_s = set(queries), CHECK_S
+    while waiting:
+        done, waiting = await asyncio.wait(waiting, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        if not done:
+            break
+        for query in done:
+            found[queries[query]] = query.result()
+        if any(found.values()):
+            timeout_s = OTHERS_S
+    for query in waiting:
+        query.cancel()
+        _log.warning("symbols_not_checked", venue=queries[query], reason="no answer in time")
+    return found
+
+
+def _check_symbols(feed: Feed, statuses: Statuses | None, section: str) -> None:
+    if statuses and not statuses.keys() & set(feed.symbols):
+        try:
+            check_symbols(feed.symbols[:SYMBOLS_NAMED], list(statuses))
+        except UnknownSymbolError as error:
+            raise SettingsError(f"{section}.symbols: {error}") from error
