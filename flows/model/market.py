@@ -57,13 +57,8 @@ class Kline(TradedOhlcv[int], frozen=True, gc=False, kw_only=True):
     is_closed: bool
     close_time: int = 0
     """Last millisecond of its period; 0 where the source does not report it."""
-
-
-class AveragedKline(Kline, frozen=True, gc=False, kw_only=True):
-    """A kline of a venue that states the average price, rounded to its decimals, and no quote volume."""
-
-    quote_volume_slack: float
-    """How far `quote_volume`, the average price times the volume, may be off."""
+    quote_volume_slack: float = 0.0
+    """How far `quote_volume` may be off, where the venue states no more than a rounded average price, times the volume."""
 
 
 class TickerFigures(Struct, frozen=True, gc=False):

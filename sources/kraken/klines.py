@@ -6,14 +6,14 @@ from typing import Final
 from msgspec import structs
 
 from flows.bounds import KLINE_AGE_MS
-from flows.model import AveragedKline, Kline, timeframe_ms
+from flows.model import Kline, timeframe_ms
 from sources.kraken.wire import MOST_DIGITS, OhlcRow
 
 _MOST: Final = 100_000
 """Most running klines that are remembered; one more, and all are learnt anew."""
 
 
-def kline_of(row: OhlcRow, symbol: str, timeframe: str, begin: int, *, event_time: int) -> AveragedKline:
+def kline_of(row: OhlcRow, symbol: str, timeframe: str, begin: int, *, event_time: int) -> Kline:
     """A row of the stream; `ValueError` for an average price that is no number."""
     prices = row.open, row.high, row.low, row.close
     return stated(
@@ -31,7 +31,7 @@ def stated(
     trades: int,
     *,
     event_time: int,
-) -> AveragedKline:
+) -> Kline:
     """A running kline. Kraken states no quote volume but the average price, cut to its printed decimals: the product
     with the volume is short of the truth by less than a unit of that. It says nothing of what takers bought, nor ids.
     """
@@ -39,7 +39,7 @@ def stated(
     if not (whole + fraction).isdigit() or not average.isascii() or len(average) > MOST_DIGITS:
         raise ValueError("an average price that is no plain number")
     opened, high, low, closed = prices
-    return AveragedKline(
+    return Kline(
         symbol=symbol,
         timeframe=timeframe,
         event_time=event_time,

@@ -1,9 +1,11 @@
 """Coinbase through the house: replay exchange ▶ flow in a process of its own ▶ both stores ▶ hub and interface."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from sources.replay.venues.coinbase.dialect import synthetic_coinbase
 from tests.fakes.venue_days import (
     PlayedVenue,
     assert_all_is_there,
@@ -18,6 +20,7 @@ pytestmark = pytest.mark.e2e
 
 COINBASE = PlayedVenue(
     name="coinbase",
+    market=partial(synthetic_coinbase, requests_per_s=1_000),
     witness=CoinbaseWitness,
     ws_path="",
     trades="{}@matches",

@@ -1,9 +1,11 @@
 """Kraken through the house: replay exchange ▶ flow in a process of its own ▶ both stores ▶ hub and interface."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from sources.replay.venues.kraken.dialect import synthetic_kraken
 from tests.fakes.venue_days import (
     PlayedVenue,
     assert_all_is_there,
@@ -18,6 +20,7 @@ pytestmark = pytest.mark.e2e
 
 KRAKEN = PlayedVenue(
     name="kraken",
+    market=partial(synthetic_kraken, requests_per_s=1_000),
     witness=KrakenWitness,
     ws_path="/v2",
     trades="{}@trade",

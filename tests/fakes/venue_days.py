@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from flows.model import Kline, timeframe_ms
 from flows.operators.candles.compare import differing_fields
 from sources.replay.faults.orders import Drop, Duplicate, Gap, Late, Reorder, Silence
-from sources.replay.venues.listed import SYNTHETIC
+from sources.replay.venues.listed import Synthetic
 from tests.fakes.playing import SETTLED_MS, Deployment, playing
 from tests.fakes.witness import Book, ClosingExchange, stored_trades
 
@@ -30,6 +30,8 @@ class PlayedVenue(NamedTuple):
     """A venue as its replay serves it."""
 
     name: str
+    market: Synthetic
+    """Without a limit of REST: the witness is a client too, and the flow keeps to its own."""
     witness: Callable[[str], ClosingExchange]
     ws_path: str
     trades: str
@@ -53,7 +55,7 @@ async def venue_playing(
     venue: PlayedVenue, folder: Path, mongod_uri: str, *, seed: int, **settings: Any
 ) -> AsyncIterator[Deployment]:
     """A flow that is live on a venue whose market has just begun."""
-    served = SYNTHETIC[venue.name](SYMBOLS, seed=seed, start_ms=BEGIN, trades_per_s=TRADES_PER_S)
+    served = venue.market(SYMBOLS, seed=seed, start_ms=BEGIN, trades_per_s=TRADES_PER_S)
     usual: dict[str, Any] = {
         "feed__venue": venue.name,
         "feed__symbols": list(SYMBOLS),
@@ -139,7 +141,8 @@ async def assert_all_is_there(deployment: Deployment) -> None:
 
 def stored_begin(deployment: Deployment) -> int:
     """The time of the first stored trade."""
-    return min(stored_trades(deployment.store, symbol)[0][1] for symbol in SYMBOLS)
+    begins: list[int] = [stored_trades(deployment.store, symbol)[0][1] for symbol in SYMBOLS]
+    return min(begins)
 
 
 def candles_that_are_no_sum(

@@ -10,7 +10,7 @@ from typing import Any, Final
 import httpx
 from websockets.sync.client import connect
 
-from flows.model import AveragedKline, Kline, timeframe_ms
+from flows.model import Kline, timeframe_ms
 from tests.fakes.witness import Book
 
 PAGE = 1_000
@@ -30,6 +30,11 @@ class _Client:
     def close(self) -> None:
         """Ends its connections."""
         self._http.close()
+
+    def state(self) -> dict[str, Any]:
+        """What the control endpoint tells."""
+        state: dict[str, Any] = self._get("/control/state")
+        return state
 
     def _get(self, path: str, **parameters: Any) -> Any:
         response = self._http.get(path, params=parameters)
@@ -53,7 +58,8 @@ class KrakenWitness(_Client):
 
     def server_time(self) -> int:
         """The exchange's time, ms UTC; it says whole seconds."""
-        return 1_000 * int(self._public("Time")["unixtime"])
+        seconds: int = self._public("Time")["unixtime"]
+        return 1_000 * seconds
 
     def aggregates(self, symbol: str, first_id: int) -> list[tuple[Any, ...]]:
         """`(id, time, price, quantity, buyer is maker)` of all trades from an id on."""
@@ -126,10 +132,10 @@ class CoinbaseWitness(_Client):
         return Book(0, bids, asks)
 
 
-def _kraken_kline(symbol: str, timeframe: str, row: list[Any]) -> AveragedKline:
+def _kraken_kline(symbol: str, timeframe: str, row: list[Any]) -> Kline:
     begin, opened, high, low, closed, average, volume, trades = row
     size, unit = float(volume), 10.0 ** -len(average.partition(".")[2])
-    return AveragedKline(
+    return Kline(
         **_common(symbol, timeframe, begin), open=float(opened), high=float(high), low=float(low), close=float(closed),
         volume=size, quote_volume=float(average) * size, trades=trades, quote_volume_slack=size * unit,
     )  # fmt: skip

@@ -37,6 +37,9 @@ class Exchange(Protocol):
     def book(self, symbol: str, levels: int = 20) -> Book:
         """The best levels of its book now."""
 
+    def state(self) -> dict[str, Any]:
+        """What the control endpoint tells."""
+
 
 class ClosingExchange(Exchange, Protocol):
     """A witness that has connections."""

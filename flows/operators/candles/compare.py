@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 from msgspec import structs
 
 from flows.bounds import VenueRules
-from flows.model import IDS, PRICES, VOLUMES, AveragedKline, Candle, Kline, TradedOhlcv
+from flows.model import IDS, PRICES, VOLUMES, Candle, Kline, TradedOhlcv
 
 PRINTED_UNIT = 1e-8
 """No venue prints more decimals; what differs by less than half of this is printed the same."""
@@ -79,7 +79,7 @@ def _is_within_slack(one: TradedOhlcv[int], other: TradedOhlcv[int]) -> bool:
 
 
 def _slack(version: TradedOhlcv[int]) -> float:
-    return version.quote_volume_slack if isinstance(version, AveragedKline) else 0.0
+    return version.quote_volume_slack if isinstance(version, Kline) else 0.0
 
 
 def kinds_of_difference(fields: Iterable[str]) -> frozenset[str]:

@@ -141,5 +141,6 @@ def test_streams_of_recorded_frames() -> None:
     for frame in advanced_frames():
         body = msgspec.json.decode(frame)
         is_book = body["channel"] == "l2_data"
-        assert fed.channel_of(frame) == (f"{body['events'][0]['product_id']}@depth" if is_book else "")
+        beat = "heartbeats" if body["channel"] == "heartbeats" else ""
+        assert fed.channel_of(frame) == (f"{body['events'][0]['product_id']}@depth" if is_book else beat)
         assert (fed.control_of(frame) == Ack(IN_ORDER)) is (body["channel"] == "subscriptions")

@@ -125,7 +125,7 @@ def test_a_refusal_without_an_instrument_concerns_its_request() -> None:
 
 @pytest.mark.parametrize(
     "frame",
-    [b'{"channel":"heartbeat"}', b'{"channel":"status","type":"update","data":[]}', b'{"method":"pong","req_id":7}',
+    [b'{"channel":"status","type":"update","data":[]}', b'{"method":"pong","req_id":7}',
      b"[]", b"{", b"\xff", b'{"method":"subscribe","success":true,"result":[],"req_id":"x"}',
      b'{"method":"subscribe","success":true,"result":{"symbol":{}},"req_id":true}', b"[" * 100_000],
 )  # fmt: skip

@@ -5,7 +5,6 @@ import pytest
 
 from flows.bounds import fault_of
 from flows.model import (
-    AveragedKline,
     BookCheck,
     BookTicker,
     LineDelta,
@@ -184,7 +183,7 @@ def test_the_depth_of_a_book_is_that_of_its_stream() -> None:
 
 def test_a_kline_states_what_the_venue_states_and_no_more() -> None:
     [kline] = events_of(ohlc_frame(sent="2026-01-01T00:00:30.5Z", rows=[{}]), streams=KLINES)
-    assert isinstance(kline, AveragedKline)
+    assert isinstance(kline, Kline)
     assert (kline.symbol, kline.timeframe, kline.open_time) == ("BTC-USD", "1m", MINUTE_BEGIN)
     assert (kline.close_time, kline.event_time) == (MINUTE_BEGIN + 59_999, MINUTE_BEGIN + 30_500)
     assert (kline.prices, kline.volume, kline.trades) == ((93100.0, 93160.0, 93090.1, 93120.5), 2.5, 41)
