@@ -102,8 +102,9 @@ async def lost_lines(venue: PlayedVenue, deployment: Deployment) -> None:
     await deployment.goes_on()
     eth = SYMBOLS[1]
     since = deployment.listener.place
-    await deployment.inject(Silence(stream=venue.trades_of(eth), for_ms=60_000))
+    await deployment.inject(Silence(stream=venue.trades_of(eth)))
     await deployment.incident("silent", eth, since=since)
+    await asyncio.to_thread(deployment.exchange.clear_faults)
     await deployment.incident("repair", eth, since=since)
     await deployment.goes_on()
 
@@ -212,7 +213,7 @@ async def interface_is_right(deployment: Deployment) -> None:
         theirs = await asyncio.to_thread(deployment.witness.book, symbol, LEVELS)
 
         async def has_book(symbol: str = symbol, theirs: Any = theirs) -> bool:
-            book = await deployment.ask(f"/api/orderbook/{symbol}?levels={LEVELS}")
+            book = await deployment.ask(f"/api/orderbook/{symbol}?depth={LEVELS}")
             return (book["bids"], book["asks"]) == (theirs.bids, theirs.asks)
 
         await deployment.until_so(has_book)

@@ -134,6 +134,20 @@ def test_other_frames_mean_nothing_to_a_connection(frame: bytes) -> None:
     assert feed().channel_of(frame) == ""
 
 
+def test_the_heartbeat_is_a_sign_of_life_of_every_plan() -> None:
+    venue = feed()
+    assert venue.channel_of(b'{"channel":"heartbeat"}') == "heartbeat"
+    assert {plan.heartbeat for plan in venue.plans({"BTC-USD": ()})} == {"heartbeat"}
+
+
+def test_a_refused_list_of_instruments_refuses_no_stream() -> None:
+    venue = feed()
+    (number, _), *_ = venue.subscribe_requests(("BTC-USD@depth@100",))
+    answer = {"method": "subscribe", "req_id": number, "success": False, "error": "Subscription channel not supported"}
+    assert venue.control_of(json.dumps(answer).encode()) == Ack(number)
+    assert venue.control_of(json.dumps(answer).encode()) != Ack(number)
+
+
 def test_the_stream_of_a_frame_is_that_of_the_plan() -> None:
     venue = feed()
     plans = venue.plans({"BTC-USD": ()})
@@ -153,8 +167,8 @@ def test_the_recordings_frames_belong_to_its_streams() -> None:
     venue = feed(book_levels=10, streams=("trade", "depth"))
     names = {name for plan in venue.plans({"BTC-USD": (), "ETH-USD": ()}) for name in plan.streams}
     found = [venue.channel_of(frame) for frame in recorded_frames()]
-    assert set(found) - {""} == names
-    assert found.count("") == 28
+    assert set(found) - {"", "heartbeat"} == names
+    assert found.count("") + found.count("heartbeat") == 28
 
 
 def test_an_origin_without_an_address_is_refused() -> None:
