@@ -58,7 +58,7 @@ class Kline(TradedOhlcv[int], frozen=True, gc=False, kw_only=True):
     close_time: int = 0
     """Last millisecond of its period; 0 where the source does not report it."""
     quote_volume_slack: float = 0.0
-    """How far `quote_volume` may be off, where the venue states no more than a rounded average price, times the volume."""
+    """How far `quote_volume` may be off: where a venue states a rounded average price, it is that times the volume."""
 
 
 class TickerFigures(Struct, frozen=True, gc=False):

@@ -51,7 +51,7 @@ _TradeRow = tuple[Price, Quantity, msgspec.Raw, Literal["b", "s"], str, str, Id]
 """Price, quantity, time in seconds with seven decimals, side of the taker, kind of order, free text, id."""
 _KlineRow = tuple[Id, Price, Price, Price, Price, str, QuantityOrZero, Id]
 """Begin in seconds, open, high, low, close, average price, volume, count."""
-_LevelRow = tuple[Price, Quantity, msgspec.Raw]
+_LevelRow = tuple[Price, QuantityOrZero, msgspec.Raw]
 
 
 class _Pair(Struct, frozen=True):
@@ -319,7 +319,8 @@ def _trade(symbol: str, row: _TradeRow) -> Trade:
 
 
 def _levels(rows: list[_LevelRow]) -> list[Level]:
-    return [(price, quantity) for price, quantity, _ in rows]
+    # quantities are cut to three decimals: of what is printed as 0 nothing is known but that it is small
+    return [(price, quantity) for price, quantity, _ in rows if quantity]
 
 
 def _id_of(trade: Trade) -> int:

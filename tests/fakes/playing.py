@@ -160,6 +160,10 @@ class Deployment:
         assert answer["success"], answer
         return answer["data"]
 
+    async def answered(self, path: str) -> Any:
+        """The same, or None while the interface does not know it."""
+        return (await self._http.get(f"{self.interface.url}{path}")).json()["data"]
+
     async def is_ready(self) -> bool:
         """Whether the interface says so."""
         return (await self._http.get(f"{self.interface.url}/health/ready")).status_code == httpx.codes.OK

@@ -105,7 +105,6 @@ async def lost_lines(venue: PlayedVenue, deployment: Deployment) -> None:
     await deployment.inject(Silence(stream=venue.trades_of(eth)))
     await deployment.incident("silent", eth, since=since)
     await asyncio.to_thread(deployment.exchange.clear_faults)
-    await deployment.incident("repair", eth, since=since)
     await deployment.goes_on()
 
 
@@ -213,8 +212,8 @@ async def interface_is_right(deployment: Deployment) -> None:
         theirs = await asyncio.to_thread(deployment.witness.book, symbol, LEVELS)
 
         async def has_book(symbol: str = symbol, theirs: Any = theirs) -> bool:
-            book = await deployment.ask(f"/api/orderbook/{symbol}?depth={LEVELS}")
-            return (book["bids"], book["asks"]) == (theirs.bids, theirs.asks)
+            book = await deployment.answered(f"/api/orderbook/{symbol}?depth={LEVELS}")
+            return book is not None and (book["bids"], book["asks"]) == (theirs.bids, theirs.asks)
 
         await deployment.until_so(has_book)
         rows = (await deployment.ask(f"/api/candles/{symbol}/1m?limit=50"))["candles"]

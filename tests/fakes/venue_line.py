@@ -68,7 +68,9 @@ class VenueLine:
         """Trades as the stream has brought them, by symbol."""
         self.given: defaultdict[str, list[Any]] = defaultdict(list)
         """What the machines of an instrument gave, by symbol."""
-        self.queries: list[Query] = []
+        self._closed: defaultdict[tuple[str, str], dict[int, Candle]] = defaultdict(dict)
+        self._views: dict[str, BookView] = {}
+        self._sequenced: defaultdict[str, list[Trade]] = defaultdict(list)
         self._partition: Any = None
 
     # --- life ---
@@ -98,14 +100,16 @@ class VenueLine:
             if isinstance(item, Batch) and isinstance(item.events[0], Trade):
                 self.streamed[item.events[0].symbol] += item.events  # type: ignore[arg-type]
         for key, events in self._batch(items):
-            self._run(self._pipeline(key), key, lambda machine, events=events: machine.on_events(events, self.now))
-        for key, events in book_events(items):
-            self._run(self._keeper(key), key, lambda machine, events=events: machine.on_events(events, self.now))
+            machine = self._pipeline(key)
+            self._run(machine, key, machine.on_events(events, self.now))
+        for key, changes in book_events(items):
+            machine = self._keeper(key)
+            self._run(machine, key, machine.on_events(changes, self.now))
         for machines in (self.pipelines, self.keepers):
             for key, machine in machines.items():
                 due = machine.due_in(self.now)
                 if due is not None and due <= 0:
-                    self._run(machine, key, lambda machine: machine.on_timer(self.now))
+                    self._run(machine, key, machine.on_timer(self.now))
 
     def close(self) -> None:
         """Ends the connections."""
@@ -127,17 +131,15 @@ class VenueLine:
 
     def sequenced(self, symbol: str) -> list[Trade]:
         """The trades in the order in which the sequence has handed them on."""
-        return [trade for batch in self.of_symbol(symbol, TradeBatch) for trade in batch.trades]
+        return self._sequenced[symbol]
 
     def closed(self, symbol: str, timeframe: str) -> dict[int, Candle]:
         """The newest version of each closed candle, by its begin."""
-        candles = self.of_symbol(symbol, Candle)
-        return {one.open_time: one for one in candles if one.timeframe == timeframe and one.is_closed}
+        return self._closed[symbol, timeframe]
 
     def view(self, symbol: str) -> BookView | None:
         """The newest view of a book."""
-        views = self.of_symbol(symbol, BookView)
-        return views[-1] if views else None
+        return self._views.get(symbol)
 
     def events_of(self, kind: type) -> list[Any]:
         """Events of the connections of a type."""
@@ -162,15 +164,21 @@ class VenueLine:
             self.keepers[key] = order_book(key, None, books=books, rules=self.venue.rules)
         return self.keepers[key]
 
-    def _run(self, machine: Any, key: str, act: Callable[[Any], Sequence[Any]]) -> None:
-        waiting = list(act(machine))
+    def _run(self, machine: Any, key: str, given: Sequence[Any]) -> None:
+        """Keeps what a machine has given, and answers what it queries."""
+        waiting = list(given)
         symbol = key.partition(":")[2]
         while waiting:
             item = waiting.pop(0)
             if not isinstance(item, Query):
                 self.given[symbol].append(item)
+                if isinstance(item, Candle) and item.is_closed:
+                    self._closed[symbol, item.timeframe][item.open_time] = item
+                elif isinstance(item, BookView):
+                    self._views[symbol] = item
+                elif isinstance(item, TradeBatch):
+                    self._sequenced[symbol] += item.trades
                 continue
-            self.queries.append(item)
             waiting += machine.on_answer(item, self._answer_of(item), self.now)
 
     def _answer_of(self, query: Query) -> Any:
@@ -206,6 +214,7 @@ def settings_of(name: str, exchange: ThreadedExchange, **settings: Any) -> Feed:
         "streams": STREAMS,
         "ws_url": f"{exchange.ws_url}{PEERS[name].ws_path}",
         "rest_url": exchange.rest_url,
+        "open_timeout_s": 60,  # a busy machine is no failure
         "backoff_min_s": 0.05,
         "backoff_max_s": 0.2,
         "proof_grace_ms": 500,

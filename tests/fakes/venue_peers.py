@@ -1,6 +1,4 @@
-"""How the replay exchange is each venue of `VENUES`: what the suite of venues and the end-to-end tests need to know of a
-venue beside its own code. A new venue adds its entry.
-"""
+"""How the replay exchange is each venue of `VENUES`: what tests need to know beside the venue's own code."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial

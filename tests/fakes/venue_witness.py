@@ -100,7 +100,8 @@ class CoinbaseWitness(_Client):
 
     def server_time(self) -> int:
         """The exchange's time, ms UTC."""
-        return round(1_000 * self._get("/time")["epoch"])
+        seconds: float = self._get("/time")["epoch"]
+        return round(1_000 * seconds)
 
     def aggregates(self, symbol: str, first_id: int) -> list[tuple[Any, ...]]:
         """`(id, time, price, quantity, buyer is maker)` of all trades from an id on."""
