@@ -2,15 +2,17 @@
 
 import argparse
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import structlog
 from aiohttp import web
 
-from api.app import build_app
+from api.app import ACCESS_LOG, build_app
 from api.http.connections import IDLE_S, Connections
+from api.http.malformed import ApiProtocol
 from api.services import Services, running_services
 from flows.logs import set_up_logs
 from flows.process.descriptors import raise_descriptor_limit
@@ -24,6 +26,13 @@ LINE_BYTES: Final = 131_072
 """Longest first line of a request: a hundred symbols of 64 letters of 12 bytes each fit, percent-encoded."""
 LINGER_S: Final = 2.0
 """How long a body that no handler read is drained, so that its sender can read the response."""
+OPTIONS: Final[Mapping[str, Any]] = {
+    "access_log": None,
+    "keepalive_timeout": IDLE_S,
+    "lingering_time": LINGER_S,
+    "max_line_size": LINE_BYTES,
+}
+"""Options of the server's protocol."""
 
 _log = structlog.get_logger("api")
 
@@ -38,19 +47,21 @@ async def running_api(
     connections = connections or Connections()
     api = settings.api
     async with running_services(settings) as services:
-        runner = web.AppRunner(
-            build_app(services),
-            access_log=None,
-            shutdown_timeout=DRAIN_S,
-            keepalive_timeout=IDLE_S,
-            lingering_time=LINGER_S,
-            max_line_size=LINE_BYTES,
-        )
+        app = build_app(services)
+        runner = web.AppRunner(app, shutdown_timeout=DRAIN_S)
         await runner.setup()
         assert runner.server is not None  # noqa: S101 - set by `setup`
+        protocol = partial(
+            ApiProtocol,
+            runner.server,
+            counted_by=app[ACCESS_LOG],
+            on_malformed=lambda status: services.metrics.on_answer("none", status, 0.0),
+            loop=asyncio.get_running_loop(),
+            **OPTIONS,
+        )
         try:
             try:
-                listener = await connections.listen(runner.server, api.host, api.port)
+                listener = await connections.listen(protocol, api.host, api.port)
             except OSError as error:
                 raise SettingsError(f"cannot listen on {api.host}:{api.port} (api.host, api.port): {error}") from error
             host, port = listener.sockets[0].getsockname()[:2]

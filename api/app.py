@@ -29,6 +29,7 @@ from api.routes import (
     candles,
     derivatives,
     indicators,
+    instruments,
     metrics,
     prices,
     quality,
@@ -51,6 +52,7 @@ GROUPS: Final = (
     volume,
     indicators,
     symbols,
+    instruments,
     refresh,
     quality,
     accounts,
@@ -59,6 +61,8 @@ GROUPS: Final = (
 )
 """The modules whose routes appear in the OpenAPI document."""
 REQUEST_ID: Final = "X-Request-Id"
+ACCESS_LOG: Final = web.AppKey("access_log", AccessLog)
+"""What counts the answers of an application."""
 _ID: Final = re.compile(r"[\w.-]{1,64}")
 _CODES: Final = {
     HTTPStatus.NOT_FOUND: "not_found",
@@ -86,6 +90,7 @@ def build_app(services: Services) -> web.Application:
         app.router.add_static("/static", DASHBOARD)
     app.on_response_prepare.append(_header_setter(services))
     app.cleanup_ctx.append(_summaries(access_log))
+    app[ACCESS_LOG] = access_log
     return app
 
 

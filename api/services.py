@@ -45,7 +45,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
     live = LiveView(*settings.hub_urls, token=settings.hub.token, cache_size=api.cache_size)
     mongo = MongoStore(settings.mongo, timeout_s=api.store_timeout_s)
     trades = TradeArchive(settings.trades, venue=settings.feed.venue)
-    instruments = Instruments(settings.feed, live, mongo)
+    instruments = Instruments(settings.feed, live, mongo, venues=settings.by_venue)
     history = History(mongo, live.candles)
     analysis = AnalysisService(settings, history, live)
     record = AnalysisRecorder(analysis, live, mongo, retention_days=settings.analysis.retention_days)

@@ -96,8 +96,9 @@ def venues_flow(venues: Sequence[VenueParts], sinks: Sinks) -> Dataflow:
     """
     flow = Dataflow(FLOW)
     fronts = [_front(flow, venue) for venue in venues]
-    # first of all: a price waits for nothing else
-    steps.broadcast("hub_prices", *(front.prices for front in fronts), sink=sinks.broadcast)
+    names = [venue.feed.venue for venue in venues]
+    prices: dict[str, list[Stream[Any]]] = {name: [front.prices] for name, front in zip(names, fronts, strict=True)}
+    steps.broadcast("hub_prices", prices, sinks.broadcast)  # first of all: a price waits for nothing else
 
     flows = [_venue_flow(venue, front) for venue, front in zip(venues, fronts, strict=True)]
     steps.to_mongo("mongodb", *(stream for one in flows for stream in one.documents), sink=sinks.candles)
@@ -108,10 +109,10 @@ def venues_flow(venues: Sequence[VenueParts], sinks: Sinks) -> Dataflow:
         steps.output(f"{venue.prefix}commands", one.candles.requests, sink=venue.commands)
     steps.output("rejects", *(stream for one in flows for stream in one.rejected), sink=sinks.rejects)
     states = [one.states(venue) for venue, one in zip(venues, flows, strict=True)]
-    updates = (
-        stream for one, state in zip(flows, states, strict=True) for stream in (*one.updates, state, one.incidents)
-    )
-    steps.broadcast("hub", *updates, sink=sinks.broadcast)
+    updates: dict[str, list[Stream[Any] | None]] = {
+        name: [*one.updates, state, one.incidents] for name, one, state in zip(names, flows, states, strict=True)
+    }
+    steps.broadcast("hub", updates, sinks.broadcast)
     return steps.drop_unread(flow)
 
 

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import product
@@ -23,7 +23,7 @@ from bytewax.dataflow import Dataflow
 
 from flows.graph import Sinks, VenueParts, venues_flow
 from flows.logs import set_up_logs
-from flows.model import Incident
+from flows.model import Incident, ListedInstrument
 from flows.process.descriptors import raise_descriptor_limit
 from flows.process.exit_codes import refuse_to_run
 from flows.process.gc import tune_garbage_collector
@@ -31,8 +31,9 @@ from flows.recovered import prefix_of, state_fault
 from flows.recovery import EngineFlags, RecoveryError, check, engine_flags
 from flows.runtime.metrics import FlowMetrics, Parts, VenueMetrics, serve
 from flows.runtime.query_handlers import open_query_handlers
-from flows.runtime.venue import VenueRuntime, check_venues
+from flows.runtime.venue import VenueRuntime, check_venues, with_own_names
 from flows.settings import Settings, SettingsError, load_settings
+from flows.spellings import Catalogue
 from sinks.bridge import PartitionedWriterSink, SharedWriter, WriterSink
 from sinks.hub.broadcast import Broadcast
 from sinks.ledger import IncidentWriter, RejectWriter
@@ -53,18 +54,22 @@ _log = structlog.get_logger("flows.main")
 def build_flow(
     settings: Settings,
     stop: threading.Event,
-    statuses: Mapping[str, Mapping[str, str] | None] | None = None,
+    instruments: Mapping[str, Sequence[ListedInstrument] | None] | None = None,
     *,
     recovery: Path | None = None,
 ) -> Dataflow:
-    """The complete system of one process. `stop` ends its input, and with it the flow. `statuses` are the instruments
+    """The complete system of one process. `stop` ends its input, and with it the flow. `instruments` are those
     of each venue, if known. `recovery` is the directory of the recovered state, if there is one.
     """
     ledger, rejects, metrics, workers = IncidentWriter(), RejectWriter(), FlowMetrics(), SourceWorkers()
+    catalogue, listed = Catalogue(), instruments or {}
     venues = [
-        VenueRuntime.of(settings, feed, stop=stop, workers=workers, report=ledger.report)
-        for feed in settings.by_venue.values()
-    ]
+        VenueRuntime.of(
+            settings, with_own_names(feed, listed.get(name)), stop=stop, workers=workers, catalogue=catalogue,
+            report=ledger.report,
+        )
+        for name, feed in settings.by_venue.items()
+    ]  # fmt: skip
     hub = _open_broadcast(settings, metrics, venues) if settings.hub.enabled else None
     broadcast: SharedWriter[Any] | None = SharedWriter(hub) if hub else None
     documents = _open_mongo(settings, ledger.report, recovery, venues) if settings.mongo.enabled else None
@@ -83,7 +88,7 @@ def build_flow(
     if settings.metrics.enabled:
         serve(metrics, settings.metrics)
     return venues_flow(
-        [_parts_of(settings, venue, documents, (statuses or {}).get(venue.feed.venue)) for venue in venues],
+        [_parts_of(settings, venue, documents, listed.get(venue.feed.venue)) for venue in venues],
         Sinks(
             candles=PartitionedWriterSink(["mongodb"], lambda _: mongo.open()) if mongo else None,
             broadcast=PartitionedWriterSink(["hub"], lambda _: broadcast.open()) if broadcast else None,
@@ -94,12 +99,15 @@ def build_flow(
 
 
 def _parts_of(
-    settings: Settings, venue: VenueRuntime, documents: MongoWriter | None, statuses: Mapping[str, str] | None
+    settings: Settings,
+    venue: VenueRuntime,
+    documents: MongoWriter | None,
+    instruments: Sequence[ListedInstrument] | None,
 ) -> VenueParts:
     """The part of the flow for one venue. The steps of `feed.venue` have the ids that they have alone."""
-    requests = venue.open_requests(statuses)
+    requests = venue.open_requests(instruments)
     requests.start()
-    if statuses is not None or len(settings.by_venue) == 1:  # a venue that does not answer delays no other
+    if instruments is not None or len(settings.by_venue) == 1:  # a venue that does not answer delays no other
         requests.wait_first()
     parts, name = partition_names(settings.trades.partitions), venue.feed.venue
 
@@ -168,10 +176,10 @@ def _open_broadcast(settings: Settings, metrics: FlowMetrics, venues: list[Venue
     """Opens the port now: a port in use is an error at the start, not at the first message."""
     broadcast = Broadcast(
         settings.hub,
-        venue=venues[0].feed.venue,
-        origin=venues[0].feed.origin,
+        origins={venue.feed.venue: venue.feed.origin for venue in venues},
         on_delay=metrics.latency.observe,
-        clock=venues[0].clock,
+        clocks={venue.feed.venue: venue.clock for venue in venues},
+        names_of=venues[0].catalogue.symbols,
     )
     try:
         broadcast.start()
@@ -236,9 +244,9 @@ def _build() -> Dataflow:
         raise_descriptor_limit()
         flags = engine_flags(sys.argv, os.environ)
         _check_stores(settings, flags)
-        statuses = check_venues(settings)
+        instruments = check_venues(settings)
         stop = threading.Event()
-        built = build_flow(settings, stop, statuses, recovery=flags.recovery)
+        built = build_flow(settings, stop, instruments, recovery=flags.recovery)
     except (SettingsError, RecoveryError, TradeStoreError, ValueError) as error:
         refuse_to_run(error)
     _stop_on_signals(stop)

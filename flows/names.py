@@ -4,7 +4,8 @@ A symbol is what the exchange lists: 1 to 64 characters, letters and digits of a
 needs for its letters), `_` and `-`; the first is a letter or a digit. Never spaces, controls, dots, slashes, quotes,
 brackets, other signs, or invisible characters. So a symbol is safe in a path, a key, a log line, a page.
 
-Two spellings are the same symbol if they differ in case or in Unicode normalisation, and in nothing else:
+Two spellings are the same symbol if they differ in case, in Unicode normalisation, or in `/` for `-`, and in nothing
+else; `flows/spellings.py` knows more where the venue's list of instruments is known.
 
 * The symbol itself is in normal form C, upper case, and the same after it was lower-cased (as in names of streams) and
   upper-cased again. `İ` and `ẞ` are not: each would come back as something else.
@@ -19,11 +20,11 @@ from typing import Final
 SYMBOL_LENGTH: Final = 64
 """Longest symbol, in characters."""
 SYMBOL_CHARACTERS: Final = (
-    r"[^\u0000-\u002c\u002e\u002f\u003a-\u0040\u005b-\u005e\u0060\u007b-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb-\u00bf"
+    r"[^\u0000-\u002c\u002e\u003a-\u0040\u005b-\u005e\u0060\u007b-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb-\u00bf"
     r"\u02c2-\u02c5\u2000-\u2070\u2072-\u207e\u2080-\u208f\u209d-\u20cf\u2190-\u2bff\u3000-\u3004\u3008-\u3020"
     r"\ue000-\uf8ff\ufeff\ufff0-\uffff]"
 )
-"""A regular expression that permits slightly more than a symbol, for schemas. `is_symbol` is the rule."""
+"""A regular expression that permits slightly more than a symbol, for schemas: also `/`. `symbol_of` is the rule."""
 TEXT_END: Final = r"(?![\s\S])"
 """The end of a text in a pattern: to Python `$` also matches before a line break, and `\\Z` means nothing elsewhere."""
 SYMBOL_PATTERN: Final = rf"^{SYMBOL_CHARACTERS}{{1,{SYMBOL_LENGTH}}}{TEXT_END}"
@@ -45,9 +46,9 @@ def is_symbol(text: str) -> bool:
 
 
 def symbol_of(text: str) -> str:
-    """The symbol of a spelling in any case; `ValueError`, with a text for the user, for an invalid one."""
+    """The symbol of a spelling in any case, with `-` or `/`; `ValueError`, with a text for the user, for another."""
     if len(text) <= SYMBOL_LENGTH:
-        composed = unicodedata.normalize("NFC", text)
+        composed = unicodedata.normalize("NFC", text).replace("/", "-")
         symbol = composed.upper()
         if is_symbol(symbol) and symbol.lower() == composed.lower():
             return symbol

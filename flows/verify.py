@@ -33,7 +33,8 @@ from flows.process.interrupts import raise_on_interrupt
 from flows.settings import Settings, SettingsError, load_settings
 from flows.supervision.spec import LIVE_FOLDER
 from flows.verification.checks.findings import Finding, Findings, Report
-from flows.verification.checks.symbol import GetKlines, SymbolVerifier, Task
+from flows.verification.checks.reading import GetKlines
+from flows.verification.checks.symbol import SymbolVerifier, Task
 from flows.verification.mending import Mending
 from flows.verification.output import VerificationProgress, as_json, show
 from flows.verification.records import RecordRepair
@@ -42,6 +43,7 @@ from flows.verification.repair import CandleRepair
 from flows.verification.stores import ArchiveKlines, RestVenue, VenueStores
 from sinks.mongo.commands import leave_request
 from sinks.mongo.store import CandleStore
+from sinks.trades.begins import TradeBegins
 from sinks.trades.reader import TradeReader
 from sinks.trades.store import TradeStoreError
 from sources.archive.csv_reader import ArchiveError
@@ -112,13 +114,15 @@ class _Run:
         trades = place.trades / self._venue if place.trades else None
         database = _database(place, opened)
         reader = opened.enter_context(TradeReader(trades)) if trades else None
-        self._stores = VenueStores(database, reader, venue=self._venue)
+        begins = TradeBegins(trades) if trades else None
+        self._stores = VenueStores(database, reader, venue=self._venue, begins=begins)
+        self._settings = settings
         self._strays = self._stores.stray_records(), self._stores.stray_documents()
         self._symbols = _chosen("symbols", options.symbols, self._stores.symbols(), may_lack=any(self._strays))
         stored = self._stores.timeframes()
         self._unknown = [name for name in stored if not _is_timeframe(name)]
-        known = [name for name in stored if _is_timeframe(name)] or list(settings.feed.timeframes)
-        self._timeframes = sorted(_chosen("timeframes", options.timeframes, known), key=timeframe_ms)
+        known = {*(name for name in stored if _is_timeframe(name)), *settings.feed.timeframes}
+        self._timeframes = sorted(_chosen("timeframes", options.timeframes, sorted(known)), key=timeframe_ms)
         rest = _rest(settings, opened) if options.against == "rest" else None
         self._get_klines = rest.klines if rest else _archive_klines(options, tuple(self._symbols))
         self._latest = wall_ms() + DAY_MS
@@ -176,6 +180,9 @@ class _Run:
             end=end,
             latest=self._latest,
             settle_ms=int(self._options.settle_s * 1_000),
+            trade_days=self._settings.trades.retention_days,
+            required=_required(self._settings, self._timeframes),
+            now=wall_ms(),
         )
         verifier = SymbolVerifier(self._stores, task, get_klines=self._get_klines, on_day=self._progress.on_day)
         self._progress.begin(symbol, len(verifier.days))
@@ -256,6 +263,14 @@ def _refill(trades: Path, settings: Settings, get: GetTrades | None) -> TradeRef
         most_trades=settings.feed.repair_trades,
         get=get,
     )
+
+
+def _required(settings: Settings, timeframes: Sequence[str]) -> dict[str, int | None]:
+    """The chosen ones of the flow's timeframes, and how long their candles are kept, ms; None for ever."""
+    days = settings.mongo.retention_days if settings.holds_retention(settings.feed.venue) else {}
+    return {
+        name: days[name] * DAY_MS if name in days else None for name in timeframes if name in settings.feed.timeframes
+    }
 
 
 def _is_timeframe(name: str) -> bool:

@@ -119,7 +119,11 @@ class _Partition(StatefulSinkPartition[list[T], list[Any] | None]):
             self._recoverable.resume(pending)
 
     def write_batch(self, values: list[list[T]]) -> None:
-        self._writer.write(values[0] if len(values) == 1 else list(chain.from_iterable(values)))
+        if all(type(batch) is list for batch in values):
+            self._writer.write(values[0] if len(values) == 1 else list(chain.from_iterable(values)))
+            return
+        for batch in values:  # a list of another type says more of its items
+            self._writer.write(batch)
 
     def snapshot(self) -> list[Any] | None:
         return None if self._recoverable is None else self._recoverable.pending()

@@ -149,7 +149,7 @@ def _settings_of(arguments: argparse.Namespace) -> Settings:
 
 async def _record(settings: Settings, path: Path, seconds: float) -> int:
     async with VENUES[settings.feed.venue].rest(settings.feed, settings.rest) as rest:
-        check_symbols(settings.feed.symbols, await rest.symbols())
+        check_symbols(settings.feed.symbols, [one.symbol for one in await rest.instruments()])
     tape = TapeWriter(path, venue=settings.feed.venue, symbols=settings.feed.symbols)
     columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.fields[messages]} messages"), TimeRemainingColumn())
     try:

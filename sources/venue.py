@@ -6,7 +6,18 @@ from typing import Protocol, Self
 from msgspec import Struct
 
 from flows.bounds import VenueRules
-from flows.model import BookSnapshot, Funding, FundingTerms, Kline, MarkReport, OpenInterest, Trade, VenueParser
+from flows.model import (
+    BookSnapshot,
+    Capability,
+    Funding,
+    FundingTerms,
+    Kline,
+    ListedInstrument,
+    MarkReport,
+    OpenInterest,
+    Trade,
+    VenueParser,
+)
 from flows.queries import (
     BookQuery,
     DisputedTradesQuery,
@@ -86,11 +97,8 @@ class VenueRest(Protocol):
     async def time(self) -> int:
         """The venue's own time, ms UTC."""
 
-    async def statuses(self) -> dict[str, str]:
-        """The status of every instrument; `TRADING` when it trades."""
-
-    async def symbols(self) -> list[str]:
-        """The names of all instruments."""
+    async def instruments(self) -> list[ListedInstrument]:
+        """All instruments, with their assets by the usual names (`flows/spellings.py`)."""
 
     async def trades(self, query: TradesQuery) -> list[Trade]:
         """The trades of these ids that the venue still has, ids rising, as the stream brings them."""
@@ -141,5 +149,7 @@ class Venue(Struct, frozen=True):
     parser: Callable[[], VenueParser]
     rest: Callable[[FeedSettings, RestSettings], VenueRest]
     """Builds the REST client; `ValueError` as for the feed, and for a proxy that cannot be used."""
+    capabilities: tuple[Capability, ...]
+    """What is proven of each kind of its data, by what, and what is not."""
     derivatives: Callable[[VenueRest], DerivativesRest] | None = None
     """Builds the rest of the REST side on its client; None where instruments are no derivatives."""

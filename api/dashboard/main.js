@@ -2,7 +2,9 @@
 
 import { Analysis } from "./analysis.js";
 import { Book } from "./book.js";
+import { Capabilities } from "./capabilities.js";
 import { Chart, refresh } from "./chart/chart.js";
+import { Compare } from "./compare.js";
 import { Broadcast } from "./connection.js";
 import { Contract } from "./contract.js";
 import { Extras } from "./extras.js";
@@ -36,6 +38,8 @@ const book = new Book();
 const trades = new Trades();
 const contract = new Contract(() => focus && freshness.timeOf(focus.venue, focus.symbol));
 const quality = new Quality();
+const capabilities = new Capabilities();
+const compare = new Compare();
 const analysis = new Analysis();
 const chart = new Chart({ onClosed: () => void extras.refresh() });
 const extras = new Extras(chart);
@@ -130,10 +134,13 @@ function chooseSymbol() {
   trades.clear(focus.symbol);
   contract.clear(focus.symbol);
   quality.choose(focus);
+  compare.choose(focus);
   analysis.choose(focus);
   void readTrades();
   void readBook();
   void quality.refresh();
+  void capabilities.choose(focus);
+  void compare.refresh();
   void analysis.refresh();
   paintHead();
   paintStates();
@@ -339,6 +346,7 @@ setInterval(paintTitle, 1_000); // also in a background tab
 every(5_000, readStatus);
 every(5_000, () => focus ?? readPrices().then(chooseFirst)); // a deployment that has just started
 every(10_000, () => quality.refresh());
+every(2_000, () => compare.refresh());
 every(30_000, () => analysis.refresh());
 await Promise.all([chart.open(), readPrices(), readStatus(), readSymbols()]);
 chooseFirst();

@@ -16,7 +16,8 @@ import msgspec
 from pydantic import ValidationError
 
 from api.mcp.client import Failure, RestClient
-from api.mcp.tools import Reply, Tools
+from api.mcp.replies import Reply
+from api.mcp.tools import Tools
 from flows.settings import Settings, SettingsError, load_settings
 
 try:
@@ -83,7 +84,11 @@ def build_server(tools: Tools) -> MCPServer:
         tools.get_volume_profile,
         tools.get_liquidity_vacuums,
         tools.get_order_book,
+        tools.get_derivative,
         tools.get_data_quality,
+        tools.get_capabilities,
+        tools.find_instruments,
+        tools.compare_prices,
         tools.current_position,
     ):
         annotations = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)

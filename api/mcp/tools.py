@@ -10,8 +10,8 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field
 
-from api.live.freshness import CURRENT
 from api.mcp.client import Failure, RestClient
+from api.mcp.replies import Reply, describe, fresh, is_stale, of_trades, reply, state_of
 from flows.names import SYMBOL_CHARACTERS, SYMBOL_LENGTH, symbol_of
 
 Symbol: TypeAlias = Annotated[
@@ -19,16 +19,22 @@ Symbol: TypeAlias = Annotated[
     AfterValidator(symbol_of),
     Field(
         pattern=f"^{SYMBOL_CHARACTERS}{{1,{SYMBOL_LENGTH}}}$",  # pydantic: `$` is the end alone, no lookahead
-        description="the venue's own name without a separator, such as BTCUSDT; get_overview lists them",
+        description="any common spelling: BTCUSDT, btc/usdt, XBT-USD; answers have the venue's own",
         examples=["BTCUSDT"],
     ),
 ]
+Asset: TypeAlias = Annotated[
+    str,
+    Field(
+        pattern=f"^{SYMBOL_CHARACTERS}{{0,{SYMBOL_LENGTH}}}$", description="an asset: BTC, xbt, usdt", examples=["BTC"]
+    ),
+]
+VenueName: TypeAlias = Annotated[str, Field(pattern="^[a-z0-9-]{0,32}$", description="binance, kraken, …; empty: all")]
 Timeframe: TypeAlias = Literal["1m", "5m", "15m", "1h", "4h", "1d"]
 Candles: TypeAlias = Annotated[
     int, Field(ge=1, le=1_000, description="number of newest candles; completeness shows if there are fewer")
 ]
 Hours: TypeAlias = Annotated[int, Field(ge=1, le=168, description="how far back, from the newest trade")]
-Reply: TypeAlias = dict[str, Any]
 
 NO_ACCOUNT: Final = "no account is connected, so there are no balances and no positions"
 NOT_COMPARED: Final = "not compared"
@@ -48,7 +54,7 @@ class Tools:
         data, status = await self._query("overview")
         ages = [row["age_ms"] for row in data if row["age_ms"] is not None]
         stale = [row["symbol"] for row in data if row["stale"]]
-        return _reply(
+        return reply(
             data[: self._rows],
             status,
             max(ages, default=None),
@@ -61,7 +67,7 @@ class Tools:
         """The latest traded price of a symbol, and how it moved in the last 24 hours."""
         data, status = await self._query("prices", symbol, symbol=symbol)
         known = data["price_change_percent_24h"] is not None
-        return _fresh(data, status, completeness={"has_24h_figures": known})
+        return fresh(data, status, completeness={"has_24h_figures": known})
 
     async def get_candles(
         self,
@@ -90,12 +96,12 @@ class Tools:
             "more_are_being_fetched": answer.get("history") is not None,
         }
         data = {name: answer[name] for name in ("venue", "symbol", "timeframe", "latest_price", "candles")}
-        return _reply(
+        return reply(
             data,
             status,
             age_ms,
             stale=answer["stale"],
-            state=_describe(status, answer["symbol"], answer["state"]),
+            state=describe(status, answer["symbol"], answer["state"]),
             completeness=completeness,
         )
 
@@ -132,7 +138,7 @@ class Tools:
             "settled": data.pop("settled"),
             "last_is_closed": data.pop("is_closed"),
         }
-        return _fresh(data, status, completeness=completeness)
+        return fresh(data, status, completeness=completeness)
 
     async def get_analysis(self, symbol: Symbol) -> Reply:
         """The common indicators of several timeframes combined: `signal`, `score` from -1 (down) to 1 (up),
@@ -142,7 +148,7 @@ class Tools:
         data, status = await self._query("analysis", symbol, symbol=symbol)
         analysis = data.pop("analysis")
         candles = {one["timeframe"]: one["candles"] for one in analysis["timeframes"]}
-        return _fresh({**data, **analysis}, status, completeness={"data": analysis["data"], "candles": candles})
+        return fresh({**data, **analysis}, status, completeness={"data": analysis["data"], "candles": candles})
 
     async def get_volume_profile(
         self,
@@ -160,7 +166,7 @@ class Tools:
         )
         profile = data.pop("profile")
         rows = profile.pop("rows")
-        return _of_trades({**data, **profile, "rows": rows}, status)
+        return of_trades({**data, **profile, "rows": rows}, status)
 
     async def get_liquidity_vacuums(
         self,
@@ -174,7 +180,7 @@ class Tools:
         """
         data, status = await self._query("liquidity-vacuums", symbol, symbol=symbol, hours=hours)
         data["vacuums"] = data["vacuums"][: min(limit, self._rows)]
-        return _of_trades(data, status)
+        return of_trades(data, status)
 
     async def get_order_book(
         self,
@@ -186,7 +192,7 @@ class Tools:
         """
         data, status = await self._query("orderbook", symbol, symbol=symbol, depth=min(depth, self._rows))
         completeness = {"bids": len(data["bids"]), "asks": len(data["asks"]), "asked_for": depth}
-        return _fresh(data, status, completeness=completeness)
+        return fresh(data, status, completeness=completeness)
 
     async def get_derivative(
         self,
@@ -213,8 +219,8 @@ class Tools:
         completeness = {"liquidations": "the exchange reports one a second at the most"}
         first = mark or {"age_ms": None, "stale": True, "state": None}
         age_ms, stale = first["age_ms"], first["stale"]
-        state = _describe(status, symbol.upper(), first["state"])
-        return _reply(data, status, age_ms, stale=stale, state=state, completeness=completeness)
+        state = describe(status, symbol.upper(), first["state"])
+        return reply(data, status, age_ms, stale=stale, state=state, completeness=completeness)
 
     async def _derivative(self, name: str, symbol: str, **query: Any) -> Any:
         """An answer about a contract; None where there is none."""
@@ -232,19 +238,55 @@ class Tools:
         And the last incidents, newest first.
         """
         data, status = await self._query("quality", symbol=symbol)
+        own = next((one["symbol"] for one in (*data["series"], *(data["trades"] or ()))), symbol)
         data["incidents"] = data["incidents"][: self._rows]
         for series in data["series"]:
             series["proofs"] = {proof or NOT_COMPARED: count for proof, count in series["proofs"].items()}
         ages = [series["written_ms_ago"] for series in data["series"]]
         shares = {trades["symbol"]: trades["completeness"] for trades in data["trades"] or ()}
-        return _reply(
+        return reply(
             data,
             status,
             min(ages, default=None),
-            stale=_is_stale(status, symbol),
-            state=_state_of(status, symbol),
-            completeness={"trades_stored": shares.get(symbol.upper())},
+            stale=is_stale(status, own),
+            state=state_of(status, own),
+            completeness={"trades_stored": shares.get(own)},
         )
+
+    async def find_instruments(self, base: Asset = "", quote: Asset = "", venue: VenueName = "") -> Reply:
+        """The instruments that the venues list, by base and quote asset (BTC, xbt) and venue: the same market on all of
+        them. Each with its status (`TRADING` where trades are made), decimals, and whether it is `followed`.
+        """
+        data, status = await self._query("instruments", base=base, quote=quote, venue=venue, limit=self._rows)
+        completeness = {
+            "found": data.pop("found"),
+            "shown": len(data["instruments"]),
+            "venues_without_list": data.pop("without_list"),
+        }
+        return reply(data, status, None, stale=None, state=None, completeness=completeness)
+
+    async def compare_prices(self, base: Asset) -> Reply:
+        """The newest price of a base asset (BTC, xbt) on each venue, with its age and state, by quote asset, and the
+        `spread` between those that are current. Prices in USD, USDT and USDC are apart: they are not the same money.
+        """
+        data, status = await self._query("compare", base)
+        prices = [price for quote in data["quotes"] for price in quote["prices"]]
+        stale = [f"{price['symbol']} of {price['venue']}" for price in prices if price["stale"]]
+        return reply(
+            data,
+            status,
+            max(price["age_ms"] for price in prices),
+            stale=bool(stale),
+            state={f"{price['venue']}:{price['symbol']}": price["state"] for price in prices},
+            completeness={"prices": len(prices), "stale": stale},
+        )
+
+    async def get_capabilities(self, venue: VenueName = "") -> Reply:
+        """What is proven of each kind of a venue's data (trades, candles, book, …), by which witness, and what no
+        witness covers, in words.
+        """
+        data, status = await self._query("quality", "capabilities", venue=venue)
+        return reply(data, status, None, stale=None, state=None, completeness={"venues": len(data)})
 
     async def current_position(self) -> Reply:
         """The open positions of the connected account; `connected` is false without one."""
@@ -255,9 +297,9 @@ class Tools:
             if failure.code != "not_built":
                 raise
             data = {"connected": False, "positions": [], "message": NO_ACCOUNT}
-            return _reply(data, status, None, stale=None, state=None, completeness={"connected": False})
+            return reply(data, status, None, stale=None, state=None, completeness={"connected": False})
         data = {"connected": True, "positions": answer.data}
-        return _reply(data, status, None, stale=None, state=None, completeness={"connected": True})
+        return reply(data, status, None, stale=None, state=None, completeness={"connected": True})
 
     async def _query(self, *path: str, symbol: str = "", **query: Any) -> tuple[Any, Any]:
         """The response about a symbol, and the status of the deployment. A `no_data` failure also names the followed
@@ -298,60 +340,3 @@ class Tools:
         except Failure:
             return None
         return age_ms
-
-
-def _reply(
-    data: Any,
-    status: Any,
-    age_ms: int | None,
-    *,
-    stale: bool | None,
-    state: str | dict[str, str] | None,
-    completeness: Reply,
-) -> Reply:
-    freshness = {
-        "age_ms": age_ms,
-        "stale": stale,
-        "state": state,
-        "origin": status["origin"],
-        "missing": status["missing"],
-    }
-    return {"data": data, "freshness": freshness, "completeness": completeness}
-
-
-def _fresh(data: Reply, status: Any, *, completeness: Reply) -> Reply:
-    """The reply of data that contains its own age and state."""
-    age_ms, stale, state = (data.pop(name) for name in ("age_ms", "stale", "state"))
-    words = _describe(status, data["symbol"], state)
-    return _reply(data, status, age_ms, stale=stale, state=words, completeness=completeness)
-
-
-def _of_trades(data: Any, status: Any) -> Reply:
-    basis = data.pop("basis")
-    completeness = {"trades_stored": basis["completeness"], "from": basis["start"], "to": basis["end"]}
-    stale, state = data.pop("stale"), _describe(status, data["symbol"], data.pop("state"))
-    return _reply(data, status, basis["age_ms"], stale=stale, state=state, completeness=completeness)
-
-
-def _state_of(status: Any, symbol: str) -> str | None:
-    """State of a symbol as text; None where the flow publishes no states, or does not follow the symbol."""
-    found = (one for one in status["instruments"] if one["symbol"] == symbol.upper())
-    return next((_describe(status, one["symbol"], one["state"]) for one in found), None)
-
-
-def _is_stale(status: Any, symbol: str) -> bool | None:
-    """Whether a symbol's data is not current; None where the flow publishes no states or does not follow it."""
-    states = (one["state"] for one in status["instruments"] if one["symbol"] == symbol.upper())
-    return next((state not in CURRENT for state in states), None)
-
-
-def _describe(status: Any, symbol: str, state: str | None) -> str | None:
-    """A state with its begin and reason, where the instrument or a channel in that state has them."""
-    instrument = next((one for one in status["instruments"] if one["symbol"] == symbol), None)
-    if state is None or instrument is None:
-        return state
-    known = next((one for one in (instrument, *instrument["channels"]) if one["state"] == state), None)
-    if known is None:
-        return state
-    since = f" since {known['since']}" if known["since"] else ""
-    return f"{state}{since}{': ' if known['reason'] else ''}{known['reason']}"

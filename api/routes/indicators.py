@@ -169,7 +169,7 @@ class IndicatorHandlers:
     async def overview(self, params: OfSymbols) -> list[Summary]:
         """Price and signal of every symbol, in alphabetical order."""
         venue = await self._services.instruments.venue(params.venue)
-        wanted = set(params.symbols)
+        wanted = set(await self._services.instruments.own_names(params.symbols, venue))
         followed = sorted(self._services.instruments.followed(venue))
         return [await self._summary(venue, symbol) for symbol in followed if not wanted or symbol in wanted]
 

@@ -100,9 +100,9 @@ def routes(services: Services) -> list[AnyRoute]:
 
     async def prices(params: OfSymbols) -> list[Price]:
         """The latest prices, in alphabetical order of the symbols."""
-        wanted = set(params.symbols)
         found: list[Price] = []
         for venue_state in live.venue_states(params.venue or None):
+            wanted = set(await instruments.own_names(params.symbols, venue_state.venue))
             latest = [
                 message for message in venue_state.all_latest("MarketData") if not wanted or message.symbol in wanted
             ]
@@ -111,13 +111,14 @@ def routes(services: Services) -> list[AnyRoute]:
 
     async def ticks(params: OfSymbols) -> list[TickAnswer]:
         """Price, best bid and best ask of each symbol."""
-        wanted = set(params.symbols)
-        found = [
-            live.tick(message.symbol, venue_state.venue)
-            for venue_state in live.venue_states(params.venue or None)
-            for message in venue_state.all_latest("MarketData")
-            if not wanted or message.symbol in wanted
-        ]
+        found = []
+        for venue_state in live.venue_states(params.venue or None):
+            wanted = set(await instruments.own_names(params.symbols, venue_state.venue))
+            found += [
+                live.tick(message.symbol, venue_state.venue)
+                for message in venue_state.all_latest("MarketData")
+                if not wanted or message.symbol in wanted
+            ]
         return [tick_of(tick) for tick in found if tick]
 
     return [

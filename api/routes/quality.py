@@ -6,12 +6,13 @@ from msgspec import Meta, Struct
 
 from api.http.errors import Problem
 from api.http.route import AnyRoute, Route, Venue
+from api.routes.symbols import OfVenue
 from api.services import Services
 from flows.clock import monotonic_ms, wall_ms
 from flows.model import timeframe_ms
 from flows.names import SYMBOL_CHARACTERS, SYMBOL_LENGTH, TEXT_END
 from sinks.hub.payloads import IncidentBody, iso_utc
-from sinks.mongo.commands import date_ms
+from sinks.mongo.commands import VenueCapabilities, date_ms
 
 KEPT_MS: Final = 10_000
 """How long a result is cached: it reads all candles of the venue."""
@@ -84,6 +85,13 @@ class QualityHandlers:
             self._held[key] = (monotonic_ms(), held)
         return held
 
+    async def capabilities(self, params: OfVenue) -> list[VenueCapabilities]:
+        """What is proven of each kind of data of each venue, by which witness, and what no witness covers."""
+        venue = await self._services.instruments.venue(params.venue) if params.venue else ""
+        async with self._services.mongo.guarded():
+            found = await self._services.mongo.commands.capabilities()
+        return [one for one in found if venue in ("", one.venue)]
+
     async def _read(self, venue: str, symbol: str, hours: int) -> Quality:
         mongo = self._services.mongo
         counts = await mongo.candle_counts(venue, symbol or None)
@@ -109,7 +117,18 @@ class QualityHandlers:
 def routes(services: Services) -> list[AnyRoute]:
     """The routes of this file."""
     errors = ("bad_request", "unknown_symbol", "unknown_venue", "unreadable_data", "store_unavailable")
-    return [Route("GET", "/api/quality", QualityHandlers(services).quality, Quality, QualityParams, errors=errors)]
+    handlers = QualityHandlers(services)
+    return [
+        Route("GET", "/api/quality", handlers.quality, Quality, QualityParams, errors=errors),
+        Route(
+            "GET",
+            "/api/quality/capabilities",
+            handlers.capabilities,
+            list[VenueCapabilities],
+            OfVenue,
+            errors=("bad_request", "unknown_venue", "unreadable_data", "store_unavailable"),
+        ),
+    ]
 
 
 def series_of(counts: list[dict[str, Any]], *, now_ms: int) -> list[SeriesQuality]:

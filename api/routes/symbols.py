@@ -8,8 +8,9 @@ from api.http.errors import Problem
 from api.http.route import AnyRoute, Route, Symbol, Venue
 from api.routes.prices import OfSymbol
 from api.services import Services
+from flows.model import ListedInstrument
 from flows.names import TEXT_END
-from sinks.mongo.commands import DesiredSubscription, ListedInstrument
+from sinks.mongo.commands import DesiredSubscription
 
 ERRORS = ("bad_request", "unknown_symbol", "unknown_venue", "unreadable_data", "store_unavailable")
 BODY_ERRORS = (*ERRORS, "body_too_large", "unsupported_media_type")
@@ -90,12 +91,13 @@ class SymbolHandlers:
     async def add(self, _: Struct, body: AddSymbol) -> SymbolState:
         """Follow a symbol from now on; `GET /api/symbols` shows when the flow does."""
         venue = await self._instruments.venue(body.venue)
-        return await self._store(venue, self._instruments.symbol(body.symbol), wanted=True, streams=body.streams)
+        [name] = await self._instruments.own_names([body.symbol], venue)
+        return await self._store(venue, name, wanted=True, streams=body.streams)
 
     async def subscribe(self, _: Struct, body: AddSymbols) -> list[SymbolState]:
         """Follow several symbols from now on: all of them, or none when one is unknown."""
         venue = await self._instruments.venue(body.venue)
-        names = list(dict.fromkeys(self._instruments.symbol(symbol) for symbol in body.symbols))
+        names = await self._instruments.own_names(body.symbols, venue)
         for name in names:
             await self._check(venue, name, body.streams)
         return [await self._store(venue, name, wanted=True, streams=body.streams) for name in names]

@@ -8,7 +8,9 @@ from flows.command.examples import epilog
 from flows.command.interface import Json, Url, ask
 from flows.command.tables import print_json, print_table
 
-Names: TypeAlias = Annotated[list[str], typer.Argument(metavar="SYMBOL…", help="The exchange's own names.")]
+Names: TypeAlias = Annotated[
+    list[str], typer.Argument(metavar="SYMBOL…", help="Names in any common spelling: btcusdt, BTC/USDT.")
+]
 Venue: TypeAlias = Annotated[str | None, typer.Option(help="Default: the setting feed.venue of the API.")]
 
 

@@ -6,6 +6,7 @@ Everything is immutable, so one object may be shared by every consumer.
 """
 
 from flows.model.candles import BELIEVED, COMPLETE, Candle, CandleStatus, Reconciliation, RefreshResult, StoreOnly
+from flows.model.capability import Capability
 from flows.model.derivatives import (
     ContractReport,
     DerivativeRecord,
@@ -23,8 +24,9 @@ from flows.model.derivatives import (
 )
 from flows.model.evidence import LIVE, UNVOUCHED, Evidence, KlineSource, Origin, evidence
 from flows.model.incidents import Incident, IncidentKind, Rejected
-from flows.model.instrument import DAY_MS, Instrument, timeframe_ms
+from flows.model.instrument import DAY_MS, Instrument, ListedInstrument, timeframe_ms
 from flows.model.market import (
+    HIDDEN_FILLS,
     MARKET_FILL,
     WITHDRAWN_FILL,
     AggregateTrade,
@@ -64,6 +66,7 @@ from flows.model.results import (
     StatsResult,
     TradeInput,
     TradeResult,
+    VenueItems,
 )
 from flows.model.source_events import (
     EVENT_KINDS,
@@ -102,6 +105,7 @@ __all__ = [
     "COMPLETE",
     "DAY_MS",
     "EVENT_KINDS",
+    "HIDDEN_FILLS",
     "IDS",
     "LIVE",
     "MARKET_FILL",
@@ -123,6 +127,7 @@ __all__ = [
     "BookView",
     "Candle",
     "CandleStatus",
+    "Capability",
     "ChannelState",
     "ChannelStatus",
     "Connected",
@@ -156,6 +161,7 @@ __all__ = [
     "LineSnapshot",
     "Liquidation",
     "LiquidationReport",
+    "ListedInstrument",
     "MarkPrice",
     "MarkReport",
     "MarketData",
@@ -195,6 +201,7 @@ __all__ = [
     "TradedOhlcv",
     "TradesRefused",
     "TradingStatus",
+    "VenueItems",
     "VenueParser",
     "Vouched",
     "Voucher",

@@ -3,6 +3,8 @@
 import re
 from typing import NamedTuple
 
+from msgspec import Struct
+
 DAY_MS = 86_400_000
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": DAY_MS}
 _TIMEFRAME = re.compile(r"([1-9]\d{0,2})([smhd])")
@@ -22,7 +24,7 @@ def timeframe_ms(timeframe: str) -> int:
 
 
 class Instrument(NamedTuple):
-    """A symbol at a venue. `symbol` is the venue's own name, upper case, without separator."""
+    """A symbol at a venue. `symbol` is the venue's own name, upper case, with `-` for `/`."""
 
     venue: str
     symbol: str
@@ -37,3 +39,17 @@ class Instrument(NamedTuple):
         """The instrument of a routing key."""
         venue, _, symbol = key.partition(":")
         return cls(venue, symbol)
+
+
+class ListedInstrument(Struct, frozen=True):
+    """An instrument as its venue lists it; `status` is `TRADING` where trades are made, else the venue's own word."""
+
+    venue: str
+    symbol: str
+    status: str
+    base: str = ""
+    """The asset that is traded, by its usual name (`BTC`); empty where the venue does not say it."""
+    quote: str = ""
+    """The asset of prices."""
+    price_decimals: int | None = None
+    quantity_decimals: int | None = None

@@ -12,6 +12,8 @@ MARKET_FILL = "MARKET"
 market price.
 """
 WITHDRAWN_FILL = "WITHDRAWN"
+HIDDEN_FILLS = -2
+"""First and last id of a withdrawn trade whose row names fills."""
 """Mark of a trade that the exchange withdrew: its id is used, without a trade."""
 Voucher: TypeAlias = Literal["", "checksum", "rest"]
 """What of the exchange vouches for trades: nothing, the checksum of a file, or its REST side, asked for them anew."""

@@ -168,3 +168,11 @@ StatsInput: TypeAlias = Candle | Ticker | Removed
 """Input of the 24-hour statistics of one instrument: its minutes, and the exchange's own statistics."""
 StatsResult: TypeAlias = Stats24h | Incident
 """Their results."""
+
+
+class VenueItems(list[Publishable]):
+    """Items of one venue for clients: not all of them name it."""
+
+    def __init__(self, venue: str, items: list[Publishable]) -> None:
+        super().__init__(items)
+        self.venue = venue

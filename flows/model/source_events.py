@@ -181,6 +181,8 @@ class Coverage(Struct, frozen=True):
     """What vouches that nothing is missing at its begin and end; in between the ids show it."""
     goes_on: bool = False
     """What follows these trades is read next, so that its first id shows whether they were all."""
+    doubts: tuple[tuple[int, int], ...] = ()
+    """Stretches in which the times of its trades contradict each other: first and last time, ms UTC."""
 
 
 ConnectionEvent: TypeAlias = (

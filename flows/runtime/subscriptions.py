@@ -8,14 +8,16 @@ from typing import NamedTuple, Protocol
 from zlib import crc32
 
 import structlog
+from msgspec.structs import replace
 
 from flows.clock import wall_ms
 from flows.foreign import quoted
-from flows.model import Incident, IncidentKind, TradingStatus
+from flows.model import Capability, Incident, IncidentKind, ListedInstrument, TradingStatus
 from flows.names import SYMBOL_LENGTH, is_symbol, symbol_of
 from flows.settings import Feed
 from flows.settings.values import share_of
-from sinks.mongo.commands import DesiredSubscription, ListedInstrument
+from flows.spellings import Catalogue
+from sinks.mongo.commands import DesiredSubscription
 from sources.feed import DesiredStreams, nearest_names
 
 TRADING = "TRADING"
@@ -32,13 +34,18 @@ Statuses = Mapping[str, str]
 """Every instrument of a venue and its status; empty until the venue's list is known."""
 
 
-def listed_in(found: Statuses) -> dict[str, str]:
-    """The instruments of a venue's list with a valid name (`flows/names.py`)."""
+def listed_in(found: Iterable[ListedInstrument]) -> dict[str, ListedInstrument]:
+    """The instruments of a venue's list with a valid name (`flows/names.py`), by name."""
     return {
-        symbol: status if _STATUS.fullmatch(status) else OTHER_STATUS
-        for symbol, status in found.items()
-        if is_symbol(symbol)
+        one.symbol: one if _STATUS.fullmatch(one.status) else replace(one, status=OTHER_STATUS)
+        for one in found
+        if is_symbol(one.symbol)
     }
+
+
+def statuses_of(listed: Mapping[str, ListedInstrument]) -> dict[str, str]:
+    """The status of each instrument."""
+    return {symbol: one.status for symbol, one in listed.items()}
 
 
 class Wanted(NamedTuple):
@@ -56,15 +63,21 @@ class Wanted(NamedTuple):
     """
 
 
-def wanted(feed: Feed, subscriptions: Iterable[DesiredSubscription], statuses: Statuses) -> Wanted:
+def wanted(
+    feed: Feed,
+    subscriptions: Iterable[DesiredSubscription],
+    statuses: Statuses,
+    name_of: Callable[[str], str | None] = symbol_of,
+) -> Wanted:
     """The symbols of the settings and of the desired subscriptions, without unwanted ones; of these the share of this
-    process. Until the venue's list is known, every symbol counts as trading.
+    process. Until the venue's list is known, every symbol counts as trading. `name_of` gives the venue's own name of a
+    spelling, None of an unknown one.
     """
-    chosen: dict[str, tuple[str, ...]] = dict.fromkeys(feed.symbols, ())
+    chosen: dict[str, tuple[str, ...]] = {name_of(symbol) or symbol: () for symbol in feed.symbols}
     refused: dict[str, str] = {}
     for subscription in subscriptions:
         try:
-            symbol = symbol_of(subscription.symbol)
+            symbol = name_of(subscription.symbol) or symbol_of(subscription.symbol)
         except ValueError as error:
             refused[subscription.symbol] = str(error)
             continue
@@ -108,6 +121,9 @@ class SubscriptionStore(Protocol):
     def publish_instruments(self, venue: str, instruments: Iterable[ListedInstrument]) -> None:
         """Stores the venue's instruments."""
 
+    def publish_capabilities(self, venue: str, capabilities: Iterable[Capability]) -> None:
+        """Stores what is proven of the venue's data."""
+
 
 class SubscriptionController:
     """Applies the desired subscriptions in MongoDB to the source, stores there the symbols of the settings and the
@@ -124,24 +140,30 @@ class SubscriptionController:
         feed: Feed,
         follow: Follow,
         announce: Callable[[TradingStatus], None],
-        query_statuses: Callable[[], Statuses | None],
+        query_instruments: Callable[[], Iterable[ListedInstrument] | None],
         report: Callable[[Incident], None],
-        statuses: Statuses | None = None,
+        catalogue: Catalogue,
+        capabilities: Iterable[Capability] = (),
+        instruments: Iterable[ListedInstrument] | None = None,
         local_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`query_statuses` gets the venue's instruments, None when it does not answer; `statuses` are those that are
-        known. `announce` gets the status of each symbol when it is first known, and whenever it changes.
+        """`query_instruments` gets the venue's instruments, None when it does not answer; `instruments` are those that
+        are known. `catalogue` gets them too. `capabilities` are those of the venue, which are stored. `announce` gets
+        the status of each symbol when it is first known, and whenever it changes.
         """
         self._commands = commands
         self._feed = feed
         self._follow = follow
         self._announce = announce
-        self._query_statuses = query_statuses
+        self._query_instruments = query_instruments
+        self._catalogue = catalogue
+        self._capabilities = tuple(capabilities)
+        self._is_described = False
         self._report = report
         self._local_s = local_s
-        self._statuses: Statuses = listed_in(statuses or {})
-        self._is_published = not self._statuses
-        self._query_at = local_s() + feed.symbols_minutes * 60 if statuses else local_s()
+        self._set_list(listed_in(instruments or ()))
+        self._is_published = not self._listed
+        self._query_at = local_s() + feed.symbols_minutes * 60 if self._listed else local_s()
         self._missing: frozenset[str] = frozenset()
         """Followed symbols that the newest list left out."""
         self._subscriptions: list[DesiredSubscription] = []
@@ -164,32 +186,45 @@ class SubscriptionController:
             self._turn()
         known = {subscription.symbol for subscription in self._subscriptions}
         self._commands.propose(
-            DesiredSubscription(venue, name, wanted=True) for name in self._feed.symbols if name not in known
+            DesiredSubscription(venue, name, wanted=True)
+            for name in dict.fromkeys(self._own(symbol) or symbol for symbol in self._feed.symbols)
+            if name not in known
         )
+        if not self._is_described:
+            self._commands.publish_capabilities(venue, self._capabilities)
+            self._is_described = True
         if not self._is_published:
-            listed = [ListedInstrument(venue, symbol, status) for symbol, status in self._statuses.items()]
-            self._commands.publish_instruments(venue, listed)
+            self._commands.publish_instruments(venue, self._listed.values())
             self._is_published = True
+
+    def _own(self, spelling: str) -> str | None:
+        return self._catalogue.symbol(self._feed.venue, spelling)
+
+    def _set_list(self, listed: dict[str, ListedInstrument]) -> None:
+        self._listed = listed
+        self._statuses: Statuses = statuses_of(listed)
+        if listed:
+            self._catalogue.put(self._feed.venue, listed.values())
 
     def _refresh(self) -> None:
         """Queries the venue's list. A followed symbol only counts as unlisted when two lists in a row leave it out: one
         may be incomplete.
         """
-        found = listed_in(self._query_statuses() or {})
+        found = listed_in(self._query_instruments() or ())
         missing = frozenset(self._found.streams.keys() & self._statuses.keys() - found.keys()) if found else frozenset()
         doubted = missing - self._missing
         wait_s = RETRY_S if doubted or not found else self._feed.symbols_minutes * 60
         self._query_at = self._local_s() + wait_s
         if found:
             self._missing = missing
-            self._statuses = found | {symbol: self._statuses[symbol] for symbol in doubted}
+            self._set_list(found | {symbol: self._listed[symbol] for symbol in doubted})
             self._is_published = False
 
     def _turn(self) -> None:
         if (self._subscriptions, self._statuses) == self._seen:
             return
         self._seen = self._subscriptions, self._statuses
-        before, found = self._found, wanted(self._feed, self._subscriptions, self._statuses)
+        before, found = self._found, wanted(self._feed, self._subscriptions, self._statuses, self._own)
         self._found = found
         for symbol, reason in found.refused.items():
             if before.refused.get(symbol) != reason:

@@ -2,18 +2,20 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import TypeAlias
 
 import structlog
 from msgspec import Struct
 
 from flows.clock import FeedClock, wall_ms
-from flows.model import Incident, RefreshRequest
+from flows.model import Incident, ListedInstrument, RefreshRequest
 from flows.runtime.commands import CommandPoller
 from flows.runtime.query_handlers import open_database
-from flows.runtime.subscriptions import SubscriptionController, is_own, listed_in, wanted
+from flows.runtime.subscriptions import SubscriptionController, is_own, listed_in, statuses_of, wanted
 from flows.settings import Feed, Settings, SettingsError
+from flows.spellings import Catalogue, Spellings
 from sinks.mongo.commands import CommandConsumer, NoCommands
 from sinks.mongo.writer import MongoWriter
 from sinks.trades.compaction import Clocks
@@ -34,7 +36,7 @@ SYMBOLS_NAMED = 20
 
 _log = structlog.get_logger("flows.main")
 
-Statuses = Mapping[str, str]
+Instruments: TypeAlias = Iterable[ListedInstrument]
 
 
 class VenueRuntime(Struct, frozen=True, kw_only=True):
@@ -47,6 +49,7 @@ class VenueRuntime(Struct, frozen=True, kw_only=True):
     rest: VenueRest
     settings: Settings
     report: Callable[[Incident], None]
+    catalogue: Catalogue
     partitions: list[TradeWriter]
     """The writers of its trade store; the engine opens them."""
 
@@ -58,6 +61,7 @@ class VenueRuntime(Struct, frozen=True, kw_only=True):
         *,
         stop: threading.Event,
         workers: SourceWorkers,
+        catalogue: Catalogue,
         report: Callable[[Incident], None],
     ) -> "VenueRuntime":
         """The parts for the settings of a venue; nothing runs yet."""
@@ -70,6 +74,7 @@ class VenueRuntime(Struct, frozen=True, kw_only=True):
             rest=venue.rest(feed, settings.rest),
             settings=settings,
             report=report,
+            catalogue=catalogue,
             partitions=[],
         )
 
@@ -101,20 +106,22 @@ class VenueRuntime(Struct, frozen=True, kw_only=True):
         for symbol in symbols:
             self.source.refresh(RefreshRequest((symbol,), request))
 
-    def open_requests(self, statuses: Statuses | None) -> CommandPoller:
+    def open_requests(self, instruments: Instruments | None) -> CommandPoller:
         """The source starts with the listed symbols of the settings, and then follows the desired subscriptions."""
         feed, mongo = self.feed, self.settings.mongo
         commands = CommandConsumer(open_database(mongo)) if mongo.enabled else NoCommands()
-        begin = wanted(feed, (), listed_in(statuses or {}))
+        begin = wanted(feed, (), statuses_of(listed_in(instruments or ())))
         self.source.follow(begin.streams, not_trading=begin.not_trading)
         subscriptions = SubscriptionController(
             commands,
             feed=feed,
             follow=self.source.follow,
             announce=self.source.announce,
-            query_statuses=partial(query_statuses, self.settings, feed),
+            query_instruments=partial(query_instruments, self.settings, feed),
             report=self.report,
-            statuses=statuses,
+            catalogue=self.catalogue,
+            capabilities=self.venue.capabilities,
+            instruments=instruments,
         )
         return CommandPoller(
             commands,
@@ -125,17 +132,17 @@ class VenueRuntime(Struct, frozen=True, kw_only=True):
         )
 
 
-def query_statuses(settings: Settings, feed: Feed) -> dict[str, str] | None:
-    """The venue's instruments and the status of each; None when it does not answer."""
-    return asyncio.run(_statuses(settings, feed))
+def query_instruments(settings: Settings, feed: Feed) -> list[ListedInstrument] | None:
+    """The venue's instruments; None when it does not answer."""
+    return asyncio.run(_instruments(settings, feed))
 
 
-async def _statuses(settings: Settings, feed: Feed) -> dict[str, str] | None:
+async def _instruments(settings: Settings, feed: Feed) -> list[ListedInstrument] | None:
     try:
         async with VENUES[feed.venue].rest(feed, settings.rest) as rest, asyncio.timeout(CHECK_S):
             while True:
                 try:
-                    return await rest.statuses()
+                    return await rest.instruments()
                 except VenueError as error:
                     # a replay exchange may have been started together with the flow, and not be ready
                     if error.status or not feed.rest_url:
@@ -146,20 +153,20 @@ async def _statuses(settings: Settings, feed: Feed) -> dict[str, str] | None:
         return None
 
 
-def check_venues(settings: Settings) -> dict[str, dict[str, str] | None]:
+def check_venues(settings: Settings) -> dict[str, list[ListedInstrument] | None]:
     """The instruments of each venue; None for one that does not answer, which is no error: its connections are retried.
     All are queried at once, and `OTHERS_S` after the first answer no other is waited for. `SettingsError` when one
     lists none of its symbols; a single one is left out.
     """
-    found = asyncio.run(_all_statuses(settings))
-    for name, statuses in found.items():
-        _check_symbols(settings.by_venue[name], statuses, "feed" if not settings.venues else f"venues.{name}")
+    found = asyncio.run(_all_instruments(settings))
+    for name, instruments in found.items():
+        _check_symbols(settings.by_venue[name], instruments, "feed" if not settings.venues else f"venues.{name}")
     return found
 
 
-async def _all_statuses(settings: Settings) -> dict[str, dict[str, str] | None]:
-    queries = {asyncio.ensure_future(_statuses(settings, feed)): name for name, feed in settings.by_venue.items()}
-    found: dict[str, dict[str, str] | None] = dict.fromkeys(settings.by_venue)
+async def _all_instruments(settings: Settings) -> dict[str, list[ListedInstrument] | None]:
+    queries = {asyncio.ensure_future(_instruments(settings, feed)): name for name, feed in settings.by_venue.items()}
+    found: dict[str, list[ListedInstrument] | None] = dict.fromkeys(settings.by_venue)
     waiting, timeout_s = set(queries), CHECK_S
     while waiting:
         done, waiting = await asyncio.wait(waiting, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
@@ -175,9 +182,17 @@ async def _all_statuses(settings: Settings) -> dict[str, dict[str, str] | None]:
     return found
 
 
-def _check_symbols(feed: Feed, statuses: Statuses | None, section: str) -> None:
-    if statuses and not statuses.keys() & set(feed.symbols):
+def with_own_names(feed: Feed, instruments: Instruments | None) -> Feed:
+    """The settings with their symbols as the venue names them, where its instruments are known."""
+    spellings = Spellings(listed_in(instruments or ()).values())
+    own = dict.fromkeys(spellings.symbol(symbol) or symbol for symbol in feed.symbols)
+    return feed.model_copy(update={"symbols": tuple(own)})
+
+
+def _check_symbols(feed: Feed, instruments: Instruments | None, section: str) -> None:
+    listed = listed_in(instruments or ())
+    if listed and not listed.keys() & set(with_own_names(feed, instruments).symbols):
         try:
-            check_symbols(feed.symbols[:SYMBOLS_NAMED], list(statuses))
+            check_symbols(feed.symbols[:SYMBOLS_NAMED], list(listed))
         except UnknownSymbolError as error:
             raise SettingsError(f"{section}.symbols: {error}") from error

@@ -41,7 +41,7 @@ class Feed(Section):
     rest_url: WebUrl | None = None
     """Base address of the REST interface; default: the venue's own."""
     symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT")
-    """Instruments, by the venue's own names. One that is not listed is left out, and followed when it is listed."""
+    """Instruments, in any common spelling (`BTC/USDT`). One that is not listed is left out, and followed when it is."""
     timeframes: tuple[str, ...] = ("1m", "5m", "15m", "1h", "4h", "1d")
     """Candles to build, each a multiple of the shortest."""
     streams: tuple[Stream, ...] = ("aggTrade", "kline", "ticker", "depth", "bookTicker")

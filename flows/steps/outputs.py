@@ -1,5 +1,6 @@
 """Streams into the sinks."""
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from bytewax import operators as op
@@ -7,7 +8,7 @@ from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream
 from bytewax.outputs import Sink
 
-from flows.model import Document, Instrument, Publishable, TradeBatch
+from flows.model import Document, Instrument, Publishable, TradeBatch, VenueItems
 from flows.steps.streams import X, built, merged
 
 
@@ -18,11 +19,14 @@ def output(step_id: str, *streams: Stream[X] | None, sink: Sink[X] | None) -> No
 
 
 def broadcast(
-    step_id: str, *items: Stream[Publishable] | None, sink: Sink[tuple[str, list[Publishable]]] | None
+    step_id: str,
+    items: Mapping[str, Sequence[Stream[Publishable] | None]],
+    sink: Sink[tuple[str, list[Publishable]]] | None,
 ) -> None:
-    """Everything for clients, to the one hub of the deployment."""
+    """Everything for clients, by venue, to the one hub of the deployment."""
     if sink is not None:
-        _output_packed(step_id, "hub", sink, *built(items))
+        owned = [(venue, stream) for venue, streams in items.items() for stream in built(streams)]
+        _broadcast(step_id, [venue for venue, _ in owned], sink, *(stream for _, stream in owned))
 
 
 def to_mongo(step_id: str, *documents: Stream[Document] | None, sink: Sink[tuple[str, list[Document]]] | None) -> None:
@@ -58,6 +62,23 @@ def _output_packed(
 
 
 @operator
+def _broadcast(
+    step_id: str,  # noqa: ARG001 - the engine's decorator takes it
+    owners: list[str],
+    sink: Sink[tuple[str, list[Publishable]]],
+    *streams: Stream[Publishable],
+) -> None:
+    """`owners` are the venues of the streams."""
+    packed: list[KeyedStream[list[Publishable]]] = []
+    for number, venue in enumerate(dict.fromkeys(owners)):
+        suffix = f"_{number}" if number else ""
+        own = [stream for owner, stream in zip(owners, streams, strict=True) if owner == venue]
+        items = own[0] if len(own) == 1 else op.merge(f"merged{suffix}", *own)
+        packed.append(op.flat_map_batch(f"packed{suffix}", items, partial(pack_of, "hub", venue)))
+    op.output("sink", packed[0] if len(packed) == 1 else op.merge("venues", *packed), sink)
+
+
+@operator
 def _output_trades(
     step_id: str,  # noqa: ARG001 - the engine's decorator takes it
     sink: Sink[tuple[str, list[TradeBatch]]],
@@ -69,6 +90,11 @@ def _output_trades(
 def pack(key: str, items: list[X]) -> list[tuple[str, list[X]]]:
     """For a sink that is one for the whole deployment: everything has the same key, and is one item of the engine."""
     return [(key, items)] if items else []
+
+
+def pack_of(key: str, venue: str, items: list[Publishable]) -> list[tuple[str, list[Publishable]]]:
+    """As `pack`, for items that do not name their venue."""
+    return [(key, VenueItems(venue, items))] if items else []
 
 
 def trades_by_instrument(batches: list[TradeBatch]) -> list[tuple[str, list[TradeBatch]]]:

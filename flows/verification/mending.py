@@ -54,7 +54,7 @@ class Mending:
         """Rewrites wrong candles from stored trades, fetches trades that lack, are wrong or cannot be read, and
         rewrites the candles of these.
         """
-        written = self._candles.repair(found.listed, verifier.recounted, until=verifier.counts.until)
+        written = self._candles.repair([*found.listed, *found.notes], verifier.recounted, until=verifier.counts.until)
         corrected: list[Candle] = []
         self._misplaced = []
         refilled = NOTHING
@@ -62,6 +62,9 @@ class Mending:
             refilled = self._refill.refill(symbol, verifier.gaps)
             times = [(gap.after_time, gap.before_time) for gap in verifier.gaps]
             written += self._fetched(symbol, refilled, times, report)
+        if verifier.unheld and self._refill:
+            times = [(one.begin, one.end) for one in verifier.unheld]
+            written += self._fetched(symbol, self._refill.restore(symbol, verifier.unheld), times, report)
         if self._records:
             written += self._mend_records(self._records, symbol, verifier, refilled, report)
         misplaced = list(dict.fromkeys([*verifier.misplaced, *self._misplaced]))
@@ -128,4 +131,4 @@ class Mending:
         verifier = self._verifier(symbol, start, end)
         found = Findings(verifier.findings())
         self._misplaced += verifier.misplaced
-        return self._candles.repair(found.listed, verifier.recounted, until=verifier.counts.until)
+        return self._candles.repair([*found.listed, *found.notes], verifier.recounted, until=verifier.counts.until)

@@ -28,6 +28,7 @@ from sinks.trades.writer import part_of, partition_names
 GetTrades = Callable[[TradesQuery], list[Trade]]
 """The venue's trades of a query; `VenueError` when it does not answer, `QueryError` when it has none of that kind."""
 _SAME_AND_NO_CANDLE = "the venue's trades are the same, and its candle of this time cannot be had; ask again later"
+_SEVERAL = "verification: a trade was stored with several values"
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -110,6 +111,17 @@ class TradeRefill:
         left = "" if all(found for _, found in done) else f"{what}: the venue does not have all of them"
         return Refilled(sum(count for count, _ in done), tuple(incidents), left)
 
+    def restore(self, symbol: str, unheld: Sequence[DisputedTradesQuery]) -> Refilled:
+        """Stores the venue's trades of candles that have none stored. Errors as of `refill`."""
+        what = f"trades {_named([(one.first_id, one.last_id) for one in unheld], 'candles')} of {symbol} are not stored"
+        cause = "verification: no trade of a final candle was stored"
+        done, why = self._done(symbol, unheld, lambda store, one: self._decide(store, one, cause))
+        if why:
+            return Refilled(left=f"{what}: {why}")
+        incidents = [one for _, found in done for one in found]
+        left = "" if all(found for _, found in done) else f"{what}: the venue does not have all of them"
+        return Refilled(sum(count for count, _ in done), tuple(incidents), left)
+
     def remove(self, symbol: str, misplaced: Sequence[Misplaced]) -> Refilled:
         """Removes trades that are stored where they cannot belong, and that the venue does not have there though it has
         those around them. Errors as of `refill`.
@@ -153,13 +165,14 @@ class TradeRefill:
         _write(store, TradeBatch(self._venue, symbol, [], late=True, replaced=false))
         return len(false)
 
-    def _decide(self, store: TradeStore, query: DisputedTradesQuery) -> tuple[int, list[Incident]]:
+    def _decide(
+        self, store: TradeStore, query: DisputedTradesQuery, cause: str = _SEVERAL
+    ) -> tuple[int, list[Incident]]:
         batch, _ = self._vouched(query)
         if batch is None:
             return 0, []
         _write(store, batch)
-        cause = "verification: a trade was stored with several values"
-        outcome = "only that of the exchange's REST side is stored"
+        outcome = "only what the exchange's REST side has is stored"
         ids, times = (query.first_id, query.last_id), (query.begin, query.end)
         return len(batch.trades), [Incident("repair", self._venue, query.symbol, *times, cause, outcome, *ids)]
 

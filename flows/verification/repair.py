@@ -13,7 +13,7 @@ from flows.model import Candle, Incident, timeframe_ms
 from flows.operators.candles.reconcile import KEPT_MS
 from flows.verification.checks.claims import StoredCandle
 from flows.verification.checks.findings import Finding, few
-from flows.verification.checks.symbol import Stores
+from flows.verification.checks.reading import Stores
 from flows.verification.checks.unreadable import UnreadableCandle, UnreadableDocument
 from flows.verification.refill import how_to_fetch
 from sinks.mongo.commands import Work
@@ -27,7 +27,8 @@ MOST_REQUESTS = 100
 """Most requests of each symbol and timeframe that a repair submits to a running flow."""
 MOST_A_REQUEST = 500
 """Most candles of one request: what a hub can send its clients at once."""
-_REPAIRABLE = ("candle", "status", "missing")
+_ABSENT = ("missing", "added")
+_REPAIRABLE = ("candle", "status", *_ABSENT)
 
 _log = structlog.get_logger("flows.verify")
 
@@ -49,11 +50,11 @@ class CandleRepair:
         enough before `until`, ms UTC. Returns those written; `PyMongoError` when the server does not take them.
         """
         wrong = {(f.timeframe, f.open_time) for f in findings if f.kind in _REPAIRABLE}
-        missing = {f.timeframe for f in findings if f.kind == "missing"}
+        missing = {f.timeframe for f in findings if f.kind in _ABSENT}
         written: list[Candle] = []
         for (timeframe, open_time), candle in recounted.items():
             stored = self._stored(candle)
-            is_readable = stored is None or not stored.fault
+            is_readable = stored is not None and not stored.fault
             if is_readable and open_time + timeframe_ms(timeframe) > until - OLD_ENOUGH_MS:
                 continue
             is_wanted = (timeframe, open_time) in wrong or (stored is None and timeframe in missing)

@@ -1,6 +1,7 @@
 """Read access to the stores for a verification: beside a live flow, in bounded pieces, without writes."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from functools import lru_cache
 from math import isfinite
 from pathlib import Path
@@ -15,8 +16,9 @@ from flows.loop_thread import EventLoopThread
 from flows.model import IDS, PRICES, VOLUMES, Candle, Kline, Trade, timeframe_ms
 from flows.queries import DisputedTradesQuery, KlinesQuery, TradesQuery
 from flows.verification.checks.claims import StoredCandle
+from flows.verification.checks.held import FirstSeen
 from flows.verification.checks.ledger import READ, Ledger
-from flows.verification.checks.symbol import Klines, OnBad
+from flows.verification.checks.reading import Klines, OnBad
 from flows.verification.checks.unreadable import UnreadableDocument, UnreadableRecord
 from sinks.mongo.documents import (
     CANDLE_KEY,
@@ -28,6 +30,7 @@ from sinks.mongo.documents import (
     incident_of,
     is_count,
 )
+from sinks.trades.begins import TradeBegins
 from sinks.trades.codec import END_MS, encode_key
 from sinks.trades.reader import TradeReader
 from sinks.trades.record_checks import BadRecord
@@ -52,15 +55,24 @@ class VenueStores:
     answer; `TradeStoreError` or an exception of rocksdict when the trade store cannot be read.
     """
 
-    def __init__(self, database: Database[dict[str, Any]], reader: TradeReader | None, *, venue: str) -> None:
+    def __init__(
+        self,
+        database: Database[dict[str, Any]],
+        reader: TradeReader | None,
+        *,
+        venue: str,
+        begins: TradeBegins | None = None,
+    ) -> None:
         self._database = database
         self._reader = reader
+        self._begins = begins
         self._venue = venue
 
     def symbols(self) -> list[str]:
-        """The symbols with stored candles or trades, in alphabetical order."""
+        """The symbols with stored candles or trades, or with a trade that was to be, in alphabetical order."""
         candles = self._database[MARKET_DATA].distinct("symbol", {"venue": self._venue})
-        return sorted({*_texts(candles), *(self._reader.symbols() if self._reader else ())})
+        seen = self._begins.symbols() if self._begins else ()
+        return sorted({*_texts(candles), *seen, *(self._reader.symbols() if self._reader else ())})
 
     def timeframes(self) -> list[str]:
         """The timeframes of the stored candles, as stored."""
@@ -92,6 +104,32 @@ class VenueStores:
         found = [_stray(MARKET_DATA, one, _unnamed(one)) for one in candles]
         entries = self._database[INCIDENTS].find({"$and": [own, {"$or": _OF_NO_INCIDENT}]}).limit(MOST_STRAYS)
         return found + [_stray(INCIDENTS, one, fault) for one in entries if (fault := incident_fault(one))]
+
+    @property
+    def has_trades(self) -> bool:
+        """Whether there is a trade store at all."""
+        return self._reader is not None
+
+    def first_seen(self, symbol: str) -> FirstSeen | None:
+        """The first trade that was ever to be stored; None where that is not known."""
+        first = self._begins.read(symbol) if self._begins else None
+        return None if first is None else FirstSeen(first.id, first.time, first.deleted_until)
+
+    def kept_ms(self, symbol: str, timeframe: str) -> int | None:
+        """How long the first stored candle is kept behind its end; None for ever, or without any candle."""
+        fields = {"open_time": True, "expires_at": True}
+        one = self._database[MARKET_DATA].find_one(self._of(symbol, timeframe), fields, sort=[("open_time", ASCENDING)])
+        expires = one.get("expires_at") if one else None
+        if one is None or not isinstance(expires, datetime) or not is_count(one["open_time"]):
+            return None
+        expires_ms = int(expires.replace(tzinfo=expires.tzinfo or UTC).timestamp() * 1_000)
+        return expires_ms - int(one["open_time"]) - timeframe_ms(timeframe) + 1
+
+    def is_made_elsewhere(self, symbol: str, timeframe: str, start: int, end: int) -> bool:
+        """Whether another symbol has a `final` candle that opens in `[start, end)`."""
+        made = {"open_time": {"$gte": start, "$lt": end}, "status": "final"}
+        others = (other for other in self.symbols() if other != symbol)
+        return any(self._database[MARKET_DATA].find_one({**self._of(one, timeframe), **made}) for one in others)
 
     def catch_up(self) -> None:
         """Updates the trade reader to the current state of the store."""

@@ -112,7 +112,7 @@ def knows_token(token: str, shown: list[str]) -> bool:
 
 
 def _subscription(query: dict[str, list[str]]) -> Subscription:
-    named = {name: _names(query[name]) for name in ("channels", "symbols", "timeframes") if name in query}
+    named = {name: _names(query[name]) for name in ("channels", "symbols", "timeframes", "venues") if name in query}
     if not named:
         return DEFAULT
     rule = build_rule(
@@ -120,6 +120,7 @@ def _subscription(query: dict[str, list[str]]) -> Subscription:
         channels=named.get("channels", DEFAULT_CHANNELS),
         symbols=named.get("symbols"),
         timeframes=named.get("timeframes"),
+        venues=named.get("venues"),
     )
     return Subscription((rule,))
 

@@ -7,7 +7,7 @@
 """
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from typing import Final
 
@@ -21,6 +21,7 @@ from sinks.hub.handoff import Handoff
 from sinks.hub.hub_settings import HubSettings
 from sinks.hub.policy import Hub
 from sinks.hub.server import HubServer
+from sinks.hub.subscription import NamesOf, as_named
 
 HANDOFF_ITEMS: Final = 100_000
 """Most items that wait for the hub's thread; beyond that the oldest are lost, and every client gets their number."""
@@ -38,19 +39,25 @@ class Broadcast:
         self,
         settings: HubSettings,
         *,
-        venue: str,
-        origin: str,
+        origins: Mapping[str, str],
         on_delay: Callable[[float], object] = lambda _: None,
-        clock: FeedClock | None = None,
+        clocks: Mapping[str, FeedClock] | None = None,
+        names_of: NamesOf = as_named,
     ) -> None:
-        """`on_delay` is called with the delay of the newest item of a batch, in seconds of the feed's time. `clock` is
-        the flow's, of the venue; without it messages are stamped by the wall clock.
+        """`origins` are those of the venues' data; the first venue is that of items which come without one. `on_delay`
+        is called with the delay of the newest item of a batch, in seconds of the feed's time. `clocks` are the flow's,
+        by venue; without one messages are stamped by the wall clock. `names_of` gives the venues' own names of what
+        clients write.
         """
         self._settings = settings
-        self._hub = Hub(settings, venue=venue, origin=origin, first_seq=wall_ms() * 1_000)
+        self._hub = Hub(settings, origins=origins, first_seq=wall_ms() * 1_000, names_of=names_of)
         self._handoff: Handoff[Publishable] = Handoff(HANDOFF_ITEMS)
         self._server = HubServer(
-            settings, hub=self._hub, handoff=self._handoff, clock=clock or FeedClock(), on_delay=on_delay
+            settings,
+            hub=self._hub,
+            handoff=self._handoff,
+            clocks={venue: (clocks or {}).get(venue) or FeedClock() for venue in origins},
+            on_delay=on_delay,
         )
         self._thread = EventLoopThread("broadcast")
         self._serving: Future[None] | None = None
@@ -86,8 +93,8 @@ class Broadcast:
         _log.info("broadcast_started", host=self._settings.host, port=self.port, token=self._settings.token is not None)
 
     def write(self, batch: list[Publishable]) -> None:
-        """Takes items and returns at once; the hub's thread is woken once for all that comes until it runs. Lost before
-        `start`, after `close`, and when more than `HANDOFF_ITEMS` wait.
+        """Takes items, those of one venue as `VenueItems`, and returns at once; the hub's thread is woken once for all
+        that comes until it runs. Lost before `start`, after `close`, and when more than `HANDOFF_ITEMS` wait.
         """
         if self._serving is not None and batch and self._handoff.put(batch):
             self._thread.call(self._server.wake)

@@ -24,9 +24,12 @@ _Latest: TypeAlias = MarkPrice | FundingState | OpenInterest
 
 
 class Derivatives:
-    """Holds what comes too often, and remembers what new clients get. `emit` numbers and sends a message."""
+    """Those of one venue: holds what comes too often, and remembers what new clients get. `emit` numbers and sends a
+    message.
+    """
 
-    def __init__(self, state: StateCache, emit: Callable[..., Message], *, interval_ms: float) -> None:
+    def __init__(self, venue: str, state: StateCache, emit: Callable[..., Message], *, interval_ms: float) -> None:
+        self._venue = venue
         self._state = state
         self._emit = emit
         self._held: Conflator[tuple[str, str], _Latest] = Conflator(interval_ms)
@@ -61,10 +64,10 @@ class Derivatives:
         self._places = {symbol: place for symbol, place in self._places.items() if symbol not in symbols}
 
     def _emit_latest(self, item: _Latest, now: Now) -> None:
-        topic = Topic(CHANNEL_OF[type(item)], item.symbol)
+        topic = Topic(CHANNEL_OF[type(item)], item.symbol, venue=self._venue)
         self._state.put(self._emit(topic, item, now, mergeable=True))
 
     def _emit_liquidation(self, item: Any, now: Now) -> None:
         place = self._places[item.symbol] = self._places.get(item.symbol, -1) + 1
-        message = self._emit(Topic("Liquidation", item.symbol), item, now)
+        message = self._emit(Topic("Liquidation", item.symbol, venue=self._venue), item, now)
         self._state.put(message, line=str(place % LIQUIDATIONS_SHOWN))

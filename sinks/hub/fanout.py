@@ -1,13 +1,13 @@
 """The clients by subscription, and sending messages to all of them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
 from msgspec import Struct
 
 from flows.clock import Now
 from sinks.hub.client import Client
-from sinks.hub.messages import Encoding, Message
+from sinks.hub.messages import Encoding, Message, Topic
 from sinks.hub.subscription import Subscription
 
 TRY_AGAIN_LATER: Final = 1013
@@ -56,10 +56,10 @@ class Fanout:
             if not group:
                 del self._groups[key]
 
-    def forget(self, symbols: frozenset[str]) -> None:
-        """Drops what is cached about these symbols."""
+    def forget(self, is_gone: Callable[[Topic], bool]) -> None:
+        """Drops what is cached about topics."""
         for subscription, _ in self._groups:
-            subscription.forget(symbols)
+            subscription.forget(is_gone)
 
     def lose(self, count: int, now: Now) -> None:
         """Counts `count` lost messages for every client, as each may have wanted them."""

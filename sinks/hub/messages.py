@@ -72,8 +72,6 @@ _BODIES: dict[str, Callable[[Any], Struct]] = {
     "ChartUpdate": ChartUpdateBody.of,
     "Trade": TradeBody.of,
     "Candle": CandleBody.of,
-    "Ticker": TickerBody.of,
-    "BookTicker": BookTickerBody.of,
     "OrderBook": OrderBookBody.of,
     "Stats": StatsBody.of,
     "MarkPrice": MarkPriceBody.of,
@@ -83,6 +81,8 @@ _BODIES: dict[str, Callable[[Any], Struct]] = {
     "Status": status_body,
     "Incident": IncidentBody.of,
 }
+_BODIES_OF_VENUE: dict[str, Callable[[Any, str], Struct]] = {"Ticker": TickerBody.of, "BookTicker": BookTickerBody.of}
+"""Payloads of items that do not name their venue."""
 
 
 class Topic(NamedTuple):
@@ -91,6 +91,7 @@ class Topic(NamedTuple):
     channel: str
     symbol: str = ""
     timeframe: str = ""
+    venue: str = ""
 
 
 class Sendable(Protocol):
@@ -124,7 +125,9 @@ class Message(Struct, eq=False, gc=False):
     def envelope(self) -> Envelope:
         """The message before it is encoded."""
         channel = self.topic.channel
-        return Envelope(channel, _BODIES[channel](self.item), iso_utc(self.stamp_ms), self.seq)
+        of_venue = _BODIES_OF_VENUE.get(channel)
+        body = of_venue(self.item, self.topic.venue) if of_venue else _BODIES[channel](self.item)
+        return Envelope(channel, body, iso_utc(self.stamp_ms), self.seq)
 
     def frame(self, encoding: Encoding) -> bytes:
         """The finished WebSocket frame, the same object on every call."""

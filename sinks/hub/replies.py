@@ -4,6 +4,7 @@ None of them has a number of its own: `seq`, where present, is that of the hub's
 the client has a higher one.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -37,20 +38,27 @@ class Lagged(Struct, frozen=True, tag="Lagged"):
 
 
 class SubscribedData(Struct, frozen=True):
-    """A request as it was understood; null stands for all. `venue` and `origin` identify the hub's data."""
+    """A request as it was understood; null stands for all. `venue` and `origin` are those of
+    the hub's first venue.
+    """
 
     channels: list[str]
     symbols: list[str] | None
     timeframes: list[str] | None
     venue: str
     origin: str
+    venues: list[str] | None = None
+    origins: dict[str, str] = {}
+    """The origin of each venue of the hub."""
 
     @classmethod
-    def of(cls, rule: Rule, *, venue: str, origin: str) -> "SubscribedData":
+    def of(cls, rule: Rule, origins: Mapping[str, str]) -> "SubscribedData":
         """From the rule made of the request."""
         symbols = None if rule.symbols is None else sorted(rule.symbols)
         timeframes = None if rule.timeframes is None else sorted(rule.timeframes, key=timeframe_ms)
-        return cls(sorted(rule.channels, key=CHANNELS.index), symbols, timeframes, venue, origin)
+        venues = None if rule.venues is None else sorted(rule.venues)
+        channels, (venue, origin) = sorted(rule.channels, key=CHANNELS.index), next(iter(origins.items()))
+        return cls(channels, symbols, timeframes, venue, origin, venues, dict(origins))
 
 
 class SnapshotData(Struct, frozen=True):

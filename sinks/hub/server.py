@@ -8,7 +8,7 @@ items nothing waits; with many of both a client gets many messages in one write,
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, cast
 
@@ -20,7 +20,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from flows.clock import FeedClock, Now, monotonic_ms, wall_ms
-from flows.model import Publishable
+from flows.model import Publishable, VenueItems
 from flows.process.descriptor_room import ACCEPTED_AT_ONCE, QUEUED, RESERVE, descriptor_room, lowest_free
 from sinks.hub.auth import MESSAGE_BYTES, REQUESTS_PER_S, HandshakeRejected, HandshakeRequest, TokenBucket, authorize
 from sinks.hub.client import STALLED_MS, Client
@@ -56,16 +56,17 @@ class HubServer:
         *,
         hub: Hub,
         handoff: Handoff[Publishable],
-        clock: FeedClock,
+        clocks: Mapping[str, FeedClock],
         on_delay: Callable[[float], object],
     ) -> None:
-        """`clock` is the flow's estimate of the venue's."""
+        """`clocks` are the flow's estimates of those of the venues."""
         self._settings = settings
         self._hub = hub
         self._handoff = handoff
         self._on_delay = on_delay
         self._longest_tick_s = settings.tick_ms / 1_000
-        self._clock = clock
+        self._clocks = clocks
+        self._first = next(iter(clocks))
         self._sockets: set[ClientSocket] = set()
         self._arriving: dict[ClientSocket, None] = {}
         self._clients: set[Client] = set()
@@ -74,7 +75,7 @@ class HubServer:
         self._tick_begin_s = 0.0
         self._tick_begin_cpu_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._measured = 0
+        self._measured: dict[str, int] = {}
 
     async def run(self, listener: socket.socket, on_ready: Callable[[], None]) -> None:
         """Serves until `stop`, then drains and closes every connection within a few seconds."""
@@ -143,7 +144,8 @@ class HubServer:
         self._timer = None
         self._tick_begin_s, self._tick_begin_cpu_s = asyncio.get_running_loop().time(), time.thread_time()
         self._take_items()
-        self._attempt(self._hub.on_time)
+        for venue in self._clocks:
+            self._attempt(partial(self._hub.on_time, venue=venue), venue=venue)
         self._attempt(self._hub.flush)
         deadline_ms = self._hub.next_deadline_ms
         if deadline_ms is not None:
@@ -156,29 +158,35 @@ class HubServer:
             self._attempt(partial(self._hub.on_loss, delivery.lost))
         for batch in delivery.batches:
             newest = max(map(exchange_time, batch))
-            self._measure(newest)
-            self._attempt(partial(self._hub.publish, batch), newest)
+            venue = batch.venue if isinstance(batch, VenueItems) else getattr(batch[0], "venue", "")
+            self._measure(newest, venue)
+            self._attempt(partial(self._hub.publish, batch), newest, venue)
 
-    def _measure(self, newest: int) -> None:
+    def _measure(self, newest: int, venue: str) -> None:
         """Measures the delay of the newest item of a batch, if it is newer than all before: an item that is published
         again, as a price with new 24-hour figures, is not late. A time ahead of the clock is ignored.
         """
-        now = self._clock.now().feed
-        before = self._measured if self._measured <= now + AHEAD_MS else 0  # the clock may have been set back
+        now = self._clock_of(venue).now().feed
+        measured = self._measured.get(venue, 0)
+        before = measured if measured <= now + AHEAD_MS else 0  # the clock may have been set back
         if before < newest <= now + AHEAD_MS:
-            self._measured = newest
+            self._measured[venue] = newest
             self._on_delay(max(0, now - newest) / 1_000)
 
-    def _attempt(self, act: Callable[[Now], None], newest: int = 0) -> None:
+    def _attempt(self, act: Callable[[Now], None], newest: int = 0, venue: str = "") -> None:
         """Calls the hub. An error is a bug: it is logged, and the next batch is taken all the same."""
         try:
-            act(self._now(newest))
+            act(self._now(newest, venue))
         except Exception:  # noqa: BLE001 - the flow must not suffer
             _log.exception("broadcast_step_failed")
 
-    def _now(self, newest: int = 0) -> Now:
+    def _clock_of(self, venue: str) -> FeedClock:
+        """The clock of a venue; without one that of the first."""
+        return self._clocks.get(venue) or self._clocks[self._first]
+
+    def _now(self, newest: int = 0, venue: str = "") -> Now:
         """The feed's time. Until it is known, items are stamped with their own newest time, or the wall clock's."""
-        now = self._clock.now()
+        now = self._clock_of(venue).now()
         return now if now.feed else Now(newest or wall_ms(), now.local)
 
     # --- clients ---
@@ -275,7 +283,8 @@ class HubServer:
         """Sends what is left, and waits up to `DRAIN_S` until it is read."""
         self._cancel_tick()
         self._take_items()
-        self._attempt(self._hub.release)
+        for venue in self._clocks:
+            self._attempt(partial(self._hub.release, venue=venue), venue=venue)
         self._attempt(self._hub.flush)
         try:
             async with asyncio.timeout(DRAIN_S):

@@ -1,6 +1,6 @@
 """Current state for new clients: the latest message of everything that has a state."""
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
@@ -37,11 +37,11 @@ class StateCache:
         if topic in self._forming and self._forming[topic][0] <= open_time:
             del self._forming[topic]
 
-    def forget(self, symbols: Container[str]) -> None:
-        """Drops the state of these symbols."""
-        self._latest = {key: message for key, message in self._latest.items() if key[0].symbol not in symbols}
-        self._closed = {topic: known for topic, known in self._closed.items() if topic.symbol not in symbols}
-        self._forming = {topic: known for topic, known in self._forming.items() if topic.symbol not in symbols}
+    def forget(self, is_gone: Callable[[Topic], bool]) -> None:
+        """Drops the state of topics."""
+        self._latest = {key: message for key, message in self._latest.items() if not is_gone(key[0])}
+        self._closed = {topic: known for topic, known in self._closed.items() if not is_gone(topic)}
+        self._forming = {topic: known for topic, known in self._forming.items() if not is_gone(topic)}
 
     def item(self, topic: Topic) -> Any:
         """The item sent last for a topic; None before the first."""

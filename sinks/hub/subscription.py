@@ -4,7 +4,7 @@ A subscription is a list of rules; the newest rule that covers a message decides
 whatever came before: all candles but those of one symbol, one symbol's trades and the prices of all.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -24,6 +24,13 @@ RULES_LIMIT = 64
 
 Names: TypeAlias = frozenset[str] | None
 """Names in one dimension; None: all."""
+NamesOf: TypeAlias = Callable[[str, Names], Iterable[str]]
+"""The own names of a symbol, which is one of them or any common spelling, at these venues."""
+
+
+def as_named(symbol: str, _: Names) -> Iterable[str]:
+    """The symbol alone, where the venues' lists are not known."""
+    return (symbol,)
 
 
 class RequestError(ValueError):
@@ -37,6 +44,7 @@ class Rule(NamedTuple):
     channels: frozenset[str]
     symbols: Names = None
     timeframes: Names = None
+    venues: Names = None
 
     def covers(self, topic: Topic) -> bool:
         """Whether it covers a topic. A topic without symbol (a status) or timeframe (a price) matches any."""
@@ -44,7 +52,14 @@ class Rule(NamedTuple):
             topic.channel in self.channels
             and (self.symbols is None or not topic.symbol or topic.symbol in self.symbols)
             and (self.timeframes is None or not topic.timeframe or topic.timeframe in self.timeframes)
+            and (self.venues is None or topic.venue in self.venues)
         )
+
+    def named(self, names_of: NamesOf) -> "Rule":
+        """With the venues' own names of the symbols."""
+        if self.symbols is None:
+            return self
+        return self._replace(symbols=frozenset(name for text in self.symbols for name in names_of(text, self.venues)))
 
     def includes(self, other: "Rule") -> bool:
         """Whether it covers all that another one covers, and so replaces it."""
@@ -52,6 +67,7 @@ class Rule(NamedTuple):
             other.channels <= self.channels
             and (self.symbols is None or (other.symbols is not None and other.symbols <= self.symbols))
             and (self.timeframes is None or (other.timeframes is not None and other.timeframes <= self.timeframes))
+            and (self.venues is None or (other.venues is not None and other.venues <= self.venues))
         )
 
 
@@ -64,6 +80,10 @@ class Subscription:
         self.rules = rules
         self._known: dict[Topic, bool] = {}  # as many as the hub has topics
 
+    def named(self, names_of: NamesOf) -> "Subscription":
+        """With the venues' own names of the symbols."""
+        return Subscription(tuple(rule.named(names_of) for rule in self.rules))
+
     def wants(self, topic: Topic) -> bool:
         """Whether a message of this topic is for the client."""
         known = self._known.get(topic)
@@ -72,9 +92,9 @@ class Subscription:
             known = self._known[topic] = next(decisive, False)
         return known
 
-    def forget(self, symbols: Container[str]) -> None:
-        """Drops cached decisions about symbols without messages for now."""
-        self._known = {topic: known for topic, known in self._known.items() if topic.symbol not in symbols}
+    def forget(self, is_gone: Callable[[Topic], bool]) -> None:
+        """Drops cached decisions about topics without messages for now."""
+        self._known = {topic: known for topic, known in self._known.items() if not is_gone(topic)}
 
     def with_rule(self, rule: Rule) -> "Subscription":
         """The subscription after a request. The first `subscribe` replaces the default; `RequestError` when there would
@@ -98,7 +118,7 @@ DEFAULT = Subscription((Rule(wanted=True, channels=frozenset(DEFAULT_CHANNELS)),
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True):
-    """`{"op":"subscribe","channels":[…],"symbols":[…],"timeframes":[…]}`; an omitted list means all.
+    """`{"op":"subscribe","channels":[…],"symbols":[…],"timeframes":[…],"venues":[…]}`; an omitted list means all.
 
     Except for the channels: `subscribe` then means `MarketData` and `ChartUpdate`, and `unsubscribe` the channels with
     the dimensions that it names: without `1m` a client still gets prices.
@@ -108,6 +128,7 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True):
     channels: list[str] | None = None
     symbols: list[str] | None = None
     timeframes: list[str] | None = None
+    venues: list[str] | None = None
 
     def implied_channels(self) -> tuple[str, ...]:
         """The channels of a request that names none."""
@@ -138,6 +159,7 @@ def parse_request(payload: str | bytes) -> Rule | Ping:
         channels=request.implied_channels() if request.channels is None else request.channels,
         symbols=request.symbols,
         timeframes=request.timeframes,
+        venues=request.venues,
     )
 
 
@@ -147,9 +169,11 @@ def build_rule(
     channels: Sequence[str],
     symbols: Sequence[str] | None,
     timeframes: Sequence[str] | None,
+    venues: Sequence[str] | None = None,
 ) -> Rule:
     """A rule of names as clients write them: symbols in any case. `RequestError` for invalid names."""
-    for dimension, names in (("channels", channels), ("symbols", symbols), ("timeframes", timeframes)):
+    named = {"channels": channels, "symbols": symbols, "timeframes": timeframes, "venues": venues}
+    for dimension, names in named.items():
         if names is not None and not names:
             raise RequestError(f"{dimension} is empty: name some, or leave it out for all")
     for channel in channels:
@@ -162,6 +186,7 @@ def build_rule(
         frozenset(channels),
         None if symbols is None else frozenset(_symbol(name) for name in symbols),
         None if timeframes is None else frozenset(timeframes),
+        None if venues is None else frozenset(venues),
     )
 
 

@@ -4,7 +4,8 @@
 |---|---|---|---|
 | `subscriptions` | a symbol | `venue symbol streams wanted updated_at` | the API; the flow, for its settings |
 | `requests` | a piece of work | those of `Work`, `state report created_at updated_at expires_at` | both |
-| `instruments` | an instrument of the venue | `venue symbol status updated_at` | the flow |
+| `capabilities` | what is proven of a venue's data | `venue capabilities updated_at` | the flow |
+| `instruments` | an instrument of a venue, by its name | those of `ListedInstrument`, `updated_at` | the flow |
 
 A request is `open` until the flow takes it (`running`), and ends as `done` or `failed` with a report for the user; one
 that was running when a flow ended is open again. It expires an hour after its last change. Submitting the same work
@@ -28,11 +29,13 @@ from pymongo.database import Database
 
 from flows.clock import wall_ms
 from flows.foreign import visible
+from flows.model import Capability, ListedInstrument
 from sinks.mongo.documents import DocumentError, plain
 
 SUBSCRIPTIONS = "subscriptions"
 REQUESTS = "requests"
 INSTRUMENTS = "instruments"
+CAPABILITIES = "capabilities"
 KEPT_MS = 3_600_000
 """Time after its last change at which a request expires."""
 SEARCHED = 1_000
@@ -68,12 +71,11 @@ class DesiredSubscription(Struct, frozen=True):
     streams: tuple[str, ...] = ()
 
 
-class ListedInstrument(Struct, frozen=True):
-    """An instrument of a venue; `status` is the venue's own word, e.g. `TRADING`."""
+class VenueCapabilities(Struct, frozen=True):
+    """What is proven of each kind of a venue's data."""
 
     venue: str
-    symbol: str
-    status: str
+    capabilities: list[Capability]
 
 
 class Work(Struct, frozen=True):
@@ -163,10 +165,20 @@ def _subscription_of(document: Mapping[str, Any]) -> DesiredSubscription:
 def _instrument_of(document: Mapping[str, Any]) -> ListedInstrument:
     try:
         return msgspec.convert(
-            {field: document[field] for field in ListedInstrument.__struct_fields__}, ListedInstrument
+            {field: document[field] for field in ListedInstrument.__struct_fields__ if field in document},
+            ListedInstrument,
         )
     except _NONE_OF_ITS_KIND as error:
         raise _unreadable(INSTRUMENTS, document, error) from error
+
+
+def _capabilities_of(document: Mapping[str, Any]) -> VenueCapabilities:
+    try:
+        return msgspec.convert(
+            {field: document[field] for field in VenueCapabilities.__struct_fields__}, VenueCapabilities
+        )
+    except _NONE_OF_ITS_KIND as error:
+        raise _unreadable(CAPABILITIES, document, error) from error
 
 
 class CommandClient:
@@ -176,6 +188,7 @@ class CommandClient:
         self._subscriptions = database[SUBSCRIPTIONS]
         self._requests = database[REQUESTS]
         self._instruments = database[INSTRUMENTS]
+        self._capabilities = database[CAPABILITIES]
 
     async def ensure_indexes(self) -> None:
         """Creates missing indexes."""
@@ -217,6 +230,10 @@ class CommandClient:
         found = self._instruments.find({"venue": venue}).sort("symbol")
         return [_instrument_of(document) async for document in found]
 
+    async def capabilities(self) -> list[VenueCapabilities]:
+        """What is proven of the data of each venue that a flow has followed, venues in alphabetical order."""
+        return [_capabilities_of(document) async for document in self._capabilities.find().sort("venue")]
+
 
 class CommandConsumer:
     """The flow's side: reads desired subscriptions, takes work and reports its result. What cannot be read is named
@@ -228,6 +245,7 @@ class CommandConsumer:
         self._subscriptions = database[SUBSCRIPTIONS]
         self._requests = database[REQUESTS]
         self._instruments = database[INSTRUMENTS]
+        self._capabilities = database[CAPABILITIES]
 
     def ensure_indexes(self) -> None:
         """Creates missing indexes."""
@@ -319,6 +337,11 @@ class CommandConsumer:
             self._instruments.bulk_write(upserts, ordered=False)
         self._instruments.delete_many({"venue": venue, "_id": {"$nin": names}})
 
+    def publish_capabilities(self, venue: str, capabilities: Iterable[Capability]) -> None:
+        """Stores what is proven of the venue's data."""
+        values = {"venue": venue, "capabilities": msgspec.to_builtins(list(capabilities))}
+        self._capabilities.replace_one({"_id": venue}, {**values, "updated_at": DatetimeMS(wall_ms())}, upsert=True)
+
 
 class NoCommands(CommandConsumer):
     """The flow's side without MongoDB: no subscriptions beyond the settings, and no work."""
@@ -357,4 +380,7 @@ class NoCommands(CommandConsumer):
         """Nothing is kept."""
 
     def publish_instruments(self, venue: str, instruments: Iterable[ListedInstrument]) -> None:
+        """Nothing is kept."""
+
+    def publish_capabilities(self, venue: str, capabilities: Iterable[Capability]) -> None:
         """Nothing is kept."""

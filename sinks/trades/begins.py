@@ -5,7 +5,7 @@ A process that is killed before its first flush leaves no trade behind. The next
 
 import os
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import msgspec
 import structlog
@@ -21,6 +21,8 @@ class FirstTrade(msgspec.Struct, frozen=True):
 
     id: int
     time: int
+    deleted_until: int = 0
+    """Trades before this time were deleted for their age, ms UTC."""
 
 
 _decode = msgspec.json.Decoder(FirstTrade).decode
@@ -43,6 +45,18 @@ class TradeBegins:
         except (OSError, msgspec.DecodeError) as error:
             log.warning("first_trade_unreadable", symbol=symbol, path=str(self._path), reason=str(error))
             return None
+
+    def symbols(self) -> list[str]:
+        """The symbols of which a first trade is known, in alphabetical order."""
+        return sorted(unquote(file.stem) for file in self._path.glob("*.json"))
+
+    def note_deleted(self, symbol: str, until: int) -> None:
+        """Notes that the symbol's trades before this time (ms UTC) were deleted for their age, if its first trade is
+        known. `OSError` when that fails.
+        """
+        first = self.read(symbol)
+        if first is not None and first.time < until and first.deleted_until < until:
+            self.write(symbol, msgspec.structs.replace(first, deleted_until=until))
 
     def write(self, symbol: str, first: FirstTrade) -> None:
         """Replaces the stored one atomically; durable when it returns. `OSError` when that fails."""

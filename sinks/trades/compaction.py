@@ -15,6 +15,7 @@ import structlog
 from flows.clock import monotonic_ms, wall_ms
 from flows.model import DAY_MS, Incident, IncidentKind
 from sinks.buffered.outage import OnIncident
+from sinks.trades.begins import TradeBegins
 from sinks.trades.codec import END_MS, MINUTE_MS, minute_of
 from sinks.trades.merge import Second, merge_minutes
 from sinks.trades.record_checks import BadRecord, incident_of
@@ -77,6 +78,7 @@ class TradeCompactor:
     ) -> None:
         """Without `clocks` nothing is deleted."""
         self._store = store
+        self._begins = TradeBegins(store.path.parent)
         self._retention_ms = int(retention_days * DAY_MS)
         self._merge_after_ms = merge_after_minutes * MINUTE_MS
         self._venue = venue
@@ -195,6 +197,7 @@ class TradeCompactor:
         extent = self._store.extent(symbol, before_ms)
         if extent is None:
             return False
+        self._begins.note_deleted(symbol, before_ms)  # before it is so: a deletion is never without its reason
         self._store.delete_before(symbol, before_ms)
         log.info(
             "old_trades_deleted",

@@ -34,6 +34,9 @@ class FileReader(Protocol):
     def trades(self, begin: int, end: int) -> Iterator[list[AggregateTrade]]:
         """The trades in `[begin, end)`, ids rising."""
 
+    def doubts(self) -> tuple[tuple[int, int], ...]:
+        """Stretches in which its times contradict each other, and are not vouched for: first and last time, ms UTC."""
+
     def klines(self, begin: int, end: int) -> list[Kline]:
         """The closed klines that open in `[begin, end)`, oldest first."""
 
@@ -221,7 +224,9 @@ class ArchiveSource(FixedPartitionedSource[Keyed, None]):
         """The trades of one file, between two `Coverage`."""
         begin, end = span.part(file)
         begin = max(begin, reader.known_from)
-        whole = Coverage((span.symbol,), begin, end, file.name, vouched=reader.vouched, goes_on=goes_on)
+        whole = Coverage(
+            (span.symbol,), begin, end, file.name, vouched=reader.vouched, goes_on=goes_on, doubts=reader.doubts()
+        )
         yield [(key, whole)]
         self._watcher.on_file(file)
         for batch in reader.trades(*span.cut(file)):

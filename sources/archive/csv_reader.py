@@ -16,9 +16,10 @@ from msgspec import Struct, structs
 
 from flows.bounds import MOST_FILLS, fault_of
 from flows.foreign import visible
-from flows.model import WITHDRAWN_FILL, AggregateTrade, Kline, Vouched, timeframe_ms
+from flows.model import HIDDEN_FILLS, WITHDRAWN_FILL, AggregateTrade, Kline, Vouched, timeframe_ms
 from sources.archive.columns import BYTE_ORDER_MARK, KLINES, TRADES, ColumnsError, Table, columns_of, is_header
 from sources.archive.csv_file import UNREADABLE, in_ms, opened
+from sources.archive.disorder import Stretch, disorders
 from sources.archive.files import ArchiveFile
 from sources.archive.order import OrderError, are_rising, in_order
 
@@ -63,6 +64,10 @@ class ArchiveReader(Struct, frozen=True):
         """Its trades in `[begin, end)`, withdrawn ones included."""
         return trades_of(self.file, self.path, begin, end, withdrawn=True)
 
+    def doubts(self) -> tuple[Stretch, ...]:
+        """The times in which the trades are not in order, unless the exchange vouches for the file."""
+        return () if self.vouched else disorders(_ordered(self.file, self.path), self.file.begin)
+
     def klines(self, begin: int, end: int) -> list[Kline]:
         """Its klines that open in `[begin, end)`."""
         return klines_of(self.file, self.path, begin, end)
@@ -81,6 +86,15 @@ def trades_of(
     if not withdrawn:
         wanted &= ~_IS_WITHDRAWN
 
+    for block in _ordered(file, path):
+        frame = block.filter(wanted)
+        for start in range(0, frame.height, BATCH):
+            yield _trades(file.symbol, frame[start : start + BATCH])
+
+
+def _ordered(file: ArchiveFile, path: Path) -> Iterator[pl.DataFrame]:
+    """The rows of a file by their ids, each once. `ArchiveError` when it cannot be read, possibly after some."""
+
     def is_in_order() -> bool:
         are_in_order = are_rising(_frames(path, TRADES, only_first=True))
         if not are_in_order:
@@ -88,10 +102,7 @@ def trades_of(
         return are_in_order
 
     try:
-        for block in in_order(_trade_blocks(file, path), is_in_order):
-            frame = block.filter(wanted)
-            for start in range(0, frame.height, BATCH):
-                yield _trades(file.symbol, frame[start : start + BATCH])
+        yield from in_order(_trade_blocks(file, path), is_in_order)
     except OrderError as error:
         raise ArchiveError(f"{path} cannot be true: {error}") from error
 
@@ -124,8 +135,9 @@ def _trades(symbol: str, frame: pl.DataFrame) -> list[AggregateTrade]:
 
 
 def _taken_back(trade: AggregateTrade) -> AggregateTrade:
-    """A withdrawn trade; it covers no fills, whatever its row contains."""
-    return structs.replace(trade, fill=WITHDRAWN_FILL, first_id=-1, last_id=-1)
+    """A withdrawn trade, without fills. Where its row names some, that is kept: it hides them."""
+    fills = HIDDEN_FILLS if 0 <= trade.first_id <= trade.last_id else -1
+    return structs.replace(trade, fill=WITHDRAWN_FILL, first_id=fills, last_id=fills)
 
 
 def klines_of(file: ArchiveFile, path: Path, begin: int, end: int) -> list[Kline]:

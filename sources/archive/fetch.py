@@ -14,7 +14,7 @@ from flows.model import Vouched
 from sources.archive.csv_file import UNREADABLE
 from sources.archive.csv_reader import ArchiveError
 from sources.archive.download import RetryPolicy, discard, download
-from sources.archive.files import ArchiveFile, file_named
+from sources.archive.files import ArchiveFile, file_named, is_archive_name
 
 CHECKSUM = ".CHECKSUM"
 DOWNLOADS = 2
@@ -49,19 +49,50 @@ def check(path: Path) -> Vouched:
     """Checks a file against the checksum beside it, or a zip file without one against its own; returns what confirms
     its completeness. `ArchiveError` when it differs.
     """
-    if reason := _fault_of(path, _checksum(path), zipped=path.suffix == ".zip"):
+    if reason := _fault_of(path, _checksum(path), path.name):
         hint = ": delete both and run again" if reason == _MISMATCH else ""
         raise ArchiveError(f"{path} {reason}{hint}")
     return vouched_by(path)
 
 
-def _fault_of(path: Path, checksum: Path, *, zipped: bool) -> str:
-    """The fault of a file, by its checksum if there is one, else by its zip structure; empty: none."""
+def _fault_of(path: Path, checksum: Path, name: str) -> str:
+    """The fault of a file that is called `name`, by its checksum if there is one, else by its zip structure, and by the
+    name of what is in it; empty: none.
+    """
+    is_zip = name.endswith(".zip")
     if checksum.is_file():
-        expected = checksum.read_bytes()[:_MOST_CHECKSUM_BYTES].decode(errors="replace").split()
-        is_right = expected and expected[0].lower() == digest_of(path)
-        return "" if is_right else _MISMATCH
-    return _fault_of_zip(path) if zipped else ""
+        digest, named = _expected(checksum)
+        if named not in ("", name):
+            return f"has the checksum of another file: it names {named!r:.100}"
+        if digest != digest_of(path):
+            return _MISMATCH
+        return _fault_of_member(path, name) if is_zip else ""
+    return (_fault_of_zip(path) or _fault_of_member(path, name)) if is_zip else ""
+
+
+def _expected(checksum: Path) -> tuple[str, str]:
+    """The digest of a checksum file, and the name of the file that it is of, empty without one."""
+    text = checksum.read_bytes()[:_MOST_CHECKSUM_BYTES].decode(errors="replace")
+    digest, _, named = text.strip().partition(" ")
+    return digest.lower(), named.strip().removeprefix("*").rpartition("/")[2]
+
+
+def _fault_of_member(path: Path, name: str) -> str:
+    """The fault of a zip file that has other data in it than its name says."""
+    member = _member(path)
+    if Path(member).stem == Path(name).stem or not is_archive_name(member):
+        return ""
+    return f"has {member!r:.100} in it: it holds another symbol, kind or time than its name says"
+
+
+def _member(path: Path) -> str:
+    """The name of the CSV file in a zip file; empty where that cannot be said, which its reader finds out."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [one for one in archive.namelist() if one.endswith(".csv")]
+    except (OSError, EOFError, zipfile.BadZipFile):
+        return ""
+    return names[0].rpartition("/")[2] if len(names) == 1 else ""
 
 
 def _checksum(path: Path) -> Path:
@@ -69,8 +100,9 @@ def _checksum(path: Path) -> Path:
 
 
 def vouched_by(path: Path) -> Vouched:
-    """What confirms the completeness of a checked file."""
-    return "all" if _checksum(path).is_file() else ""
+    """What confirms the completeness of a checked file: nothing, where what is in it was renamed."""
+    is_renamed = path.suffix == ".zip" and Path(_member(path)).stem != path.stem
+    return "all" if _checksum(path).is_file() and not is_renamed else ""
 
 
 def digest_of(path: Path) -> str:
@@ -124,7 +156,7 @@ class Downloader:
 
     def _is_right(self, path: Path) -> bool:
         """Whether a downloaded file is unchanged. Otherwise it is deleted."""
-        if reason := _fault_of(path, _checksum(path), zipped=path.suffix == ".zip"):
+        if reason := _fault_of(path, _checksum(path), path.name):
             _log.warning("file_invalid", file=path.name, reason=reason)
             path.unlink()
             _checksum(path).unlink(missing_ok=True)
@@ -139,7 +171,7 @@ class Downloader:
                 return None
             discard(checksum)
             self._fetch(url + CHECKSUM, checksum)
-            reason = _fault_of(part, checksum, zipped=path.suffix == ".zip")
+            reason = _fault_of(part, checksum, path.name)
             if not reason:
                 return _put_in_place(path)
             _log.warning("download_invalid", url=url, reason=reason)

@@ -17,6 +17,8 @@ TRADES = "aggTrades"
 _MARKETS = {"binance": "spot", "binance-usdm": "futures/um"}
 _NAME = re.compile(r"([^-].{0,63}?)-(aggTrades|[0-9]{1,2}[smhd])-([0-9]{4})-([0-9]{2})(?:-([0-9]{2}))?\.(?:zip|csv)")
 
+_ANY_NAME = re.compile(r"([^-].{0,63}?)-([A-Za-z0-9]{1,32})-([0-9]{4})-([0-9]{2})(?:-([0-9]{2}))?\.(?:zip|csv)")
+
 
 class ArchiveFile(Struct, frozen=True, order=True):
     """One file: whole UTC days of one kind of data of one symbol."""
@@ -64,6 +66,11 @@ def file_named(name: str) -> ArchiveFile | None:
         return None
     behind = first + timedelta(days=1) if day else _next_month(first)
     return ArchiveFile(_ms(first), _ms(behind), symbol, kind, name)
+
+
+def is_archive_name(name: str) -> bool:
+    """Whether a name has the form of a file of the archive, of any kind of data."""
+    return _ANY_NAME.fullmatch(name) is not None
 
 
 def files_for(symbol: str, kind: str, first: date, behind: date, *, by_month: bool = True) -> Iterator[ArchiveFile]:

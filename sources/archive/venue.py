@@ -93,6 +93,10 @@ class VenueDay(Struct, frozen=True):
         """Its trades."""
         return self.days.trades(self.file, self.first_id)
 
+    def doubts(self) -> tuple[tuple[int, int], ...]:
+        """None: the venue's answers are believed."""
+        return ()
+
     def klines(self, begin: int, end: int) -> list[Kline]:  # noqa: ARG002
         """Its klines."""
         return self.days.klines(self.file)

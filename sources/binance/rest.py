@@ -9,13 +9,13 @@ import structlog
 from msgspec import Struct
 
 from flows.bounds import fault_of
-from flows.foreign import visible
-from flows.model import AggregateTrade, BookSnapshot, Kline, Trade, timeframe_ms
+from flows.model import AggregateTrade, BookSnapshot, Kline, ListedInstrument, Trade, timeframe_ms
 from flows.queries import BookQuery, DisputedTradesQuery, KlinesQuery, QueryError, TradesQuery, Urgency
 from sources.binance.paging import PAGE, by_id, covering, first_of
 from sources.binance.wire import Id, Levels, Price, Quantity, QuantityOrZero, Time
 from sources.rest.answers import ANSWERED, decoded, rising
 from sources.rest.client import RestClient, RestSettings, VenueError
+from sources.rest.listing import decimals_of, listed
 from sources.rest.rate_limit import RateLimiter
 from sources.venue import FeedSettings
 
@@ -30,7 +30,6 @@ WEIGHT_HEADER = "X-MBX-USED-WEIGHT-1M"
 DEPTH_LIMIT = 1_000
 """Most levels per side that both markets serve."""
 _USDM_DEPTHS = (5, 10, 20, 50, 100, 500, 1_000)
-_STATUS_LETTERS = 40
 _LONGEST_WINDOW_MS = 3_599_000
 """USD-M serves aggregates by time only within less than an hour."""
 _KEPT_MS = 48 * 3_600_000
@@ -112,6 +111,15 @@ class _Time(Struct, frozen=True):
 class _Symbol(Struct, frozen=True):
     symbol: str
     status: str = "TRADING"
+    baseAsset: object = ""  # noqa: N815 - the exchange's name
+    quoteAsset: object = ""  # noqa: N815 - the exchange's name
+    filters: msgspec.Raw = msgspec.Raw(b"[]")
+
+
+class _Filter(Struct, frozen=True):
+    tickSize: object = None  # noqa: N815 - the exchange's name
+    stepSize: object = None  # noqa: N815 - the exchange's name
+    filterType: object = ""  # noqa: N815 - the exchange's name
 
 
 class _ExchangeInfo(Struct, frozen=True):
@@ -125,6 +133,7 @@ _KLINES = msgspec.json.Decoder(list[_KlineRow], strict=False)
 _DEPTH = msgspec.json.Decoder(_Depth, strict=False)
 _TIME = msgspec.json.Decoder(_Time)
 _INFO = msgspec.json.Decoder(_ExchangeInfo)
+_FILTERS = msgspec.json.Decoder(list[_Filter])
 
 
 def rest_url(settings: FeedSettings) -> str:
@@ -185,15 +194,11 @@ class BinanceRest:
 
     # --- instruments and books ---
 
-    async def statuses(self) -> dict[str, str]:
-        """The venue's status of every instrument; `TRADING` when it trades."""
+    async def instruments(self) -> list[ListedInstrument]:
+        """All instruments."""
         path = f"{self._prefix}/exchangeInfo"
         body = await self._client.get(path, weight=self._weights.exchange_info)
-        return {row.symbol: visible(row.status, limit=_STATUS_LETTERS) for row in decoded(_INFO, body, path).symbols}
-
-    async def symbols(self) -> list[str]:
-        """The names of all instruments."""
-        return list(await self.statuses())
+        return [_listed(self._venue, row) for row in decoded(_INFO, body, path).symbols]
 
     async def recorded_book(self, symbol: str) -> tuple[str, object]:
         """Path and query of a book snapshot as tapes name it, and the answer: `lastUpdateId`, `bids`, `asks`."""
@@ -336,6 +341,24 @@ def _is_possible(kline: Kline) -> bool:
     if reason := fault_of(kline):
         _log.warning("row_rejected", symbol=kline.symbol, reason=reason)
     return not reason
+
+
+def _listed(venue: str, row: _Symbol) -> ListedInstrument:
+    """The decimals are those of the smallest steps: the precisions of the list are the exchange's own, not prices'."""
+    try:
+        filters = {one.filterType: one for one in _FILTERS.decode(row.filters) if isinstance(one.filterType, str)}
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        filters = {}
+    prices, lots = filters.get("PRICE_FILTER", _Filter()), filters.get("LOT_SIZE", _Filter())
+    return listed(
+        venue,
+        row.symbol,
+        row.status,
+        base=row.baseAsset,
+        quote=row.quoteAsset,
+        price_decimals=decimals_of(prices.tickSize),
+        quantity_decimals=decimals_of(lots.stepSize),
+    )
 
 
 def _kline(query: KlinesQuery, row: _KlineRow) -> Kline:

@@ -3,6 +3,8 @@
 from functools import partial
 from typing import Final
 
+from flows.model import Capability
+from sources.binance.capabilities import SPOT, USDM
 from sources.binance.feed import BinanceFeed
 from sources.binance.parse import BinanceParser
 from sources.binance.rest import BinanceRest
@@ -11,18 +13,19 @@ from sources.binance.usdm_rest import UsdmDerivatives
 from sources.venue import Venue
 
 
-def _venue(name: str) -> Venue:
+def _venue(name: str, capabilities: tuple[Capability, ...]) -> Venue:
     return Venue(
         name=name,
         rules=RULES[name],
         feed=BinanceFeed,
         parser=partial(BinanceParser, name),
         rest=BinanceRest.of,
+        capabilities=capabilities,
         derivatives=UsdmDerivatives.of if RULES[name].has_derivatives else None,
     )
 
 
-BINANCE: Final = _venue("binance")
+BINANCE: Final = _venue("binance", SPOT)
 """Spot."""
-BINANCE_USDM: Final = _venue("binance-usdm")
+BINANCE_USDM: Final = _venue("binance-usdm", USDM)
 """USD-M futures."""

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+NAME: Final = "coinbase"
+"""The venue."""
 MARKET_LINE: Final = "market"
 """The Exchange feed: trades, the newest trade id each second, tickers."""
 BOOKS_LINE: Final = "books"

@@ -13,14 +13,15 @@ import structlog
 from msgspec import Meta, Struct
 
 from flows.bounds import fault_of
-from flows.foreign import visible
-from flows.model import BookSnapshot, Kline, Trade, timeframe_ms
+from flows.model import BookSnapshot, Kline, ListedInstrument, Trade, timeframe_ms
 from flows.queries import BookQuery, DisputedTradesQuery, KlinesQuery, PastTradesQuery, QueryError, TradesQuery, Urgency
+from sources.coinbase.names import NAME
 from sources.coinbase.parse import in_order, microseconds, milliseconds
 from sources.coinbase.rules import RULES
 from sources.coinbase.wire import MOST_LEVELS, Id, Price, Quantity, QuantityOrZero, Side, Time
 from sources.rest.answers import ANSWERED, decoded, rising
 from sources.rest.client import RestClient, RestSettings, VenueError
+from sources.rest.listing import decimals_of, listed
 from sources.rest.rate_limit import RateLimiter
 from sources.venue import FeedSettings
 
@@ -41,7 +42,6 @@ _GRANULARITIES: Final = (60_000, 300_000, 900_000, 3_600_000, 21_600_000, 86_400
 """Lengths of the candles that the venue has, ms; others are made of them."""
 SETTLED_MS: Final = 10_000
 """A candle behind which none has begun is closed when its end was so long ago by the venue's time."""
-_STATUS_LETTERS: Final = 40
 _UNKNOWN: Final = float("nan")
 
 _log = structlog.get_logger(__name__)
@@ -88,12 +88,16 @@ class _Product(Struct, frozen=True):
     trading_disabled: bool = False
     cancel_only: bool = False
     post_only: bool = False
+    base_currency: object = ""
+    quote_currency: object = ""
+    quote_increment: object = None
+    base_increment: object = None
 
     @property
     def state(self) -> str:
         """`TRADING`, or why it does not trade."""
         if self.status != "online":
-            return visible(self.status, limit=_STATUS_LETTERS).upper()
+            return self.status.upper()
         flags = ("trading_disabled", "cancel_only", "post_only")
         return next((flag.upper() for flag in flags if getattr(self, flag)), "TRADING")
 
@@ -142,14 +146,9 @@ class CoinbaseRest:
 
     # --- products and books ---
 
-    async def statuses(self) -> dict[str, str]:
-        """The status of every product; `TRADING` when it trades."""
-        products = decoded(_PRODUCTS, await self._client.get("/products"), "/products")
-        return {product.id: product.state for product in products}
-
-    async def symbols(self) -> list[str]:
-        """The names of all products."""
-        return list(await self.statuses())
+    async def instruments(self) -> list[ListedInstrument]:
+        """All products."""
+        return [_listed(one) for one in decoded(_PRODUCTS, await self._client.get("/products"), "/products")]
 
     async def book(self, query: BookQuery) -> BookSnapshot:
         """The best levels of each side. The venue serves whole books; its id is their time, microseconds."""
@@ -274,6 +273,18 @@ class CoinbaseRest:
 
 _Row = tuple[int, float, float, float, float, float]
 """Open time, low, high, open, close, volume."""
+
+
+def _listed(product: _Product) -> ListedInstrument:
+    return listed(
+        NAME,
+        product.id,
+        product.state,
+        base=product.base_currency,
+        quote=product.quote_currency,
+        price_decimals=decimals_of(product.quote_increment),
+        quantity_decimals=decimals_of(product.base_increment),
+    )
 
 
 def _by_period(rows: list[_Row], length: int) -> list[tuple[int, list[_Row]]]:

@@ -8,11 +8,12 @@ named `symbol@kind`, with what is subscribed behind it: `BTC-USD@trade`, `BTC-US
 from datetime import UTC, datetime
 from typing import Final
 
+from flows.spellings import OLDER_ASSETS
+
 INTERVALS: Final[dict[str, int]] = {"1m": 1, "5m": 5, "15m": 15, "30m": 30, "1h": 60, "4h": 240, "1d": 1_440}
 """The timeframes that Kraken has, of those that divide a day; in minutes."""
 TIMEFRAMES: Final[dict[int, str]] = {minutes: name for name, minutes in INTERVALS.items()}
-_OLD_ASSETS: Final = {"XBT": "BTC", "XDG": "DOGE"}
-_NEW_ASSETS: Final = {new: old for old, new in _OLD_ASSETS.items()}
+_NEW_ASSETS: Final = {new: old for old, new in OLDER_ASSETS.items()}
 _MOST_SECONDS: Final = 1_000
 _SECOND: Final = len("2026-07-07T23:00:04")
 _USUAL: Final = len("2026-07-07T23:00:04.585581Z")
@@ -30,7 +31,7 @@ def symbol_of_venue(name: str) -> str:
 
 def symbol_of_wsname(wsname: str) -> str:
     """Our symbol of the `wsname` in REST's list, whose assets may have their older names."""
-    return "-".join(_OLD_ASSETS.get(asset, asset) for asset in wsname.split("/"))
+    return "-".join(OLDER_ASSETS.get(asset, asset) for asset in wsname.split("/"))
 
 
 def rest_pair(symbol: str) -> str:

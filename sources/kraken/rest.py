@@ -12,15 +12,17 @@ from msgspec import Struct
 
 from flows.bounds import fault_of
 from flows.foreign import quoted
-from flows.model import BookSnapshot, Kline, Level, Trade, timeframe_ms
+from flows.model import BookSnapshot, Kline, Level, ListedInstrument, Trade, timeframe_ms
 from flows.queries import BookQuery, DisputedTradesQuery, KlinesQuery, PastTradesQuery, QueryError, TradesQuery, Urgency
 from sources.kraken.instruments import TRADING, status_of
 from sources.kraken.klines import stated
 from sources.kraken.names import INTERVALS, rest_pair, symbol_of_wsname
+from sources.kraken.parse import VENUE
 from sources.kraken.rules import RULES
 from sources.kraken.wire import Id, Price, Quantity, QuantityOrZero
 from sources.rest.answers import ANSWERED, decoded, rising
 from sources.rest.client import RestClient, RestSettings, VenueError
+from sources.rest.listing import listed
 from sources.rest.rate_limit import RateLimiter
 from sources.venue import FeedSettings
 
@@ -57,6 +59,8 @@ _LevelRow = tuple[Price, QuantityOrZero, msgspec.Raw]
 class _Pair(Struct, frozen=True):
     wsname: str = ""
     status: str = "online"
+    pair_decimals: object = None
+    lot_decimals: object = None
 
 
 class _Time(Struct, frozen=True):
@@ -167,21 +171,16 @@ class KrakenRest:
 
     # --- instruments and books ---
 
-    async def statuses(self) -> dict[str, str]:
-        """The status of every instrument: `TRADING` where trades are made, and else the venue's word in capitals; that
+    async def instruments(self) -> list[ListedInstrument]:
+        """All instruments, whose status is `TRADING` where trades are made, and else the venue's word in capitals; that
         of the whole exchange where it does not trade.
         """
         path = "/0/public/SystemStatus"
         system = decoded(_SYSTEM, await self._client.get(path), path).result.status
         path = "/0/public/AssetPairs"
         pairs = decoded(_PAIRS, await self._client.get(path), path).result.values()
-        statuses = {symbol_of_wsname(pair.wsname): status_of(pair.status) for pair in pairs if pair.wsname}
-        of_all = status_of(system)
-        return statuses if of_all == TRADING else dict.fromkeys(statuses, of_all)
-
-    async def symbols(self) -> list[str]:
-        """The names of all instruments."""
-        return list(await self.statuses())
+        is_open = status_of(system) == TRADING
+        return [_listed(pair, pair.status if is_open else system) for pair in pairs if pair.wsname]
 
     async def book(self, query: BookQuery) -> BookSnapshot:
         """The best levels of each side, up to 500; without an id."""
@@ -316,6 +315,20 @@ def _trade(symbol: str, row: _TradeRow) -> Trade:
     whole, _, fraction = bytes(seconds).decode().partition(".")
     time = int(whole) * 1_000 + int((fraction + "000")[:3])
     return Trade(symbol, number, time, price, quantity, side == "s", time)
+
+
+def _listed(pair: _Pair, status: str) -> ListedInstrument:
+    symbol = symbol_of_wsname(pair.wsname)
+    base, _, quote = symbol.partition("-")
+    return listed(
+        VENUE,
+        symbol,
+        status_of(status),
+        base=base,
+        quote=quote,
+        price_decimals=pair.pair_decimals,
+        quantity_decimals=pair.lot_decimals,
+    )
 
 
 def _levels(rows: list[_LevelRow]) -> list[Level]:

@@ -105,7 +105,7 @@ async def _until_last_trades(client: Any, last: dict[str, int]) -> None:
 def direct_seconds(frames: list[bytes], uri: str, folder: Path) -> tuple[float, int]:
     """Wall seconds of the flow with its real stores and hub, until all is flushed, and how many trades are missing."""
     lost: list[Any] = []
-    broadcast = Broadcast(Hub(port=0), venue="binance", origin="replay")
+    broadcast = Broadcast(Hub(port=0), origins={"binance": "replay"})
     broadcast.start()
     mongo = open_mongo_writer(Mongo(uri=uri, database=folder.name), retention=False, on_incident=lost.append)
     trades = Trades(path=folder / "trades")

@@ -43,7 +43,7 @@ def paced(send: Callable[[int], object], *, seconds: float = SECONDS) -> int:
 
 def of_hub() -> float:
     """CPU µs a delivery of the hub."""
-    hub = Broadcast(HubSettings(port=0), venue="binance", origin="replay")
+    hub = Broadcast(HubSettings(port=0), origins={"binance": "replay"})
     hub.start()
 
     def cpu_s() -> float:
@@ -108,7 +108,7 @@ def delays_ms(*, clients: int, stuck: bool = False) -> tuple[list[float], float]
     """How late a client gets each message, counted from when it was due, beside so many others; and the share of the
     messages that left at all. With `stuck` one more client never reads.
     """
-    hub = Broadcast(HubSettings(port=0), venue="binance", origin="replay")
+    hub = Broadcast(HubSettings(port=0), origins={"binance": "replay"})
     hub.start()
     begin_s = 0.0
 

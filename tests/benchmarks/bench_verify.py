@@ -9,8 +9,9 @@ import polars as pl
 
 from flows.model import TradeBatch, timeframe_ms
 from flows.verification.checks.claims import StoredCandle
+from flows.verification.checks.reading import OnBad
 from flows.verification.checks.recount import candle_of, merged, recount
-from flows.verification.checks.symbol import OnBad, SymbolVerifier, Task
+from flows.verification.checks.symbol import SymbolVerifier, Task
 from sinks.trades.codec import END_MS, MINUTE_MS
 from sinks.trades.merge import add_batches
 from sinks.trades.reader import TradeReader

@@ -64,7 +64,7 @@ def nginx_conf(folder: Path, *, api: str = "8080", hub: str = "8765", http: int 
     main = folder / "nginx.conf"
     main.write_text(
         f"daemon off;\npid {folder}/nginx.pid;\nerror_log {folder}/error.log;\nevents {{}}\n"
-        f"http {{\n{temporary}include {folder}/marketflow.conf;\n}}\n"
+        f"http {{\n{temporary}access_log {folder}/access.log;\ninclude {folder}/marketflow.conf;\n}}\n"
     )
     return main
 

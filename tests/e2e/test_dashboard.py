@@ -297,6 +297,7 @@ async def told(tmp_path: Path, mongod_uri: str) -> AsyncIterator[Told]:
     expect.set_options(timeout=PATIENCE_MS)
     deployment = Deployment(tmp_path, mongod_uri)
     fill(deployment)
+    deployment.list_instruments("BTCEUR", "BTCUSDT", "ETHUSDT", "SOLUSDT")
     async with AsyncExitStack() as stack:
         stack.push_async_callback(deployment.stop_hub)
         running = await stack.enter_async_context(interface(deployment))
@@ -367,6 +368,32 @@ async def test_a_contract_has_a_panel_of_its_own_and_what_is_none_has_not(told: 
     await page.keyboard.press("ArrowDown")
     await expect(page.locator("#symbol")).to_have_text("ETHUSDT")
     await expect(panel).to_be_hidden()
+
+
+async def test_prices_of_the_same_asset_are_compared_where_there_are_several(told: Told, tmp_path: Path) -> None:
+    page, deployment, _ = told
+    panel = page.locator("#compare")
+    await expect(panel).to_be_hidden()
+    async with deployment.beating():
+        deployment.tell(price(92.5, "BTCEUR"))
+        await expect(panel).to_be_visible()
+        await expect(page.locator("#compare-base")).to_have_text("BTC")
+        await expect(page.locator("#compared tr")).to_have_count(4)
+        await expect(page.locator("#compared tr").nth(1)).to_contain_text("binance100")
+        await expect(page.locator("#compared tr").nth(3)).to_contain_text("binance92.5")
+        await keep(page, tmp_path, "compare")
+        await page.locator("#prices li[data-symbol=ETHUSDT]").click()
+        await expect(panel).to_be_hidden()
+
+
+async def test_what_is_proven_of_the_venue_is_shown_in_words(told: Told) -> None:
+    page, _, _ = told
+    words = page.locator("#capabilities")
+    await expect(words).to_be_hidden()
+    await page.locator("#proven").click()
+    await expect(words).to_be_visible()
+    await expect(words).to_contain_text("book no change is missing. Witness: update ids.")
+    await expect(words.locator("li")).to_have_text("There is no checksum.")
 
 
 async def test_a_mark_price_that_stands_still_greys_its_panel(told: Told) -> None:

@@ -12,11 +12,13 @@ import pytest
 from pymongo import MongoClient
 
 from flows.recovery import prepare
+from sinks.mongo.commands import CAPABILITIES, INSTRUMENTS
 from sinks.mongo.reader import read_candles
 from sinks.trades.reader import TradeReader
 from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
 from sources.replay.synthetic.market import SyntheticMarket
-from tests.fakes.deployment import START_S, RunningFlow, free_port, running_flow
+from sources.venues import VENUES
+from tests.fakes.deployment import START_S, RunningFlow, free_port, hub_client, running_flow
 from tests.fakes.twins import recovering
 from tests.fakes.witness import last_stored
 
@@ -174,3 +176,30 @@ async def test_a_restart_goes_on_with_the_state_of_both(mongod_uri: str, tmp_pat
             assert await flow.stop() == 0, flow.said()
         for exchange in found:
             assert_equals_the_exchange(tmp_path, mongod_uri, exchange)
+
+
+async def test_any_spelling_is_followed_and_both_venues_state_their_instruments(
+    mongod_uri: str, tmp_path: Path
+) -> None:
+    with exchanges("binance", "binance-usdm") as found:
+        settings = settings_for(tmp_path, mongod_uri, {one.venue: one.rest_url for one in found})
+        async with running_flow(tmp_path, **settings | {"feed__symbols": "xbt/usdt"}) as flow:
+            for exchange in found:
+                exchange.served.resume()
+            await until(lambda: all(has_trades(tmp_path, exchange) for exchange in found), flow)
+            async with hub_client(f"{flow.hub_url}?channels=MarketData&symbols=btc-usdt") as client:
+                message = await client.until(lambda message: message["type"] == "MarketData")
+                assert message["data"]["symbol"] == SYMBOL
+            with MongoClient[dict[str, Any]](mongod_uri) as mongo:
+                database = mongo[tmp_path.name]
+                await until(lambda: database[CAPABILITIES].count_documents({}) == len(found), flow)
+                listed = {row["venue"]: row for row in database[INSTRUMENTS].find()}
+                proven = {row["venue"]: row["capabilities"] for row in database[CAPABILITIES].find()}
+            assert await flow.stop() == 0, flow.said()
+    for exchange in found:
+        row = listed[exchange.venue]
+        assert [row[name] for name in ("symbol", "base", "quote", "status")] == [SYMBOL, "BTC", "USDT", "TRADING"]
+        assert None not in (row["price_decimals"], row["quantity_decimals"])
+        assert [one["kind"] for one in proven[exchange.venue]] == [
+            one.kind for one in VENUES[exchange.venue].capabilities
+        ]

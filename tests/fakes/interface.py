@@ -16,11 +16,13 @@ from flows.clock import FeedClock
 from flows.model import (
     BookView,
     Candle,
+    Capability,
     ChannelState,
     ChannelStatus,
     FeedStatus,
     Heartbeat,
     InstrumentStatus,
+    ListedInstrument,
     MarketData,
     Publishable,
     Trade,
@@ -33,7 +35,7 @@ from flows.settings import Trades as TradesSettings
 from sinks.hub.broadcast import Broadcast
 from sinks.hub.messages import exchange_time
 from sinks.mongo.buffer import Storable
-from sinks.mongo.commands import CommandConsumer, ListedInstrument
+from sinks.mongo.commands import CommandConsumer
 from sinks.mongo.store import CandleStore
 from sinks.trades.writer import TradeWriter
 from tests.fakes.candles import BEGIN, candle, forming, gap
@@ -88,7 +90,9 @@ class Deployment:
         """Whether the interface stores them each minute; it begins at once, which is in the way of short tests."""
 
     def start_hub(self, port: int = 0) -> Broadcast:
-        self.broadcast = Broadcast(HubSettings(port=port), venue="binance", origin="replay", clock=self.clock)
+        self.broadcast = Broadcast(
+            HubSettings(port=port), origins={"binance": "replay"}, clocks={"binance": self.clock}
+        )
         self.broadcast.start()
         return self.broadcast
 
@@ -131,9 +135,11 @@ class Deployment:
             store.store(items, timeout_s=5)
 
     def list_instruments(self, *symbols: str) -> None:
+        """Those that end with USDT or EUR have their assets."""
         with MongoClient[dict[str, Any]](self.mongod_uri) as client:
-            listed = [ListedInstrument("binance", symbol, "TRADING") for symbol in symbols]
-            CommandConsumer(client[self.database]).publish_instruments("binance", listed)
+            consumer = CommandConsumer(client[self.database])
+            consumer.publish_instruments("binance", [_listed(symbol) for symbol in symbols])
+            consumer.publish_capabilities("binance", [BOOKS])
 
     def store_trades(self, trades: Sequence[Trade]) -> None:
         writer = TradeWriter(self.trades_path / "binance" / "part-00", venue="binance", retention_days=0)
@@ -150,6 +156,16 @@ class Deployment:
             analysis=Analysis(store=self.keeps_analyses),
             heartbeat=HeartbeatSettings(**heartbeat or {}),
         )
+
+
+BOOKS = Capability("book", "no change is missing", "update ids", ("There is no checksum.",))
+"""What the venue of the tests says of itself."""
+
+
+def _listed(symbol: str) -> ListedInstrument:
+    quote = next((name for name in ("USDT", "EUR") if symbol.endswith(name)), "")
+    assets = (symbol.removesuffix(quote), quote, 2, 5) if quote else ()
+    return ListedInstrument("binance", symbol, "TRADING", *assets)
 
 
 def fill(deployment: Deployment) -> None:

@@ -13,9 +13,11 @@ from flows.model import Candle, Incident, Trade, timeframe_ms
 from flows.operators.candles.bucket import Bucket
 from flows.verification.checks.claims import StoredCandle
 from flows.verification.checks.findings import Finding
+from flows.verification.checks.held import FirstSeen
 from flows.verification.checks.ledger import Ledger
+from flows.verification.checks.reading import GetKlines, OnBad
 from flows.verification.checks.recount import candle_of
-from flows.verification.checks.symbol import GetKlines, OnBad, SymbolVerifier, Task
+from flows.verification.checks.symbol import SymbolVerifier, Task
 from tests.fakes.trades import BEGIN, trade_runs
 
 TIMEFRAMES = ("1m", "5m", "15m")
@@ -37,6 +39,21 @@ class MemoryStores:
         self.stored = [StoredCandle(candle, candle.close_time) for candle in candles]
         self.incidents = list(incidents)
         self.minutes_a_frame = 3
+        self.has_trades = True
+        self.first: FirstSeen | None = None
+        self.kept: dict[str, int] = {}
+        """How long candles are kept, ms, by timeframe."""
+        self.elsewhere: list[tuple[str, int]] = []
+        """Timeframe and open time of the candles of other symbols."""
+
+    def first_seen(self, symbol: str) -> FirstSeen | None:
+        return self.first
+
+    def kept_ms(self, symbol: str, timeframe: str) -> int | None:
+        return self.kept.get(timeframe)
+
+    def is_made_elsewhere(self, symbol: str, timeframe: str, start: int, end: int) -> bool:
+        return any(name == timeframe and start <= open_time < end for name, open_time in self.elsewhere)
 
     def frames(self, symbol: str, start: int, end: int, on_bad: OnBad) -> Iterator[pl.DataFrame]:
         rows = sorted((r for r in self.rows if start <= r["time"] < end), key=lambda r: r["time"])
@@ -107,7 +124,7 @@ def verified(
     venue: str = VENUE,
     rules: VenueRules = FILLS_FOLLOW,
     get_klines: GetKlines | None = None,
-    **options: int,
+    **options: Any,
 ) -> list[Finding]:
     """All that a verification finds and notes."""
     task = Task(venue, SYMBOL, timeframes, rules, **options)

@@ -298,7 +298,9 @@ def test_a_trade_that_was_taken_back_is_no_hole(tmp_path: Path) -> None:
     rows = rows_of(1)
     place = 2_000
     zero = rows[place].with_columns(price=pl.lit(0.0), quantity=pl.lit(0.0), first=pl.lit(-1), last=pl.lit(-1))
-    seal(put(tmp_path, pl.concat([rows[:place], zero.cast(rows.schema), rows[place + 1 :]])))
+    fills = rows["last"][place] - rows["first"][place] + 1
+    behind = rows[place + 1 :].with_columns(pl.col("first", "last") - fills)  # it has none: the others follow
+    seal(put(tmp_path, pl.concat([rows[:place], zero.cast(rows.schema), behind.cast(rows.schema)])))
     found = imported(tmp_path)
     assert {c.status for c in found.candles.values()} == {"final"}
     assert found.incidents == []

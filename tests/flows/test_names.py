@@ -14,7 +14,6 @@ HOSTILE = [
     'A"B',
     "A'B",
     "A`B",
-    "A/B",
     "A\\B",
     "A:B",
     "A@B",

@@ -3,6 +3,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import httpx
@@ -17,6 +18,7 @@ from sinks.mongo.commands import REQUESTS
 from sinks.mongo.documents import INCIDENTS, MARKET_DATA
 from sinks.mongo.reader import read_candles
 from sinks.mongo.store import CandleStore
+from sinks.trades.begins import FirstTrade, TradeBegins
 from sinks.trades.merge import add_batches
 from sinks.trades.store import TradeStore
 from sources.replay.exchange.threaded import exchange_in_thread
@@ -39,7 +41,7 @@ def settings(tmp_path: Path, mongod_uri: str) -> Settings:
     return load_settings(
         mongo={"uri": mongod_uri, "database": tmp_path.name},
         trades={"path": tmp_path / "trades"},
-        feed={"origin": "replay", "rest_url": "http://127.0.0.1:9"},
+        feed={"origin": "replay", "rest_url": "http://127.0.0.1:9", "timeframes": TIMEFRAMES},
     )
 
 
@@ -60,6 +62,11 @@ def filled(settings: Settings, mongo_client: Documents) -> Settings:
     """Stores of an hour that hold what they claim."""
     fill(settings, mongo_client, HOUR, true_candles(HOUR, TIMEFRAMES))
     return settings
+
+
+def begin_with(settings: Settings, first: Trade, symbol: str = SYMBOL) -> None:
+    """Notes the first trade that was ever to be stored."""
+    TradeBegins(settings.trades.path / VENUE).write(symbol, FirstTrade(first.id, first.time))
 
 
 def candles_of(settings: Settings, client: Documents) -> Any:
@@ -122,6 +129,57 @@ def test_a_trade_that_is_not_stored_is_a_hole(settings: Settings, mongo_client: 
 
     assert [(f.kind, f.open_time) for f in report.findings] == [("hole", HOUR[201].time)]
     assert report.findings[0].claimed.startswith("ids 200 to 200 ")
+
+
+def test_a_partition_that_is_gone_is_found(filled: Settings) -> None:
+    begin_with(filled, HOUR[0])
+    assert verify(filled, ALL).is_true
+    rmtree(filled.trades.path / VENUE / "part-00")
+
+    report = verify(filled, ALL)
+
+    assert report.totals == {"hole": 1 + 59 + 11 + 3}
+    assert report.findings[0].claimed == f"trade {HOUR[0].id}, the first one seen"
+
+
+def test_a_symbol_of_which_only_the_first_trade_is_known_is_found(filled: Settings) -> None:
+    begin_with(filled, HOUR[0], "ETHUSDT")
+
+    report = verify(filled, ALL)
+
+    assert [(f.symbol, f.kind, f.open_time) for f in report.findings] == [("ETHUSDT", "hole", HOUR[0].time)]
+
+
+def test_first_trades_that_are_gone_are_found(settings: Settings, mongo_client: Documents) -> None:
+    fill(settings, mongo_client, HOUR[200:], true_candles(HOUR, TIMEFRAMES))
+    begin_with(settings, HOUR[0])
+
+    findings = verify(settings, ALL).findings
+
+    [hole] = [f for f in findings if not f.timeframe]
+    assert (hole.kind, hole.claimed.partition(" between")[0]) == ("hole", f"ids {HOUR[0].id} to {HOUR[199].id}")
+    minutes = [f.open_time for f in findings if f.timeframe == "1m"]
+    assert minutes == list(range(BEGIN, HOUR[200].time // 60_000 * 60_000, 60_000))
+
+
+@pytest.mark.parametrize(
+    "gone", [{"timeframe": "1m", "open_time": {"$gte": BEGIN + 3_000_000}}, {"timeframe": "5m"}, {}]
+)
+def test_candles_that_trades_require_are_made_of_them(
+    filled: Settings, mongo_client: Documents, gone: dict[str, Any]
+) -> None:
+    lost = candles_of(filled, mongo_client).count_documents(
+        {**gone, "open_time": gone.get("open_time", {"$gt": BEGIN})}
+    )
+    candles_of(filled, mongo_client).delete_many(gone)
+
+    report = verify(filled, structs.replace(ALL, repair=True))
+
+    is_new = gone == {"timeframe": "5m"}
+    assert ({*report.totals}, {*report.noted}) == (set(), {"added"}) if is_new else ({"missing"}, set())
+    assert (report.repaired, report.left) == (lost, [])
+    again = verify(filled, ALL)
+    assert (again.findings, again.notes) == ([], [])
 
 
 def test_a_repair_rewrites_wrong_and_missing_candles(filled: Settings, mongo_client: Documents) -> None:

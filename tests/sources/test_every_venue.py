@@ -60,7 +60,6 @@ class Played(NamedTuple):
     """The same by REST."""
     klines: dict[str, list[Kline]]
     statuses: dict[str, str]
-    names: list[str]
     time: int
     past: list[Any]
     books: dict[str, Any]
@@ -89,7 +88,7 @@ def played(name: str) -> Played:
         line.until(lambda: all(is_proven(line, symbol) for symbol in symbols))
         line.exchange.pause()
         line.until(lambda: all(is_at_end(line, symbol) for symbol in symbols))
-        statuses = line.answer(line.rest.statuses())
+        instruments = line.answer(line.rest.instruments())
         return Played(
             line,
             line.feed.plans(dict.fromkeys(symbols, ())),
@@ -99,8 +98,7 @@ def played(name: str) -> Played:
                 symbol: line.answer(line.rest.klines(KlinesQuery(symbol, "1m", BEGIN, BEGIN + 9 * MINUTE_MS)))
                 for symbol in symbols
             },
-            statuses,
-            line.answer(line.rest.symbols()),
+            {one.symbol: one.status for one in instruments},
             line.answer(line.rest.time()),
             line.answer(line.rest.first_trades(PastTradesQuery(symbols[0], 0, 0, BEGIN, BEGIN + MINUTE_MS - 1))),
             {
@@ -393,8 +391,8 @@ def test_every_end_of_a_socket_is_reported_and_made_good(name: str, code: int | 
 
 def test_the_catalogue_names_what_is_traded(name: str) -> None:
     run = played(name)
-    assert set(PEERS[name].symbols) <= set(run.statuses) == set(run.names)
-    assert all(is_symbol(symbol) for symbol in run.names)
+    assert set(PEERS[name].symbols) <= set(run.statuses)
+    assert all(is_symbol(symbol) for symbol in run.statuses)
     assert {run.statuses[symbol] for symbol in PEERS[name].symbols} == {"TRADING"}
     newest = max(trade.time for symbol in PEERS[name].symbols for trade in run.line.sequenced(symbol))
     assert abs(run.time - newest) < 3_600_000, "it is the venue's own time"

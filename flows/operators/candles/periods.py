@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import TypeAlias
 
-from flows.model import DAY_MS, Candle, CandleStatus, Figures, Kline, Trade, timeframe_ms
+from flows.model import COMPLETE, DAY_MS, Candle, CandleStatus, Figures, Kline, Trade, timeframe_ms
 from flows.operators.candles.bucket import Bucket, BucketState
 from flows.operators.candles.pauses import Pauses
 
@@ -75,6 +75,8 @@ class Periods:
         """The running period of the shortest timeframe; None before the first trade."""
         self.gap_before: int | None = None
         """First missing id of a gap behind which no trade has come yet."""
+        self.doubts: tuple[tuple[int, int], ...] = ()
+        """First and last time, ms UTC, of stretches in which the times of trades contradict each other."""
         self.pauses = Pauses()
         self.is_dirty = False
         """Something has changed since the running candles were shown."""
@@ -178,7 +180,13 @@ class Periods:
 
     def candle(self, frame: Timeframe, bucket: Bucket) -> Candle:
         """A closed period as a candle."""
-        return self._candle(frame, bucket.figures, _status(bucket), is_closed=True)
+        status = _status(bucket)
+        if self.doubts and status in COMPLETE and self._is_doubtful(bucket.open_time, frame.length):
+            status = "unproven"
+        return self._candle(frame, bucket.figures, status, is_closed=True)
+
+    def _is_doubtful(self, open_time: int, length: int) -> bool:
+        return any(begin < open_time + length and end >= open_time for begin, end in self.doubts)
 
     def _candle(self, frame: Timeframe, figures: Figures[int], status: CandleStatus, *, is_closed: bool) -> Candle:
         return Candle(

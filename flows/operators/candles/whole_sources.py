@@ -4,6 +4,7 @@ end of one closes.
 The laws:
 * When a source is over, so is every period before its end, if it is sure of that. If it is not, the first id of what
   follows decides.
+* Where the times of a source contradict each other, no period is final.
 * What is not known to be continued is closed as unproven: nothing shows that the newest trade was the last one.
 """
 
@@ -13,6 +14,8 @@ from flows.operators.candles.periods import DOUBT, UNPROVEN, Periods, new_bucket
 
 BEGIN = -1
 """The gap before the first trade that was ever seen: whatever was traded in that period until then."""
+MOST_DOUBTS = 2_000
+"""Most stretches of doubtful times that are remembered."""
 _NEVER = 1 << 62
 
 
@@ -57,6 +60,7 @@ class WholeSources:
         self._open_until = None
         self._known_from = coverage.begin
         self._vouched = coverage.vouched
+        self._periods.doubts = (*self._periods.doubts, *coverage.doubts)[-MOST_DOUBTS:]
         if self._periods.base is not None and self._reached != coverage.begin:
             self._start_over()  # what was traded between the two sources is not known
         return out

@@ -21,7 +21,7 @@ from flows.operators.trades.disputes import Disputes
 from flows.operators.trades.gaps import AbandonedGaps
 from flows.operators.trades.head_gap import OVERTAKEN_MS, HeadGap
 from flows.operators.trades.held import HeldTrades
-from flows.operators.trades.position import Position
+from flows.operators.trades.position import Position, WithdrawnTrades
 from flows.operators.trades.quarantine import Quarantine, largest_cluster
 from flows.operators.trades.recent import HandedOn
 from flows.operators.trades.results import Results, TradesAnswer
@@ -73,6 +73,7 @@ class TradeChain:
         self.gaps = AbandonedGaps()
         self.handed_on = HandedOn()
         self._disputes = Disputes(venue, symbol, rules)
+        self.withdrawn = WithdrawnTrades(venue, symbol, position, fills_follow=rules.fills_follow)
         self._newest_confirmed: Trade | None = None
         """The newest trade of REST that was handed on."""
         self.open_query: Query | None = None
@@ -253,6 +254,11 @@ class TradeChain:
         trades: list[Trade] = []
         has_streamed = False
         while (trade := held.take_next()) is not None:
+            if self.withdrawn.hides_before(trade):
+                if trades:  # what is before the gap goes out before it
+                    held.trades[trade.id] = trade
+                    break
+                out += self.withdrawn.lost(trade.time)
             is_confirmed = trade.id in held.confirmed
             contradiction = self._checks.contradiction(
                 trade, newest_time=position.last_time, next_fill=position.next_fill
@@ -266,6 +272,7 @@ class TradeChain:
             self._newest_confirmed = trade if is_confirmed else None
             has_streamed = has_streamed or not is_confirmed
             held.confirmed.discard(trade.id)
+            self.withdrawn.take(trade)
             position.advance(trade)
             if trade.fill != WITHDRAWN_FILL:
                 trades.append(trade)

@@ -145,7 +145,8 @@ class Sequencer:
             return self._with_watermark(self._take_other(events, now))
         position = self._position
         following = position.next_id
-        if following is not None and not self._held.trades and not self._quarantine.trades:
+        is_plain = not (self._held.trades or self._quarantine.trades or self._chain.withdrawn.is_open)
+        if following is not None and is_plain:
             batch = self._continued(events, following)
             if batch is not None:
                 last = events[-1]

@@ -10,16 +10,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Literal, TypeAlias
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from flows.bounds import VenueRules
-from flows.model import COMPLETE, PRICES, VOLUMES, Candle, Kline, timeframe_ms
+from flows.model import COMPLETE, PRICES, VOLUMES, Candle, timeframe_ms
 from flows.operators.candles.bucket import Bucket
 from flows.operators.candles.compare import PRINTED_UNIT, ULPS, differing_fields
 from flows.operators.candles.versions import candle_of_kline
+from flows.queries import DisputedTradesQuery
 from flows.verification.checks.claims import StoredCandle, contradictions, impossible_numbers
 from flows.verification.checks.findings import Finding, Kind, SymbolCounts
 from flows.verification.checks.ledger import Ledger
+from flows.verification.checks.missing import DayCandles, MissingCandles
 from flows.verification.checks.outvoted import Outvoted
 from flows.verification.checks.recount import candle_of, merged
 from flows.verification.checks.refuted import RefutedTrades
@@ -47,17 +49,8 @@ class DayTrades(Struct, frozen=True):
     """Price of the last trade before the day."""
     doubtful: Sequence[int] = ()
     """Times of trades that may be false: what is made of them proves nothing."""
-
-
-class DayCandles(Struct, frozen=True):
-    """The stored candles of a day, and the first and last stored candles."""
-
-    by_timeframe: Mapping[str, Sequence[StoredCandle]]
-    """By verified timeframe, the shortest first; in the order of time."""
-    spans: Mapping[str, tuple[int, int]]
-    """Open times of the first and the last stored candle of each timeframe, ms UTC."""
-    theirs: Mapping[str, Mapping[int, Kline]] = field(default_factory=dict)
-    """The exchange's closed candles by timeframe and open time, as far as they were asked for."""
+    since: int | None = None
+    """From this time on every trade must be stored, ms UTC; None where nothing says so."""
 
 
 class Day:
@@ -78,8 +71,8 @@ class Day:
         counts: SymbolCounts,
     ) -> None:
         """Candles that open in `[begin, end)` and end by `until` are verified, times in ms UTC."""
-        self._venue, self._symbol = venue, symbol
-        self._begin, self._end, self._until = begin, end, until
+        self._venue, self.symbol = venue, symbol
+        self.begin, self.end, self.until = begin, end, until
         self._rules = rules
         self._trades = trades
         self._candles = candles
@@ -90,17 +83,20 @@ class Day:
         self._gaps_before = list(accumulate((gap.before_time for gap in self._gaps), max))
         self.outvoted = Outvoted(candles.by_timeframe, candles.theirs, ledger, (begin, end))
         self.refuted = RefutedTrades(rules, ledger, self.outvoted, candles.theirs, trades.doubtful)
+        self._missing = MissingCandles(self, candles, ledger, counts, trades.last_time)
         self._wrong: set[tuple[str, int]] = set()
         """Candles with findings already."""
         self.recounted: dict[tuple[str, int], Candle] = {}
         """The correct candle by timeframe and open time, where it is known and the stored one differs."""
+        self.unheld: list[DisputedTradesQuery] = []
+        """For the trades of candles that have none stored, the shortest candles only."""
 
     def findings(self) -> Iterator[Finding]:
         """All findings, timeframe by timeframe."""
         over: dict[str, list[Candle]] = {}
         for timeframe, stored in self._candles.by_timeframe.items():
             length = timeframe_ms(timeframe)
-            ended = [s for s in stored if s.candle.open_time + length <= self._until]
+            ended = [s for s in stored if s.candle.open_time + length <= self.until]
             over[timeframe] = [s.candle for s in ended]
             yield from self._of_timeframe(timeframe, length, ended)
         for candle, claimed, true in rollups(over, self._wrong, self._rules):
@@ -114,7 +110,7 @@ class Day:
             self._counts.candles += one.candle.is_closed
             there.add(one.candle.open_time)
             yield from self._of_candle(one, length, buckets.get(one.candle.open_time), closes)
-        yield from self._missing(timeframe, length, buckets, there)
+        yield from self._missing.findings(timeframe, buckets, there, closes)
 
     def _closes(self, buckets: Mapping[int, Bucket]) -> list[tuple[int, float]]:
         before = [] if self._trades.close_before is None else [(-1, self._trades.close_before)]
@@ -128,7 +124,7 @@ class Day:
         candle = stored.candle
         for kind, claimed, true in contradictions(stored, self._rules):
             yield self._finding(kind, candle, claimed, true)
-        made = None if bucket is None else candle_of(bucket, self._venue, self._symbol, candle.timeframe)
+        made = None if bucket is None else candle_of(bucket, self._venue, self.symbol, candle.timeframe)
         ground = self._ground(candle.open_time, candle.open_time + length)
         if stored.fault:
             self._recount_unreadable(candle, made if ground == "complete" else None)
@@ -172,13 +168,20 @@ class Day:
 
     def _ground(self, begin: int, end: int) -> Ground:
         trades = self._trades
-        if trades.first_time is None or end <= trades.first_time or begin > trades.last_time:
-            return "nothing"
         if self._touching(begin, end):
             return "gap"
+        if trades.first_time is None or end <= trades.first_time or begin > trades.last_time:
+            return "nothing"
         if begin <= trades.first_time:
             return "begin"
         return "end" if end > trades.last_time else "complete"
+
+    def recount(self, timeframe: str, open_time: int, bucket: Bucket) -> None:
+        """Notes the candle of a period without one, if every trade of it is known."""
+        if self._ground(open_time, open_time + timeframe_ms(timeframe)) == "complete":
+            made = candle_of(bucket, self._venue, self.symbol, timeframe)
+            if right := self.refuted.corrected(None, made):
+                self.recounted[timeframe, open_time] = right
 
     def _touching(self, begin: int, end: int) -> list[IdGap]:
         """The gaps that touch a period."""
@@ -199,6 +202,8 @@ class Day:
                 yield from self._at_edge(candle, made, ground)
             case "nothing" if self._trades.first_time is not None and candle.open_time > self._trades.last_time:
                 yield from self._after_stored(candle)
+            case "nothing":
+                yield from self._before_stored(candle)
 
     def _empty(self, candle: Candle, closes: list[tuple[int, float]]) -> Iterator[Finding]:
         """Checks a period without trades: the ids on both sides are consecutive."""
@@ -244,6 +249,8 @@ class Day:
             return
         short = list(self._too_little(candle, made))
         yield from short
+        if made is None and not all(self._ledger.names_gap(gap) for gap in touching):
+            yield from self._groundless(candle)
         if candle.status == "venue" and not short:
             yield from self.refuted.lacking(candle, made, touching)
         if candle.status in COMPLETE and not candle.proof and self._is_known_incomplete(candle, made, touching):
@@ -274,6 +281,7 @@ class Day:
             return
         if ground == "begin" and candle.first_id < made.first_id:
             yield from self._too_little(candle, made)
+            yield from self._before_stored(candle)
         elif ground == "end" and candle.last_id > made.last_id:
             yield from self._after_stored(candle)
         else:
@@ -290,32 +298,31 @@ class Day:
         true = f"the stored trades end at {self._trades.last_time}"
         yield self._finding("hole", candle, f"last_id {candle.last_id} of a {candle.status} candle", true)
 
-    # --- missing candles ---
+    def _before_stored(self, candle: Candle) -> Iterator[Finding]:
+        """Checks a candle with older trades than all stored ones: only their age may be the reason."""
+        since = self._trades.since
+        if since is None or candle.open_time < since or not candle.is_closed:
+            return
+        if self._ledger.explains(candle.open_time, candle.close_time + 1, ("store_outage",)):
+            return
+        found = list(self._groundless(candle))
+        yield from found
+        begin, end = candle.open_time, candle.close_time
+        if found and not any(begin <= one.begin <= end for one in self.unheld):
+            self.unheld.append(DisputedTradesQuery(candle.symbol, candle.first_id, candle.last_id, begin, end))
 
-    def _missing(
-        self, timeframe: str, length: int, buckets: Mapping[int, Bucket], there: set[int]
-    ) -> Iterator[Finding]:
-        first, last = self._candles.spans.get(timeframe, (0, -1))
-        begin = max(self._begin, first + length)
-        end = min(self._end, last, self._until - length + 1)
-        absent = [open_time for open_time in range(-(-begin // length) * length, end, length) if open_time not in there]
-        for run in _runs(absent, length):
-            traded = [open_time for open_time in run if open_time in buckets]
-            if not traded and self._ledger.explains(run[0], run[-1] + length):
-                self._counts.named_missing += 1
-                continue
-            for open_time in traded:
-                made = candle_of(buckets[open_time], self._venue, self._symbol, timeframe)
-                if self._ground(open_time, open_time + length) == "complete" and (
-                    right := self.refuted.corrected(None, made)
-                ):
-                    self.recounted[timeframe, open_time] = right
-            true = f"{len(run)} candles are missing; in {len(traded)} of them trades are stored"
-            yield Finding("missing", self._symbol, timeframe, run[0], "candles on both sides", true)
+    def _groundless(self, candle: Candle) -> Iterator[Finding]:
+        """A candle that has trades by id, of which none is stored."""
+        if candle.status not in COMPLETE or candle.first_id < 0:
+            return
+        first = self._trades.first_time
+        true = "no trade is stored" if first is None else f"it lacks stored trades; the first ones are of {first}"
+        claimed = f"ids {candle.first_id} to {candle.last_id} of a {candle.status} candle"
+        yield self._finding("hole", candle, claimed, true)
 
     def _finding(self, kind: Kind, candle: Candle, claimed: str, true: str) -> Finding:
         self._wrong.add((candle.timeframe, candle.open_time))
-        return Finding(kind, self._symbol, candle.timeframe, candle.open_time, claimed, true)
+        return Finding(kind, self.symbol, candle.timeframe, candle.open_time, claimed, true)
 
 
 def _falls_short(candle: Candle, least: Candle) -> list[str]:
@@ -326,18 +333,6 @@ def _falls_short(candle: Candle, least: Candle) -> list[str]:
     if candle.first_id >= 0:
         fields += ["first_id"] * (candle.first_id > least.first_id) + ["last_id"] * (candle.last_id < least.last_id)
     return fields
-
-
-def _runs(open_times: Sequence[int], length: int) -> Iterator[list[int]]:
-    """Runs of adjacent candles."""
-    run: list[int] = []
-    for open_time in open_times:
-        if run and open_time != run[-1] + length:
-            yield run
-            run = []
-        run.append(open_time)
-    if run:
-        yield run
 
 
 def _shown(candle: Candle, fields: Sequence[str]) -> str:

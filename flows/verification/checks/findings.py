@@ -25,17 +25,18 @@ Kind: TypeAlias = Literal[
     "exchange",
     "loss",
     "time",
+    "added",
 ]
 """`candle`: numbers that are impossible, or that the stored trades contradict. `status`: a status, proof or revision
 without basis. `missing`: no candle where one must be. `rollup`: a candle and the shorter ones in it disagree. `hole`: a
 gap in the trade ids. `fills`: aggregates whose fills are not consecutive. `trade`: an impossible or misplaced trade.
 `record`: a stored record of trades that cannot be read. `ledger`: an entry of the ledger that cannot be read.
 `refuted`: stored trades that do not make the exchange's candle which has replaced ours. `exchange`: the exchange's own
-candle differs. `loss` and `time` are notes."""
-Note: TypeAlias = Literal["loss", "time"]
+candle differs. `loss`, `time` and `added` are notes."""
+Note: TypeAlias = Literal["loss", "time", "added"]
 NOTES: tuple[str, ...] = get_args(Note)
 """Kinds that are no false claims. `loss`: trades that lack or are wrong, as the ledger says. `time`: a trade that is
-earlier than the one before it."""
+earlier than the one before it. `added`: candles of a timeframe of the settings that begin behind the trades."""
 
 Place: TypeAlias = tuple[str, str, str, int, str]
 

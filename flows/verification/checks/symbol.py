@@ -1,21 +1,24 @@
 """One instrument from its first stored day to its last: trades as a stream, candles day by day."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from functools import partial
 
 import polars as pl
 from msgspec import Struct
 
 from flows.bounds import LATEST_MS, VenueRules
-from flows.model import DAY_MS, Candle, Kline, timeframe_ms
+from flows.model import DAY_MS, Candle, timeframe_ms
 from flows.operators.candles.bucket import Bucket
 from flows.queries import DisputedTradesQuery
 from flows.verification.checks.claims import StoredCandle
-from flows.verification.checks.day import Day, DayCandles, DayTrades
+from flows.verification.checks.day import Day, DayTrades
 from flows.verification.checks.exchange import absent, against
 from flows.verification.checks.findings import Finding, SymbolCounts
+from flows.verification.checks.held import Held, held_by, required_candles
 from flows.verification.checks.ledger import Ledger
+from flows.verification.checks.missing import DayCandles
 from flows.verification.checks.outvoted import Outvoted
+from flows.verification.checks.reading import GetKlines, Klines, Stores
 from flows.verification.checks.recount import base_length_ms, recount
 from flows.verification.checks.refuted import Refutation
 from flows.verification.checks.trade_ids import SETTLED_MS, IdGap, Misplaced, TradeIds, copied, stored_twice
@@ -31,44 +34,6 @@ MOST_GAPS = 1_000
 """Most gaps kept for a repair."""
 
 
-OnBad = Callable[[UnreadableRecord], None]
-
-
-class Stores(Protocol):
-    """The stored data of one venue. Every method may block, and raises the stores' exceptions."""
-
-    def frames(self, symbol: str, start: int, end: int, on_bad: OnBad) -> Iterator[pl.DataFrame]:
-        """The trades in `[start, end)`, ms UTC, every kind of fill and every version, as from `TradeView.iterate`.
-        `on_bad` gets the records that cannot be read, as far as they have been come upon.
-        """
-
-    def trade_span(self, symbol: str, start: int, end: int) -> tuple[int, int] | None:
-        """Times of the first and the last trade in `[start, end)`; None without any."""
-
-    def candle_span(self, symbol: str, timeframe: str, start: int, end: int) -> tuple[int, int] | None:
-        """Open times of the first and the last candle in `[start, end)`; None without any."""
-
-    def candles_outside(self, symbol: str, timeframe: str, start: int, end: int) -> list[StoredCandle]:
-        """Some of the candles that do not open in `[start, end)`, or whose open time is no number."""
-
-    def candles(self, symbol: str, timeframe: str, start: int, end: int) -> list[StoredCandle]:
-        """The candles that open in `[start, end)`, oldest first."""
-
-    def ledger(self, symbol: str, start: int, end: int) -> Ledger:
-        """The incidents of the symbol, and of the whole venue, that touch `[start, end)`."""
-
-
-class Klines(Struct, frozen=True):
-    """The exchange's own candles of a part of a day."""
-
-    klines: Mapping[int, Kline]
-    """Closed ones by open time."""
-    covered: tuple[int, int]
-    """`[begin, end)` in ms UTC: all that open in it are included."""
-
-
-GetKlines = Callable[[str, str, int, int], Klines]
-"""The exchange's candles of a symbol and timeframe that open in `[start, end)`."""
 OnDay = Callable[[int, int], None]
 """Called with the begin of each day that is verified, ms UTC, and the trades read so far."""
 
@@ -88,6 +53,12 @@ class Task(Struct, frozen=True):
     """Latest valid time, ms UTC."""
     settle_ms: int = 0
     """Time before the newest trade or candle that is left out."""
+    trade_days: float = 0
+    """Days that trades are kept; 0 for ever."""
+    required: Mapping[str, int | None] = {}
+    """The timeframes that the flow makes, and how long their candles are kept, ms; None for ever."""
+    now: int = LATEST_MS
+    """The wall clock's time, ms UTC."""
 
 
 class SymbolVerifier:
@@ -100,7 +71,6 @@ class SymbolVerifier:
         self._task = task
         self._get_klines = get_klines
         self._on_day = on_day
-        self._ids = TradeIds(task.symbol, fills_follow=task.rules.fills_follow)
         self._base_ms = base_length_ms(task.timeframes)
         self._buckets: list[Bucket] = []
         self._gaps: list[IdGap] = []
@@ -111,7 +81,20 @@ class SymbolVerifier:
         possible = EARLIEST_MS, task.latest
         spans = {name: stores.candle_span(task.symbol, name, *possible) for name in task.timeframes}
         self._spans = {name: span for name, span in spans.items() if span is not None}
-        self._begin, self._end = self._bounds(stores.trade_span(task.symbol, *possible))
+        trades = stores.trade_span(task.symbol, *possible)
+        self._begin, self._end = self._bounds(trades)
+        self._held = self._must_hold(trades)
+        is_from_first = trades is not None and self._begin - WARM_UP_MS <= trades[0]
+        self._ids = TradeIds(
+            task.symbol, fills_follow=task.rules.fills_follow, first=self._held.first if is_from_first else None
+        )
+        self._has_trades = trades is not None
+        kept = {name: self._kept_ms(name, most) for name, most in task.required.items()}
+        self._required = required_candles(kept, self._spans, trades, task.now)
+        self._added: set[str] = set()
+        """Timeframes with a note that they may have been added."""
+        self.unheld: list[DisputedTradesQuery] = []
+        """For the trades of candles that have none stored, where no ids of trades say so; at most `MOST_GAPS`."""
         self.counts = SymbolCounts(until=self._end)
         self.recounted: dict[tuple[str, int], Candle] = {}
         """The correct versions of wrong and missing candles, as far as known; at most `MOST_RECOUNTED`."""
@@ -133,6 +116,19 @@ class SymbolVerifier:
         ends = [span[1] for span in self._spans.values()] + ([trades[1] + 1] if trades else [])
         return max(self._task.start, min(begins, default=0)), max(ends, default=0) - self._task.settle_ms
 
+    def _must_hold(self, trades: tuple[int, int] | None) -> Held:
+        if not self._stores.has_trades:
+            return Held()
+        first = self._stores.first_seen(self._task.symbol)
+        ends = [span[1] + timeframe_ms(name) for name, span in self._spans.items()]
+        last = max([*ends, trades[1] if trades else 0, 0])
+        return held_by(first, trades, last, retention_days=self._task.trade_days)
+
+    def _kept_ms(self, timeframe: str, most: int | None) -> int | None:
+        """How long candles were kept: what the settings say now, or said when the first one was stored."""
+        kept = [one for one in (most, self._stores.kept_ms(self._task.symbol, timeframe)) if one is not None]
+        return min(kept, default=None)
+
     @property
     def copies(self) -> list[DisputedTradesQuery]:
         """Trades that are stored with several values, and the times of these; at most `MOST_GAPS`."""
@@ -152,6 +148,7 @@ class SymbolVerifier:
     def findings(self) -> Iterator[Finding]:
         """All findings."""
         yield from self._misplaced()
+        yield from self._without_any()
         begin = max(EARLIEST_MS, self._begin - WARM_UP_MS)
         frames = self._stores.frames(self._task.symbol, begin, self._task.latest, self._on_bad)
         for begin in self.days:
@@ -172,6 +169,13 @@ class SymbolVerifier:
             if span[1] >= begin:
                 stored = self._stores.candles(self._task.symbol, timeframe, begin, min(self._task.end, span[1] + 1))
                 yield from self._found_candles([one for one in stored if one.fault])
+
+    def _without_any(self) -> Iterator[Finding]:
+        """No trade is stored, though one was to be."""
+        first, task = self._held.first, self._task
+        is_chosen = first is not None and task.start <= first.time < min(task.end, task.now - task.settle_ms)
+        if first is not None and is_chosen and not self._has_trades:
+            yield Finding("hole", task.symbol, "", first.time, f"trade {first.id}, the first one seen", _NONE_STORED)
 
     def _misplaced(self) -> Iterator[Finding]:
         """Trades and candles of invalid times."""
@@ -266,7 +270,8 @@ class SymbolVerifier:
         self._gaps = [gap for gap in self._gaps if gap.before_time >= begin]
         gaps = [gap for gap in (*self._gaps, *self._ids.open_gaps()) if gap.touches(begin, end)]
         doubtful = [*self._doubtful, *self._ids.doubtful]
-        trades = DayTrades(day, gaps, self._ids.first_time, self._ids.last_time, self._close_before, doubtful)
+        times = self._ids.first_time, self._ids.last_time
+        trades = DayTrades(day, gaps, *times, self._close_before, doubtful, self._held.since)
         if day:
             self._close_before = day[-1].close
         return trades
@@ -289,7 +294,13 @@ class SymbolVerifier:
             until=self._end,
             rules=task.rules,
             trades=trades,
-            candles=DayCandles(candles, self._spans, {name: found.klines for name, found in theirs.items()}),
+            candles=DayCandles(
+                candles,
+                self._spans,
+                {name: found.klines for name, found in theirs.items()},
+                self._required,
+                partial(self._stores.is_made_elsewhere, task.symbol),
+            ),
             ledger=ledger,
             counts=self.counts,
         )
@@ -298,7 +309,11 @@ class SymbolVerifier:
                 self._note_bad(one)  # and the day finds it
             else:
                 yield from self._found_candles([one])
-        yield from day.findings()
+        for finding in day.findings():
+            if finding.kind != "added" or finding.timeframe not in self._added:
+                yield finding
+            self._added |= {finding.timeframe} if finding.kind == "added" else set()
+        self.unheld += day.unheld[: MOST_GAPS - len(self.unheld)]
         if len(self.recounted) < MOST_RECOUNTED:
             self.recounted |= day.recounted
         self.refuted += day.refuted.found[: MOST_GAPS - len(self.refuted)]
@@ -347,6 +362,12 @@ class SymbolVerifier:
         names = self._task.symbol, timeframe
         over_klines = {t: kline for t, kline in found.klines.items() if t + length <= self._end}
         yield from absent(stored, over_klines, self._spans[timeframe], names)
+
+
+_NONE_STORED = (
+    "no trade of the symbol is stored: the next start of the flow fetches what is missing, as far as feed.repair_trades"
+    " allows, and flows.backfill all of it"
+)
 
 
 def _what_is_true(gap: IdGap) -> str:

@@ -15,6 +15,7 @@ from msgspec import Struct
 from flows.operators.trades.continuity import BACK_MS
 from flows.queries import DisputedTradesQuery
 from flows.verification.checks.findings import Finding
+from flows.verification.checks.held import FirstSeen
 
 SETTLED_MS = 60_000
 """A gap is certain when trades so much later have been read."""
@@ -77,8 +78,10 @@ class _Run(Struct):
 class TradeIds:
     """The sequence of one instrument's trade ids."""
 
-    def __init__(self, symbol: str, *, fills_follow: bool) -> None:
+    def __init__(self, symbol: str, *, fills_follow: bool, first: FirstSeen | None = None) -> None:
+        """`first` is the trade with which the stored ones must begin, if they must."""
         self._symbol = symbol
+        self._must_begin = first
         self._fills_follow = fills_follow
         self._newest: _Run | None = None
         self._open: list[IdGap] = []
@@ -154,6 +157,7 @@ class TradeIds:
     def _follow(self, run: _Run, behind: list[_Run]) -> Iterator[Finding | IdGap]:
         newest = self._newest
         if newest is None:
+            self._begin(run)
             self._newest = run
         elif run.first > newest.last + 1 and run.begin < newest.end - BACK_MS and run.size <= newest.size:
             self.doubtful += [run.begin, run.end]
@@ -167,6 +171,12 @@ class TradeIds:
             yield from self._go_back(newest, run, behind)
         else:
             yield from self._fill(place, run)
+
+    def _begin(self, run: _Run) -> None:
+        """Notes what lacks before the first trades."""
+        first = self._must_begin
+        if first is not None and first.id < run.first and first.time <= run.begin:
+            self._open.append(IdGap(first.id, run.first - 1, first.time, run.begin))
 
     def _go_on(self, newest: _Run, run: _Run) -> Iterator[Finding | IdGap]:
         if run.first > newest.last + 1:

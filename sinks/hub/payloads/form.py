@@ -40,21 +40,23 @@ class Payload(Struct, Generic[Item], frozen=True):
     """
 
     times: ClassVar[Mapping[str, str]] = {}
+    given: ClassVar[int] = 0
+    """Number of the last fields that the item does not have."""
 
     @classmethod
-    def of(cls, item: Item) -> Self:
-        """From the model."""
+    def of(cls, item: Item, *given: str) -> Self:
+        """From the model, and the values of the `given` fields."""
         read, as_text = _reading(cls)
         values = list(read(item))
         for place, text_of in as_text:
             values[place] = text_of(values[place])
-        return cls(*values)
+        return cls(*values, *given)
 
 
 @cache
 def _reading(payload: type[Payload[Any]]) -> tuple[Callable[[Any], Any], list[tuple[int, Callable[[int], Any]]]]:
     """The getter of a payload's values from an item, and by index the conversions of times to text."""
-    own = fields(payload)
+    own = fields(payload)[: -payload.given or None]
     read = attrgetter(*(payload.times.get(field.name, field.name) for field in own))
     timed = [(place, field.type is str) for place, field in enumerate(own) if field.name in payload.times]
     return read, [(place, iso_utc if is_known else iso_utc_or_none) for place, is_known in timed]

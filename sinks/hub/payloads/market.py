@@ -41,6 +41,7 @@ class MarketDataBody(Payload[MarketData], frozen=True, gc=False):
     price_change_percent_24h: float | None
     volume_24h: float | None
     timestamp: str
+    venue: str
 
     times: ClassVar = {"timestamp": "time"}
 
@@ -67,6 +68,7 @@ class ChartUpdateBody(Struct, frozen=True):
     price_change_percent_24h: float | None
     volume_24h: float | None
     timestamp: str
+    venue: str
 
     @classmethod
     def of(cls, update: ChartUpdate) -> "ChartUpdateBody":
@@ -81,6 +83,7 @@ class ChartUpdateBody(Struct, frozen=True):
             price_change_percent_24h=market.price_change_percent_24h if market else None,
             volume_24h=market.volume_24h if market else None,
             timestamp=iso_utc(candle.event_time or candle.close_time),
+            venue=candle.venue,
         )
 
 
@@ -102,12 +105,13 @@ class CandleBody(Struct, frozen=True):
     timeframe: str
     candle: FullCandle
     timestamp: str
+    venue: str
 
     @classmethod
     def of(cls, item: Candle) -> "CandleBody":
         """From the model; `timestamp` as in `ChartUpdateBody`."""
         full = FullCandle.of(item)
-        return cls(item.symbol, item.timeframe, full, iso_utc(item.event_time or item.close_time))
+        return cls(item.symbol, item.timeframe, full, iso_utc(item.event_time or item.close_time), item.venue)
 
 
 class TradeRow(Struct, frozen=True, gc=False):
@@ -129,6 +133,7 @@ class TradeBody(Struct, frozen=True):
     symbol: str
     late: bool
     trades: list[TradeRow]
+    venue: str
 
     @classmethod
     def of(cls, batch: TradeBatch) -> "TradeBody":
@@ -146,14 +151,16 @@ class TradeBody(Struct, frozen=True):
             )
             for trade in batch.trades
         ]
-        return cls(batch.symbol, batch.late, rows)
+        return cls(batch.symbol, batch.late, rows, batch.venue)
 
 
 class TickerBody(TickerFigures, Payload[Ticker], frozen=True, gc=False):
     """The exchange's own statistics of the last 24 hours."""
 
     timestamp: str
+    venue: str
 
+    given: ClassVar = 1
     times: ClassVar = {"timestamp": "event_time"}
 
 
@@ -161,6 +168,7 @@ class StatsBody(DayFigures[str], Payload[Stats24h], frozen=True, gc=False):
     """Our own statistics of the last 24 hours, since `open_time`. Unless `complete`, some of that is missing."""
 
     timestamp: str
+    venue: str
 
     times: ClassVar = {"open_time": "open_time", "timestamp": "time"}
 
@@ -169,7 +177,9 @@ class BookTickerBody(BestPrices, Payload[BookTicker], frozen=True, gc=False):
     """Best bid and ask; an empty side has price and quantity 0.0. `timestamp` is null where the venue reports none."""
 
     timestamp: str | None
+    venue: str
 
+    given: ClassVar = 1
     times: ClassVar = {"timestamp": "event_time"}
 
 
@@ -187,5 +197,6 @@ class OrderBookBody(Payload[BookView], frozen=True):
     mid: float | None
     imbalance: float | None
     timestamp: str | None
+    venue: str
 
     times: ClassVar = {"timestamp": "event_time"}

@@ -131,7 +131,7 @@ async def test_a_loop_that_is_left_is_forgotten() -> None:
 
 
 async def test_a_hub_that_refuses_is_named() -> None:
-    broadcast = Broadcast(Hub(port=0, token="secret"), venue="binance", origin="replay")
+    broadcast = Broadcast(Hub(port=0, token="secret"), origins={"binance": "replay"})
     broadcast.start()
     try:
         async with LiveView(f"ws://127.0.0.1:{broadcast.port}/ws") as live:

@@ -31,6 +31,9 @@ CALLS: dict[str, dict[str, Any]] = {
     "get_order_book": {"symbol": "BTCUSDT"},
     "get_derivative": {"symbol": "BTCUSDT", "limit": 2},
     "get_data_quality": {"symbol": "BTCUSDT"},
+    "get_capabilities": {},
+    "find_instruments": {"base": "BTC"},
+    "compare_prices": {"base": "btc"},
     "current_position": {},
 }
 

@@ -127,7 +127,7 @@ def test_the_last_candles_and_what_follows_are_every_candle_once_in_order(
 ) -> None:
     before = [candle(minute) for minute in range(-size, 0)]
     store = Store(list(before))
-    hub = Hub(HubSettings(ring=ring), venue="binance", origin="replay", first_seq=1_000)
+    hub = Hub(HubSettings(ring=ring), origins={"binance": "replay"}, first_seq=1_000)
     client = Program(hub, store, size=size)
     client.connect()
     for number, moment in enumerate(course):

@@ -75,7 +75,7 @@ async def test_a_refusal_has_the_hubs_reason(deployment: Deployment) -> None:
 
 async def test_the_address_and_the_token_are_those_of_the_settings(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     broadcast = Broadcast(
-        Hub(port=0, token="secret"), venue="binance", origin="replay", clock=Deployment(Path(), "").clock
+        Hub(port=0, token="secret"), origins={"binance": "replay"}, clocks={"binance": Deployment(Path(), "").clock}
     )
     broadcast.start()
     monkeypatch.setenv("MARKETFLOW_HUB__PORT", str(broadcast.port))

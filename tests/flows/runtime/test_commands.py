@@ -13,10 +13,11 @@ import pytest
 from pymongo.collection import Collection
 from pymongo.database import Database
 
-from flows.model import RefreshRequest, RefreshResult, Removed
+from flows.model import ListedInstrument, RefreshRequest, RefreshResult, Removed
 from flows.runtime.commands import ANSWER_S, READY_S, CommandPoller
 from flows.runtime.subscriptions import SubscriptionController, is_own
 from flows.settings import Feed
+from flows.spellings import Catalogue
 from sinks.mongo.commands import (
     REQUESTS,
     SUBSCRIPTIONS,
@@ -28,7 +29,7 @@ from sinks.mongo.commands import (
 )
 from sources.feed import DesiredStreams
 
-TRADING = dict.fromkeys(("BTCUSDT", "SOLUSDT"), "TRADING")
+LISTED = [ListedInstrument("binance", symbol, "TRADING") for symbol in ("BTCUSDT", "SOLUSDT")]
 WAIT_S = 20
 """A bound for broken runs."""
 
@@ -82,9 +83,10 @@ def running_poller(
         feed=settings,
         follow=source.follow,
         announce=lambda _: None,
-        query_statuses=lambda: None,
+        query_instruments=lambda: None,
         report=lambda _: None,
-        statuses=TRADING,
+        catalogue=Catalogue(),
+        instruments=LISTED,
         local_s=clock,
     )
     poller = CommandPoller(

@@ -49,7 +49,9 @@ def test_what_the_parts_have_counted_is_told(tmp_path: Path) -> None:
     metrics = FlowMetrics()
     clock = FeedClock(lambda: 0)
     clock.observe(BEGIN)
-    hub = Broadcast(Hub(port=0), venue="binance", origin="replay", on_delay=metrics.latency.observe, clock=clock)
+    hub = Broadcast(
+        Hub(port=0), origins={"binance": "replay"}, on_delay=metrics.latency.observe, clocks={"binance": clock}
+    )
     hub.start()
     hub.write([MarketData("binance", "BTCUSDT", 100.0, BEGIN), MarketData("binance", "ETHUSDT", 10.0, BEGIN)])
     hub.close()

@@ -8,12 +8,22 @@ from pymongo.database import Database
 from pymongo.errors import ServerSelectionTimeoutError
 from structlog.testing import capture_logs
 
-from flows.model import Incident
-from flows.runtime.subscriptions import OTHER_STATUS, RETRY_S, SubscriptionController, listed_in, wanted
+from flows.model import Incident, ListedInstrument
+from flows.runtime.subscriptions import OTHER_STATUS, RETRY_S, SubscriptionController, listed_in, statuses_of, wanted
 from flows.settings import Feed
+from flows.spellings import Catalogue, Spellings
 from sinks.mongo.commands import INSTRUMENTS, SUBSCRIPTIONS, CommandConsumer, DesiredSubscription, NoCommands
 
 TRADING = dict.fromkeys(("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT"), "TRADING")
+
+
+def listed(statuses: Mapping[str, str]) -> list[ListedInstrument]:
+    """The venue's list with these statuses; what ends with a quote asset has its assets."""
+    found = []
+    for symbol, status in statuses.items():
+        assets = (symbol.removesuffix("USDT"), "USDT") if symbol.endswith("USDT") else ("", "")
+        found.append(ListedInstrument("binance", symbol, status, *assets, 2, 5))
+    return found
 
 
 def feed(**changes: Any) -> Feed:
@@ -35,7 +45,7 @@ def test_symbols_that_the_venue_does_not_list_are_left_out_wherever_they_come_fr
     assert found.unlisted == {"ETHUSD", "SOLUSD"}
 
 
-@pytest.mark.parametrize("name", ["<img>", "A B", "A/B", "", "A\u202eB", "\u00df"])
+@pytest.mark.parametrize("name", ["<img>", "A B", "A//:B", "", "A\u202eB", "\u00df"])
 def test_a_wish_for_what_can_be_no_symbol_is_refused(name: str) -> None:
     found = wanted(feed(), [subscription(name)], {})
     assert (list(found.streams), list(found.refused)) == (["BTCUSDT", "ETHUSDT"], [name])
@@ -44,11 +54,21 @@ def test_a_wish_for_what_can_be_no_symbol_is_refused(name: str) -> None:
 
 def test_of_the_venues_list_only_names_and_words_are_taken() -> None:
     hostile = {"<img>": "TRADING", "A B": "TRADING", "BTCUSDT": "TRADING", "ETHUSDT": "<b>\n", "币安人生USDT": "BREAK"}
-    assert listed_in(hostile) == {"BTCUSDT": "TRADING", "ETHUSDT": OTHER_STATUS, "币安人生USDT": "BREAK"}
+    assert statuses_of(listed_in(listed(hostile))) == {
+        "BTCUSDT": "TRADING",
+        "ETHUSDT": OTHER_STATUS,
+        "币安人生USDT": "BREAK",
+    }
 
 
 def test_as_long_as_the_venue_has_not_told_what_it_has_all_is_followed() -> None:
     assert list(wanted(feed(), [subscription("SOLUSD")], {}).streams) == ["BTCUSDT", "ETHUSDT", "SOLUSD"]
+
+
+def test_any_spelling_of_a_listed_instrument_is_followed_by_its_own_name() -> None:
+    own = Spellings(listed(TRADING)).symbol
+    found = wanted(feed(symbols=("XBT/USDT", "eth_usdt")), [subscription("sol-usdt", "kline")], TRADING, own)
+    assert found == ({"BTCUSDT": (), "ETHUSDT": (), "SOLUSDT": ("kline",)}, frozenset(), {}, frozenset())
 
 
 def test_a_wish_may_name_the_klines_of_one_timeframe() -> None:
@@ -92,14 +112,16 @@ class Controller:
         self.incidents: list[Incident] = []
         self.announced: list[tuple[tuple[str, ...], str]] = []
         self.local_s = 0.0
+        self.catalogue = Catalogue()
         self.controller = SubscriptionController(
             NoCommands() if database is None else CommandConsumer(database),
             feed=feed(**changes),
             follow=lambda desired, *, not_trading: self.followed.append((dict(desired), not_trading)),
             announce=lambda event: self.announced.append((event.symbols, event.status)),
-            query_statuses=lambda: self.answers.pop(0),
+            query_instruments=lambda: None if (answer := self.answers.pop(0)) is None else listed(answer),
             report=self.incidents.append,
-            statuses=statuses,
+            catalogue=self.catalogue,
+            instruments=None if statuses is None else listed(statuses),
             local_s=lambda: self.local_s,
         )
 

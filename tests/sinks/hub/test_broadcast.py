@@ -65,7 +65,7 @@ class Hub:
 
 @asynccontextmanager
 async def hub(**settings: Any) -> AsyncIterator[Hub]:
-    broadcast = Broadcast(HubSettings(port=0, **settings), venue="binance", origin="replay")
+    broadcast = Broadcast(HubSettings(port=0, **settings), origins={"binance": "replay"})
     broadcast.start()
     try:
         yield Hub(broadcast)
@@ -114,14 +114,14 @@ async def test_the_two_default_channels_to_the_letter_in_both_formats() -> None:
         assert list(first) == ["type", "data", "timestamp", "seq"]
         assert first["data"] == {
             "symbol": "BTCUSDT", "price": 1.5, "price_change_24h": None, "price_change_percent_24h": None,
-            "volume_24h": None, "timestamp": "2026-01-01T00:00:00Z",
+            "volume_24h": None, "timestamp": "2026-01-01T00:00:00Z", "venue": "binance",
         }  # fmt: skip
         assert second["data"] == {
             "symbol": "BTCUSDT", "timeframe": "1m",
             "candle": {"timestamp": "2026-01-01T00:00:00Z", "open": 1.0, "high": 2.0, "low": 0.5, "close": 1.5,
                        "volume": 10.0, "is_closed": True, "status": "final", "revision": 0},
             "latest_price": 1.5, "price_change_24h": None, "price_change_percent_24h": None, "volume_24h": None,
-            "timestamp": "2026-01-01T00:00:00.250Z",
+            "timestamp": "2026-01-01T00:00:00.250Z", "venue": "binance",
         }  # fmt: skip
         assert first["seq"] < second["seq"]
 
@@ -359,7 +359,7 @@ async def test_the_end_is_a_goodbye() -> None:
 
 async def test_a_port_that_is_taken_is_an_error_at_start() -> None:
     async with hub() as h:
-        second = Broadcast(HubSettings(port=h.broadcast.port), venue="binance", origin="replay")
+        second = Broadcast(HubSettings(port=h.broadcast.port), origins={"binance": "replay"})
         with pytest.raises(OSError, match=str(h.broadcast.port)):
             second.start()
 
@@ -513,7 +513,7 @@ async def test_status_and_origin_are_told_to_who_asks() -> None:
 async def test_messages_are_stamped_by_the_venues_clock_whatever_time_they_tell() -> None:
     clock = FeedClock(lambda: 0)
     clock.observe(BEGIN)
-    broadcast = Broadcast(HubSettings(port=0), venue="binance", origin="replay", clock=clock)
+    broadcast = Broadcast(HubSettings(port=0), origins={"binance": "replay"}, clocks={"binance": clock})
     broadcast.start()
     h = Hub(broadcast)
     try:

@@ -23,7 +23,7 @@ CHANNELS = frozenset(("MarkPrice", "Funding", "OpenInterest", "Liquidation"))
 
 
 def hub(rate: int = 10) -> Hub:
-    return Hub(HubSettings(rate=rate), venue=VENUE, origin="replay", first_seq=0)
+    return Hub(HubSettings(rate=rate), origins={VENUE: "replay"}, first_seq=0)
 
 
 def now(ms: int = 0) -> Now:

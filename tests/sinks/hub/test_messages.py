@@ -41,7 +41,8 @@ def test_market_data_to_the_letter() -> None:
     message = Message(Topic("MarketData", "BTCUSDT"), data, seq=1, stamp_ms=BEGIN)
     assert payload(message, "json") == (
         b'{"type":"MarketData","data":{"symbol":"BTCUSDT","price":61837.63,"price_change_24h":-512.3,'
-        b'"price_change_percent_24h":-0.547,"volume_24h":15321.4,"timestamp":"2026-01-01T00:00:00.123Z"},'
+        b'"price_change_percent_24h":-0.547,"volume_24h":15321.4,"timestamp":"2026-01-01T00:00:00.123Z",'
+        b'"venue":"binance"},'
         b'"timestamp":"2026-01-01T00:00:00Z","seq":1}'
     )
 
@@ -59,7 +60,8 @@ def test_a_chart_update_to_the_letter() -> None:
         b'{"type":"ChartUpdate","data":{"symbol":"BTCUSDT","timeframe":"1m","candle":{'
         b'"timestamp":"2026-01-01T00:00:00Z","open":1.5,"high":3.0,"low":1.0,"close":2.5,"volume":10.0,'
         b'"is_closed":true,"status":"repaired","revision":2},"latest_price":2.75,"price_change_24h":null,'
-        b'"price_change_percent_24h":null,"volume_24h":null,"timestamp":"2026-01-01T00:01:00.250Z"},'
+        b'"price_change_percent_24h":null,"volume_24h":null,"timestamp":"2026-01-01T00:01:00.250Z",'
+        b'"venue":"binance"},'
         b'"timestamp":"2026-01-01T00:01:01Z","seq":9}'
     )
 
@@ -72,7 +74,8 @@ def test_a_chart_update_to_the_letter() -> None:
             BookView("binance", "BTCUSDT", True, 7, BEGIN, [(99.0, 3.0), (98.0, 1.5)], [(101.0, 1.5)]),
             (
                 b'{"symbol":"BTCUSDT","synced":true,"update_id":7,"bids":[[99.0,3.0],[98.0,1.5]],"asks":[[101.0,1.5]],'
-                b'"spread":2.0,"mid":100.0,"imbalance":0.5,"timestamp":"2026-01-01T00:00:00Z"}'
+                b'"spread":2.0,"mid":100.0,"imbalance":0.5,"timestamp":"2026-01-01T00:00:00Z",'
+                b'"venue":"binance"}'
             ),
         ),
         (
@@ -80,7 +83,7 @@ def test_a_chart_update_to_the_letter() -> None:
             BookView("binance", "BTCUSDT", synced=False),
             (
                 b'{"symbol":"BTCUSDT","synced":false,"update_id":0,"bids":[],"asks":[],"spread":null,"mid":null,'
-                b'"imbalance":null,"timestamp":null}'
+                b'"imbalance":null,"timestamp":null,"venue":"binance"}'
             ),
         ),
         (
@@ -88,7 +91,7 @@ def test_a_chart_update_to_the_letter() -> None:
             BookTicker("BTCUSDT", 7, 99.0, 3.0, 101.0, 1.5),
             (
                 b'{"symbol":"BTCUSDT","update_id":7,"bid_price":99.0,"bid_quantity":3.0,"ask_price":101.0,'
-                b'"ask_quantity":1.5,"timestamp":null}'
+                b'"ask_quantity":1.5,"timestamp":null,"venue":"binance"}'
             ),
         ),
         (
@@ -97,13 +100,14 @@ def test_a_chart_update_to_the_letter() -> None:
             (
                 b'{"symbol":"BTCUSDT","open_time":"2025-12-31T00:01:00Z","open":100.0,"high":110.0,"low":90.0,'
                 b'"last":105.0,"volume":2000.0,"quote_volume":201000.0,"change":5.0,"change_percent":5.0,'
-                b'"weighted_average":100.5,"trades":12345,"complete":true,"timestamp":"2026-01-01T00:01:02Z"}'
+                b'"weighted_average":100.5,"trades":12345,"complete":true,"timestamp":"2026-01-01T00:01:02Z",'
+                b'"venue":"binance"}'
             ),
         ),
     ],
 )
 def test_books_and_statistics_to_the_letter(channel: str, item: Any, data: bytes) -> None:
-    message = Message(Topic(channel, "BTCUSDT"), item, seq=1, stamp_ms=BEGIN)
+    message = Message(Topic(channel, "BTCUSDT", venue="binance"), item, seq=1, stamp_ms=BEGIN)
     wanted = b'{"type":"%b","data":%b,"timestamp":"2026-01-01T00:00:00Z","seq":1}' % (channel.encode(), data)
     assert payload(message, "json") == wanted
 

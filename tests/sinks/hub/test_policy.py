@@ -18,6 +18,7 @@ from flows.model import (
     FeedStatus,
     Heartbeat,
     InstrumentStatus,
+    ListedInstrument,
     MarketData,
     Publishable,
     Ticker,
@@ -25,10 +26,12 @@ from flows.model import (
     TradeBatch,
 )
 from flows.settings import Hub as HubSettings
+from flows.spellings import Catalogue
 from sinks.hub.client import FULL_MS, Client
 from sinks.hub.messages import CHANNELS
-from sinks.hub.policy import FORMING_MS, Hub
-from sinks.hub.subscription import DEFAULT, Rule, Subscription
+from sinks.hub.policy import Hub
+from sinks.hub.subscription import DEFAULT, NamesOf, Rule, Subscription, as_named
+from sinks.hub.venue_market import FORMING_MS
 from tests.fakes import candles
 from tests.fakes.candles import stats, ticker_of_ones
 
@@ -64,8 +67,8 @@ class Line:
 
 
 class Playing:
-    def __init__(self, **settings: Any) -> None:
-        self.hub = Hub(HubSettings(**settings), venue="binance", origin="replay", first_seq=1_000)
+    def __init__(self, names_of: NamesOf = as_named, **settings: Any) -> None:
+        self.hub = Hub(HubSettings(**settings), origins={"binance": "replay"}, first_seq=1_000, names_of=names_of)
         self.now = Now(BEGIN, 0)
 
     def at(self, local_ms: int, *items: Publishable) -> None:
@@ -93,6 +96,26 @@ def candle(minute: int = 0, *, closed: bool = True, close: float = 1.0) -> Candl
 
 def batch(number: int) -> TradeBatch:
     return TradeBatch("binance", "BTCUSDT", [Trade("BTCUSDT", number, BEGIN, 1.0, 1.0, False, BEGIN)])
+
+
+def test_any_spelling_of_a_listed_instrument_is_subscribed_by_its_own_name() -> None:
+    catalogue = Catalogue()
+    catalogue.put("binance", [ListedInstrument("binance", "BTCUSDT", "TRADING", "BTC", "USDT")])
+    play, line, named = Playing(catalogue.symbols), Line(), Line()
+    client = play.join(line, DEFAULT)
+    play.hub.on_request(
+        client, '{"op":"subscribe","channels":["MarketData"],"symbols":["xbt/usdt","SOL-USD"]}', play.now
+    )
+    channels = frozenset(("MarketData",))
+    play.join(named, Subscription((Rule(wanted=True, channels=channels, symbols=frozenset(("BTC_USDT",))),)))
+    play.at(0, price(1.0), price(2.0, "ETHUSDT"), price(3.0, "SOL-USD"))
+    [answer] = line.of_type("Subscribed")
+    assert sorted(answer["data"]["symbols"]) == ["BTCUSDT", "SOL-USD"]
+    assert [one["data"]["price"] for one in line.of_type("MarketData")] == [1.0, 3.0]
+    assert [one["data"]["price"] for one in named.of_type("MarketData")] == [1.0]
+    play.hub.on_request(client, '{"op":"unsubscribe","symbols":["BTC/USDT"]}', play.now)
+    play.at(100, price(4.0))
+    assert len(line.of_type("MarketData")) == 2
 
 
 def test_a_price_goes_at_once_and_the_newest_of_those_that_follow_in_its_turn() -> None:
@@ -341,7 +364,7 @@ def test_nothing_is_held_of_symbols_that_came_and_went() -> None:
     for number in range(50):
         symbol = f"S{number}USDT"
         play.at(10 * number, *everything_of(symbol), FeedStatus("binance", "market", "removed", (symbol,)))
-    hub = play.hub
+    [hub] = play.hub._markets.values()
     assert snapshot(play) == []
     assert not hub._newest_price
     assert not hub._stats

@@ -49,8 +49,12 @@ def test_a_request_is_confirmed_as_it_was_understood_in_a_fixed_order() -> None:
     rule = build_rule(
         wanted=True, channels=["Trade", "MarketData"], symbols=["ethusdt", "BTCUSDT"], timeframes=["1h", "5m"]
     )
-    assert SubscribedData.of(rule, venue="binance", origin="replay") == SubscribedData(
-        ["MarketData", "Trade"], ["BTCUSDT", "ETHUSDT"], ["5m", "1h"], "binance", "replay"
+    assert SubscribedData.of(rule, {"binance": "replay"}) == SubscribedData(
+        ["MarketData", "Trade"], ["BTCUSDT", "ETHUSDT"], ["5m", "1h"], "binance", "replay", None, {"binance": "replay"}
     )
-    everything = SubscribedData.of(Rule(wanted=True, channels=frozenset(["Trade"])), venue="binance", origin="live")
-    assert (everything.symbols, everything.timeframes) == (None, None)
+    everything = SubscribedData.of(
+        Rule(wanted=True, channels=frozenset(["Trade"])), {"binance": "live", "kraken": "replay"}
+    )
+    assert (everything.symbols, everything.timeframes, everything.venues) == (None, None, None)
+    assert (everything.venue, everything.origin) == ("binance", "live")
+    assert everything.origins == {"binance": "live", "kraken": "replay"}

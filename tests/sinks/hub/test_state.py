@@ -42,6 +42,6 @@ def test_of_a_symbol_that_is_forgotten_nothing_is_known() -> None:
         known.put_closed(message(seq + 1, "Candle", symbol, "1m"), open_time=0)
         known.put_forming(message(seq + 2, "Candle", symbol, "1m"), open_time=MINUTE_MS)
     known.put(message(9, "Status"), line="market")
-    known.forget({"BTCUSDT"})
+    known.forget(lambda topic: topic.symbol == "BTCUSDT")
     assert numbers(known) == [5, 6, 7, 9]
     assert known.item(Topic("MarketData", "BTCUSDT")) is None

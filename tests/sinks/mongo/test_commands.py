@@ -9,6 +9,7 @@ from pymongo import AsyncMongoClient
 from pymongo.database import Database
 from structlog.testing import capture_logs
 
+from flows.model import ListedInstrument
 from sinks.mongo.commands import (
     INSTRUMENTS,
     REQUESTS,
@@ -16,7 +17,6 @@ from sinks.mongo.commands import (
     CommandClient,
     CommandConsumer,
     DesiredSubscription,
-    ListedInstrument,
     NoCommands,
     Work,
 )
@@ -110,7 +110,9 @@ async def test_requests_expire(client: CommandClient, mongo_database: Database[d
 
 
 async def test_what_a_venue_has_no_more_is_taken_out(client: CommandClient, consumer: CommandConsumer) -> None:
-    bitcoin, ether = (ListedInstrument("binance", name, "TRADING") for name in ("BTCUSDT", "ETHUSDT"))
+    bitcoin, ether = (
+        ListedInstrument("binance", f"{base}USDT", "TRADING", base, "USDT", 2, 5) for base in ("BTC", "ETH")
+    )
     consumer.publish_instruments("kraken", [ListedInstrument("kraken", "XBTUSD", "online")])
     consumer.publish_instruments("binance", [ether, bitcoin])
     assert await client.instruments("binance") == [bitcoin, ether]

@@ -28,3 +28,21 @@ def test_a_directory_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         TradeBegins(tmp_path / "file").write("BTCUSDT", FirstTrade(7, 1_000))
+
+
+def test_symbols_with_a_first_trade_are_listed(tmp_path: Path) -> None:
+    begins = TradeBegins(tmp_path)
+    assert begins.symbols() == []
+    for symbol in ("ETHUSDT", "BTC-USD", "币安人生USDT"):
+        begins.write(symbol, FirstTrade(7, 1_000))
+    assert begins.symbols() == ["BTC-USD", "ETHUSDT", "币安人生USDT"]
+
+
+def test_what_retention_deleted_is_noted_once_it_is_behind_the_first_trade(tmp_path: Path) -> None:
+    begins = TradeBegins(tmp_path)
+    begins.note_deleted("BTCUSDT", 5_000)
+    assert begins.read("BTCUSDT") is None
+    begins.write("BTCUSDT", FirstTrade(7, 1_000))
+    for until, noted in ((1_000, 0), (5_000, 5_000), (4_000, 5_000), (6_000, 6_000)):
+        begins.note_deleted("BTCUSDT", until)
+        assert begins.read("BTCUSDT") == FirstTrade(7, 1_000, noted)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from flows.model import DAY_MS, Incident, TradeBatch
+from sinks.trades.begins import FirstTrade, TradeBegins
 from sinks.trades.compaction import UNSURE_MS, Clocks, TradeCompactor
 from sinks.trades.merge import add_batches
 from sinks.trades.reader import TradeView
@@ -139,6 +140,19 @@ def test_what_is_past_its_time_goes_in_whole_minutes_and_the_rest_stays(tmp_path
             "until": "2026-01-01T00:01:00+00:00",
         }
     ]
+
+
+def test_what_was_deleted_for_its_age_is_noted_beside_the_first_trade(tmp_path: Path) -> None:
+    begins = TradeBegins(tmp_path)
+    begins.write("BTCUSDT", FirstTrade(1, BEGIN))
+    with TradeStore(tmp_path / "part-00") as store:
+        compactor = compactor_of(store, retention_days=7)
+        add(store, compactor, (1, 0), (2, 59_000), (3, 60_000), (4, 7 * DAY_MS + 80_000))
+
+        assert compactor.expire() == ["BTCUSDT"]
+
+        assert ids(store) == [3, 4]
+    assert begins.read("BTCUSDT") == FirstTrade(1, BEGIN, BEGIN + 60_000)
 
 
 def test_a_symbol_is_never_judged_by_the_time_of_another(tmp_path: Path) -> None:

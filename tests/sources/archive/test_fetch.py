@@ -139,7 +139,7 @@ def test_a_kept_file_that_was_damaged_since_is_downloaded_again(tmp_path: Path) 
 
 
 def test_behind_a_file_that_could_not_be_reached_the_next_ones_are_asked_for_once(tmp_path: Path) -> None:
-    archive = BrokenArchive(CONTENT, checksum=checksum(CONTENT))
+    archive = BrokenArchive(CONTENT, checksum=hashlib.sha256(CONTENT).hexdigest())
     archive.harms = [Harm(status=503)] * 6
     with served(archive) as url:
         downloader = Downloader(url, tmp_path, policy=QUICK)
@@ -201,3 +201,50 @@ def test_two_files_of_a_name_have_to_be_the_same(tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match=r"spot/XUSDT\S+ and \S+/usdm/XUSDT\S+ differ: name the folder"):
         files_in(tmp_path)
     assert files_in(tmp_path / "usdm") == {named(): tmp_path / "usdm" / NAME}
+
+
+# --- names ---
+
+OTHER_NAMES = (
+    "YUSDT-aggTrades-2024-10-27.csv",
+    "XUSDT-aggTrades-2024-10-26.csv",
+    "XUSDT-aggTrades-2024-10.csv",
+    "XUSDT-trades-2024-10-27.csv",
+    "XUSDT-1m-2024-10-27.csv",
+)
+
+
+def zipped(folder: Path, member: str, *, checksum_of: str | None = None) -> Path:
+    """A file of the archive with this member, and with a checksum that names a file, if one is given."""
+    path = folder / NAME
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(member, "1,2,3\n")
+    if checksum_of is not None:
+        path.with_name(NAME + ".CHECKSUM").write_text(f"{hashlib.sha256(path.read_bytes()).hexdigest()}{checksum_of}\n")
+    return path
+
+
+@pytest.mark.parametrize("named_file", ["YUSDT-aggTrades-2024-10-27.zip", "XUSDT-aggTrades-2024-10-28.zip", "x.zip"])
+def test_a_checksum_of_another_file_is_none_of_this(tmp_path: Path, named_file: str) -> None:
+    path = zipped(tmp_path, NAME[:-4] + ".csv", checksum_of=f"  {named_file}")
+
+    with pytest.raises(ArchiveError, match=f"checksum of another file: it names '{named_file}'"):
+        check(path)
+
+
+@pytest.mark.parametrize("line", [f"  {NAME}", f" *{NAME}", f"  ./{NAME}", ""])
+def test_a_checksum_of_the_file_vouches_for_it(tmp_path: Path, line: str) -> None:
+    assert check(zipped(tmp_path, NAME[:-4] + ".csv", checksum_of=line)) == "all"
+
+
+@pytest.mark.parametrize("with_checksum", [True, False])
+@pytest.mark.parametrize("member", OTHER_NAMES)
+def test_data_of_another_symbol_kind_or_day_are_refused(tmp_path: Path, member: str, with_checksum: bool) -> None:
+    path = zipped(tmp_path, member, checksum_of=f"  {NAME}" if with_checksum else None)
+
+    with pytest.raises(ArchiveError, match=f"has '{member}' in it: it holds another symbol, kind or time"):
+        check(path)
+
+
+def test_data_of_no_form_that_is_known_are_read_and_not_vouched_for(tmp_path: Path) -> None:
+    assert check(zipped(tmp_path, "export.csv", checksum_of=f"  {NAME}")) == ""

@@ -155,7 +155,7 @@ def asks_of(rest: BinanceRest) -> list[Callable[[], Awaitable[Any]]]:
         lambda: rest.first_trades(TRADES),
         lambda: rest.klines(KLINES),
         lambda: rest.book(BookQuery("BTCUSDT", 100)),
-        rest.statuses,
+        rest.instruments,
         rest.time,
     ]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flows.model import DAY_MS, AggregateTrade
+from flows.model import DAY_MS, AggregateTrade, ListedInstrument
 from flows.queries import BookQuery, DisputedTradesQuery, KlinesQuery, PastTradesQuery, QueryError, TradesQuery
 from flows.settings import Books, Feed, Rest
 from sources.binance.paging import MOST_TRADES
@@ -171,7 +171,10 @@ async def test_a_book_and_the_instruments() -> None:
         assert told is not None
         assert book.last_update_id == told["lastUpdateId"]
         assert book.bids == [(float(price), float(quantity)) for price, quantity in told["bids"]]
-        assert await rest.statuses() == {"BTCUSDT": "TRADING", "ETHUSDT": "TRADING"}
+        assert await rest.instruments() == [
+            ListedInstrument("binance", "BTCUSDT", "TRADING", "BTC", "USDT", 2, 5),
+            ListedInstrument("binance", "ETHUSDT", "TRADING", "ETH", "USDT", 2, 4),
+        ]
 
 
 @pytest.mark.slow
@@ -196,7 +199,7 @@ async def test_requests_cost_what_the_venue_counts(stopped_clock_s: int) -> None
     async with played() as (rest, exchange):
         for levels in (100, 500, 1_000, 5_000):
             await rest.book(BookQuery("BTCUSDT", levels))
-        await rest.symbols()
+        await rest.instruments()
         assert rest.rate_limit.used == exchange.used_weight(stopped_clock_s) == 5 + 25 + 50 + 250 + 20
 
 

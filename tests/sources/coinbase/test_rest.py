@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from flows.model import Kline, Trade
+from flows.model import Kline, ListedInstrument, Trade
 from flows.queries import BookQuery, DisputedTradesQuery, KlinesQuery, PastTradesQuery, QueryError, TradesQuery
 from flows.settings import Feed, Rest
 from sources.coinbase.rest import MOST_TRADES, SETTLED_MS, CoinbaseRest
@@ -74,7 +74,15 @@ class Server:
 
 
 PRODUCTS = [
-    {"id": "BTC-USD", "status": "online", "trading_disabled": False, "base_increment": "0.00000001"},
+    {
+        "id": "BTC-USD",
+        "status": "online",
+        "trading_disabled": False,
+        "base_currency": "BTC",
+        "quote_currency": "USD",
+        "quote_increment": "0.01",
+        "base_increment": "0.00000001",
+    },
     {"id": "A-USD", "status": "delisted", "trading_disabled": True},
     {"id": "B-USD", "status": "online", "trading_disabled": True},
     {"id": "C-USD", "status": "online", "cancel_only": True},
@@ -216,15 +224,15 @@ async def test_a_candle_that_cannot_be_is_left_out() -> None:
         ]
 
 
-async def test_statuses_and_time() -> None:
+async def test_instruments_and_time() -> None:
     async with served() as (server, rest):
-        assert await rest.statuses() == {
-            "BTC-USD": "TRADING",
-            "A-USD": "DELISTED",
-            "B-USD": "TRADING_DISABLED",
-            "C-USD": "CANCEL_ONLY",
-            "D-USD": "POST_ONLY",
-        }
+        assert await rest.instruments() == [
+            ListedInstrument("coinbase", "BTC-USD", "TRADING", "BTC", "USD", 2, 8),
+            ListedInstrument("coinbase", "A-USD", "DELISTED"),
+            ListedInstrument("coinbase", "B-USD", "TRADING_DISABLED"),
+            ListedInstrument("coinbase", "C-USD", "CANCEL_ONLY"),
+            ListedInstrument("coinbase", "D-USD", "POST_ONLY"),
+        ]
         assert await rest.time() == server.time
 
 

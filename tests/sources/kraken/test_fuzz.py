@@ -116,7 +116,7 @@ async def test_no_answer_of_rest_escapes_as_another_exception() -> None:
                 rest.trades(TradesQuery(REST_SYMBOL, 10_218_208, 10_218_220, 1_762_795_433_000, 1_762_795_500_000)),
                 rest.klines(KlinesQuery(REST_SYMBOL, "1m", begin, begin + 600_000)),
                 rest.book(BookQuery(REST_SYMBOL, 100)),
-                rest.statuses(),
+                rest.instruments(),
                 rest.time(),
             ):
                 try:

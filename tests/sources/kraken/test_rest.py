@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from flows.model import BookSnapshot, Trade
+from flows.model import BookSnapshot, ListedInstrument, Trade
 from flows.queries import BookQuery, DisputedTradesQuery, KlinesQuery, PastTradesQuery, QueryError, TradesQuery
 from flows.settings import Feed, Rest
 from sources.kraken.rest import KrakenRest, refusal_in
@@ -167,27 +167,35 @@ async def test_the_recorded_klines_are_all_possible() -> None:
 
 
 def status_of(system: str, **pairs: str) -> Server:
-    listed = {name: {"wsname": name.replace("_", "/"), "status": status} for name, status in pairs.items()}
+    listed = {
+        name: {"wsname": name.replace("_", "/"), "status": status, "pair_decimals": 1, "lot_decimals": 8}
+        for name, status in pairs.items()
+    }
     return Server(SystemStatus=lambda _: answer({"status": system}), AssetPairs=lambda _: answer(listed))
 
 
-async def test_statuses_are_by_our_names() -> None:
+async def test_instruments_are_by_our_names() -> None:
     async with served(status_of("online", XBT_USD="online", XDG_EUR="cancel_only", ADA_USD="limit_only")) as rest:
-        assert await rest.statuses() == {"BTC-USD": "TRADING", "DOGE-EUR": "CANCEL_ONLY", "ADA-USD": "TRADING"}
+        assert await rest.instruments() == [
+            ListedInstrument("kraken", "BTC-USD", "TRADING", "BTC", "USD", 1, 8),
+            ListedInstrument("kraken", "DOGE-EUR", "CANCEL_ONLY", "DOGE", "EUR", 1, 8),
+            ListedInstrument("kraken", "ADA-USD", "TRADING", "ADA", "USD", 1, 8),
+        ]
 
 
 async def test_in_maintenance_nothing_trades() -> None:
     async with served(status_of("maintenance", XBT_USD="online")) as rest:
-        assert await rest.statuses() == {"BTC-USD": "MAINTENANCE"}
-    async with served(status_of("online", XBT_USD="online")) as rest:
-        assert await rest.symbols() == ["BTC-USD"]
+        assert [(one.symbol, one.status) for one in await rest.instruments()] == [("BTC-USD", "MAINTENANCE")]
 
 
 async def test_the_recorded_list_names_the_instruments() -> None:
     listed = (recording("kraken-v2-2026-07-07") / "assetpairs.json").read_bytes()
     server = Server(SystemStatus=lambda _: answer({"status": "online"}), AssetPairs=lambda _: listed)
     async with served(server) as rest:
-        assert {"BTC-USD", "ETH-USD", "SOL-USD", "DOGE-USD"} <= set(await rest.symbols())
+        found = {one.symbol: one for one in await rest.instruments()}
+    assert {"BTC-USD", "ETH-USD", "SOL-USD", "DOGE-USD"} <= found.keys()
+    assert found["BTC-USD"] == ListedInstrument("kraken", "BTC-USD", "TRADING", "BTC", "USD", 1, 8)
+    assert found["SOL-USD"] == ListedInstrument("kraken", "SOL-USD", "TRADING", "SOL", "USD", 2, 8)
 
 
 async def test_a_book_has_its_best_levels_and_no_id() -> None:

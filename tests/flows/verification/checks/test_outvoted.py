@@ -8,7 +8,8 @@ from msgspec import structs
 from flows.model import Candle, Incident, Kline
 from flows.operators.candles.doubt import OUTVOTED
 from flows.operators.candles.settle import THEIRS_WRONG
-from flows.verification.checks.symbol import Klines, SymbolVerifier, Task
+from flows.verification.checks.reading import Klines
+from flows.verification.checks.symbol import SymbolVerifier, Task
 from sources.binance.rules import RULES
 from tests.fakes.candles import kline_like
 from tests.fakes.trades import BEGIN, trade

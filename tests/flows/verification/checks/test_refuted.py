@@ -8,7 +8,8 @@ from msgspec import structs
 from flows.model import Candle, Incident, Kline
 from flows.verification.checks.claims import StoredCandle
 from flows.verification.checks.findings import NOTES
-from flows.verification.checks.symbol import GetKlines, Klines, SymbolVerifier, Task
+from flows.verification.checks.reading import GetKlines, Klines
+from flows.verification.checks.symbol import SymbolVerifier, Task
 from sources.binance.rules import RULES
 from tests.fakes.trades import BEGIN, trade
 from tests.fakes.verified import SYMBOL, TIMEFRAMES, VENUE, MemoryStores, Row, traded_stores, true_stores, verified

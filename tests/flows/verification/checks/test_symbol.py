@@ -185,8 +185,8 @@ def test_a_final_candle_with_a_named_hole_needs_a_proof(stores: MemoryStores, da
 
 
 @given(traded_stores())
-def test_without_trades_candles_are_compared_with_each_other(stores: MemoryStores) -> None:
-    stores.rows = []
+def test_without_a_trade_store_candles_are_compared_with_each_other(stores: MemoryStores) -> None:
+    stores.rows, stores.has_trades = [], False
     assert verified(stores) == []
 
     minute = next(n for n, s in enumerate(stores.stored) if s.candle.timeframe == "5m" and s.candle.trades)

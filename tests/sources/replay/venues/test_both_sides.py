@@ -87,7 +87,9 @@ async def test_the_products_rest_reads_trades_klines_and_the_book(name: str) -> 
 
 
 async def reads_what_the_market_has(rest: VenueRest, exchange: ReplayExchange) -> None:
-    assert await rest.statuses() == {"BTC-USD": "TRADING"}
+    [listed] = await rest.instruments()
+    assert (listed.symbol, listed.status, listed.base, listed.quote) == ("BTC-USD", "TRADING", "BTC", "USD")
+    assert None not in (listed.price_decimals, listed.quantity_decimals)
     assert abs(await rest.time() - exchange.now_ms) < 60_000
     true = await true_trades(exchange)
     some = true[20:50]
