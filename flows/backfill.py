@@ -228,7 +228,7 @@ def _plan_archive(
     backfill, venue = settings.backfill, settings.feed.venue
     first, behind = date_of(begin), date_of(end + DAY_MS - 1 if backfill.end else end)
     files = [file for symbol in _named(settings) for kind in kinds for file in files_for(symbol, kind, first, behind)]
-    downloader = Downloader(backfill.archive_url, backfill.cache, on_bytes=on_bytes)
+    downloader = Downloader(f"{backfill.archive_url}/{_archive_of(settings)}", backfill.cache, on_bytes=on_bytes)
 
     def get(file: ArchiveFile) -> ArchiveReader | None:
         path = downloader.get(file, venue=venue)
@@ -241,6 +241,25 @@ def _plan_archive(
     paths = {file: downloader.path_of(file, venue) for file in files}
     _know_held(manifest, spans, {file: path for file, path in paths.items() if path.is_file()})
     return spans, get
+
+
+def _archive_of(settings: Settings) -> str:
+    """Where the files of the venue are in the archive. `SettingsError` for a venue that has none there."""
+    venue = settings.feed.venue
+    if not VENUES[venue].archive:
+        raise SettingsError(
+            f"backfill.source: the archive has no files of {venue}: write rest, for what its REST interface still has"
+        )
+    return VENUES[venue].archive
+
+
+def settings_to_import(settings: Settings) -> Settings:
+    """The settings of the venue that is imported. `SettingsError` where several are followed and none is named."""
+    venue = settings.backfill.venue
+    if venue is None and len(settings.by_venue) > 1:
+        names = ", ".join(settings.by_venue)
+        raise SettingsError(f"backfill.venue: several venues are followed: name one, by --venue, of {names}")
+    return settings.of_venue(venue or "")
 
 
 def _reader(manifest: Manifest, file: ArchiveFile, path: Path, vouched: Vouched) -> ArchiveReader:
@@ -335,7 +354,7 @@ def _print_plan(new: list[Span], spans: int) -> int:
 
 def _build() -> Dataflow:
     try:
-        settings = load_settings()
+        settings = settings_to_import(load_settings())
         set_up_logs(settings.log)
         manifest = Manifest(settings.backfill.cache / MANIFEST, stores=stores_of(settings))
         progress = ImportProgress()

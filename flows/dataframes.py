@@ -8,8 +8,8 @@ from sinks.dataframes import Frames
 
 
 def open_frames(settings: Settings, *, venue: str | None = None) -> Frames:
-    """The stored data of a venue, by default `feed.venue`; use it with `with`. Errors as of `Frames`."""
-    return Frames(settings.mongo, settings.trades.path, venue=venue or settings.feed.venue)
+    """The stored data of a venue, by default the first of the settings; use it with `with`. Errors as of `Frames`."""
+    return Frames(settings.mongo, settings.trades.path, venue=venue or settings.first_feed.venue)
 
 
 def settings_of(folder: Path | str) -> Settings:

@@ -1,11 +1,11 @@
 """Verifies that the stored candles are what they claim to be.
 
-    python -m flows.verify [--symbols BTCUSDT,ETHUSDT] [--timeframes 1m,1h] [--start 2026-01-01] [--end 2026-02-01]
-                           [--against rest|FOLDER] [--json FILE|-] [--repair] [--folder data]
+    python -m flows.verify [--venue binance] [--symbols BTCUSDT,ETHUSDT] [--timeframes 1m,1h] [--start 2026-01-01]
+                           [--end 2026-02-01] [--against rest|FOLDER] [--json FILE|-] [--repair] [--folder data]
 
-Candles are recomputed from the stored trades and compared with the stored ones, with their status and proof; see
-`docs/verify.md`. The exit code is 0 when all claims hold, 1 when one is false, 2 when the verification cannot run. It
-reads beside a live flow without disturbing it.
+Without `--venue` every venue of the settings is verified. Candles are recomputed from the stored trades and compared
+with the stored ones, with their status and proof; see `docs/verify.md`. The exit code is 0 when all claims hold, 1 when
+one is false, 2 when the verification cannot run. It reads beside a live flow without disturbing it.
 """
 
 import argparse
@@ -18,14 +18,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from msgspec import Struct
 from pymongo.database import Database
 from rich.console import Console
 
 from flows.backup.manifest import BackupError
 from flows.backup.place import Place, database_of, place_of
 from flows.clock import wall_ms
-from flows.foreign import visible
 from flows.logs import set_up_logs
 from flows.loop_thread import EventLoopThread
 from flows.model import DAY_MS, timeframe_ms
@@ -35,6 +33,7 @@ from flows.supervision.spec import LIVE_FOLDER
 from flows.verification.checks.findings import Finding, Findings, Report
 from flows.verification.checks.reading import GetKlines
 from flows.verification.checks.symbol import SymbolVerifier, Task
+from flows.verification.choice import SETTLE_S, CannotRunError, Options, chosen, with_data
 from flows.verification.mending import Mending
 from flows.verification.output import VerificationProgress, as_json, show
 from flows.verification.records import RecordRepair
@@ -52,30 +51,8 @@ from sources.venues import VENUES
 
 HOLDS, FALSE, CANNOT_RUN, BROKEN_OFF = 0, 1, 2, 130
 PROGRAM = "python -m flows.verify"
-SETTLE_S = 180.0
-"""Time before the newest trade or candle that is left out, as repairs may be running."""
 CONFIRM_S = 1.0
 """Delay before findings are checked again, as a live flow writes while the stores are read one after the other."""
-
-
-class CannotRunError(Exception):
-    """The verification cannot run; the text is the reason in one line."""
-
-
-class Options(Struct, frozen=True):
-    """Options of a run."""
-
-    symbols: tuple[str, ...] = ()
-    """Default: all that are stored."""
-    timeframes: tuple[str, ...] = ()
-    """Default: all that are stored."""
-    start: int = 0
-    """With `end` the open times `[start, end)`, ms UTC."""
-    end: int = 1 << 62
-    settle_s: float = SETTLE_S
-    against: str = ""
-    """`rest`, a folder with files of the exchange's archive, or nothing."""
-    repair: bool = False
 
 
 def verify(
@@ -85,16 +62,35 @@ def verify(
     folder: Path = LIVE_FOLDER,
     progress: VerificationProgress | None = None,
 ) -> Report:
-    """Verifies the stores of a deployment with these settings in `folder`, whose bundled database is started for it
-    where it does not run. `CannotRunError` when that is impossible, or becomes so.
+    """Verifies the stores of the one venue, or the first, of a deployment with these settings in `folder`, whose
+    bundled database is started for it where it does not run. `CannotRunError` when that is impossible, or becomes so.
+    """
+    [report] = verify_all(settings.of_venue(), options, folder=folder, progress=progress)
+    return report
+
+
+def verify_all(
+    settings: Settings, options: Options, *, folder: Path = LIVE_FOLDER, progress: VerificationProgress | None = None
+) -> list[Report]:
+    """The same for every venue of the settings. Of several, those are left out that have stored nothing, or none of the
+    chosen symbols; there must be one that has.
     """
     progress = progress or VerificationProgress()
     if options.end <= options.start:
         raise CannotRunError("--end is not after --start")
+    if len(settings.by_venue) > 1 and options.against not in ("", "rest"):
+        raise CannotRunError(f"--against {options.against}: say by --venue whose files these are")
     try:
         with ExitStack() as opened, progress:
-            run = _Run(place_of(settings, folder), options, progress, opened)
-            return run.report()
+            database = _database(place_of(settings, folder), opened)
+            places = [place_of(settings.of_venue(venue), folder) for venue in settings.by_venue]
+            if len(places) == 1:
+                return [_Run(places[0], options, progress, opened, database).report()]
+            runs = [
+                _Run(place, own, progress, opened, database, place_in_several=number)
+                for number, (place, own) in enumerate(with_data(places, database, options))
+            ]
+            return [run.report() for run in runs]
     except BackupError as error:
         raise CannotRunError(str(error)) from error
     except (ArchiveError, VenueError) as error:
@@ -104,25 +100,35 @@ def verify(
 
 
 class _Run:
-    """One run over all symbols."""
+    """One run over all symbols of a venue."""
 
-    def __init__(self, place: Place, options: Options, progress: VerificationProgress, opened: ExitStack) -> None:
+    def __init__(
+        self,
+        place: Place,
+        options: Options,
+        progress: VerificationProgress,
+        opened: ExitStack,
+        database: Database[dict[str, Any]],
+        *,
+        place_in_several: int | None = None,
+    ) -> None:
         settings = place.settings
+        self._label = "" if place_in_several is None else f"{settings.feed.venue} "
         self._venue = settings.feed.venue
         self._options = options
         self._progress = progress
         trades = place.trades / self._venue if place.trades else None
-        database = _database(place, opened)
         reader = opened.enter_context(TradeReader(trades)) if trades else None
         begins = TradeBegins(trades) if trades else None
-        self._stores = VenueStores(database, reader, venue=self._venue, begins=begins)
+        # what names no venue is found once
+        self._stores = VenueStores(database, reader, venue=self._venue, begins=begins, has_unnamed=not place_in_several)
         self._settings = settings
         self._strays = self._stores.stray_records(), self._stores.stray_documents()
-        self._symbols = _chosen("symbols", options.symbols, self._stores.symbols(), may_lack=any(self._strays))
+        self._symbols = chosen("symbols", options.symbols, self._stores.symbols(), may_lack=any(self._strays))
         stored = self._stores.timeframes()
         self._unknown = [name for name in stored if not _is_timeframe(name)]
         known = {*(name for name in stored if _is_timeframe(name)), *settings.feed.timeframes}
-        self._timeframes = sorted(_chosen("timeframes", options.timeframes, sorted(known)), key=timeframe_ms)
+        self._timeframes = sorted(chosen("timeframes", options.timeframes, sorted(known)), key=timeframe_ms)
         rest = _rest(settings, opened) if options.against == "rest" else None
         self._get_klines = rest.klines if rest else _archive_klines(options, tuple(self._symbols))
         self._latest = wall_ms() + DAY_MS
@@ -185,7 +191,7 @@ class _Run:
             now=wall_ms(),
         )
         verifier = SymbolVerifier(self._stores, task, get_klines=self._get_klines, on_day=self._progress.on_day)
-        self._progress.begin(symbol, len(verifier.days))
+        self._progress.begin(f"{self._label}{symbol}", len(verifier.days))
         return verifier
 
     def _confirmed(self, symbol: str, found: Findings) -> Findings:
@@ -213,16 +219,6 @@ def _database(place: Place, opened: ExitStack) -> Database[dict[str, Any]]:
     if database is None:
         raise CannotRunError("mongo.enabled is off: there are no candles to verify")
     return database
-
-
-def _chosen(what: str, chosen: Sequence[str], stored: Sequence[str], *, may_lack: bool = False) -> list[str]:
-    """The chosen ones of the stored names; all without a choice. Without any there must be something else stored."""
-    if unknown := [name for name in chosen if name not in stored]:
-        there = ", ".join(map(visible, stored[:20])) or "none"
-        raise CannotRunError(f"--{what}: {', '.join(map(visible, unknown))} not stored; there are {there}")
-    if not stored and not may_lack:
-        raise CannotRunError("the stores are empty: start the flow, or set mongo.database and trades.path")
-    return list(dict.fromkeys(chosen)) or list(stored)
 
 
 def _archive_klines(options: Options, symbols: tuple[str, ...]) -> GetKlines | None:
@@ -300,6 +296,7 @@ def _parser(prog: str = PROGRAM, epilog: str = "") -> argparse.ArgumentParser:
     )
     where = "where the deployment has its stores; default: %(default)s"
     parser.add_argument("--folder", type=Path, default=LIVE_FOLDER, help=where)
+    parser.add_argument("--venue", default="", help="only this exchange; default: all of the settings")
     parser.add_argument("--symbols", type=_names, default=(), help="comma-separated; default: all that are stored")
     parser.add_argument("--timeframes", type=_names, default=(), help="comma-separated; default: all that are stored")
     parser.add_argument("--start", type=_time, default=0, help="first open time: ISO 8601 (UTC) or ms since the epoch")
@@ -351,10 +348,12 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROGRAM, epilog: str 
         )
         settings = load_settings()
         set_up_logs(settings.log)
-        report = verify(settings, options, folder=given.folder)
-        code = HOLDS if report.is_true else FALSE
-        show(report, Console(stderr=given.json == "-"))
-        _write_json(report, given.json, code)
+        of = settings.of_venue(given.venue) if given.venue else settings
+        reports = verify_all(of, options, folder=given.folder)
+        code = HOLDS if all(report.is_true for report in reports) else FALSE
+        for report in reports:
+            show(report, Console(stderr=given.json == "-"))
+        _write_json(reports, given.json, code)
     except (CannotRunError, SettingsError, OSError) as error:
         fail(f"marketflow: cannot verify: {' '.join(str(error).split())}")
         return CANNOT_RUN
@@ -364,11 +363,11 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROGRAM, epilog: str 
     return code
 
 
-def _write_json(report: Report, to: str, code: int) -> None:
+def _write_json(reports: list[Report], to: str, code: int) -> None:
     if to == "-":
-        sys.stdout.buffer.write(as_json(report, exit_code=code))
+        sys.stdout.buffer.write(as_json(reports, exit_code=code))
     elif to:
-        Path(to).write_bytes(as_json(report, exit_code=code))
+        Path(to).write_bytes(as_json(reports, exit_code=code))
 
 
 if __name__ == "__main__":

@@ -130,7 +130,7 @@ def _arguments(argv: Sequence[str] | None, prog: str, epilog: str) -> argparse.N
     )
     parser.add_argument("--symbols", nargs="+", help="instruments, e.g. BTCUSDT ETHUSDT (default: the settings')")
     parser.add_argument("--minutes", type=float, default=5.0, help="how long (default: 5)")
-    parser.add_argument("--venue", choices=tuple(VENUES), help="the exchange")
+    parser.add_argument("--venue", choices=tuple(VENUES), help="the exchange (default: the settings' first)")
     parser.add_argument("--streams", nargs="+", choices=get_args(Stream), help="kinds of streams")
     parser.add_argument("--ws-url", help="base address of the streams")
     parser.add_argument("--rest-url", help="base address of the REST interface")
@@ -144,7 +144,11 @@ def _settings_of(arguments: argparse.Namespace) -> Settings:
         for key in ("symbols", "venue", "streams", "ws_url", "rest_url")
         if (value := getattr(arguments, key)) is not None
     }
-    return load_settings(feed=chosen) if chosen else load_settings()
+    settings = load_settings()
+    if not settings.venues:
+        return load_settings(feed=chosen) if chosen else settings
+    name = chosen.pop("venue", settings.first_feed.venue)
+    return load_settings(venues={name: {**chosen, "enabled": True}}).of_venue(name)
 
 
 async def _record(settings: Settings, path: Path, seconds: float) -> int:

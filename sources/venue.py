@@ -153,3 +153,5 @@ class Venue(Struct, frozen=True):
     """What is proven of each kind of its data, by what, and what is not."""
     derivatives: Callable[[VenueRest], DerivativesRest] | None = None
     """Builds the rest of the REST side on its client; None where instruments are no derivatives."""
+    archive: str = ""
+    """Folder of its market in the public archive of files; empty for a venue without files there."""

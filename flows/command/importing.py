@@ -21,7 +21,8 @@ def import_history(
     start: Annotated[str, typer.Option(metavar="TIME", help="Begin: a day, or a time; UTC.")] = "",
     end: Annotated[str, typer.Option(metavar="TIME", help="The day after the last one, or a time.")] = "",
     source: Annotated[str, typer.Option(help="archive, rest, or a folder with the exchange's files.")] = "",
-    symbols: Annotated[str, typer.Option(metavar="A,B", help="Default: all in a folder, else feed.symbols.")] = "",
+    symbols: Annotated[str, typer.Option(metavar="A,B", help="Default: all in a folder, else the settings'.")] = "",
+    venue: Annotated[str, typer.Option(help="The exchange; needed where several are followed.")] = "",
     kinds: Annotated[str, typer.Option(help="trades, klines, or both with a comma.")] = "",
     cache: Annotated[str, typer.Option(metavar="FOLDER", help="Where downloaded files are kept.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be read.")] = False,
@@ -30,7 +31,8 @@ def import_history(
 
     An option that is left out is its setting of the section `backfill`. No flow may use the trade store meanwhile.
     """
-    given = {"start": start, "end": end, "source": source, "symbols": symbols, "kinds": kinds, "cache": cache}
+    given = {"start": start, "end": end, "source": source, "symbols": symbols, "venue": venue}
+    given |= {"kinds": kinds, "cache": cache}
     chosen = {key: value for key, value in given.items() if value} | ({"dry_run": "true"} if dry_run else {})
     _check(chosen)
     os.environ.update({f"MARKETFLOW_BACKFILL__{key.upper()}": value for key, value in chosen.items()})

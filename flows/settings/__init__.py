@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from flows.foreign import visible
 from flows.settings.api import Analysis, Api
 from flows.settings.faults import text_of
 from flows.settings.feed import Books, Feed, Rest, VenueName
@@ -122,6 +123,15 @@ class Settings(BaseSettings):
     def first_feed(self) -> Feed:
         """The settings of the venue of requests which name none."""
         return next(iter(self.by_venue.values()))
+
+    def of_venue(self, venue: str = "") -> Self:
+        """The settings with this venue alone, as those of `[feed]`; without a name `first_feed`. A venue of `[venues]`
+        that is not followed is found too. `SettingsError` for another one.
+        """
+        known: dict[str, Feed] = {**self.by_venue, **{str(name): feed for name, feed in self.venues.items()}}
+        if venue and venue not in known:
+            raise SettingsError(f"{visible(venue)}: the settings have no such venue; there are {', '.join(known)}")
+        return self.model_copy(update={"feed": known[venue] if venue else self.first_feed, VENUES: {}})
 
     @property
     def in_sections(self) -> dict[str, Section]:

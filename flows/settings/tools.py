@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from flows.settings.feed import VenueName
 from flows.settings.section import Section, symbols_of, wrong_value
 from flows.settings.values import Folder, Host, OpenPort, Port, Seconds, WebUrl, is_loopback, may_be_folder
 
@@ -64,7 +65,10 @@ Kind = Literal["trades", "klines"]
 
 
 class Backfill(Section):
-    """The import, for the venue `feed.venue`."""
+    """The import of one venue."""
+
+    venue: VenueName | None = None
+    """The venue to import; needed where several are followed."""
 
     start: Moment | None = None
     """Begin: a day, or a time as in `2024-10-27T06:00`; UTC."""
@@ -75,7 +79,7 @@ class Backfill(Section):
     folder with such files, in any order.
     """
     symbols: tuple[str, ...] = ()
-    """Instruments; default: all in a folder, otherwise `feed.symbols`."""
+    """Instruments; default: all in a folder, otherwise those that the venue's settings follow."""
     kinds: tuple[Kind, ...] = ("trades", "klines")
     """Trades become candles and fill the trade store; klines prove candles, or replace them where there are no trades.
     """

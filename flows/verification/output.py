@@ -1,6 +1,7 @@
 """Output of a verification: progress, a table, and JSON."""
 
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -135,12 +136,20 @@ def moment(time: int) -> str:
         return str(time)
 
 
-def as_json(report: Report, *, exit_code: int) -> bytes:
-    """The report as JSON: counts, totals, and the first findings."""
-    values: dict[str, Any] = {
+def as_json(reports: Sequence[Report], *, exit_code: int) -> bytes:
+    """Reports as JSON: counts, totals, and the first findings. One is the object itself, several are its `venues`."""
+    if len(reports) == 1:
+        values = _values(reports[0]) | {"exit_code": exit_code}
+    else:
+        holds = all(report.is_true for report in reports)
+        values = {"holds": holds, "exit_code": exit_code, "venues": [_values(report) for report in reports]}
+    return msgspec.json.format(msgspec.json.encode(values), indent=2) + b"\n"
+
+
+def _values(report: Report) -> dict[str, Any]:
+    return {
         "venue": report.venue,
         "holds": report.is_true,
-        "exit_code": exit_code,
         "symbols": report.symbols,
         "totals": report.totals,
         "listed": len(report.findings),
@@ -153,4 +162,3 @@ def as_json(report: Report, *, exit_code: int) -> bytes:
         "republished": report.republished,
         "left": report.left,
     }
-    return msgspec.json.format(msgspec.json.encode(values), indent=2) + b"\n"

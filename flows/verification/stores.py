@@ -62,11 +62,14 @@ class VenueStores:
         *,
         venue: str,
         begins: TradeBegins | None = None,
+        has_unnamed: bool = True,
     ) -> None:
+        """`has_unnamed`: documents that name no venue are found as this one's."""
         self._database = database
         self._reader = reader
         self._begins = begins
         self._venue = venue
+        self._has_unnamed = has_unnamed
 
     def symbols(self) -> list[str]:
         """The symbols with stored candles or trades, or with a trade that was to be, in alphabetical order."""
@@ -98,7 +101,8 @@ class VenueStores:
         """The first `MOST_STRAYS` documents of candles without a venue, symbol or timeframe, and as many entries of the
         ledger that cannot be read.
         """
-        own = {"$or": [{"venue": self._venue}, {"venue": {"$not": {"$type": "string"}}}]}
+        nameless = [{"venue": {"$not": {"$type": "string"}}}] if self._has_unnamed else []
+        own = {"$or": [{"venue": self._venue}, *nameless]}
         unnamed = {"$or": [{name: {"$not": {"$type": "string"}}} for name in ("venue", "symbol", "timeframe")]}
         candles = self._database[MARKET_DATA].find({"$and": [own, unnamed]}).limit(MOST_STRAYS)
         found = [_stray(MARKET_DATA, one, _unnamed(one)) for one in candles]

@@ -1,7 +1,7 @@
 """The archive's files as a Bytewax source. The other modules of this folder do not import the engine."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from itertools import zip_longest
 from typing import Any, Protocol, TypeAlias
@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from msgspec import Struct, structs
 
-from flows.model import AggregateTrade, Coverage, Instrument, Kline, Removed, Vouched
+from flows.model import Coverage, Instrument, Kline, Removed, Trade, Vouched
 from sources.archive.csv_reader import ArchiveError
 from sources.archive.files import ArchiveFile
 from sources.archive.manifest import Manifest
@@ -31,7 +31,7 @@ class FileReader(Protocol):
     def vouched(self) -> Vouched:
         """What confirms that nothing is missing at its begin and end."""
 
-    def trades(self, begin: int, end: int) -> Iterator[list[AggregateTrade]]:
+    def trades(self, begin: int, end: int) -> Iterator[Sequence[Trade]]:
         """The trades in `[begin, end)`, ids rising."""
 
     def doubts(self) -> tuple[tuple[int, int], ...]:

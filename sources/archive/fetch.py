@@ -146,7 +146,7 @@ class Downloader:
                 discard(_partial(path))
                 return path
             path.parent.mkdir(parents=True, exist_ok=True)
-            return self._download(f"{self._base_url}/{file.path(venue)}", path)
+            return self._download(f"{self._base_url}/{file.path}", path)
         except OSError as error:
             raise ArchiveError(f"{path} cannot be written: {error}") from error
 

@@ -1,7 +1,7 @@
-"""Files of Binance's public archive: their names, the days they cover, their paths.
+"""Files of a public archive: their names, the days they cover, their paths in the folder of their market.
 
-spot/daily/aggTrades/BTCUSDT/BTCUSDT-aggTrades-2024-10-27.zip
-futures/um/monthly/klines/BTCUSDT/1h/BTCUSDT-1h-2024-10.zip
+daily/aggTrades/BTCUSDT/BTCUSDT-aggTrades-2024-10-27.zip
+monthly/klines/BTCUSDT/1h/BTCUSDT-1h-2024-10.zip
 """
 
 import re
@@ -14,7 +14,6 @@ from flows.model import DAY_MS
 from flows.names import is_symbol
 
 TRADES = "aggTrades"
-_MARKETS = {"binance": "spot", "binance-usdm": "futures/um"}
 _NAME = re.compile(r"([^-].{0,63}?)-(aggTrades|[0-9]{1,2}[smhd])-([0-9]{4})-([0-9]{2})(?:-([0-9]{2}))?\.(?:zip|csv)")
 
 _ANY_NAME = re.compile(r"([^-].{0,63}?)-([A-Za-z0-9]{1,32})-([0-9]{4})-([0-9]{2})(?:-([0-9]{2}))?\.(?:zip|csv)")
@@ -46,12 +45,13 @@ class ArchiveFile(Struct, frozen=True, order=True):
         """The daily files for the same days."""
         return list(files_for(self.symbol, self.kind, date_of(self.begin), date_of(self.end), by_month=False))
 
-    def path(self, venue: str) -> str:
-        """Its path in the archive."""
+    @property
+    def path(self) -> str:
+        """Its path in the folder of its market."""
         period = "monthly" if self.is_month else "daily"
         kind = TRADES if self.is_trades else f"klines/{self.symbol}/{self.kind}"
         folder = f"{kind}/{self.symbol}" if self.is_trades else kind
-        return f"{_MARKETS[venue]}/{period}/{folder}/{self.name}"
+        return f"{period}/{folder}/{self.name}"
 
 
 def file_named(name: str) -> ArchiveFile | None:

@@ -6,8 +6,8 @@ from typing import Any, Protocol, TypeVar
 from msgspec import Struct
 
 from flows.loop_thread import EventLoopThread
-from flows.model import AggregateTrade, Kline, Trade, Vouched, timeframe_ms
-from flows.queries import KlinesQuery, PastTradesQuery
+from flows.model import Kline, Trade, Vouched, timeframe_ms
+from flows.queries import KlinesQuery, PastTradesQuery, QueryError
 from sources.archive.csv_reader import ArchiveError
 from sources.archive.files import ArchiveFile
 from sources.rest.client import VenueError
@@ -23,10 +23,10 @@ class PastRest(Protocol):
     """The REST queries for the past. Every method raises `VenueError`."""
 
     async def first_trades(self, query: PastTradesQuery) -> Sequence[Trade]:
-        """Some of the first aggregates of a time; none when nothing was traded, or the venue no longer has them."""
+        """Some of the first trades of a time; none when nothing was traded, or the venue no longer has them."""
 
     async def trades(self, query: PastTradesQuery) -> list[Trade]:
-        """The aggregates of these ids that the venue has, ids rising."""
+        """The first trades of these ids that the venue has, ids rising; it may look for them by the query's time."""
 
     async def klines(self, query: KlinesQuery) -> list[Kline]:
         """The klines that open in a span."""
@@ -50,17 +50,18 @@ class VenueDays:
         before = first.id and self.result(self._rest.trades(self._query(file, first.id - 1, first.id - 1)))
         return VenueDay(self, file, first.id, first.time if first.id and not before else 0)
 
-    def trades(self, file: ArchiveFile, first_id: int) -> Iterator[list[AggregateTrade]]:
+    def trades(self, file: ArchiveFile, first_id: int) -> Iterator[list[Trade]]:
         """The trades of a file from an id on, until the venue has no more or they are after its end."""
-        following = first_id
+        following, begin = first_id, file.begin
         while True:
-            found = self.result(self._rest.trades(self._query(file, following, following + BATCH - 1)))
-            batch = [trade for trade in found if isinstance(trade, AggregateTrade) and trade.time < file.end]
+            query = PastTradesQuery(file.symbol, following, following + BATCH - 1, begin, file.end)
+            found = self.result(self._rest.trades(query))
+            batch = [trade for trade in found if trade.time < file.end]
             if batch:
                 yield batch
             if not found or found[-1].time >= file.end:
                 return
-            following = found[-1].id + 1
+            following, begin = found[-1].id + 1, max(begin, found[-1].time)
 
     def klines(self, file: ArchiveFile) -> list[Kline]:
         """The closed klines of a file, including that of the period in which it begins."""
@@ -72,7 +73,7 @@ class VenueDays:
         """The result of a query. `ArchiveError` when it fails."""
         try:
             return self._network.start(question).result()
-        except VenueError as error:
+        except (VenueError, QueryError) as error:
             raise ArchiveError(str(error)) from error
 
     @staticmethod
@@ -89,7 +90,7 @@ class VenueDay(Struct, frozen=True):
     known_from: int = 0
     vouched: Vouched = "all"
 
-    def trades(self, begin: int, end: int) -> Iterator[list[AggregateTrade]]:  # noqa: ARG002 - files are cut here
+    def trades(self, begin: int, end: int) -> Iterator[list[Trade]]:  # noqa: ARG002 - files are cut here
         """Its trades."""
         return self.days.trades(self.file, self.first_id)
 

@@ -13,19 +13,20 @@ from sources.binance.usdm_rest import UsdmDerivatives
 from sources.venue import Venue
 
 
-def _venue(name: str, capabilities: tuple[Capability, ...]) -> Venue:
+def _venue(name: str, archive: str, capabilities: tuple[Capability, ...]) -> Venue:
     return Venue(
         name=name,
         rules=RULES[name],
         feed=BinanceFeed,
         parser=partial(BinanceParser, name),
         rest=BinanceRest.of,
+        archive=archive,
         capabilities=capabilities,
         derivatives=UsdmDerivatives.of if RULES[name].has_derivatives else None,
     )
 
 
-BINANCE: Final = _venue("binance", SPOT)
+BINANCE: Final = _venue("binance", "spot", SPOT)
 """Spot."""
-BINANCE_USDM: Final = _venue("binance-usdm", USDM)
+BINANCE_USDM: Final = _venue("binance-usdm", "futures/um", USDM)
 """USD-M futures."""

@@ -1,5 +1,6 @@
 """The importer against an exchange's REST side, into real stores."""
 
+import asyncio
 import contextlib
 import signal
 from collections.abc import Iterator
@@ -10,10 +11,12 @@ from typing import Any
 import pytest
 from polars.testing import assert_frame_equal
 
+from sinks.trades.reader import TradeReader
 from sources.replay.exchange.threaded import exchange_in_thread
 from sources.replay.tape.tapes import load_tapes
 from tests.fakes.importer import database_of, documents, imported
 from tests.fakes.recordings import recording
+from tests.fakes.served_venues import served
 from tests.fakes.twins import SYMBOLS, trades_of
 from tests.fakes.witness import Witness, disagreements, stored_candles
 
@@ -71,6 +74,52 @@ async def test_what_the_exchange_tells_equals_its_candles_and_again_changes_noth
             for symbol in SYMBOLS:
                 assert_frame_equal(trades_of(tmp_path)[symbol], before[1][symbol])
             (tmp_path / "archive" / "imported.json").unlink()
+
+
+@pytest.mark.parametrize("venue", ["kraken", "coinbase"])
+async def test_trades_that_are_no_aggregates_are_imported_by_their_venues_rest(
+    mongod_uri: str, tmp_path: Path, venue: str
+) -> None:
+    symbol, begin = "BTC-USD", 1_767_225_600_000
+    with served(venue, symbol, seed=4, begin_ms=begin + 30_000, speed=120.0, trades_per_s=8.0) as (
+        exchange,
+        its,
+    ):
+        exchange.resume()
+        while its.now() < begin + 5 * MINUTE_MS + 15_000:  # the kline that follows closes the last one
+            await asyncio.sleep(0.1)
+        exchange.pause()
+        settings = {
+            f"venues__{venue}__origin": "replay",
+            f"venues__{venue}__ws_url": exchange.ws_url,
+            f"venues__{venue}__rest_url": exchange.rest_url,
+            f"venues__{venue}__symbols": symbol,
+            "venues__binance__symbols": "BTCUSDT",
+            "backfill__start": "2026-01-01T00:00",
+            "backfill__end": "2026-01-01T00:05",
+            "feed__timeframes": "1m",
+        }
+        code, said = await imported(tmp_path, "rest", mongod_uri, **settings)
+        assert (code, "several venues are followed: name one" in said) == (1, True), said
+        code, said = await imported(tmp_path, "archive", mongod_uri, backfill__venue=venue, **settings)
+        assert (code, f"the archive has no files of {venue}: write rest" in said) == (1, True), said
+        code, said = await imported(tmp_path, "rest", mongod_uri, backfill__venue=venue, **settings)
+        assert code == 0, said
+        trades, minutes = its.trades(0), its.minutes()
+    with TradeReader(tmp_path / "trades" / venue) as reader:
+        stored = reader.trades(symbol, 0, 2 << 42)
+    columns = ("id", "time", "price", "quantity", "buyer_is_maker")
+    rows = list(zip(*(stored[name].to_list() for name in columns), strict=True))
+    expected = [row for row in trades if row[1] < begin + 5 * MINUTE_MS]
+    assert rows == expected
+    assert len(rows) > 1_000
+    candles = [one for one in documents(mongod_uri, tmp_path) if one["open_time"] > begin]
+    assert [(c["venue"], c["open_time"] - begin, c["status"], c["proof"]) for c in candles] == [
+        (venue, number * MINUTE_MS, "final", "equal") for number in range(1, 5)
+    ]
+    for candle in candles:
+        ours = tuple(candle[name] for name in ("open", "high", "low", "close", "volume"))
+        assert ours == pytest.approx(minutes[candle["open_time"]])
 
 
 async def test_killed_in_the_middle_and_run_again_it_is_the_same(mongod_uri: str, tmp_path: Path) -> None:

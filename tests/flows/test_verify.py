@@ -13,7 +13,9 @@ from pymongo import MongoClient
 
 from flows.model import Candle, Incident, Trade, TradeBatch
 from flows.settings import Settings, load_settings
-from flows.verify import CannotRunError, Options, main, verify
+from flows.verification.choice import CannotRunError, Options
+from flows.verification.output import as_json
+from flows.verify import main, verify, verify_all
 from sinks.mongo.commands import REQUESTS
 from sinks.mongo.documents import INCIDENTS, MARKET_DATA
 from sinks.mongo.reader import read_candles
@@ -372,6 +374,46 @@ def command(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[
     return subprocess.run(
         line, env=environment, cwd=settings.trades.path.parent, capture_output=True, text=True, check=False
     )
+
+
+def test_every_venue_is_verified_and_one_alone_on_request(
+    filled: Settings, mongo_client: Documents, tmp_path: Path
+) -> None:
+    several = load_settings(
+        mongo=filled.mongo,
+        trades=filled.trades,
+        feed=filled.feed,
+        venues={
+            "kraken": {"ws_url": "ws://127.0.0.1:9", "rest_url": "http://127.0.0.1:9"},
+            VENUE: {"ws_url": "ws://127.0.0.1:9"},
+        },
+    )
+    [alone] = verify_all(several, ALL)
+    assert (alone.venue, alone.is_true, list(alone.symbols)) == (VENUE, True, [SYMBOL])
+
+    other = [structs.replace(one, symbol="BTC-USD") for one in HOUR]
+    wrong = [structs.replace(one, venue="kraken", symbol="BTC-USD") for one in true_candles(HOUR, TIMEFRAMES)]
+    wrong[0] = structs.replace(wrong[0], volume=wrong[0].volume + 1)
+    with TradeStore(filled.trades.path / "kraken" / "part-00") as store, store.lock:
+        add_batches(store, [TradeBatch("kraken", "BTC-USD", other)])
+    store_candles(filled, mongo_client, wrong)
+
+    found = verify_all(several, ALL)
+    assert [(one.venue, one.is_true, list(one.symbols)) for one in found] == [
+        (VENUE, True, [SYMBOL]),
+        ("kraken", False, ["BTC-USD"]),
+    ]
+    [named] = verify_all(several, structs.replace(ALL, symbols=("BTC-USD",)))
+    assert (named.venue, named.totals) == ("kraken", {"candle": 1})
+    [one] = verify_all(several.of_venue(VENUE), ALL)
+    assert (one.venue, one.is_true) == (VENUE, True)
+    report = json.loads(as_json(found, exit_code=1))
+    assert (report["holds"], report["exit_code"]) == (False, 1)
+    assert [(one["venue"], one["holds"]) for one in report["venues"]] == [(VENUE, True), ("kraken", False)]
+    with pytest.raises(CannotRunError, match=r"BTC-EUR not stored; there are BTC-USD, BTCUSDT"):
+        verify_all(several, structs.replace(ALL, symbols=("BTC-EUR",)))
+    with pytest.raises(CannotRunError, match="say by --venue whose files these are"):
+        verify_all(several, structs.replace(ALL, against=str(tmp_path)))
 
 
 @pytest.mark.e2e

@@ -15,7 +15,8 @@ from pymongo import MongoClient
 
 from flows.model import AggregateTrade, Incident, Trade, TradeBatch
 from flows.settings import Settings, load_settings
-from flows.verify import Options, verify
+from flows.verification.choice import Options
+from flows.verify import verify
 from sinks.mongo.documents import INCIDENTS, MARKET_DATA
 from sinks.mongo.reader import read_candles
 from sinks.mongo.store import CandleStore

@@ -31,7 +31,7 @@ def doctor(
     context: typer.Context,
     *,
     folder: Folder = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the exchange for its time.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the exchanges for their times.")] = False,
     as_json: Json = False,
 ) -> None:
     """Checks machine, installation, settings and stores, and says what to do. Exit code 1 when anything fails.
@@ -83,7 +83,7 @@ def _of_peers_and_stores(settings: "Settings", folder: Path, *, offline: bool) -
     from flows.command.doctor import peers, stores
 
     if not offline:
-        yield peers.check_clock(settings)
+        yield from peers.check_clocks(settings)
     yield from peers.check_mongo(settings)
     yield from stores.check_trades(settings)
     yield stores.check_recovery(folder / RECOVERY)

@@ -13,7 +13,7 @@ from pymongo.errors import PyMongoError
 from flows.clock import wall_ms
 from flows.command.doctor.result import Result
 from flows.foreign import visible
-from flows.settings import Settings
+from flows.settings import Feed, Settings
 from sinks.mongo.writer import MongoAddressError, open_client
 from sinks.mongod.bundled import MongodError, bundled_binary
 from sinks.mongod.log import ELSEWHERE, explain_failure
@@ -27,34 +27,41 @@ MUCH_MS: Final = 1_000
 TOO_MUCH_MS: Final = 30_000
 
 
-def check_clock(settings: Settings) -> Result:
-    """The clock of this machine against the exchange's, half of the request's time counted as its way back."""
+def check_clocks(settings: Settings) -> Iterator[Result]:
+    """The clock of this machine against that of each venue that is followed."""
+    for feed in settings.by_venue.values():
+        yield check_clock(settings, feed)
+
+
+def check_clock(settings: Settings, feed: Feed) -> Result:
+    """The clock of this machine against that of a venue, half of the request's time counted as its way back."""
+    check = f"clock of {feed.venue}"
     tried_once = settings.rest.model_copy(update={"tries": 1, "timeout_s": min(settings.rest.timeout_s, WAIT_S)})
 
     async def ask() -> tuple[int, int, int]:
-        async with VENUES[settings.feed.venue].rest(settings.feed, tried_once) as rest, asyncio.timeout(WAIT_S):
+        async with VENUES[feed.venue].rest(feed, tried_once) as rest, asyncio.timeout(WAIT_S):
             before = wall_ms()
             return before, await rest.time(), wall_ms()
 
     try:
         before, venue_ms, after = asyncio.run(ask())
     except ValueError as error:
-        return Result("clock", "fail", str(error), "correct the setting")
+        return Result(check, "fail", str(error), "correct the setting")
     except (VenueError, TimeoutError) as error:
         reason = visible(str(error)) or "no answer in time"
-        return Result("clock", "warn", f"the exchange does not answer: {reason}", "check the network, or say --offline")
-    if not settings.feed.is_timely:
-        return Result("clock", "ok", f"the time of a {settings.feed.origin} market is not ours")
-    return clock_result((before + after) // 2 - venue_ms)
+        return Result(check, "warn", f"the exchange does not answer: {reason}", "check the network, or say --offline")
+    if not feed.is_timely:
+        return Result(check, "ok", f"the time of a {feed.origin} market is not ours")
+    return clock_result(check, (before + after) // 2 - venue_ms)
 
 
-def clock_result(ahead_ms: int) -> Result:
+def clock_result(check: str, ahead_ms: int) -> Result:
     """The result for a clock that is so far ahead of the exchange's, ms; negative when behind."""
     found = f"{abs(ahead_ms)} ms {'ahead of' if ahead_ms >= 0 else 'behind'} the exchange's"
     if abs(ahead_ms) >= MUCH_MS:
         state = "fail" if abs(ahead_ms) >= TOO_MUCH_MS else "warn"
-        return Result("clock", state, found, "set the clock: timedatectl set-ntp true")  # type: ignore[arg-type]
-    return Result("clock", "ok", found)
+        return Result(check, state, found, "set the clock: timedatectl set-ntp true")  # type: ignore[arg-type]
+    return Result(check, "ok", found)
 
 
 def check_mongo(settings: Settings) -> Iterator[Result]:

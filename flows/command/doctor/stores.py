@@ -7,7 +7,8 @@ from typing import Final
 
 from flows.command.doctor.result import Result
 from flows.recovered import state_fault
-from flows.recovery import RecoveryError, check
+from flows.recovery import RecoveryError
+from flows.recovery import check as check_state
 from flows.settings import Settings
 from sinks.trades.reader import TradeReader
 from sinks.trades.store import TradeStoreError
@@ -17,25 +18,27 @@ SYMBOLS_NAMED: Final = 5
 
 
 def check_trades(settings: Settings) -> Iterator[Result]:
-    """Whether the trade store can be opened and read, and its last writes. A flow may be writing it."""
-    path = settings.trades.path / settings.feed.venue
+    """Whether the trade store of each venue can be opened and read, and its last writes. A flow may be writing it."""
     if not settings.trades.enabled:
         yield Result("trade store", "ok", "trades.enabled is off")
         return
+    for venue in settings.by_venue:
+        yield _trades_in(settings.trades.path / venue, f"trade store of {venue}")
+
+
+def _trades_in(path: Path, check: str) -> Result:
     if not path.is_dir():
-        yield Result("trade store", "ok", f"there is none at {path} yet")
-        return
+        return Result(check, "ok", f"there is none at {path} yet")
     try:
         with TradeReader(path) as reader:
             last = {symbol: reader.last_time(symbol) or 0 for symbol in reader.symbols()}
     except (TradeStoreError, OSError) as error:
         text, _, remedy = str(error).rpartition(": ")
-        yield Result("trade store", "fail", text or str(error), remedy)
-        return
+        return Result(check, "fail", text or str(error), remedy)
     latest = sorted(last.items(), key=lambda item: -item[1])
     named = ", ".join(f"{symbol} {_iso(time)}" for symbol, time in latest[:SYMBOLS_NAMED])
     more = f" and {len(latest) - SYMBOLS_NAMED} more" if len(latest) > SYMBOLS_NAMED else ""
-    yield Result("trade store", "ok", f"readable; last trades: {named or 'none yet'}{more}")
+    return Result(check, "ok", f"readable; last trades: {named or 'none yet'}{more}")
 
 
 def check_recovery(folder: Path) -> Result:
@@ -44,7 +47,7 @@ def check_recovery(folder: Path) -> Result:
     if not any(folder.glob("part-*.sqlite3")):
         return Result(name, "ok", f"there is none in {folder} yet")
     try:
-        check(folder, state_fault)
+        check_state(folder, state_fault)
     except RecoveryError as error:
         if "locked" in str(error):
             return Result(name, "ok", f"{folder} is in use by a running flow")

@@ -23,7 +23,7 @@ def named(name: str = NAME) -> ArchiveFile:
 
 def published(folder: Path, content: bytes, *, checksum: str | None = None) -> None:
     """Puts a file where the archive keeps it."""
-    path = folder / named().path("binance")
+    path = folder / named().path
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     path.with_name(NAME + ".CHECKSUM").write_text(f"{checksum or hashlib.sha256(content).hexdigest()}  {NAME}\n")
@@ -105,7 +105,7 @@ def test_a_file_that_stays_wrong_is_refused_in_a_sentence_and_nothing_is_left(tm
     with served(archive) as url, pytest.raises(ArchiveError) as refused:
         Downloader(url, tmp_path, policy=QUICK).get(named(), "binance")
     assert str(refused.value) == (
-        f"{url}/spot/daily/aggTrades/XUSDT/{NAME} is refused, nothing of it is kept: it does not match its checksum, "
+        f"{url}/daily/aggTrades/XUSDT/{NAME} is refused, nothing of it is kept: it does not match its checksum, "
         "downloaded 2 times"
     )
     assert len(archive.asked) == 2

@@ -64,9 +64,9 @@ def test_whole_months_come_as_such_and_the_rest_by_day() -> None:
 
 def test_the_archive_keeps_them_by_market_period_and_kind() -> None:
     [trades] = files_for("BTCUSDT", "aggTrades", date(2024, 1, 30), date(2024, 1, 31))
-    assert trades.path("binance") == "spot/daily/aggTrades/BTCUSDT/BTCUSDT-aggTrades-2024-01-30.zip"
+    assert trades.path == "daily/aggTrades/BTCUSDT/BTCUSDT-aggTrades-2024-01-30.zip"
     [klines] = files_for("BTCUSDT", "4h", date(2024, 2, 1), date(2024, 3, 1))
-    assert klines.path("binance-usdm") == "futures/um/monthly/klines/BTCUSDT/4h/BTCUSDT-4h-2024-02.zip"
+    assert klines.path == "monthly/klines/BTCUSDT/4h/BTCUSDT-4h-2024-02.zip"
     assert trades.end - trades.begin == DAY_MS
 
 

@@ -8,8 +8,9 @@ import pytest
 from aiohttp import web
 
 from flows.clock import wall_ms
-from flows.command.doctor.peers import check_bundled, check_clock, check_mongo, clock_result
-from flows.settings import Feed, Mongo, Settings
+from flows.command.doctor.peers import check_bundled, check_clocks, check_mongo, clock_result
+from flows.command.doctor.result import Result
+from flows.settings import Feed, Mongo, Settings, load_settings
 from tests.fakes.deployment import free_port
 
 
@@ -32,6 +33,10 @@ async def exchange(ahead_ms: int) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
+def clocks(settings: Settings) -> list[Result]:
+    return list(check_clocks(settings))
+
+
 def settings(url: str | None, origin: Any = "live") -> Settings:
     return Settings(feed=Feed(rest_url=url, origin=origin))
 
@@ -39,7 +44,16 @@ def settings(url: str | None, origin: Any = "live") -> Settings:
 @pytest.mark.parametrize(("origin", "ahead_ms", "state"), [("live", 3_600_000, "fail"), ("replay", -(10**11), "ok")])
 async def test_the_clock_is_compared_with_the_exchanges(origin: str, ahead_ms: int, state: str) -> None:
     async with exchange(ahead_ms) as url:
-        assert (await asyncio.to_thread(check_clock, settings(url, origin))).state == state
+        [found] = await asyncio.to_thread(clocks, settings(url, origin))
+        assert (found.check, found.state) == ("clock of binance", state)
+
+
+async def test_the_clock_of_each_venue_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MARKETFLOW_VENUES__KRAKEN__REST_URL", f"http://127.0.0.1:{free_port()}")
+    async with exchange(60_000) as url:
+        monkeypatch.setenv("MARKETFLOW_VENUES__BINANCE__REST_URL", url)
+        found = await asyncio.to_thread(clocks, load_settings())
+    assert [(one.check, one.state) for one in found] == [("clock of binance", "fail"), ("clock of kraken", "warn")]
 
 
 @pytest.mark.parametrize(
@@ -53,14 +67,14 @@ async def test_the_clock_is_compared_with_the_exchanges(origin: str, ahead_ms: i
     ],
 )
 def test_how_far_a_clock_may_be_away(ahead_ms: int, state: str, word: str) -> None:
-    found = clock_result(ahead_ms)
+    found = clock_result("clock of kraken", ahead_ms)
     assert (found.state, bool(found.remedy)) == (state, state != "ok")
     assert f"{abs(ahead_ms)} ms {word}" in found.found
 
 
 def test_an_exchange_that_does_not_answer_is_to_be_known_and_one_without_an_address_is_wrong() -> None:
-    assert check_clock(settings(f"http://127.0.0.1:{free_port()}")).state == "warn"
-    assert check_clock(settings(None, "replay")).state == "fail"
+    assert [one.state for one in clocks(settings(f"http://127.0.0.1:{free_port()}"))] == ["warn"]
+    assert [one.state for one in clocks(settings(None, "replay"))] == ["fail"]
 
 
 def test_a_database_that_answers_has_its_version(mongod_uri: str) -> None:
