@@ -83,7 +83,7 @@ def ticker_of_ones(**changes: Any) -> Ticker:
 
 def kline_like(ours: Candle, **changes: Any) -> Kline:
     """The exchange's own version of a candle, with some fields different."""
-    values = {name: getattr(ours, name) for name in Kline.__struct_fields__}
+    values = {name: getattr(ours, name) for name in Kline.__struct_fields__ if hasattr(ours, name)}
     return Kline(**{**values, "is_closed": True, **changes})
 
 
