@@ -43,6 +43,17 @@ class InstrumentState(Struct, frozen=True):
     channels: list[ChannelBody]
 
 
+class VenueReadiness(Struct, frozen=True):
+    """Whether the data of a venue is current and stored, and what is missing for that. `origin` is the kind of its
+    data, null until the hub was connected.
+    """
+
+    venue: str
+    origin: str | None
+    ready: bool
+    missing: list[str]
+
+
 class Readiness:
     """Whether all dependencies are up, and data is current."""
 
@@ -72,13 +83,24 @@ def instruments_of(venue_states: list[VenueState]) -> list[InstrumentState]:
     return [_instrument(venue_state, symbol) for venue_state in venue_states for symbol in sorted(venue_state.states)]
 
 
-def describe(instruments: list[InstrumentState]) -> list[str]:
+def venues_of(venue_states: list[VenueState]) -> list[VenueReadiness]:
+    """Each venue on its own."""
+    return [
+        VenueReadiness(state.venue, state.origin or None, state.is_connected and not missing, missing)
+        for state in venue_states
+        for missing in [missing_of([state])]
+    ]
+
+
+def describe(instruments: list[InstrumentState], *, with_venue: bool = False) -> list[str]:
     """A sentence for the instruments that are not current, since when and why; equal ones are merged."""
     names: dict[tuple[str, str | None, int, str], list[str]] = {}
     for one in instruments:
         if not State(one.state).is_current:
             seconds = (one.for_ms or 0) // 1_000
-            names.setdefault((one.state, one.since, seconds, one.reason), []).append(one.symbol)
+            names.setdefault((one.state, one.since, seconds, one.reason), []).append(
+                f"{one.symbol} of {one.venue}" if with_venue else one.symbol
+            )
     return [
         f"{_names(symbols)} {state} since {since or 'the start'}{f' ({seconds} s)' if since else ''}: {reason}"
         for (state, since, seconds, reason), symbols in names.items()
@@ -101,8 +123,11 @@ def missing_of(venue_states: list[VenueState]) -> list[str]:
         if not (venue_state.states or venue_state.connections())
     ]
     found = instruments_of(publishing)
-    if found and not any(State(one.state).is_current or _has_current_data(one) for one in found):
-        missing.append(f"data of now ({'; '.join(describe(found))})")
+    for venue in dict.fromkeys(one.venue for one in found):  # that one venue has data is no comfort for another
+        own = [one for one in found if one.venue == venue]
+        if not any(State(one.state).is_current or _has_current_data(one) for one in own):
+            of_venue = f" of {venue}" if len(venue_states) > 1 else ""
+            missing.append(f"data of now{of_venue} ({'; '.join(describe(own))})")
     stores = {one.reason for state in found for one in state.channels if one.state == "not stored"}
     return missing + [f"a store ({reason})" for reason in sorted(stores)]
 

@@ -44,8 +44,8 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
     api = settings.api
     live = LiveView(*settings.hub_urls, token=settings.hub.token, cache_size=api.cache_size)
     mongo = MongoStore(settings.mongo, timeout_s=api.store_timeout_s)
-    trades = TradeArchive(settings.trades, venue=settings.feed.venue)
-    instruments = Instruments(settings.feed, live, mongo, venues=settings.by_venue)
+    trades = TradeArchive(settings.trades, venue=settings.first_feed.venue)
+    instruments = Instruments(settings.by_venue, live, mongo)
     history = History(mongo, live.candles)
     analysis = AnalysisService(settings, history, live)
     record = AnalysisRecorder(analysis, live, mongo, retention_days=settings.analysis.retention_days)
@@ -69,8 +69,12 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
 
 
 def _series(settings: Settings) -> list[SeriesKey]:
-    feed = settings.feed
-    return [SeriesKey(feed.venue, symbol, timeframe) for symbol in feed.symbols for timeframe in feed.timeframes]
+    return [
+        SeriesKey(venue, symbol, timeframe)
+        for venue, feed in settings.by_venue.items()
+        for symbol in feed.symbols
+        for timeframe in feed.timeframes
+    ]
 
 
 async def _follow(trades: TradeArchive) -> None:

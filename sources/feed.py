@@ -33,6 +33,10 @@ class ConnectionPlan(Struct, frozen=True):
     """What stands before the number of a frame, where the venue counts the frames of a connection: each number is the
     one before it plus one, or frames are missing.
     """
+    heartbeat: str = ""
+    """What `channel_of` calls the venue's regular sign of life, where a connection has one that comes whatever is
+    traded: the connection lives as long as it comes, and is dead without it.
+    """
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -104,8 +108,8 @@ class VenueFeed(Protocol):
         """The same, to end streams."""
 
     def channel_of(self, frame: bytes) -> str:
-        """The stream that a frame of data belongs to, by the venue's name; empty for a frame that is none. Called for
-        every frame. Never raises, whatever the frame contains.
+        """The stream that a frame of data belongs to, by the venue's name; of a sign of life the plan's `heartbeat`;
+        empty for any other frame. Called for every frame. Never raises, whatever the frame contains.
         """
 
     def control_of(self, frame: bytes) -> Control | None:

@@ -20,14 +20,15 @@ export const delayAfter = (failures, chance = Math.random()) =>
   Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** failures) * (0.75 + chance / 4);
 
 /**
- * One hub. `onMessage(message, venue, fromSnapshot, url)` gets messages of snapshots one by one, `onOpen(url, venue)` and
+ * One hub. `onMessage(message, venue, fromSnapshot, url)` gets messages of snapshots one by one, `onOpen(url, venue)`, for each venue of the hub, and
  * `onCut(url)` report the connection, `onState()` every change of it.
  */
 class Line {
   state = "connecting";
   failures = 0;
   retryAt = 0;
-  #venue = "";
+  #venue = ""; // the first of the hub
+  #venues = [];
   #socket;
   #focus;
   #focused;
@@ -88,30 +89,39 @@ class Line {
     this.#heardAt = performance.now();
     if (message.type === "Subscribed") {
       this.#venue = message.data.venue;
-      this.handlers.onOrigin(message.data.origin);
+      const { venue, origin, origins = { [venue]: origin } } = message.data;
+      this.handlers.onOrigin(Object.values(origins).find((one) => one !== "live") ?? origin);
       if (this.state !== "live") {
         this.failures = 0;
-        this.handlers.onOpen(this.url, this.#venue);
+        this.#venues = Object.keys(origins);
+        for (const one of this.#venues) this.handlers.onOpen(this.url, one);
         this.#become("live");
-        this.handlers.onLive(this.#venue);
+        this.#renew();
       }
     } else if (!this.#venue) {
       return; // messages before the first reply are in its snapshot
     } else if (message.type === "Snapshot") {
-      for (const part of message.data.messages) this.handlers.onMessage(part, this.#venue, true, this.url);
+      for (const part of message.data.messages) {
+        this.handlers.onMessage(part, part.data.venue ?? this.#venue, true, this.url);
+      };
     } else if (message.type === "Lagged" || message.type === "Reset") {
-      this.handlers.onLive(this.#venue);
+      this.#renew();
     } else {
-      this.handlers.onMessage(message, this.#venue, false, this.url);
+      this.handlers.onMessage(message, message.data?.venue ?? this.#venue, false, this.url);
     }
+  }
+
+  #renew() {
+    for (const venue of this.#venues) this.handlers.onLive(venue);
   }
 
   #sendFocus() {
     if (!this.#focus) return;
-    const { symbol, timeframe } = this.#focus;
+    const { venue, symbol, timeframe } = this.#focus;
+    const venues = [venue];
     this.#send({ op: "unsubscribe", channels: [...OF_SYMBOL, ...OF_TIMEFRAME] });
-    this.#send({ op: "subscribe", channels: OF_SYMBOL, symbols: [symbol] });
-    this.#send({ op: "subscribe", channels: OF_TIMEFRAME, symbols: [symbol], timeframes: [timeframe] });
+    this.#send({ op: "subscribe", channels: OF_SYMBOL, symbols: [symbol], venues });
+    this.#send({ op: "subscribe", channels: OF_TIMEFRAME, symbols: [symbol], timeframes: [timeframe], venues });
   }
 
   #send(request) {

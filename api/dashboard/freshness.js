@@ -27,7 +27,7 @@ export const OF_CANDLES = ["trades", "klines"];
 export const OF_BOOK = ["book", "best"];
 export const OF_MARK = ["mark"];
 
-/** One hub: the states of its instruments, and its last heartbeat. */
+/** One venue of a hub: the states of its instruments, and its last heartbeat. */
 class Hub {
   isOpen = true;
   states = new Map();
@@ -36,7 +36,8 @@ class Hub {
   #isSettled = false; // a sure heartbeat has come
   #earlier = null; // since when the sure ones say an earlier time, and the largest offset of them
 
-  constructor(venue, now) {
+  constructor(url, venue, now) {
+    this.url = url;
     this.venue = venue;
     this.openedAt = now;
   }
@@ -89,19 +90,18 @@ export class Freshness {
     this.now = now;
   }
 
-  /** A hub was connected: its snapshot replaces all earlier state. */
+  /** A hub was connected; for each venue of it: its snapshot replaces all earlier state. */
   open(url, venue) {
-    this.#hubs.set(url, new Hub(venue, this.now()));
+    this.#hubs.set(`${url} ${venue}`, new Hub(url, venue, this.now()));
   }
 
   close(url) {
-    const hub = this.#hubs.get(url);
-    if (hub) hub.isOpen = false;
+    for (const hub of this.#hubs.values()) if (hub.url === url) hub.isOpen = false;
   }
 
   /** Takes a message of the channel `Status`: of a venue connection, an instrument or the flow. */
   take(data, url) {
-    const hub = this.#hubs.get(url);
+    const hub = this.#hubs.get(`${url} ${data.venue}`);
     if (!hub) return;
     if (data.symbol) hub.states.set(data.symbol, data);
     else if (data.state === "alive") hub.beat(data.time, this.now(), data.clock !== "unsure");

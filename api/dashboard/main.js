@@ -105,7 +105,7 @@ async function readTrades() {
     await sleep(pause);
     try {
       const page = await get("/api/trades", { symbol: chosen.symbol, venue: chosen.venue, limit: 60 });
-      if (chosen.symbol !== focus.symbol) return;
+      if (!isChosen(chosen)) return;
       trades.take(page.trades);
     } catch {
       return; // without a trade store only the broadcast's trades are shown
@@ -119,7 +119,7 @@ function choose({ venue = focus?.venue, symbol = focus?.symbol, timeframe = focu
   const other = symbol !== focus?.symbol || venue !== focus.venue;
   if (!other && timeframe === focus.timeframe) return;
   focus = { venue, symbol, timeframe };
-  history.replaceState(null, "", `#${encodeURIComponent(symbol)}/${timeframe}`);
+  history.replaceState(null, "", `#${venue}/${encodeURIComponent(symbol)}/${timeframe}`);
   for (const button of byId("timeframes").children) button.ariaPressed = String(button.value === timeframe);
   broadcast.focus(focus);
   void chart.choose(focus);
@@ -146,20 +146,23 @@ function chooseSymbol() {
   paintStates();
 }
 
+const isChosen = ({ venue, symbol }) => venue === focus.venue && symbol === focus.symbol;
+
 async function readBook() {
   const chosen = focus;
   try {
     const found = await get(`/api/orderbook/${encodeURIComponent(chosen.symbol)}`, { venue: chosen.venue });
-    if (chosen.symbol === focus.symbol) book.take(found);
+    if (isChosen(chosen)) book.take(found);
   } catch {
     // the panel shows that there is none
   }
 }
 
 function chooseFirst() {
-  const [name, timeframe] = location.hash.slice(1).split("/");
-  const known = prices.instruments;
-  const wanted = known.find(({ symbol }) => symbol === name || encodeURIComponent(symbol) === name) ?? byTurnover(known)[0];
+  const parts = location.hash.slice(1).split("/");
+  const [of, name, timeframe] = parts.length > 2 ? parts : ["", ...parts]; // older links have no venue
+  const known = prices.instruments.filter(({ venue }) => !of || venue === of);
+  const wanted = known.find(({ symbol }) => symbol === name || encodeURIComponent(symbol) === name) ?? byTurnover(prices.instruments)[0];
   if (wanted) choose({ ...wanted, timeframe: TIMEFRAMES.includes(timeframe) ? timeframe : "1m" });
 }
 
@@ -276,7 +279,7 @@ async function readStatus() {
     const lines = status.lines.filter(({ state }) => state !== "live");
     down = [
       ...parts.map(({ name, since, reason }) => `${name} is down since ${since}: ${reason}`),
-      ...lines.map(({ line, state, reason }) => `line ${line} is ${state}: ${reason}`),
+      ...lines.map(({ venue, line, state, reason }) => `line ${line} of ${venue} is ${state}: ${reason}`),
     ];
   } catch (error) {
     down = [error.message];

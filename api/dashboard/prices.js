@@ -39,6 +39,13 @@ export class Prices {
     if (!row) return;
     row.line.remove();
     this.#rows.delete(keyOf(venue, symbol));
+    this.#showVenues();
+  }
+
+  /** The list names the venues where there is more than one. */
+  #showVenues() {
+    const venues = new Set([...this.#rows.values()].map(({ venue }) => venue));
+    this.#body.classList.toggle("venues", venues.size > 1);
   }
 
   /** Greys prices that are not current, and shows why. */
@@ -85,9 +92,11 @@ export class Prices {
     const close = element("button", "remove", "×");
     close.title = `follow ${symbol} no more`;
     close.tabIndex = -1;
-    const line = element("li", "", element("span", "name", symbol), price, change, close);
+    const name = element("span", "name", symbol, element("span", "of-venue", venue));
+    const line = element("li", "", name, price, change, close);
     line.setAttribute("role", "option");
     line.dataset.symbol = symbol;
+    line.dataset.venue = venue;
     line.title = venue;
     line.onclick = () => this.onChoose({ venue, symbol });
     close.onclick = (event) => {
@@ -96,6 +105,7 @@ export class Prices {
     };
     const row = { venue, symbol, line, price, change, moved: 0 };
     this.#rows.set(key, row);
+    this.#showVenues();
     const after = this.#inOrder()[this.#inOrder().indexOf(row) + 1];
     this.#body.insertBefore(line, after?.line ?? null);
     return row;

@@ -10,6 +10,7 @@ from api.analytics.profile import Collecting
 
 STATUS: Final[Mapping[str, HTTPStatus]] = {
     "bad_request": HTTPStatus.BAD_REQUEST,
+    "ambiguous_symbol": HTTPStatus.BAD_REQUEST,
     "range_too_large": HTTPStatus.BAD_REQUEST,
     "unauthorized": HTTPStatus.UNAUTHORIZED,
     "wrong_origin": HTTPStatus.FORBIDDEN,

@@ -35,7 +35,11 @@ Symbol: TypeAlias = Annotated[
 """Handlers get the symbol in the venue's spelling (`flows/names.py`)."""
 Symbols: TypeAlias = Annotated[tuple[Symbol, ...], Meta(max_length=100)]
 Venue: TypeAlias = Annotated[
-    str, Meta(pattern=f"^[a-z0-9-]{{0,32}}{TEXT_END}", description="default: that of the setting feed.venue")
+    str,
+    Meta(
+        pattern=f"^[a-z0-9-]{{0,32}}{TEXT_END}",
+        description="default: the one that has the symbol, else the first of the settings",
+    ),
 ]
 Timeframe: TypeAlias = Annotated[str, Meta(pattern=f"^[1-9][0-9]{{0,2}}[smhd]{TEXT_END}", examples=["1m"])]
 Time: TypeAlias = Annotated[int, Meta(ge=0, le=END_MS, description="ms UTC since the epoch")]

@@ -50,8 +50,13 @@ class HubConnection:
 
     @property
     def venue_state(self) -> VenueState:
-        """The state of the hub's venue."""
+        """The state of the hub's first venue."""
         return self._protocol.venue_state
+
+    @property
+    def venue_states(self) -> list[VenueState]:
+        """The states of all venues of the hub."""
+        return self._protocol.venue_states
 
     @property
     def seq(self) -> int:

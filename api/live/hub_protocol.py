@@ -45,11 +45,11 @@ LiveEvent: TypeAlias = HubMessage | Joined | Lost | Cut
 
 
 class HubProtocol:
-    """Follows one hub over successive connections and keeps its state."""
+    """Follows one hub over successive connections and keeps the state of each of its venues."""
 
     def __init__(self, url: str, channels: tuple[str, ...]) -> None:
         self.url = url
-        self.venue_state = VenueState("")
+        self._states = {"": VenueState("")}
         self.seq = 0
         """Sequence number of the newest message received."""
         self._channels = channels
@@ -57,6 +57,16 @@ class HubProtocol:
         self._resuming = False
         self._placed = False  # whether messages apply to the state held
         self._is_complete = False  # whether a whole snapshot was received
+
+    @property
+    def venue_states(self) -> list[VenueState]:
+        """The states of the hub's venues, one without a name before the first answer."""
+        return list(self._states.values())
+
+    @property
+    def venue_state(self) -> VenueState:
+        """That of the hub's first venue."""
+        return next(iter(self._states.values()))
 
     def begin(self) -> dict[str, str]:
         """Begins a connection; returns the query for its URL."""
@@ -68,7 +78,8 @@ class HubProtocol:
 
     def end(self) -> None:
         """Ends a connection: the state is not known to be current."""
-        self.venue_state.is_connected = False
+        for state in self._states.values():
+            state.is_connected = False
 
     def request(self) -> str:
         """The first message to send."""
@@ -93,12 +104,14 @@ class HubProtocol:
                 yield from self._take(message)
 
     def _on_joined(self, data: Any) -> Joined:
+        origins: dict[str, str] = data.origins or {data.venue: data.origin}
         if not self._resuming:
-            if self.venue_state.venue != data.venue:
-                self.venue_state = VenueState(data.venue)
-            self.venue_state.forget()
+            self._states = {venue: self._states.get(venue) or VenueState(venue) for venue in origins}
+            for state in self._states.values():
+                state.forget()
             self._placed = True
-        self.venue_state.origin, self.venue_state.is_connected = data.origin, True
+        for venue, state in self._states.items():
+            state.origin, state.is_connected = origins.get(venue, state.origin), True
         return Joined(self.url, data.venue, resumed=self._resuming)
 
     def _on_snapshot(self, message: IncomingMessage) -> Iterator[HubMessage]:
@@ -106,7 +119,7 @@ class HubProtocol:
             return
         part = decode_snapshot(message.data)
         if any(one.type not in TIMELESS for one in part.messages):
-            self.venue_state.clock.on_stamp(ms_of(message.timestamp))
+            self.venue_state.clock.on_stamp(ms_of(message.timestamp))  # of the first venue's clock
         for one in part.messages:
             if one.seq > self.seq:
                 yield from self._take(one)
@@ -117,8 +130,10 @@ class HubProtocol:
     def _take(self, message: IncomingMessage) -> Iterator[HubMessage]:
         self.seq = message.seq
         body = decode_body(message.type, message.data)
-        taken = HubMessage(self.venue_state.venue, message.type, body, ms_of(message.timestamp), message.seq)
-        self.venue_state.take(taken)
+        named = body.get("venue") if isinstance(body, dict) else getattr(body, "venue", None)
+        state = self._states.get(str(named)) or self.venue_state
+        taken = HubMessage(state.venue, message.type, body, ms_of(message.timestamp), message.seq)
+        state.take(taken)
         if taken.seq > self._yielded_seq:
             self._yielded_seq = taken.seq
             yield taken

@@ -1,4 +1,4 @@
-"""The state of one venue: the latest message of each channel and symbol of one hub. Pure.
+"""The state of one venue: the latest message of each channel and symbol of one hub about it. Pure.
 
 Ages count from the exchange's time of a message to the venue's time that the flow publishes. They never stand still.
 """

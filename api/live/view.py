@@ -93,7 +93,8 @@ class LiveView:
     async def _tick(self) -> None:
         while True:
             for connection in self.connections:
-                connection.venue_state.clock.tick()
+                for venue_state in connection.venue_states:
+                    venue_state.clock.tick()
             await asyncio.sleep(TICK_S)
 
     async def joined(self) -> None:
@@ -105,9 +106,10 @@ class LiveView:
     def venue_states(self, venue: str | None = None) -> Iterator[VenueState]:
         """The states of the hubs of a venue, or of all."""
         return (
-            connection.venue_state
+            venue_state
             for connection in self.connections
-            if connection.venue_state.venue and venue in (None, connection.venue_state.venue)
+            for venue_state in connection.venue_states
+            if venue_state.venue and venue in (None, venue_state.venue)
         )
 
     def latest(self, channel: str, symbol: str, venue: str | None = None) -> tuple[HubMessage, int] | None:
@@ -171,7 +173,7 @@ class LiveView:
         connections = (
             connection
             for connection in self.connections
-            if connection.venue_state.venue == venue and symbol in connection.venue_state.symbols()
+            if any(one.venue == venue and symbol in one.symbols() for one in connection.venue_states)
         )
         return next((connection.seq for connection in connections), 0)
 

@@ -71,5 +71,5 @@ def routes(services: Services) -> list[AnyRoute]:
             services.live.clock(instrument.symbol, instrument.venue),
         )
 
-    errors = ("unknown_symbol", "unknown_venue", "no_data", "unreadable_data", "store_unavailable")
+    errors = ("unknown_symbol", "ambiguous_symbol", "unknown_venue", "no_data", "unreadable_data", "store_unavailable")
     return [Route("GET", "/api/orderbook/{symbol}", order_book, Book, BookParams, errors=errors)]

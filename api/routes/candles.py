@@ -24,7 +24,14 @@ from sinks.trades.codec import END_MS
 
 CHARTS_MOST = 20_000
 """Most candles in one response with several charts."""
-READ_ERRORS = ("bad_request", "unknown_symbol", "unknown_venue", "unreadable_data", "store_unavailable")
+READ_ERRORS = (
+    "bad_request",
+    "unknown_symbol",
+    "ambiguous_symbol",
+    "unknown_venue",
+    "unreadable_data",
+    "store_unavailable",
+)
 
 
 class CandlesAnswer(Struct, frozen=True):

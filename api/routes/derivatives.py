@@ -176,7 +176,7 @@ def _fields(body: Struct) -> dict[str, Any]:
 def routes(services: Services) -> list[AnyRoute]:
     """The routes of this file."""
     of = _Handlers(services)
-    errors = ("unknown_symbol", "unknown_venue", "no_data", "unreadable_data", "store_unavailable")
+    errors = ("unknown_symbol", "ambiguous_symbol", "unknown_venue", "no_data", "unreadable_data", "store_unavailable")
     return [
         Route("GET", "/api/mark-price/{symbol}", of.mark_price, MarkPriceAnswer, MarkParams, errors=errors),
         Route("GET", "/api/funding/{symbol}", of.funding, FundingAnswer, PastParams, errors=errors),

@@ -24,7 +24,15 @@ from sinks.hub.payloads import iso_utc
 READ_MOST: Final = 5_000
 """Most candles read for one response."""
 MOST: Final = 1_000
-ERRORS: Final = ("bad_request", "unknown_symbol", "unknown_venue", "no_data", "unreadable_data", "store_unavailable")
+ERRORS: Final = (
+    "bad_request",
+    "unknown_symbol",
+    "ambiguous_symbol",
+    "unknown_venue",
+    "no_data",
+    "unreadable_data",
+    "store_unavailable",
+)
 
 Name = Annotated[
     str,
@@ -211,7 +219,14 @@ def routes(services: Services) -> list[AnyRoute]:
             handlers.past,
             list[PastAnalysis],
             PastParams,
-            errors=("bad_request", "unknown_symbol", "unknown_venue", "unreadable_data", "store_unavailable"),
+            errors=(
+                "bad_request",
+                "unknown_symbol",
+                "ambiguous_symbol",
+                "unknown_venue",
+                "unreadable_data",
+                "store_unavailable",
+            ),
         ),
         Route(
             "GET",

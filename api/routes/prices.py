@@ -129,7 +129,14 @@ def routes(services: Services) -> list[AnyRoute]:
             price,
             Price,
             OfSymbol,
-            errors=("unknown_symbol", "unknown_venue", "no_data", "unreadable_data", "store_unavailable"),
+            errors=(
+                "unknown_symbol",
+                "ambiguous_symbol",
+                "unknown_venue",
+                "no_data",
+                "unreadable_data",
+                "store_unavailable",
+            ),
         ),
         Route("GET", "/api/ticks", ticks, list[TickAnswer], OfSymbols),
     ]

@@ -116,7 +116,14 @@ class QualityHandlers:
 
 def routes(services: Services) -> list[AnyRoute]:
     """The routes of this file."""
-    errors = ("bad_request", "unknown_symbol", "unknown_venue", "unreadable_data", "store_unavailable")
+    errors = (
+        "bad_request",
+        "unknown_symbol",
+        "ambiguous_symbol",
+        "unknown_venue",
+        "unreadable_data",
+        "store_unavailable",
+    )
     handlers = QualityHandlers(services)
     return [
         Route("GET", "/api/quality", handlers.quality, Quality, QualityParams, errors=errors),

@@ -46,7 +46,7 @@ def routes(services: Services) -> list[AnyRoute]:
             JobView,
             OfSymbol,
             accepted=JobView,
-            errors=(*errors, "unknown_symbol", "unknown_venue"),
+            errors=(*errors, "unknown_symbol", "ambiguous_symbol", "unknown_venue"),
         ),
         Route("GET", "/api/requests/{id}", progress, JobView, OfRequest, errors=(*errors, "not_found")),
     ]

@@ -6,7 +6,7 @@ from api.http.errors import Problem
 from api.http.route import AnyRoute, NoParams, Route
 from api.live.freshness import clock_name, unknown_state
 from api.live.state import VenueState
-from api.readiness import InstrumentState, Part, describe, instruments_of
+from api.readiness import InstrumentState, Part, VenueReadiness, describe, instruments_of, venues_of
 from api.services import Services
 from sinks.hub.payloads import StatusBody, iso_utc
 
@@ -41,8 +41,8 @@ class Memory(Struct, frozen=True):
 
 
 class StatusAnswer(Struct, frozen=True):
-    """`missing` lists what is down or not current, since when and why; `origin` is the kind of data, null until a hub
-    was connected.
+    """`missing` lists what is down or not current, since when and why. `venue` is that of requests which name none;
+    `origin` is the kind of the first venue's data, null until a hub was connected.
     """
 
     venue: str
@@ -58,13 +58,16 @@ class StatusAnswer(Struct, frozen=True):
     memory: Memory
     hub_urls: list[str]
     """URLs of the broadcast, for the page."""
+    venues: list[VenueReadiness]
+    """Every venue that the hubs report."""
 
 
 class Readiness(Struct, frozen=True):
-    """All dependencies are up: hubs, the flows behind them, stores; and data is current."""
+    """All dependencies are up: hubs, the flows behind them, stores; and data of every venue is current."""
 
     parts: list[Part]
     channels: list[Channel]
+    venues: list[VenueReadiness]
 
 
 class Alive(Struct, frozen=True):
@@ -89,24 +92,26 @@ def routes(services: Services) -> list[AnyRoute]:
     async def status(_: NoParams) -> StatusAnswer:
         """What is up, and what is down since when."""
         venue_states = list(live.venue_states())
-        found = readiness.parts()
+        found, many = readiness.parts(), len(venue_states) > 1
         by_venue = [(venue_state, instruments_of([venue_state])) for venue_state in venue_states]
         missing = [f"{part.name} is down since {part.since}: {part.reason}" for part in found if not part.up]
         lines: list[StatusBody] = [
             message.body for venue_state in venue_states for message in venue_state.connections()
         ]
         missing += [
-            f"line {line.line} is {line.state}: {line.reason or 'no reason is told'}"
+            f"line {line.line}{of_venue} is {line.state}: {line.reason or 'no reason is told'}"
             for line in lines
+            for of_venue in [f" of {line.venue}" if many else ""]
             if line.state != "live"
         ]
         # a hub that is down is listed above, so its instruments are left out
         missing += describe(
-            [one for venue_state, instruments in by_venue if venue_state.is_connected for one in instruments]
+            [one for venue_state, instruments in by_venue if venue_state.is_connected for one in instruments],
+            with_venue=many,
         )
         cache = live.candles
         return StatusAnswer(
-            settings.feed.venue,
+            settings.first_feed.venue,
             next((venue_state.origin for venue_state in venue_states if venue_state.origin), None),
             missing,
             found,
@@ -116,6 +121,7 @@ def routes(services: Services) -> list[AnyRoute]:
             channels(),
             Memory(len(cache), cache.counters.hits, cache.counters.misses),
             [*settings.api.page_hub_urls] or [connection.state.url for connection in live.connections],
+            venues_of(venue_states),
         )
 
     async def alive(_: NoParams) -> Alive:
@@ -126,7 +132,7 @@ def routes(services: Services) -> list[AnyRoute]:
         """Whether all dependencies are up, and data is current."""
         if missing := readiness.missing():
             raise Problem("not_ready", f"missing: {', '.join(missing)}", retry_after_s=2)
-        return Readiness(readiness.parts(), channels())
+        return Readiness(readiness.parts(), channels(), venues_of(list(live.venue_states())))
 
     return [
         Route("GET", "/api/status", status, StatusAnswer),

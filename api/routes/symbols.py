@@ -12,7 +12,7 @@ from flows.model import ListedInstrument
 from flows.names import TEXT_END
 from sinks.mongo.commands import DesiredSubscription
 
-ERRORS = ("bad_request", "unknown_symbol", "unknown_venue", "unreadable_data", "store_unavailable")
+ERRORS = ("bad_request", "unknown_symbol", "ambiguous_symbol", "unknown_venue", "unreadable_data", "store_unavailable")
 BODY_ERRORS = (*ERRORS, "body_too_large", "unsupported_media_type")
 
 StreamName = Annotated[

@@ -23,6 +23,7 @@ ARROW_ROWS: Final = 50_000
 ERRORS: Final = (
     "bad_request",
     "unknown_symbol",
+    "ambiguous_symbol",
     "unknown_venue",
     "trade_store_absent",
     "unreadable_data",
@@ -69,7 +70,7 @@ class Trades:
     def __init__(self, services: Services) -> None:
         self._instruments = services.instruments
         self._archive = services.trades
-        self._feed_venue = services.settings.feed.venue
+        self._feed_venue = services.settings.first_feed.venue
 
     async def page(self, params: TradesParams) -> TradesAnswer:
         """The trades of a symbol."""

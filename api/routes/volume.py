@@ -23,6 +23,7 @@ COLUMNS: Final = ("id", "time", "price", "quantity", "buyer_is_maker")
 ERRORS: Final = (
     "bad_request",
     "unknown_symbol",
+    "ambiguous_symbol",
     "unknown_venue",
     "no_data",
     "collecting",

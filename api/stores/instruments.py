@@ -1,6 +1,6 @@
 """The known instruments: distinguishes an unknown symbol from one without data so far."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from difflib import get_close_matches
@@ -24,10 +24,10 @@ RELOAD_MS: Final = 2_000
 class Instruments:
     """The instruments that the flow follows or lists, or that have stored candles."""
 
-    def __init__(self, feed: Feed, live: LiveView, mongo: MongoStore, *, venues: Iterable[str] = ()) -> None:
-        """`venues` are those of the settings."""
-        self._feed = feed
-        self._venues_of_settings = frozenset(venues) or frozenset((feed.venue,))
+    def __init__(self, feeds: Mapping[str, Feed], live: LiveView, mongo: MongoStore) -> None:
+        """`feeds` are the settings by venue; the first is that of requests which name neither venue nor symbol."""
+        self._feeds = feeds
+        self._first = next(iter(feeds))
         self._live = live
         self._mongo = mongo
         self._venues: set[str] = set()
@@ -37,10 +37,10 @@ class Instruments:
         self._read_ms: dict[str, int] = {}
 
     async def venue(self, named: str) -> str:
-        """The venue of a request, by default that of the settings; `Problem` when it is unknown."""
+        """The venue of a request, by default the first of the settings; `Problem` when it is unknown."""
         if not named:
-            return self._feed.venue
-        followed = {self._feed.venue, *(venue_state.venue for venue_state in self._live.venue_states())}
+            return self._first
+        followed = set(self.venues())
         if named not in followed | self._venues:
             self._venues = set(await self._mongo.venues())
             if named not in self._venues:
@@ -49,7 +49,7 @@ class Instruments:
 
     def followed(self, venue: str) -> AbstractSet[str]:
         """The symbols that the hubs report; those of the settings while the hubs report none."""
-        own = self._feed.symbols if venue == self._feed.venue else ()
+        own = self._feeds[venue].symbols if venue in self._feeds else ()
         return self._live.symbols(venue) or frozenset(own)
 
     async def listed(self, venue: str) -> list[ListedInstrument]:
@@ -57,9 +57,16 @@ class Instruments:
         await self._load(venue, KEPT_MS)
         return self._listed[venue]
 
+    def venues(self) -> list[str]:
+        """The followed venues: those of the settings, then others that the hubs report."""
+        return list(dict.fromkeys([*self._feeds, *(state.venue for state in self._live.venue_states())]))
+
     async def find(self, symbol: str, venue: str = "") -> Instrument:
-        """The instrument of a spelling; `Problem` with the nearest names when it is unknown."""
-        venue, symbol = await self.venue(venue), self.symbol(symbol)
+        """The instrument of a spelling. `Problem` with the nearest names when it is unknown, and with the
+        venues when several followed ones have it and none is named.
+        """
+        symbol = self.symbol(symbol)
+        venue = await self.venue(venue) if venue else await self._venue_of(symbol)
         if symbol not in self.followed(venue):
             await self._load(venue, KEPT_MS)
             if self._own(venue, symbol) not in self._names(venue):
@@ -67,6 +74,22 @@ class Instruments:
             symbol = self._own(venue, symbol)
             self.check(symbol, venue, self._names(venue))
         return Instrument(venue, symbol)
+
+    async def _venue_of(self, symbol: str) -> str:
+        """The one venue that follows a symbol; of those that do not, the one that knows it, else the first."""
+        venues = self.venues()
+        if len(venues) == 1:
+            return venues[0]
+        owners = [venue for venue in venues if symbol in self.followed(venue)]
+        if not owners:
+            for venue in venues:
+                await self._load(venue, KEPT_MS)
+            known = [venue for venue in venues if self._own(venue, symbol) in self._names(venue)]
+            owners = [venue for venue in known if self._own(venue, symbol) in self.followed(venue)] or known
+        if len(owners) > 1:
+            text = f"{symbol} is at {' and '.join(owners)}: name one of them with venue"
+            raise Problem("ambiguous_symbol", text, nearest=owners)
+        return owners[0] if owners else self._first
 
     async def own_names(self, spellings: Iterable[str], venue: str) -> list[str]:
         """The venue's own names of spellings, each once; one that it does not list stays as it is, and so do all while
@@ -89,8 +112,7 @@ class Instruments:
         """
         if venue:
             return {venue: await self.listed(await self.venue(venue))}
-        followed = {*self._venues_of_settings, *(state.venue for state in self._live.venue_states())}
-        return {name: await self._known(name) for name in sorted(followed)}
+        return {name: await self._known(name) for name in sorted(self.venues())}
 
     async def _known(self, venue: str) -> list[ListedInstrument]:
         try:

@@ -1,10 +1,11 @@
 """What a venue's parser takes and gives."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from flows.model.incidents import Rejected
 from flows.model.market import MarketEvent
-from flows.model.source_events import RawFrames
+from flows.model.source_events import RawFrames, TradingStatus
 
 
 class ParsedFrames(Protocol):
@@ -21,6 +22,10 @@ class ParsedFrames(Protocol):
     @property
     def ignored(self) -> int:
         """Messages that mean nothing to us."""
+
+    @property
+    def statuses(self) -> Sequence[TradingStatus]:
+        """New statuses of instruments that the connection carries, where the venue's streams have them."""
 
 
 class VenueParser(Protocol):

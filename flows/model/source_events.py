@@ -113,8 +113,8 @@ class TradesRefused(Struct, frozen=True):
 
 
 class TradingStatus(Struct, frozen=True):
-    """The status of these symbols in the venue's list of instruments changed. Injected by the process, not by a
-    connection.
+    """The status of these symbols changed: in the venue's list of instruments, of which the process injects it, or by
+    a stream of the venue.
     """
 
     symbols: tuple[str, ...]

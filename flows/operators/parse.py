@@ -75,6 +75,8 @@ class Parse:
             trades = {one.symbol: one.reason for one in parsed.rejected if one.kind in TRADE_KINDS}
             out += [InstrumentEvent(keys[symbol], TradesRefused(reason)) for symbol, reason in trades.items()]
         out += [Batch(keys[symbol], events, line) for symbol, events in parsed.events]
+        for status in parsed.statuses:
+            self._tell_instruments(status, out)
 
     def _tell_instruments(self, event: ConnectionEvent, out: list[Parsed]) -> None:
         out.append(event)

@@ -54,7 +54,7 @@ def _order_books(
     runner: QueryRunner,
 ) -> BookStreams:
     by_instrument: KeyedStream[BookInput] = op.flat_map_batch("by_instrument", events, book_events)
-    build = partial(_book, books=books, rules=rules)
+    build = partial(order_book, books=books, rules=rules)
     results: KeyedStream[BookResult | Removed] = machine("book", by_instrument, build, clock, runner)
     return BookStreams(
         views=op.flat_map_batch("views", results, _views),
@@ -64,7 +64,7 @@ def _order_books(
     )
 
 
-def _book(key: str, _: object, *, books: Books, rules: VenueRules) -> BookKeeper | LineBookKeeper:
+def order_book(key: str, _: object, *, books: Books, rules: VenueRules) -> BookKeeper | LineBookKeeper:
     """The order book of one instrument."""
     if rules.has_books_on_line:
         return LineBookKeeper(

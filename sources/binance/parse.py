@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 from msgspec import json
 
-from flows.model import BookSnapshot, Kline, MarketEvent, RawFrames, Rejected, StreamNames
+from flows.model import BookSnapshot, Kline, MarketEvent, RawFrames, Rejected, StreamNames, TradingStatus
 from sources.binance import wire
 from sources.binance.envelope import BookEnvelope, BookTickerEnvelope, MarketEnvelope, Outline, TypedMessage
 from sources.binance.usdm_wire import ContractInfoMessage, ForceOrderMessage, MarkPriceMessage
@@ -43,6 +43,8 @@ class Parsed(NamedTuple):
     rejected: list[Rejected]
     ignored: int
     """Messages without events: replies to requests and unknown event types."""
+    statuses: tuple[TradingStatus, ...] = ()
+    """None: they come by REST."""
 
 
 _Runs: TypeAlias = defaultdict[str, list[Any]]

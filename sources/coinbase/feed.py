@@ -15,7 +15,7 @@ import msgspec
 
 from flows.foreign import quoted
 from flows.model import TRADE_KINDS
-from sources.coinbase.names import BOOKS_LINE, MARKET_LINE, name_in, stream_name
+from sources.coinbase.names import BOOKS_LINE, HEARTBEATS, MARKET_LINE, name_in, stream_name
 from sources.feed import IN_ORDER, Ack, ConnectionPlan, Control, DesiredStreams, Refusal
 from sources.frames import message_in
 from sources.spread import plans_of
@@ -29,6 +29,7 @@ _WS_URLS: Final = {
 """The Advanced feed has no testnet, and there are no books then."""
 _CHANNELS: Final = {"trade": "matches", "heartbeat": "heartbeat", "ticker": "ticker"}
 """Channels of the Exchange feed by kind of stream."""
+_BEAT: Final = b'{"channel":"heartbeats"'
 _NUMBER: Final = b'"sequence_num":'
 """Rises by one from frame to frame of a connection of the Advanced feed, replies included."""
 
@@ -74,7 +75,8 @@ class CoinbaseFeed:
     def _plan(self, line: str, kinds: dict[str, tuple[str, ...]], *, not_trading: frozenset[str]) -> ConnectionPlan:
         names = {stream_name(symbol, kind): (symbol, kind) for symbol in kinds for kind in kinds[symbol]}
         number = _NUMBER if line == BOOKS_LINE else b""
-        return ConnectionPlan(line, self._urls[line], kinds, names, not_trading & kinds.keys(), number)
+        heartbeat = HEARTBEATS if line == BOOKS_LINE else ""
+        return ConnectionPlan(line, self._urls[line], kinds, names, not_trading & kinds.keys(), number, heartbeat)
 
     # --- requests ---
 
@@ -93,7 +95,7 @@ class CoinbaseFeed:
         return [self._exchange_request("unsubscribe", streams)] if streams else []
 
     def _heartbeats(self) -> tuple[int, str]:
-        return self._request({"type": "subscribe", "channel": "heartbeats"})
+        return self._request({"type": "subscribe", "channel": HEARTBEATS})
 
     def _exchange_request(self, type_: str, streams: tuple[str, ...]) -> tuple[int, str]:
         channels = [
@@ -109,8 +111,8 @@ class CoinbaseFeed:
     # --- frames ---
 
     def channel_of(self, frame: bytes) -> str:
-        """The stream that a message's type and product name."""
-        return name_in(frame)
+        """The stream that a message's type and product name; `heartbeats` for the sign of life of the books' line."""
+        return name_in(frame) or (HEARTBEATS if frame.startswith(_BEAT) else "")
 
     def control_of(self, frame: bytes) -> Control | None:
         """A reply to a request lists all that is subscribed since, on either feed; an error names no request."""

@@ -8,6 +8,8 @@ MARKET_LINE: Final = "market"
 """The Exchange feed: trades, the newest trade id each second, tickers."""
 BOOKS_LINE: Final = "books"
 """The Advanced Trade feed: books, in numbered messages."""
+HEARTBEATS: Final = "heartbeats"
+"""The channel of the Advanced feed that is a sign of life: one message a second."""
 SYMBOL_LENGTH: Final = 64
 
 _KINDS: Final = {

@@ -23,6 +23,7 @@ from flows.model import (
     Rejected,
     Ticker,
     Trade,
+    TradingStatus,
 )
 from sources.coinbase import wire
 from sources.coinbase.names import BOOKS_LINE, name_in, stream_name
@@ -48,6 +49,8 @@ class Parsed(NamedTuple):
     rejected: list[Rejected]
     ignored: int
     """Messages without events: replies to requests, the heartbeats of books, and unknown types."""
+    statuses: tuple[TradingStatus, ...] = ()
+    """None: they come by REST."""
 
 
 class CoinbaseParser:

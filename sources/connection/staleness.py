@@ -201,12 +201,14 @@ class StalenessMonitor:
         """Time since the last message of a followed stream."""
         return self._time_s - self._paces[stream].last_s
 
-    def look(self, active: Collection[str], now_s: float) -> Findings:
-        """Counts the streams with messages since the last look; returns what has changed."""
+    def look(self, active: Collection[str], now_s: float, *, is_alive: bool = False) -> Findings:
+        """Counts the streams with messages since the last look; returns what has changed. `is_alive`: the venue has
+        given a sign of life, a message of the connection and of no stream.
+        """
         self._time_s += min(now_s - self._seen_s, STEP_S)
         self._seen_s = now_s
         present = [name for name in active if name in self._paces]
-        resumed = self._note_messages(present)
+        resumed = self._note_messages(present, is_alive=is_alive)
         silent = [*self._still_silent(), *self._newly_silent()]
         return Findings(silent, resumed, self._is_all_silent, self._to_renew(), self._is_time_to_reconnect())
 
@@ -218,11 +220,11 @@ class StalenessMonitor:
         self._note_reconnect()
         return True
 
-    def _note_messages(self, present: list[str]) -> list[str]:
+    def _note_messages(self, present: list[str], *, is_alive: bool) -> list[str]:
         """Counts messages; the streams that are not silent any more."""
         for name in present:
             self._paces[name].on_message(self._time_s)
-        if not present:
+        if not present and not is_alive:
             return []
         self._overall.on_message(self._time_s)
         self._factor = 1

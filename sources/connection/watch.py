@@ -88,7 +88,8 @@ class ConnectionWatch:
             self._monitor.begin()
         if self._refused is not self._refusals.streams:
             self.follow(self._plan)
-        found = self._monitor.look(self._active_on(live), now_s)
+        active = self._active_on(live)
+        found = self._monitor.look(active, now_s, is_alive=self._plan.heartbeat in active)
         self._report_resumed(found.resumed)
         self._report_silent(found.silent, is_whole=found.is_all_silent)
         if found.to_renew:
@@ -129,7 +130,7 @@ class ConnectionWatch:
     # --- activity ---
 
     def _active_on(self, live: tuple[Session, ...]) -> set[str]:
-        names = self._plan.names.keys()
+        names = self._plan.names.keys() | ({self._plan.heartbeat} if self._plan.heartbeat else set())
         by_session = [(session, names & session.active) for session in live]
         active = set().union(*(own for _, own in by_session))
         if len(live) > 1:

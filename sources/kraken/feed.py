@@ -10,6 +10,7 @@ from itertools import count
 from typing import Any, Final
 
 import msgspec
+import structlog
 
 from flows.foreign import quoted
 from sources.feed import Ack, ConnectionPlan, Control, DesiredStreams, Refusal
@@ -18,6 +19,8 @@ from sources.kraken.names import INTERVALS, TIMEFRAMES, symbol_of_venue, venue_n
 from sources.kraken.rules import BOOK_LINE, MARKET_LINE
 from sources.spread import plans_of
 from sources.venue import FeedSettings, address_of
+
+_log = structlog.get_logger(__name__)
 
 _WS_URLS: Final = {"live": "wss://ws.kraken.com/v2"}
 _TRADES: Final = ("aggTrade", "trade")
@@ -31,6 +34,8 @@ _INTERVAL: Final = b'"interval":'
 _CHANNEL: Final = b'{"channel":"'
 _LONGEST_NAME: Final = 64
 _MOST_NAMES: Final = 20_000
+_HEARTBEAT: Final = "heartbeat"
+_INSTRUMENTS: Final = {"method": "subscribe", "params": {"channel": "instrument", "snapshot": True}}
 _NO_REQUEST: Final = 0
 """Ours begin with 1."""
 
@@ -48,6 +53,8 @@ class KrakenFeed:
         self._ids = count(1)
         self._open: dict[int, dict[str, str]] = {}
         """By id of a request the instruments without a reply, by the venue's name, and their streams."""
+        self._lists: dict[int, None] = {}
+        """Requests for the channel `instrument` without a reply."""
         self._planned: dict[str, str] = {}
         """By `symbol@kind` the whole names of all streams ever planned."""
         self._names: dict[tuple[bytes, bytes], str] = {}
@@ -104,7 +111,9 @@ class KrakenFeed:
         }
         for name in names:
             self._planned["@".join(name.split("@")[:2])] = name
-        return ConnectionPlan(line, self._url, carried, names, not_trading & carried.keys())
+        return ConnectionPlan(
+            line, self._url, carried, names, not_trading & carried.keys(), heartbeat=_HEARTBEAT if names else ""
+        )
 
     def _name(self, symbol: str, kind: str, *, has_quotes: bool) -> str:
         if kind in _TRADES:
@@ -118,8 +127,18 @@ class KrakenFeed:
     # --- requests ---
 
     def subscribe_requests(self, streams: tuple[str, ...]) -> list[tuple[int, str]]:
-        """Requests for up to 50 instruments of one channel."""
-        return self._requests("subscribe", streams)
+        """Requests for up to 50 instruments of one channel; before those for books one for the list of instruments, as
+        its decimals are needed for their checksums.
+        """
+        lists = [self._list_request()] if any("@depth" in name for name in streams) else []
+        return [*lists, *self._requests("subscribe", streams)]
+
+    def _list_request(self) -> tuple[int, str]:
+        request_id = next(self._ids)
+        self._lists[request_id] = None
+        while len(self._lists) > _MOST_OPEN:
+            del self._lists[next(iter(self._lists))]
+        return request_id, msgspec.json.encode(_INSTRUMENTS | {"req_id": request_id}).decode()
 
     def unsubscribe_requests(self, streams: tuple[str, ...]) -> list[tuple[int, str]]:
         """The same, to end streams."""
@@ -147,14 +166,14 @@ class KrakenFeed:
     # --- frames ---
 
     def channel_of(self, frame: bytes) -> str:
-        """The stream of a message, by its channel and first instrument."""
+        """The stream of a message, by its channel and first instrument; `heartbeat` for the venue's sign of life."""
         if not frame.startswith(_CHANNEL):
             return ""
         channel = frame[len(_CHANNEL) : frame.find(b'"', len(_CHANNEL), _HEAD)]
         begin = frame.find(_SYMBOL, 0, _HEAD) + len(_SYMBOL)
         end = frame.find(b'"', begin, begin + _LONGEST_NAME)
         if begin < len(_SYMBOL) or end < 0:
-            return ""
+            return _HEARTBEAT if channel == b"heartbeat" else ""
         if channel == b"ohlc":
             at = frame.find(_INTERVAL, 0, _HEAD) + len(_INTERVAL)
             channel += frame[at : at + 6] if at >= len(_INTERVAL) else b""
@@ -184,6 +203,8 @@ class KrakenFeed:
             return _refusal_without_request(message)
         number, result = message.get("req_id"), message.get("result")
         request_id = number if type(number) is int else _NO_REQUEST
+        if request_id in self._lists:
+            return self._on_list(request_id, message)
         instrument = message.get("symbol", result.get("symbol") if isinstance(result, dict) else None)
         waiting = self._open.get(request_id, {})
         name = waiting.pop(instrument, "") if isinstance(instrument, str) else ""
@@ -196,6 +217,15 @@ class KrakenFeed:
         if not name:  # it concerns the whole request
             return Refusal(reason, None if request_id == _NO_REQUEST else request_id)
         return Refusal(reason, request_id if is_last else None, stream=name)
+
+    def _on_list(self, request_id: int, message: dict[str, Any]) -> Ack:
+        """The reply for the list of instruments. A refusal concerns no stream: without the list digits count as they
+        are printed, and statuses come by REST.
+        """
+        del self._lists[request_id]
+        if message.get("success") is not True:
+            _log.warning("instruments_refused", venue=self.venue, reason=quoted(_word(message.get("error"))))
+        return Ack(request_id)
 
 
 def _params(kind: str, *, subscribes: bool) -> dict[str, Any]:

@@ -6,7 +6,6 @@ channel, a malformed frame), that poll takes the slow path, frame by frame. Only
 
 from collections.abc import Callable
 from decimal import Decimal
-from itertools import chain
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
@@ -25,17 +24,17 @@ from flows.model import (
     StreamNames,
     Ticker,
     Trade,
+    TradingStatus,
 )
 from sources.frames import KEPT_BYTES, UNREADABLE, decoded, reason_of, too_long
 from sources.kraken import wire
+from sources.kraken.instruments import MOST_SYMBOLS, Instruments
 from sources.kraken.klines import RunningKlines, kline_of
 from sources.kraken.names import TIMEFRAMES, Times, symbol_of_venue
 
 VENUE: Final = "kraken"
 MOST_BYTES: Final = 4_000_000
 """Longest frame that is parsed, bytes; a book of 1,000 levels a side has 100,000."""
-MOST_SYMBOLS: Final = 10_000
-"""Most instruments whose decimals and names are remembered; one more, and all are learnt anew."""
 _HEAD: Final = 200
 """Bytes at the begin of a frame that name its instrument."""
 _BOOK_DEPTHS: Final = (10, 25, 100, 500, 1_000)
@@ -49,11 +48,13 @@ class Parsed(NamedTuple):
     rejected: list[Rejected]
     ignored: int
     """Messages without events: heartbeats, statuses, replies to requests and unknown channels."""
+    statuses: tuple[TradingStatus, ...] = ()
+    """Statuses of instruments that are new."""
 
 
 class KrakenParser:
-    """Parses frames. Its state: names of streams, decimals of instruments, running klines; all of it is learnt anew
-    after a restart.
+    """Parses frames. Its state: names of streams, decimals and statuses of instruments, running klines; all of it is
+    learnt anew after a restart.
     """
 
     def __init__(self) -> None:
@@ -61,8 +62,7 @@ class KrakenParser:
         self._decode: Callable[[bytes], wire.Message] = json.Decoder(wire.Message).decode
         self._outline = json.Decoder(wire.Outline).decode
         self._times = Times()
-        self._decimals: dict[str, tuple[int, int]] = {}
-        """By symbol the decimals of prices and quantities, as far as books have shown them."""
+        self._instruments = Instruments()
         self._klines = RunningKlines()
         self._newest = 0
         """Microseconds of the newest message with a time."""
@@ -91,7 +91,7 @@ class KrakenParser:
                     ignored += self._add(message, runs, frames, parsed.rejected)
             except Exception as error:  # noqa: BLE001 - whatever is wrong inside, only this frame is rejected
                 parsed.rejected.append(_refused(reason_of(error), payload, frames))
-        return parsed._replace(ignored=ignored)
+        return parsed._replace(ignored=ignored, statuses=tuple(runs.statuses))
 
     def _parse_each(self, frames: RawFrames, runs: "_Runs") -> Parsed:
         rejected: list[Rejected] = []
@@ -104,7 +104,7 @@ class KrakenParser:
                 ignored += 1 if message is None else self._add(message, runs, frames, rejected)
             except Exception as error:  # noqa: BLE001 - whatever the decoder raises, only this frame is rejected
                 rejected.append(_refused(reason_of(error), payload, frames))
-        return Parsed(runs.found, rejected, ignored)
+        return Parsed(runs.found, rejected, ignored, tuple(runs.statuses))
 
     def _message_in(self, payload: bytes) -> wire.Message | None:
         """The message of a frame; None for a reply and for an unknown channel."""
@@ -129,8 +129,25 @@ class KrakenParser:
             for ticker in message.data:
                 self._add_ticker(ticker, runs, frames, rejected)
         else:
+            self._add_statuses(message, runs, frames)
             return 1
         return 0
+
+    def _add_statuses(
+        self,
+        message: wire.HeartbeatMessage | wire.StatusMessage | wire.InstrumentMessage,
+        runs: "_Runs",
+        frames: RawFrames,
+    ) -> None:
+        if isinstance(message, wire.HeartbeatMessage):
+            return
+        names = frames.streams.subscribed if frames.streams is not None else ()
+        carried = {name.partition("@")[0] for name in names}
+        if isinstance(message, wire.InstrumentMessage):
+            runs.statuses += self._instruments.take(message.data.pairs, carried)
+            return
+        for row in message.data:
+            runs.statuses += self._instruments.take_system(row.system, carried)
 
     def _add_books(self, message: wire.BookMessage, runs: "_Runs", frames: RawFrames, rejected: list[Rejected]) -> None:
         for row in message.data:
@@ -212,24 +229,12 @@ class KrakenParser:
         time = micros // 1_000
         bids = [(_text(level.price), _text(level.qty)) for level in row.bids]
         asks = [(_text(level.price), _text(level.qty)) for level in row.asks]
-        decimals = self._decimals_with(symbol, (bids, asks))
+        decimals = self._instruments.decimals_of(symbol)
         check = BookCheck(row.checksum, _digits(bids, decimals), _digits(asks, decimals))
         if is_snapshot:
             depth = depth or _depth_for(max(len(bids), len(asks)))
             return LineSnapshot(symbol, micros, _levels(bids), _levels(asks), time, depth, check)
         return LineDelta(symbol, time, micros, micros, _levels(bids), _levels(asks), check=check)
-
-    def _decimals_with(self, symbol: str, sides: tuple["_Texts", "_Texts"]) -> tuple[int, int]:
-        """The decimals of the instrument. Messages print all of them; if one does not, the longest ones seen count."""
-        known = prices, quantities = self._decimals.get(symbol, (0, 0))
-        for price, quantity in chain(*sides):
-            prices = max(prices, len(price.partition(".")[2]))
-            quantities = max(quantities, len(quantity.partition(".")[2]))
-        if (prices, quantities) != known:
-            if len(self._decimals) >= MOST_SYMBOLS:
-                self._decimals.clear()
-            self._decimals[symbol] = prices, quantities
-        return prices, quantities
 
     # --- streams ---
 
@@ -264,6 +269,7 @@ class _Runs:
         self.found: list[tuple[str, list[MarketEvent]]] = []
         self.trades: dict[str, list[MarketEvent]] = {}
         """By symbol."""
+        self.statuses: list[TradingStatus] = []
         self._open: dict[tuple[str, type], list[MarketEvent]] = {}
 
     def add(self, symbol: str, event: MarketEvent) -> None:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from flows.foreign import quoted
 from flows.model import BookSnapshot, Kline, Level, ListedInstrument, Trade, timeframe_ms
 from flows.queries import BookQuery, DisputedTradesQuery, KlinesQuery, PastTradesQuery, QueryError, TradesQuery, Urgency
+from sources.kraken.instruments import TRADING, status_of
 from sources.kraken.klines import stated
 from sources.kraken.names import INTERVALS, rest_pair, symbol_of_wsname
 from sources.kraken.parse import VENUE
@@ -38,7 +39,6 @@ DEPTH_LIMIT: Final = 500
 """Most levels a side."""
 _EARLIER_MS: Final = (0, 60_000, 3_600_000)
 """How far before its time the trades of a query are looked for: ids decide."""
-_TRADING: Final = frozenset(("online", "limit_only", "reduce_only"))
 _TOO_MANY: Final = 429
 _UNAVAILABLE: Final = 503
 _MOST_NS_DIGITS: Final = 20
@@ -50,7 +50,7 @@ _TradeRow = tuple[Price, Quantity, msgspec.Raw, Literal["b", "s"], str, str, Id]
 """Price, quantity, time in seconds with seven decimals, side of the taker, kind of order, free text, id."""
 _KlineRow = tuple[Id, Price, Price, Price, Price, str, QuantityOrZero, Id]
 """Begin in seconds, open, high, low, close, average price, volume, count."""
-_LevelRow = tuple[Price, Quantity, msgspec.Raw]
+_LevelRow = tuple[Price, QuantityOrZero, msgspec.Raw]
 
 
 class _Pair(Struct, frozen=True):
@@ -173,7 +173,8 @@ class KrakenRest:
         system = decoded(_SYSTEM, await self._client.get(path), path).result.status
         path = "/0/public/AssetPairs"
         pairs = decoded(_PAIRS, await self._client.get(path), path).result.values()
-        return [_listed(pair, pair.status if system in _TRADING else system) for pair in pairs if pair.wsname]
+        is_open = status_of(system) == TRADING
+        return [_listed(pair, pair.status if is_open else system) for pair in pairs if pair.wsname]
 
     async def book(self, query: BookQuery) -> BookSnapshot:
         """The best levels of each side, up to 500; without an id."""
@@ -306,7 +307,7 @@ def _listed(pair: _Pair, status: str) -> ListedInstrument:
     return listed(
         VENUE,
         symbol,
-        _status(status),
+        status_of(status),
         base=base,
         quote=quote,
         price_decimals=pair.pair_decimals,
@@ -314,12 +315,9 @@ def _listed(pair: _Pair, status: str) -> ListedInstrument:
     )
 
 
-def _status(word: str) -> str:
-    return "TRADING" if word in _TRADING else word.upper()
-
-
 def _levels(rows: list[_LevelRow]) -> list[Level]:
-    return [(price, quantity) for price, quantity, _ in rows]
+    # quantities are cut to three decimals: of what is printed as 0 nothing is known but that it is small
+    return [(price, quantity) for price, quantity, _ in rows if quantity]
 
 
 def _id_of(trade: Trade) -> int:

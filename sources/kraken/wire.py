@@ -1,4 +1,5 @@
-"""Kraken's messages, field by field (https://docs.kraken.com/api/docs/websocket-v2/trade, /ohlc, /ticker, /book).
+"""Kraken's messages, field by field (https://docs.kraken.com/api/docs/websocket-v2/trade, /ohlc, /ticker, /book,
+/instrument, /status).
 
 Numbers are JSON numbers, times RFC 3339. Where digits matter the text is kept: `Raw` of prices and quantities of books,
 which the checksum counts digit by digit, and of average prices, whose last digit says how exact they are. The bounds
@@ -20,6 +21,9 @@ Symbol = Annotated[str, Meta(min_length=1, max_length=64)]
 """As in `BTC/USD`."""
 Timestamp = Annotated[str, Meta(min_length=20, max_length=40)]
 """As in `2026-07-07T23:00:04.585581Z`, with up to nine decimals of a second."""
+Word = Annotated[str, Meta(min_length=1, max_length=64)]
+"""A status, as in `cancel_only`."""
+Decimals = Annotated[int, Meta(ge=0, le=30)]
 Checksum = Annotated[int, Meta(ge=0, lt=2**32)]
 
 MOST_PRICE = 1e12
@@ -140,11 +144,49 @@ class HeartbeatMessage(Struct, frozen=True, gc=False, tag_field="channel", tag="
     """{"channel":"heartbeat"}, each second in which nothing else is sent."""
 
 
+class StatusRow(Struct, frozen=True, gc=False):
+    """The status of the exchange."""
+
+    system: Word
+
+
 class StatusMessage(Struct, frozen=True, gc=False, tag_field="channel", tag="status"):
-    """The engine's status, at the begin and when it changes. REST says it of each instrument (`rest.py`)."""
+    """The engine's status, at the begin of a connection and when it changes.
+
+    {"channel":"status","type":"update","data":[{"version":"2.0.10","system":"online","api_version":"v2",
+     "connection_id":4421894013101914413}]}
+    """
+
+    data: Annotated[list[StatusRow], Meta(max_length=100)]
 
 
-Message: TypeAlias = TradeMessage | OhlcMessage | TickerMessage | BookMessage | HeartbeatMessage | StatusMessage
+class InstrumentRow(Struct, frozen=True, gc=False):
+    """An instrument: its status, and the decimals in which prices and quantities are printed."""
+
+    symbol: Symbol
+    status: Word
+    price_precision: Decimals
+    qty_precision: Decimals
+
+
+class Instruments(Struct, frozen=True, gc=False):
+    """Those that changed; a snapshot has all. Assets are not read."""
+
+    pairs: Annotated[list[InstrumentRow], Meta(max_length=100_000)]
+
+
+class InstrumentMessage(Struct, frozen=True, gc=False, tag_field="channel", tag="instrument"):
+    """{"channel":"instrument","type":"update","data":{"assets":[],"pairs":[{"symbol":"BTC/USD","base":"BTC",
+    "quote":"USD","status":"cancel_only","qty_precision":8,"qty_increment":1e-08,"price_precision":1,"cost_precision":5,
+    "marginable":true,"has_index":true,"cost_min":0.5,"tick_size":0.1,"price_increment":0.1,"qty_min":0.00005}]}}
+    """
+
+    data: Instruments
+
+
+Message: TypeAlias = (
+    TradeMessage | OhlcMessage | TickerMessage | BookMessage | HeartbeatMessage | StatusMessage | InstrumentMessage
+)
 """Every message of a subscription."""
 
 

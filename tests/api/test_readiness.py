@@ -1,16 +1,17 @@
 from api.live.state import VenueState
-from api.readiness import missing_of
+from api.live.venue_time import VenueTime
+from api.readiness import missing_of, venues_of
 from sinks.hub.payloads import ChannelBody, InstrumentBody
 
 
-def venue_of(*states: str) -> VenueState:
+def venue_of(*states: str, venue: str = "binance") -> VenueState:
     """A flow that is alive, with an instrument in each of these states."""
-    found = VenueState("binance")
+    found = VenueState(venue)
     found.clock.on_heartbeat(1_000)
     for number, word in enumerate(states):
         channels = [ChannelBody("trades", "live" if word == "not stored" else word, None, "why")]
         channels += [ChannelBody("store", word, None, "the disk is full")] if word == "not stored" else []
-        found.states[f"S{number}"] = InstrumentBody("binance", "live", f"S{number}", word, None, "why", channels)
+        found.states[f"S{number}"] = InstrumentBody(venue, "live", f"S{number}", word, None, "why", channels)
     return found
 
 
@@ -29,3 +30,22 @@ def test_a_hub_that_is_down_is_said_elsewhere() -> None:
     venue_state = venue_of("cut")
     venue_state.is_connected = False
     assert missing_of([venue_state]) == []
+
+
+def test_a_venue_without_current_data_is_missing_though_another_has_it() -> None:
+    states = [venue_of("live"), venue_of("cut", venue="kraken")]
+    assert missing_of(states) == ["data of now of kraken (S0 is cut since the start: why)"]
+    assert [(one.venue, one.ready, one.missing) for one in venues_of(states)] == [
+        ("binance", True, []),
+        ("kraken", False, ["data of now (S0 is cut since the start: why)"]),
+    ]
+
+
+def test_a_venue_whose_flow_is_silent_is_named() -> None:
+    states = [venue_of("live"), venue_of("live", venue="kraken")]
+    now = [0]
+    states[1].clock = VenueTime(lambda: now[0])
+    states[1].clock.on_heartbeat(1_000)
+    now[0] = 10_000
+    assert [one.ready for one in venues_of(states)] == [True, False]
+    assert missing_of(states)[0] == "the flow of kraken (the flow gives no sign of life)"

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +19,15 @@ from sinks.trades.reader import TradeReader
 from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
 from sources.replay.synthetic.market import SyntheticMarket
 from sources.venues import VENUES
-from tests.fakes.deployment import START_S, RunningFlow, free_port, hub_client, running_flow
+from tests.fakes.deployment import (
+    START_S,
+    RunningFlow,
+    Server,
+    free_port,
+    hub_client,
+    running_flow,
+    running_interface,
+)
 from tests.fakes.twins import recovering
 from tests.fakes.witness import last_stored
 
@@ -30,6 +39,7 @@ SPEED = 20.0
 PATHS = {"binance": "/api/v3", "binance-usdm": "/fapi/v1"}
 KINDS: dict[str, Literal["spot", "usdm"]] = {"binance": "spot", "binance-usdm": "usdm"}
 DAY = (0, 2 << 42)
+OHLCV = ("open", "high", "low", "close", "volume")
 
 
 class Exchange:
@@ -149,6 +159,70 @@ async def test_two_venues_are_complete(mongod_uri: str, tmp_path: Path, flags: t
         assert "messages_refused" not in flow.said()
         for exchange in found:
             assert_equals_the_exchange(tmp_path, mongod_uri, exchange)
+
+
+def body_of(url: str) -> dict[str, Any]:
+    body: dict[str, Any] = httpx.get(url, timeout=START_S).json()
+    return body
+
+
+def chart_of(messages: list[dict[str, Any]], venue: str) -> dict[int, tuple[float, ...]]:
+    """The newest version of each closed minute that a client of the hub got of a venue, by its begin."""
+    charts = [one["data"] for one in messages if one["type"] == "ChartUpdate" and one["data"]["venue"] == venue]
+    minutes = [one["candle"] for one in charts if one["timeframe"] == "1m"]
+    return {
+        round(datetime.fromisoformat(one["timestamp"]).timestamp() * 1_000): tuple(one[name] for name in OHLCV)
+        for one in minutes
+    }
+
+
+async def assert_rest_equals_the_exchange(api: Server, flow: RunningFlow, exchange: Exchange) -> None:
+    """Price, candles and trades of the interface are those of the venue that is named."""
+    [newest] = exchange.trades(exchange.newest_id())
+    of_venue = {"venue": exchange.venue}
+
+    def data(path: str, **parameters: Any) -> Any:
+        answer = httpx.get(f"{api.url}/api/{path}", params=parameters | of_venue, timeout=START_S)
+        return answer.json()["data"] if answer.is_success else None
+
+    def has_the_price() -> bool:
+        found = data(f"prices/{SYMBOL}")
+        return found is not None and (found["venue"], found["price"]) == (exchange.venue, newest[2])
+
+    await until(has_the_price, flow)
+    trades = data("trades", symbol=SYMBOL, limit=20)
+    assert trades["venue"] == exchange.venue
+    shown = [(one["id"], one["price"], one["quantity"], one["buyer_is_maker"]) for one in trades["trades"]]
+    assert shown == [(row[0], row[2], row[3], row[4]) for row in exchange.trades(shown[0][0])]
+
+
+async def test_equal_symbols_of_two_venues_are_not_mixed_on_the_hub_and_in_rest(
+    mongod_uri: str, tmp_path: Path
+) -> None:
+    with exchanges("binance", "binance-usdm") as found:
+        settings = settings_for(tmp_path, mongod_uri, {one.venue: one.rest_url for one in found})
+        async with running_flow(tmp_path, **settings) as flow, hub_client(flow.hub_url) as client:
+            await client.subscribe("ChartUpdate", "Status", "Trade")
+            hearing = asyncio.create_task(client.until_end())
+            async with running_interface(tmp_path, **settings, api__hub_urls=[flow.hub_url]) as api:
+                for exchange in found:
+                    exchange.served.resume()
+                await until_complete(tmp_path, flow, *found)
+                for exchange in found:
+                    await assert_rest_equals_the_exchange(api, flow, exchange)
+                refused = body_of(f"{api.url}/api/prices/{SYMBOL}")["error"]
+                assert (refused["code"], refused["nearest"]) == ("ambiguous_symbol", list(KINDS))
+                status = body_of(f"{api.url}/api/status")["data"]
+                assert {one["venue"]: one["origin"] for one in status["venues"]} == dict.fromkeys(KINDS, "replay")
+            assert await flow.stop() == 0, flow.said()
+            await hearing
+        for exchange in found:
+            klines = exchange.closed_klines(-(-BEGIN_MS // 60_000) * 60_000)
+            charts = chart_of(client.messages, exchange.venue)
+            assert klines
+            assert {time: charts.get(time) for time in klines} == {
+                time: pytest.approx(row) for time, row in klines.items()
+            }
 
 
 async def test_a_venue_that_is_not_there_concerns_no_other(mongod_uri: str, tmp_path: Path) -> None:

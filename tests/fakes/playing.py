@@ -19,6 +19,7 @@ from flows.model import Candle, Kline, timeframe_ms
 from flows.recovery import prepare
 from sinks.hub.payloads import iso_utc
 from sinks.trades.reader import TradeReader
+from sources.replay.exchange.dialect import Dialect
 from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
 from sources.replay.faults.orders import AnyFault
 from sources.replay.market.market import Market
@@ -26,12 +27,12 @@ from sources.replay.market.player import Speed
 from tests.fakes.deployment import RunningFlow, Server, flow_settings, free_port, running_flow, running_interface
 from tests.fakes.exposition import samples
 from tests.fakes.twins import recovering
-from tests.fakes.witness import Witness, disagreements, stored_candles, stored_trades
+from tests.fakes.witness import ClosingExchange, Exchange, Witness, disagreements, stored_candles, stored_trades
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 TIMEFRAMES = ("1s", "1m")
 CHANNELS = ("Trade", "MarketData", "Candle", "ChartUpdate", "OrderBook", "Incident", "Status")
-PATIENCE_S = 60
+PATIENCE_S = 240
 """Longest wait for what should take a moment: a bound for broken runs, not a measure."""
 PACED_S = 4.0
 """After so long at one pace the local clock is a witness of the venue's time."""
@@ -90,13 +91,15 @@ class Deployment:
     interface: Server
 
     def __init__(
-        self, exchange: ThreadedExchange, witness: Witness, folder: Path, mongod_uri: str, settings: dict[str, Any]
+        self, exchange: ThreadedExchange, witness: Exchange, folder: Path, mongod_uri: str, settings: dict[str, Any]
     ) -> None:
         self.exchange = exchange
         self.witness = witness
         self.folder = folder
         self.listener = Listener()
         self._lives: list[Listener] = []
+        self.venue: str = settings.get("feed__venue", "binance")
+        self.symbols: list[str] = settings["feed__symbols"]
         self.timeframes: list[str] = settings["feed__timeframes"]
         self.database: str = settings["mongo__database"]
         self._mongod_uri = mongod_uri
@@ -107,7 +110,7 @@ class Deployment:
     @property
     def store(self) -> Path:
         """The trade store."""
-        return self.folder / "trades" / "binance"
+        return self.folder / "trades" / self.venue
 
     # --- life ---
 
@@ -156,6 +159,10 @@ class Deployment:
         answer = (await self._http.get(f"{self.interface.url}{path}")).json()
         assert answer["success"], answer
         return answer["data"]
+
+    async def answered(self, path: str) -> Any:
+        """The same, or None while the interface does not know it."""
+        return (await self._http.get(f"{self.interface.url}{path}")).json()["data"]
 
     async def is_ready(self) -> bool:
         """Whether the interface says so."""
@@ -207,7 +214,7 @@ class Deployment:
         """
         since = self.listener.place
         now_ms = await asyncio.to_thread(self.witness.server_time) - skew_ms
-        for symbol in SYMBOLS:
+        for symbol in self.symbols:
             for time_of in (_price_time, _trade_time):
                 await self.listener.until(partial(_is_from, now_ms, symbol, time_of), since=since)
 
@@ -303,7 +310,7 @@ class Deployment:
     def _trades_that_differ(self) -> list[tuple[Any, ...]]:
         """What is stored and not the exchange's, or the other way round."""
         found: list[tuple[Any, ...]] = []
-        for symbol in SYMBOLS:
+        for symbol in self.symbols:
             ours = stored_trades(self.store, symbol)
             theirs = self.witness.aggregates(symbol, ours[0][0])
             if theirs[-1] not in ours:
@@ -317,7 +324,7 @@ class Deployment:
         differing = self.candles_that_differ()
         assert differing == [], differing
         now_ms = self.witness.server_time()
-        for symbol in SYMBOLS:
+        for symbol in self.symbols:
             trades = stored_trades(self.store, symbol)
             for timeframe in self.timeframes:
                 candles = self.candles(symbol, timeframe)
@@ -340,16 +347,16 @@ class Deployment:
 
     def newest_candle_ms(self) -> int:
         """Begin of the newest period that is stored."""
-        return max(self.candles(symbol, name)[-1].open_time for symbol in SYMBOLS for name in self.timeframes)
+        return max(self.candles(symbol, name)[-1].open_time for symbol in self.symbols for name in self.timeframes)
 
     def candles(self, symbol: str, timeframe: str) -> list[Candle]:
         """What is stored."""
-        return stored_candles(self._mongod_uri, self.database, symbol, timeframe)
+        return stored_candles(self._mongod_uri, self.database, symbol, timeframe, venue=self.venue)
 
     def candles_that_differ(self) -> list[tuple[Any, ...]]:
         """Closed periods whose stored candle is not the exchange's, or is missing."""
         found: list[tuple[Any, ...]] = []
-        for symbol in SYMBOLS:
+        for symbol in self.symbols:
             trades = stored_trades(self.store, symbol)
             begin, end = trades[0][1], trades[-1][1] - SETTLED_MS
             for timeframe in self.timeframes:
@@ -359,12 +366,13 @@ class Deployment:
 
     def candles_that_were_early(self) -> list[tuple[Any, ...]]:
         """Candles that were published as final with another number of trades than the exchange's own."""
-        begin = min(stored_trades(self.store, symbol)[0][1] for symbol in SYMBOLS)
+        begin = min(stored_trades(self.store, symbol)[0][1] for symbol in self.symbols)
         trades = {
             (symbol, timeframe, iso_utc(kline.open_time)): kline.trades
-            for symbol in SYMBOLS
+            for symbol in self.symbols
             for timeframe in self.timeframes
             for kline in self._klines(symbol, timeframe, begin, 2 << 42)
+            if kline.trades >= 0
         }
         return [
             (*key, candle["trades"], trades[key])
@@ -405,17 +413,28 @@ def _trade_time(message: Message, symbol: str) -> int:
 
 @asynccontextmanager
 async def playing(
-    folder: Path, mongod_uri: str, market: Market, *, speed: Speed = 1.0, **settings: Any
+    folder: Path,
+    mongod_uri: str,
+    market: Market,
+    *,
+    speed: Speed = 1.0,
+    dialect: Dialect | None = None,
+    witness_of: Callable[[str], ClosingExchange] = Witness,
+    ws_path: str = "",
+    **settings: Any,
 ) -> AsyncIterator[Deployment]:
-    """A flow that is live on a market that has just begun."""
+    """A flow that is live on a market that has just begun. `witness_of` takes the address of REST; `ws_path` is that of
+    the streams.
+    """
     folder.mkdir()
     prepare(folder / "recovery")
     with (
-        exchange_in_thread(market, speed=speed, paused=True, start_now=True) as exchange,
-        closing(Witness(exchange.rest_url)) as witness,
+        exchange_in_thread(market, dialect=dialect, speed=speed, paused=True, start_now=True) as exchange,
+        closing(witness_of(exchange.rest_url)) as witness,
     ):
         usual: dict[str, Any] = {
             "feed__origin": "synthetic",
+            "feed__ws_url": f"{exchange.ws_url}{ws_path}",
             "feed__symbols": list(SYMBOLS),
             "feed__timeframes": list(TIMEFRAMES),
             "feed__streams": ["aggTrade", "kline", "ticker", "depth", "bookTicker"],

@@ -1,7 +1,7 @@
 """The replay exchange as a witness: what it tells anybody over REST, against what the stores hold."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import httpx
 from pymongo import MongoClient
@@ -20,6 +20,32 @@ class Book(NamedTuple):
     update_id: int
     bids: list[list[float]]
     asks: list[list[float]]
+
+
+class Exchange(Protocol):
+    """What a witness says of an exchange."""
+
+    def server_time(self) -> int:
+        """The exchange's time, ms UTC."""
+
+    def aggregates(self, symbol: str, first_id: int) -> list[tuple[Any, ...]]:
+        """`(id, time, price, quantity, buyer is maker)` of all from an id on, as the stream brings them."""
+
+    def klines(self, symbol: str, timeframe: str, start_ms: int) -> list[Kline]:
+        """Closed klines from a time on, without ids."""
+
+    def book(self, symbol: str, levels: int = 20) -> Book:
+        """The best levels of its book now."""
+
+    def state(self) -> dict[str, Any]:
+        """What the control endpoint tells."""
+
+
+class ClosingExchange(Exchange, Protocol):
+    """A witness that has connections."""
+
+    def close(self) -> None:
+        """Ends its connections."""
 
 
 class Witness:
@@ -115,10 +141,12 @@ def last_stored(store: Path, symbol: str) -> int | None:
         return reader.last_id(symbol)
 
 
-def stored_candles(mongod_uri: str, database: str, symbol: str, timeframe: str) -> list[Candle]:
+def stored_candles(
+    mongod_uri: str, database: str, symbol: str, timeframe: str, *, venue: str = "binance"
+) -> list[Candle]:
     """What is stored of a timeframe, oldest first."""
     with MongoClient[dict[str, Any]](mongod_uri) as client:
-        return read_candles(client[database], "binance", symbol, timeframe, 0, 2 << 42)
+        return read_candles(client[database], venue, symbol, timeframe, 0, 2 << 42)
 
 
 def disagreements(candles: list[Candle], klines: list[Kline]) -> list[tuple[int, list[str]]]:

@@ -13,8 +13,8 @@ freshness.open("ws", "binance");
 const shown = [];
 for (const [at, time, clock] of JSON.parse(process.argv[2])) {
   now = at;
-  freshness.take({ state: "alive", time: iso(time), clock }, "ws");
-  freshness.take({ symbol: "X", state: "silent", since: iso(0), reason: "", channels: [] }, "ws");
+  freshness.take({ venue: "binance", state: "alive", time: iso(time), clock }, "ws");
+  freshness.take({ venue: "binance", symbol: "X", state: "silent", since: iso(0), reason: "", channels: [] }, "ws");
   shown.push(freshness.of("binance", "X").text);
 }
 console.log(JSON.stringify(shown));

@@ -8,8 +8,8 @@ import pytest
 
 from api.live.hub_protocol import HubProtocol, HubRefusal, Joined, LiveEvent, Lost
 from api.live.messages import HubMessage
-from flows.model import MarketData
-from sinks.hub.payloads import MarketDataBody, iso_utc
+from flows.model import Heartbeat, MarketData
+from sinks.hub.payloads import HeartbeatBody, HeartbeatUpdate, MarketDataBody, iso_utc
 from sinks.hub.replies import ErrorData, SubscribedData
 from tests.fakes.candles import BEGIN
 
@@ -90,3 +90,40 @@ def test_lost_messages_are_reported(protocol: HubProtocol) -> None:
 def test_a_refusal_ends_it(protocol: HubProtocol) -> None:
     with pytest.raises(HubRefusal, match="no such channel"):
         receive(protocol, message("Error", msgspec.to_builtins(ErrorData("no such channel"))))
+
+
+def of_venue(venue: str, value: float, seq: int) -> dict[str, Any]:
+    body = MarketDataBody.of(MarketData(venue, "BTCUSDT", value, BEGIN))
+    return message("MarketData", msgspec.to_builtins(body), seq=seq)
+
+
+def beat(venue: str, time_ms: int, seq: int) -> dict[str, Any]:
+    body = HeartbeatBody.of(HeartbeatUpdate(Heartbeat(venue, time_ms), "live"))
+    return message("Status", msgspec.to_builtins(body), seq=seq)
+
+
+def test_equal_symbols_of_two_venues_have_states_of_their_own() -> None:
+    origins = {"binance": "live", "binance-usdm": "replay"}
+    data = SubscribedData(["MarketData"], None, None, "binance", "live", None, origins)
+    joined = message("Subscribed", msgspec.to_builtins(data))
+    made = HubProtocol(URL, ("MarketData",))
+    made.begin()
+    first = snapshot(of_venue("binance", 1.0, 3), of_venue("binance-usdm", 2.0, 4), seq=4)
+    events = receive(made, joined, first, of_venue("binance-usdm", 2.5, 5), beat("binance", BEGIN + 60_000, 6))
+    found = [one for one in events if isinstance(one, HubMessage) and one.channel == "MarketData"]
+    assert [(one.venue, one.body.price) for one in found] == [
+        ("binance", 1.0),
+        ("binance-usdm", 2.0),
+        ("binance-usdm", 2.5),
+    ]
+    states = {one.venue: one for one in made.venue_states}
+    latest = {venue: one.latest("MarketData", "BTCUSDT") for venue, one in states.items()}
+    assert {venue: one and one.body.price for venue, one in latest.items()} == {"binance": 1.0, "binance-usdm": 2.5}
+    assert {venue: one.origin for venue, one in states.items()} == origins
+    assert states["binance"].clock.now_ms >= BEGIN + 60_000
+    assert not states["binance-usdm"].clock.is_alive
+    made.end()
+    assert not any(one.is_connected for one in states.values())
+    assert made.begin()["resume_after"] == "6"
+    assert prices(receive(made, of_venue("binance", 1.5, 7), joined)) == [1.5]
+    assert all(one.is_connected for one in made.venue_states)

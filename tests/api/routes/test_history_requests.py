@@ -37,7 +37,7 @@ async def services(deployment: Deployment) -> AsyncIterator[Services]:
     settings = deployment.settings()
     live, mongo = LiveView(), MongoStore(settings.mongo, timeout_s=5)
     history, trades = History(mongo, live.candles), TradeArchive(settings.trades, venue="binance")
-    instruments, analysis = Instruments(settings.feed, live, mongo), AnalysisService(settings, history, live)
+    instruments, analysis = Instruments(settings.by_venue, live, mongo), AnalysisService(settings, history, live)
     await mongo.check()
     readiness = Readiness(settings, live, mongo, trades)
     yield Services(settings, live, mongo, trades, instruments, history, analysis, ApiMetrics(live), readiness)

@@ -27,7 +27,7 @@ async def mongo(deployment: Deployment) -> AsyncIterator[MongoStore]:
 
 @pytest.fixture
 def instruments(mongo: MongoStore) -> Instruments:
-    return Instruments(FEED, LiveView(), mongo)
+    return Instruments({FEED.venue: FEED}, LiveView(), mongo)
 
 
 async def test_what_is_followed_is_known_in_any_case_and_without_the_store(instruments: Instruments) -> None:
@@ -49,7 +49,7 @@ async def test_the_hub_knows_better_than_the_settings_what_is_followed(
     broadcast = deployment.start_hub()
     deployment.tell(LIVE)
     async with LiveView(f"ws://127.0.0.1:{broadcast.port}/ws") as live:
-        instruments = Instruments(Feed(symbols=("SOLUSDT",)), live, mongo)
+        instruments = Instruments({"binance": Feed(symbols=("SOLUSDT",))}, live, mongo)
         assert (instruments.followed("binance"), instruments.followed("binance-usdm")) == ({"SOLUSDT"}, frozenset())
         await until(lambda: instruments.followed("binance") == {"BTCUSDT", "ETHUSDT"})
 
@@ -108,3 +108,25 @@ async def test_what_is_not_found_is_looked_for_again_after_a_while(
     else:
         with pytest.raises(Problem, match="SOLUSDT is not known"):
             await instruments.find("SOLUSDT")
+
+
+async def test_a_symbol_of_several_venues_must_come_with_one(mongo: MongoStore, deployment: Deployment) -> None:
+    await mongo.check()
+    feeds = {
+        "binance": Feed(symbols=("BTCUSDT", "ETHUSDT")),
+        "binance-usdm": Feed(venue="binance-usdm", symbols=("BTCUSDT", "SOLUSDT")),
+    }
+    instruments = Instruments(feeds, LiveView(), mongo)
+    with pytest.raises(Problem, match="BTCUSDT is at binance and binance-usdm: ") as refused:
+        await instruments.find("btcusdt")
+    assert (refused.value.code, refused.value.nearest) == ("ambiguous_symbol", ("binance", "binance-usdm"))
+    for venue in feeds:
+        assert await instruments.find("BTCUSDT", venue) == Instrument(venue, "BTCUSDT")
+    assert await instruments.find("ethusdt") == Instrument("binance", "ETHUSDT")
+    assert await instruments.find("solusdt") == Instrument("binance-usdm", "SOLUSDT")
+    deployment.store(stored_candles(1, venue="binance-usdm", symbol="OLDUSDT"))
+    instruments = Instruments(feeds, LiveView(), mongo)
+    assert await instruments.find("OLDUSDT") == Instrument("binance-usdm", "OLDUSDT")
+    with pytest.raises(Problem) as refused:
+        await instruments.find("NOUSDT")
+    assert refused.value.code == "unknown_symbol"

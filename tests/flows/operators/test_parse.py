@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from flows.model import Connected, Flush, RawFrames, Rejected, TradesRefused
+from flows.model import Connected, Flush, RawFrames, Rejected, TradesRefused, TradingStatus
 from flows.operators.parse import Batch, InstrumentEvent, Parse
 from tests.fakes.trades import trade
 
@@ -12,6 +12,7 @@ class Found(NamedTuple):
     events: list[Any]
     rejected: list[Rejected]
     ignored: int
+    statuses: tuple[TradingStatus, ...] = ()
 
 
 class Scripted:
@@ -53,4 +54,14 @@ def test_who_follows_trades_is_told_when_some_could_not_be_read() -> None:
     assert parse([RawFrames("market", [b"..."], 1)]) == [
         *refused,
         InstrumentEvent("binance:BTCUSDT", TradesRefused("odd 1")),
+    ]
+
+
+def test_a_status_of_the_venues_streams_reaches_every_instrument_that_it_names() -> None:
+    status = TradingStatus(BTC_ETH, "MAINTENANCE")
+    parse = Parse("binance", Scripted([Found([], [], 1, (status,))]))
+    assert parse([RawFrames("market", [b"..."], 1)]) == [
+        status,
+        InstrumentEvent("binance:BTCUSDT", status),
+        InstrumentEvent("binance:ETHUSDT", status),
     ]

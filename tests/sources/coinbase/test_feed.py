@@ -105,7 +105,6 @@ def test_books_are_subscribed_with_heartbeats_and_each_request_has_an_id_of_its_
         ),
         (b'{"type":"error","message":7}', Refusal("the exchange says nothing", IN_ORDER)),
         (b'{"type":"status"}', None),
-        (b'{"channel":"heartbeats","sequence_num":3,"events":[]}', None),
         (b"[1]", None),
         (b"{", None),
         (b"\xff", None),
@@ -141,5 +140,13 @@ def test_streams_of_recorded_frames() -> None:
     for frame in advanced_frames():
         body = msgspec.json.decode(frame)
         is_book = body["channel"] == "l2_data"
-        assert fed.channel_of(frame) == (f"{body['events'][0]['product_id']}@depth" if is_book else "")
+        beat = "heartbeats" if body["channel"] == "heartbeats" else ""
+        assert fed.channel_of(frame) == (f"{body['events'][0]['product_id']}@depth" if is_book else beat)
         assert (fed.control_of(frame) == Ack(IN_ORDER)) is (body["channel"] == "subscriptions")
+
+
+def test_heartbeats_are_the_sign_of_life_of_the_line_of_books() -> None:
+    fed = feed()
+    assert fed.channel_of(b'{"channel":"heartbeats","sequence_num":3,"events":[]}') == "heartbeats"
+    plans = fed.plans({"BTC-USD": ("trade", "depth")})
+    assert {plan.line: plan.heartbeat for plan in plans} == {"market": "", "books": "heartbeats"}

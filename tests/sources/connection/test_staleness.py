@@ -34,9 +34,9 @@ class Line:
         self.now_s = 0.0
         self.found: list[tuple[float, Findings]] = []
 
-    def look(self, *active: str) -> Findings:
+    def look(self, *active: str, is_alive: bool = False) -> Findings:
         self.now_s += LOOK_S
-        found = self.monitor.look(active, self.now_s)
+        found = self.monitor.look(active, self.now_s, is_alive=is_alive)
         if found.silent or found.resumed or found.to_renew or found.to_reconnect:
             self.found.append((self.now_s, found))
         if found.to_reconnect:
@@ -325,3 +325,23 @@ def test_a_witness_may_reconnect_a_silent_line_but_not_again_and_again() -> None
     gaps = [later - earlier for earlier, later in pairwise(claims)]
     assert gaps == sorted(gaps)
     assert gaps[0] >= 30
+
+
+def test_while_signs_of_life_come_a_quiet_market_is_no_dead_line_and_without_them_it_is() -> None:
+    line = Line("a", "b", witnessed=("a", "b"))
+    for _ in range(200):
+        line.look("a", "b", is_alive=True)
+    for _ in range(1_200):  # ten minutes
+        line.look(is_alive=True)
+    assert not line.monitor.is_all_silent
+    assert sorted(name for _, found in line.found for name in found.silent) == ["a", "b"]
+    assert not any(found.is_all_silent or found.to_reconnect for _, found in line.found)
+    line.found.clear()
+    begin_s = line.now_s
+    while not line.found:
+        line.look()
+    assert line.monitor.is_all_silent
+    assert line.now_s - begin_s <= 2 * LEAST_S
+    while not line.found[-1][1].to_reconnect:
+        line.look()
+    assert line.now_s - begin_s <= 2 * LEAST_S + STALE_S

@@ -53,9 +53,10 @@ def test_a_request_names_the_instruments_of_one_channel() -> None:
     venue = feed()
     names = plan_of(venue.plans({"BTC-USD": (), "ETH-USD": ()}), "market").streams
     requests = venue.subscribe_requests((*names, "BTC-USD@depth@100"))
-    assert [request_id for request_id, _ in requests] == [1, 2, 3, 4, 5]
+    assert [request_id for request_id, _ in requests] == [1, 2, 3, 4, 5, 6]
     both = ["BTC/USD", "ETH/USD"]
     assert [json.loads(text)["params"] for _, text in requests] == [
+        {"channel": "instrument", "snapshot": True},
         {"channel": "trade", "snapshot": False, "symbol": both},
         {"channel": "ohlc", "interval": 1, "snapshot": False, "symbol": both},
         {"channel": "ohlc", "interval": 5, "snapshot": False, "symbol": both},
@@ -63,10 +64,10 @@ def test_a_request_names_the_instruments_of_one_channel() -> None:
         {"channel": "book", "depth": 100, "symbol": ["BTC/USD"]},
     ]
     assert {json.loads(text)["method"] for _, text in requests} == {"subscribe"}
-    assert [json.loads(text)["req_id"] for _, text in requests] == [1, 2, 3, 4, 5]
+    assert [json.loads(text)["req_id"] for _, text in requests] == [1, 2, 3, 4, 5, 6]
     [(_, text)] = venue.unsubscribe_requests(("BTC-USD@kline_1m",))
     assert json.loads(text) == {
-        "method": "unsubscribe", "params": {"channel": "ohlc", "interval": 1, "symbol": ["BTC/USD"]}, "req_id": 6,
+        "method": "unsubscribe", "params": {"channel": "ohlc", "interval": 1, "symbol": ["BTC/USD"]}, "req_id": 7,
     }  # fmt: skip
 
 
@@ -124,13 +125,27 @@ def test_a_refusal_without_an_instrument_concerns_its_request() -> None:
 
 @pytest.mark.parametrize(
     "frame",
-    [b'{"channel":"heartbeat"}', b'{"channel":"status","type":"update","data":[]}', b'{"method":"pong","req_id":7}',
+    [b'{"channel":"status","type":"update","data":[]}', b'{"method":"pong","req_id":7}',
      b"[]", b"{", b"\xff", b'{"method":"subscribe","success":true,"result":[],"req_id":"x"}',
      b'{"method":"subscribe","success":true,"result":{"symbol":{}},"req_id":true}', b"[" * 100_000],
 )  # fmt: skip
 def test_other_frames_mean_nothing_to_a_connection(frame: bytes) -> None:
     assert feed().control_of(frame) is None
     assert feed().channel_of(frame) == ""
+
+
+def test_the_heartbeat_is_a_sign_of_life_of_every_plan() -> None:
+    venue = feed()
+    assert venue.channel_of(b'{"channel":"heartbeat"}') == "heartbeat"
+    assert {plan.heartbeat for plan in venue.plans({"BTC-USD": ()})} == {"heartbeat"}
+
+
+def test_a_refused_list_of_instruments_refuses_no_stream() -> None:
+    venue = feed()
+    (number, _), *_ = venue.subscribe_requests(("BTC-USD@depth@100",))
+    answer = {"method": "subscribe", "req_id": number, "success": False, "error": "Subscription channel not supported"}
+    assert venue.control_of(json.dumps(answer).encode()) == Ack(number)
+    assert venue.control_of(json.dumps(answer).encode()) != Ack(number)
 
 
 def test_the_stream_of_a_frame_is_that_of_the_plan() -> None:
@@ -152,8 +167,8 @@ def test_the_recordings_frames_belong_to_its_streams() -> None:
     venue = feed(book_levels=10, streams=("trade", "depth"))
     names = {name for plan in venue.plans({"BTC-USD": (), "ETH-USD": ()}) for name in plan.streams}
     found = [venue.channel_of(frame) for frame in recorded_frames()]
-    assert set(found) - {""} == names
-    assert found.count("") == 28
+    assert set(found) - {"", "heartbeat"} == names
+    assert found.count("") + found.count("heartbeat") == 28
 
 
 def test_an_origin_without_an_address_is_refused() -> None:

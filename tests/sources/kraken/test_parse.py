@@ -1,3 +1,4 @@
+import json
 from math import isnan
 from typing import Any
 
@@ -14,6 +15,7 @@ from flows.model import (
     StreamNames,
     Ticker,
     Trade,
+    TradingStatus,
 )
 from flows.operators.books.line_book import LineBook
 from sources.kraken.parse import KrakenParser
@@ -137,10 +139,62 @@ def test_the_documented_book_has_the_documented_checksum() -> None:
     assert (snapshot.depth, snapshot.last_update_id, snapshot.bids[0]) == (10, 0, (45283.5, 0.1))
 
 
-def test_numbers_that_are_printed_short_are_filled_up_to_the_longest() -> None:
+def instruments(status: str = "online", kind: str = "snapshot") -> bytes:
+    pair = {"symbol": "BTC/USD", "status": status, "price_precision": 1, "qty_precision": 8}
+    other = pair | {"symbol": "ETH/USD", "status": "online", "price_precision": 2}
+    data = {"assets": [{"id": "BTC"}], "pairs": [pair, other, pair | {"symbol": "X/USD"}]}
+    return json.dumps({"channel": "instrument", "type": kind, "data": data}, separators=(",", ":")).encode()
+
+
+def system(word: str) -> bytes:
+    body = {"channel": "status", "type": "update", "data": [{"system": word, "version": "2.0.10"}]}
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def test_numbers_that_are_printed_short_are_filled_up_to_the_decimals_of_the_instrument() -> None:
     short = DOC_BIDS.replace("0000;", ";").replace("45281.0", "45281"), DOC_ASKS.replace("0000;", ";")
-    [snapshot] = events_of(book_frame("snapshot", *short, DOC_CHECKSUM))
+    frame, parser = book_frame("snapshot", *short, DOC_CHECKSUM), KrakenParser()
+    [unknown] = events_of(frame, parser=KrakenParser())
+    assert LineBook(unknown, RULES.book_checksum).fault(unknown.check) != ""
+    parser.parse(polled(instruments()))
+    [snapshot] = events_of(frame, parser=parser)
     assert LineBook(snapshot, RULES.book_checksum).fault(snapshot.check) == ""
+
+
+def test_a_status_is_given_when_it_changes_and_only_of_what_the_connection_carries() -> None:
+    parser = KrakenParser()
+
+    def statuses(*frames: bytes) -> tuple[TradingStatus, ...]:
+        parsed = parser.parse(polled(*frames))
+        assert (parsed.events, parsed.rejected, parsed.ignored) == ([], [], len(frames))
+        return parsed.statuses
+
+    both = ("BTC-USD", "ETH-USD")
+    assert statuses(system("online")) == ()  # nothing is known of the instruments
+    assert statuses(instruments()) == (TradingStatus(both, "TRADING"),)
+    assert statuses(instruments(), system("online")) == ()
+    assert statuses(instruments("cancel_only", "update")) == (TradingStatus(("BTC-USD",), "CANCEL_ONLY"),)
+    assert statuses(system("maintenance")) == (TradingStatus(both, "MAINTENANCE"),)
+    assert statuses(instruments("online", "update")) == ()  # it does not trade before the exchange does
+    assert statuses(system("online")) == (TradingStatus(both, "TRADING"),)
+    assert statuses(system("<b>")) == (TradingStatus(both, "UNKNOWN"),)
+
+
+def test_a_line_without_the_list_of_instruments_trades_again_when_the_exchange_does() -> None:
+    parser = KrakenParser()
+    words = [parser.parse(polled(system(word))).statuses for word in ("online", "cancel_only", "online", "online")]
+    both = ("BTC-USD", "ETH-USD")
+    assert words == [(), (TradingStatus(both, "CANCEL_ONLY"),), (TradingStatus(both, "TRADING"),), ()]
+
+
+@pytest.mark.parametrize(
+    "change", [{"status": 7}, {"status": ""}, {"price_precision": -1}, {"qty_precision": 31}, {"symbol": ""}]
+)
+def test_an_impossible_instrument_is_refused_with_its_frame(change: dict[str, Any]) -> None:
+    pair = {"symbol": "BTC/USD", "status": "online", "price_precision": 1, "qty_precision": 8} | change
+    body = {"channel": "instrument", "type": "update", "data": {"assets": [], "pairs": [pair]}}
+    parsed = KrakenParser().parse(polled(json.dumps(body, separators=(",", ":")).encode()))
+    assert (parsed.events, parsed.statuses, len(parsed.rejected)) == ([], (), 1)
 
 
 def test_a_change_keeps_its_digits_for_the_checksum() -> None:

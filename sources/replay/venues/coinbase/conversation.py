@@ -149,7 +149,7 @@ class CoinbaseConversation:
         """What a subscription begins with, where there is something."""
         if channel == STATUS:
             return self._derived.status()
-        product, now_ms = self._derived.product(name), self._view.now_ms
+        product, now_ms = self._derived.product(name), self._view.market.now_ms
         if product is None:
             return None
         match channel:

@@ -138,7 +138,7 @@ class CoinbaseRest:
             "sequence": book["lastUpdateId"],
             "auction_mode": False,
             "auction": None,
-            "time": rfc3339(self._view.now_ms, 9),
+            "time": rfc3339(self._view.market.now_ms, 9),
         }
         return Reply(HTTPStatus.OK, body)
 

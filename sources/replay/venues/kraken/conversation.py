@@ -125,7 +125,7 @@ class KrakenConversation:
             self._streams.pop(stream, None)
             return []
         self._streams[stream] = None
-        snapshot = channel.snapshot(pair, options, self._view.now_ms) if options.get("snapshot") else None
+        snapshot = channel.snapshot(pair, options, self._view.market.now_ms) if options.get("snapshot") else None
         return [] if snapshot is None else [snapshot]
 
     def _instruments(self, method: str, request_id: int | None) -> tuple[bytes, ...]:

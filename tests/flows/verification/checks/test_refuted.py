@@ -169,7 +169,8 @@ def klines_of(stores: MemoryStores) -> GetKlines:
     """The exchange's candles: those that are stored now."""
     told: dict[str, dict[int, Kline]] = {name: {} for name in TIMEFRAMES}
     for candle in [one.candle for one in stores.stored]:
-        fields = {name: getattr(candle, name) for name in Kline.__struct_fields__}
+        shared = [name for name in Kline.__struct_fields__ if name in Candle.__struct_fields__]
+        fields = {name: getattr(candle, name) for name in shared}
         told[candle.timeframe][candle.open_time] = Kline(**fields | {"first_id": -1, "last_id": -1})
 
     def get(_: str, timeframe: str, start: int, end: int) -> Klines:
