@@ -224,7 +224,7 @@ class KrakenFeed:
         """
         del self._lists[request_id]
         if message.get("success") is not True:
-            _log.warning("instruments_refused", venue=self.venue, reason=quoted(_word(message.get("error"))))
+            _log.warning("instruments_refused", venue=self.venue, reason=quoted(word_of(message.get("error"))))
         return Ack(request_id)
 
 
