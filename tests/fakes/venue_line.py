@@ -11,7 +11,7 @@ from typing import Any
 
 from flows.clock import FeedClock
 from flows.loop_thread import EventLoopThread
-from flows.model import BookView, Candle, ConnectionEvent, Flush, RawFrames, Rejected, Trade, TradeBatch
+from flows.model import BookView, Candle, ConnectionEvent, Flush, RawFrames, Rejected, StoreOnly, Trade, TradeBatch
 from flows.operators.books.keeper import book_events
 from flows.operators.parse import Batch, Parse
 from flows.operators.trades.batching import MicroBatcher
@@ -37,7 +37,7 @@ from sources.venue import VenueRest
 from sources.venues import VENUES
 from tests.fakes.venue_peers import BEGIN, PEERS, Peer
 
-PATIENCE_S = 240
+PATIENCE_S = 120
 """Longest wait for what should take a moment: a bound for broken runs, not a measure."""
 LEVELS = 10
 STREAMS = ("aggTrade", "kline", "ticker", "depth", "bookTicker")
@@ -172,8 +172,9 @@ class VenueLine:
             item = waiting.pop(0)
             if not isinstance(item, Query):
                 self.given[symbol].append(item)
-                if isinstance(item, Candle) and item.is_closed:
-                    self._closed[symbol, item.timeframe][item.open_time] = item
+                candle = item.candle if isinstance(item, StoreOnly) else item  # a proof that comes later
+                if isinstance(candle, Candle) and candle.is_closed:
+                    self._closed[symbol, candle.timeframe][candle.open_time] = candle
                 elif isinstance(item, BookView):
                     self._views[symbol] = item
                 elif isinstance(item, TradeBatch):
