@@ -20,8 +20,8 @@ Stretch = tuple[int, int]
 
 
 def disorders(blocks: Iterable[pl.DataFrame], begin: int) -> tuple[Stretch, ...]:
-    """The stretches of a file whose trades, by rising ids, are these. `begin` is the first time that it covers, ms UTC: its
-    first trade is a step forward from there.
+    """The stretches of a file whose trades, by rising ids, are these. `begin` is the first time that it covers, ms UTC:
+    its first trade is a step forward from there.
     """
     found: list[Stretch] = []
     for start, end in _stretches(blocks, begin):

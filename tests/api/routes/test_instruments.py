@@ -132,6 +132,15 @@ async def test_a_spelling_is_followed_by_the_venues_own_name(served: Interface) 
     assert (answer["data"]["symbol"], answer["data"]["wanted"]) == ("DOGE-USD", False)
 
 
+async def test_the_followed_symbols_of_all_venues_are_listed(served: Interface) -> None:
+    async def names(query: str) -> list[tuple[str, str]]:
+        return [(one["venue"], one["symbol"]) for one in await served.data(f"/api/symbols{query}") if one["followed"]]
+
+    own = [("binance", "BTCUSDT"), ("binance", "ETHUSDT")]
+    assert await names("") == [*own, ("kraken", "BTC-USD"), ("kraken", "BTC-USDT")]
+    assert await names("?venue=kraken") == [("kraken", "BTC-USD"), ("kraken", "BTC-USDT")]
+
+
 async def test_prices_are_compared_within_a_quote_and_only_what_is_of_now(
     served: Interface, kraken: Broadcast, deployment: Deployment
 ) -> None:
