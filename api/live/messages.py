@@ -1,12 +1,13 @@
 """Messages that a client of the hub receives, in the shapes of `sinks/hub/payloads/` and `sinks/hub/replies.py`."""
 
 from datetime import datetime
+from math import nan
 from typing import Any, Final, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
-from flows.model import Candle
+from flows.model import VOLUMES, Candle
 from sinks.hub.payloads import (
     BookTickerBody,
     CandleBody,
@@ -130,11 +131,27 @@ def decode_snapshot(data: msgspec.Raw) -> SnapshotPart:
 
 
 def decode_body(kind: str, data: msgspec.Raw) -> Body:
-    """Decodes the data of a message of any other type; unknown fields are ignored."""
-    body = _DECODERS.get(kind, _ANY).decode(data)
+    """Decodes the data of a message of any other type; unknown fields are ignored. A figure that the venue does not
+    state is null in the message, and NaN as in the model.
+    """
+    try:
+        body = _DECODERS.get(kind, _ANY).decode(data)
+    except msgspec.ValidationError:
+        body = msgspec.convert(_with_unstated(_ANY.decode(data)), BODIES[kind])
     return body.body() if isinstance(body, _AnyStatus) else body
 
 
+def _with_unstated(data: Any) -> Any:
+    """The data with NaN for those nulls that stand for it."""
+    if not isinstance(data, dict):
+        return data
+    return {
+        name: nan if value is None and name in _MAYBE_STATED else _with_unstated(value) if name == "candle" else value
+        for name, value in data.items()
+    }
+
+
+_MAYBE_STATED = frozenset((*VOLUMES, "weighted_average")) - {"volume"}
 _MESSAGE = msgspec.json.Decoder(IncomingMessage)
 _SNAPSHOT = msgspec.json.Decoder(SnapshotPart)
 _DECODERS = {kind: msgspec.json.Decoder(body) for kind, body in BODIES.items()}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import cache, lru_cache
 from hashlib import blake2b
-from math import isfinite
+from math import isfinite, isnan
 from typing import Any
 
 import msgspec
@@ -140,7 +140,8 @@ def candle_of(document: Mapping[str, Any]) -> Candle:
 def candle_faults(document: Mapping[str, Any]) -> list[str]:
     """The fields of a document that cannot be those of a candle, each with its value; none when all can."""
     get = document.get
-    faults = [name for name in _NUMBERS if not _is_number(get(name))]
+    faults = [name for name in _STATED if not _is_number(get(name))]
+    faults += [name for name in _MAYBE_STATED if not (_is_number(value := get(name)) or _is_nan(value))]
     faults += [name for name in _COUNTS if not is_count(get(name))]
     faults += [name for name in _WORDS if not isinstance(get(name), str)]
     if not isinstance(get("is_closed"), bool):
@@ -152,6 +153,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and isnan(value)
+
+
 def is_count(value: Any) -> bool:
     """Whether a value of a document is a whole number."""
     return isinstance(value, int) and not isinstance(value, bool)
@@ -161,6 +166,9 @@ REPLACES = "marketflow verify --repair --against rest replaces it"
 _LONGEST_NAME = 40
 _STORED_FIELDS = tuple(field for field in Candle.__struct_fields__ if field != "event_time")
 _NUMBERS = (*PRICES, *VOLUMES)
+_MAYBE_STATED = tuple(name for name in VOLUMES if name != "volume")
+"""NaN in a venue's own candle where the venue does not state them."""
+_STATED = tuple(name for name in _NUMBERS if name not in _MAYBE_STATED)
 _COUNTS = ("open_time", "trades", *IDS, "revision")
 _WORDS = ("venue", "symbol", "timeframe", "status", "proof")
 

@@ -119,6 +119,7 @@ _BY_KIND: Final = {
     Kind.FOREIGN: """
         useradd; systemctl; journalctl; install; rsync; mv; python3.12 -m venv; /opt/marketflow/venv/bin/pip install
         prometheus; prometheus-alertmanager; jq; buildah; docker; kubectl; deploy/compose/secrets.sh
+        .venv/bin/python -m pytest
     """,
 }
 """Beginnings of commands."""

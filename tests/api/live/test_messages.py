@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Iterator
+from math import isnan, nan
 from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from api.live.messages import (
     BODIES,
@@ -21,8 +23,8 @@ from api.live.messages import (
     ms_of,
 )
 from sinks.hub.messages import CHANNELS
-from sinks.hub.payloads import CandleBody, iso_utc
-from tests.fakes.candles import BEGIN, candle, forming, versions
+from sinks.hub.payloads import CandleBody, StatsBody, iso_utc
+from tests.fakes.candles import BEGIN, candle, forming, stats, versions
 
 PRICE = b'{"symbol":"BTCUSDT","price":1.5,"price_change_24h":null,"price_change_percent_24h":null,"volume_24h":null'
 
@@ -105,3 +107,21 @@ def test_a_time_without_a_time_zone_is_rejected(text: str) -> None:
     assert ms_of("2026-01-01T00:00:00.250Z") == BEGIN + 250
     with pytest.raises(ValueError, match=r"UTC|isoformat"):
         ms_of(text)
+
+
+def test_figures_that_a_venue_does_not_state_are_null_in_messages_and_nan_behind_them() -> None:
+    unsaid: dict[str, Any] = dict.fromkeys(("quote_volume", "taker_buy_volume", "taker_buy_quote_volume"), nan)
+    zeros: dict[str, Any] = dict.fromkeys(unsaid, 0.0)
+    sent = msgspec.json.encode(CandleBody.of(candle(**unsaid)))
+    assert b'"quote_volume":null' in sent
+    found = candle_of(decode_body("Candle", raw(sent)), venue="binance")
+    assert all(isnan(getattr(found, name)) for name in unsaid)
+    assert structs.replace(found, **zeros) == candle(**zeros)
+    day = stats(quote_volume=nan, weighted_average=nan)
+    body = decode_body("Stats", raw(msgspec.json.encode(StatsBody.of(day))))
+    assert isnan(body.quote_volume)
+    assert isnan(body.weighted_average)
+    assert body.volume == day.volume
+    for wrong in (stats(volume=nan), stats(last=nan)):
+        with pytest.raises(msgspec.ValidationError):
+            decode_body("Stats", raw(msgspec.json.encode(StatsBody.of(wrong))))

@@ -1,3 +1,4 @@
+from math import inf, isnan, nan
 from typing import Any
 
 import bson
@@ -13,6 +14,7 @@ from sinks.mongo.documents import (
     MARKET_DATA,
     MARKET_STATS,
     candle_document,
+    candle_faults,
     candle_of,
     incident_document,
     incident_of,
@@ -148,6 +150,17 @@ def test_the_indexes() -> None:
 
 def test_all_of_an_incident_is_kept() -> None:
     assert set(incident_document(gap(), now_ms=NOW)) >= set(msgspec.structs.asdict(gap()))
+
+
+def test_a_venue_s_own_candle_may_lack_what_the_venue_does_not_state() -> None:
+    unsaid = dict.fromkeys(("quote_volume", "taker_buy_volume", "taker_buy_quote_volume"), nan)
+    read = candle_of(bson.decode(bson.encode(document(**unsaid, trades=-1, status="venue"))))
+    assert read.volume == 12.5
+    assert read.trades == -1
+    assert all(isnan(getattr(read, name)) for name in unsaid)
+    assert msgspec.json.decode(msgspec.json.encode(read))["quote_volume"] is None
+    for name, value in (("volume", nan), ("close", nan), ("quote_volume", inf), ("quote_volume", None)):
+        assert candle_faults(document() | {name: value}) == [f"{name} {value!r}"]
 
 
 def test_what_is_read_back_can_be_encoded() -> None:

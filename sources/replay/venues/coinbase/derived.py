@@ -7,7 +7,7 @@ Advanced feed `level2`, `market_trades`; without a product `status` (Exchange) a
 from collections.abc import Iterator, Mapping
 from functools import partial
 
-from sources.replay.market.book import decode_update
+from sources.replay.market.book import Book, decode_update
 from sources.replay.market.derived import Follower
 from sources.replay.market.market import Message, Wanted
 from sources.replay.market.schedules import LAG_MS
@@ -88,6 +88,7 @@ class ProductMessages:
         self.decimals = market.encoder.decimals
         self._last: TradeRow | None = None
         self._batch: list[TradeRow] = []
+        self._has_book = False
 
     def on_trade(self, rows: TradeRows, due_ms: int, index: int, wanted: Wanted) -> Iterator[Message]:
         """The match and the ticker; the Advanced feed gets the trade with its batch."""
@@ -101,19 +102,25 @@ class ProductMessages:
             self._batch.append(row)
 
     def on_book(self, channel: ChannelTimeline, due_ms: int, index: int, wanted: Wanted) -> Iterator[Message]:
-        """The changes of the book in the form of both feeds."""
+        """The changes of the book in the form of both feeds; the first book as a whole, for those who have subscribed
+        before there was one.
+        """
         streams = f"{self.name}@level2_batch", f"{self.name}@level2"
         chosen = [wanted(stream) for stream in streams]
-        if not any(chosen):
+        if self._has_book and not any(chosen):
             return
         book = self.market.book()
         update = decode_update(channel.payloads[index])
         if book is None or update.last_id > book.last_id:
             return
+        is_first, self._has_book = not self._has_book, True
         if chosen[0]:
-            yield Message(due_ms, streams[0], exchange_messages.book_update(self.name, update, due_ms))
+            whole = exchange_messages.snapshot(self.name, book, due_ms, _MOST_LEVELS) if is_first else None
+            payload = whole or exchange_messages.book_update(self.name, update, due_ms)
+            yield Message(due_ms, streams[0], payload)
         if chosen[1]:
-            payload = advanced_messages.books(self.name, update.bids, update.asks, due_ms)
+            whole = self._whole(book, due_ms) if is_first else None
+            payload = whole or advanced_messages.books(self.name, update.bids, update.asks, due_ms)
             yield Message(due_ms, streams[1], payload)
 
     def on_tick(self, now_ms: int, wanted: Wanted) -> Iterator[Message]:
@@ -146,8 +153,9 @@ class ProductMessages:
     def advanced_snapshot(self, now_ms: int) -> bytes | None:
         """The whole book for the Advanced feed; None while there is none."""
         book = self.market.book()
-        if book is None:
-            return None
+        return None if book is None else self._whole(book, now_ms)
+
+    def _whole(self, book: Book, now_ms: int) -> bytes:
         sides = book.bids(_MOST_LEVELS), book.asks(_MOST_LEVELS)
         return advanced_messages.books(self.name, *sides, now_ms, kind="snapshot")
 

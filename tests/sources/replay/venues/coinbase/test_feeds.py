@@ -138,16 +138,21 @@ def test_a_message_that_is_lost_leaves_a_hole_in_the_numbers_of_its_connection_a
     assert ears[1].numbers == list(range(ears[1].numbers[0], ears[1].numbers[0] + len(ears[1].numbers)))
 
 
-def test_a_book_of_the_advanced_feed_is_the_snapshot_and_its_updates() -> None:
+@pytest.mark.parametrize("before", [0, 10])
+def test_a_book_of_the_advanced_feed_is_the_snapshot_and_its_updates(before: int) -> None:
+    """Also for who has subscribed before there was a book."""
     view = view_of()
     client = client_of(view)
     messages = played(view.market, lambda stream: stream in client.delivered or stream == "ETH-USD@matches")
-    list(islice(messages, 10))
-    events = [json.loads(client.answer(request(channel="level2"))[0])["events"][0]]
+    list(islice(messages, before))
+    *beginnings, _ = client.answer(request(channel="level2"))
+    assert len(beginnings) == (before > 0)
+    events = [json.loads(frame)["events"][0] for frame in beginnings]
     sides: dict[str, dict[str, str]] = {"bid": {}, "offer": {}}
     while len(events) < 50:
         message = next(messages)
         events += [json.loads(message.data)["events"][0]] if message.stream == "BTC-USD@level2" else []
+    assert [event["type"] for event in events] == ["snapshot"] + 49 * ["update"]
     for event in events:
         for level in event["updates"]:
             if level["new_quantity"] == "0":
