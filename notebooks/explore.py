@@ -37,8 +37,16 @@ with app.setup:
 
 
 @app.cell
-def choices():
-    frames = open_frames(load_settings())
+def choose_venue():
+    settings = load_settings()
+    venue = mo.ui.dropdown(list(settings.by_venue), value=next(iter(settings.by_venue)), label="venue")
+    venue if len(settings.by_venue) > 1 else None
+    return settings, venue
+
+
+@app.cell
+def choices(settings, venue):
+    frames = open_frames(settings, venue=venue.value)
     _nothing = "**Nothing is stored yet.** Start the flow (`make demo`), or name the stores in `marketflow.toml`."
     try:
         _symbols = frames.candle_symbols()
