@@ -21,7 +21,9 @@ from api.stores.trades import TradeArchive
 from flows.settings import Settings
 
 CHECK_TRADES_S: Final = 5.0
-"""Time between two checks of the trade store."""
+"""Time between two checks of the trade stores."""
+CHECK_ABSENT_TRADES_S: Final = 1.0
+"""The same while one cannot be read: the flow makes it with the first trade."""
 
 
 class Services(Struct, frozen=True):
@@ -44,7 +46,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
     api = settings.api
     live = LiveView(*settings.hub_urls, token=settings.hub.token, cache_size=api.cache_size)
     mongo = MongoStore(settings.mongo, timeout_s=api.store_timeout_s)
-    trades = TradeArchive(settings.trades, venue=settings.first_feed.venue)
+    trades = TradeArchive(settings.trades, venues=tuple(settings.by_venue))
     instruments = Instruments(settings.by_venue, live, mongo)
     history = History(mongo, live.candles)
     analysis = AnalysisService(settings, history, live)
@@ -79,7 +81,7 @@ def _series(settings: Settings) -> list[SeriesKey]:
 
 async def _follow(trades: TradeArchive) -> None:
     while True:
-        await asyncio.sleep(CHECK_TRADES_S)
+        await asyncio.sleep(CHECK_TRADES_S if trades.watch.state.up else CHECK_ABSENT_TRADES_S)
         await trades.check()
 
 

@@ -51,8 +51,6 @@ from sources.venues import VENUES
 
 HOLDS, FALSE, CANNOT_RUN, BROKEN_OFF = 0, 1, 2, 130
 PROGRAM = "python -m flows.verify"
-CONFIRM_S = 1.0
-"""Delay before findings are checked again, as a live flow writes while the stores are read one after the other."""
 
 
 def verify(
@@ -196,7 +194,7 @@ class _Run:
 
     def _confirmed(self, symbol: str, found: Findings) -> Findings:
         """The findings that a second check of the days confirms."""
-        time.sleep(CONFIRM_S)
+        time.sleep(self._options.confirm_s)
         self._stores.catch_up()
         times = [finding.open_time for finding in found.listed]
         start, end = min(times) // DAY_MS * DAY_MS, (max(times) // DAY_MS + 2) * DAY_MS
@@ -344,7 +342,13 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROGRAM, epilog: str 
     try:
         given = _parser(prog, epilog).parse_args(argv)
         options = Options(
-            given.symbols, given.timeframes, given.start, given.end, given.settle, given.against, given.repair
+            symbols=given.symbols,
+            timeframes=given.timeframes,
+            start=given.start,
+            end=given.end,
+            settle_s=given.settle,
+            against=given.against,
+            repair=given.repair,
         )
         settings = load_settings()
         set_up_logs(settings.log)

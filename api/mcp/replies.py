@@ -5,6 +5,8 @@ from typing import Any, TypeAlias
 from api.live.freshness import CURRENT
 
 Reply: TypeAlias = dict[str, Any]
+Instrument: TypeAlias = tuple[str, str]
+"""Venue and symbol."""
 
 
 def reply(
@@ -30,7 +32,7 @@ def reply(
 def fresh(data: Reply, status: Any, *, completeness: Reply) -> Reply:
     """The reply of data that contains its own age and state."""
     age_ms, stale, state = (data.pop(name) for name in ("age_ms", "stale", "state"))
-    words = describe(status, data["symbol"], state)
+    words = describe(status, (data["venue"], data["symbol"]), state)
     return reply(data, status, age_ms, stale=stale, state=words, completeness=completeness)
 
 
@@ -38,29 +40,35 @@ def of_trades(data: Any, status: Any) -> Reply:
     """The reply of data that was computed of stored trades."""
     basis = data.pop("basis")
     completeness = {"trades_stored": basis["completeness"], "from": basis["start"], "to": basis["end"]}
-    stale, state = data.pop("stale"), describe(status, data["symbol"], data.pop("state"))
+    stale, state = data.pop("stale"), describe(status, (data["venue"], data["symbol"]), data.pop("state"))
     return reply(data, status, basis["age_ms"], stale=stale, state=state, completeness=completeness)
 
 
-def state_of(status: Any, symbol: str) -> str | None:
-    """State of a symbol as text; None where the flow publishes no states, or does not follow the symbol."""
-    found = (one for one in status["instruments"] if one["symbol"] == symbol.upper())
-    return next((describe(status, one["symbol"], one["state"]) for one in found), None)
+def state_of(status: Any, instrument: Instrument) -> str | None:
+    """State of an instrument as text; None where the flow publishes no states, or does not follow it."""
+    found = _instrument(status, instrument)
+    return None if found is None else describe(status, instrument, found["state"])
 
 
-def is_stale(status: Any, symbol: str) -> bool | None:
-    """Whether a symbol's data is not current; None where the flow publishes no states or does not follow it."""
-    states = (one["state"] for one in status["instruments"] if one["symbol"] == symbol.upper())
-    return next((state not in CURRENT for state in states), None)
+def is_stale(status: Any, instrument: Instrument) -> bool | None:
+    """Whether an instrument's data is not current; None where the flow publishes no states or does not follow it."""
+    found = _instrument(status, instrument)
+    return None if found is None else found["state"] not in CURRENT
 
 
-def describe(status: Any, symbol: str, state: str | None) -> str | None:
+def describe(status: Any, instrument: Instrument, state: str | None) -> str | None:
     """A state with its begin and reason, where the instrument or a channel in that state has them."""
-    instrument = next((one for one in status["instruments"] if one["symbol"] == symbol), None)
-    if state is None or instrument is None:
+    found = _instrument(status, instrument)
+    if state is None or found is None:
         return state
-    known = next((one for one in (instrument, *instrument["channels"]) if one["state"] == state), None)
+    known = next((one for one in (found, *found["channels"]) if one["state"] == state), None)
     if known is None:
         return state
     since = f" since {known['since']}" if known["since"] else ""
     return f"{state}{since}{': ' if known['reason'] else ''}{known['reason']}"
+
+
+def _instrument(status: Any, instrument: Instrument) -> Any:
+    venue, symbol = instrument
+    found = (one for one in status["instruments"] if (one["venue"], one["symbol"]) == (venue, symbol.upper()))
+    return next(found, None)

@@ -30,6 +30,14 @@ Asset: TypeAlias = Annotated[
     ),
 ]
 VenueName: TypeAlias = Annotated[str, Field(pattern="^[a-z0-9-]{0,32}$", description="binance, kraken, …; empty: all")]
+OneVenue: TypeAlias = Annotated[
+    str,
+    Field(
+        pattern="^[a-z0-9-]{0,32}$",
+        description="needed only where several venues have the symbol: binance, kraken, …",
+        examples=["binance"],
+    ),
+]
 Timeframe: TypeAlias = Literal["1m", "5m", "15m", "1h", "4h", "1d"]
 Candles: TypeAlias = Annotated[
     int, Field(ge=1, le=1_000, description="number of newest candles; completeness shows if there are fewer")
@@ -53,19 +61,21 @@ class Tools:
         """
         data, status = await self._query("overview")
         ages = [row["age_ms"] for row in data if row["age_ms"] is not None]
-        stale = [row["symbol"] for row in data if row["stale"]]
+        counts = Counter(row["symbol"] for row in data)
+        names = [row["symbol"] if counts[row["symbol"]] == 1 else f"{row['venue']}:{row['symbol']}" for row in data]
+        stale = [name for name, row in zip(names, data, strict=True) if row["stale"]]
         return reply(
             data[: self._rows],
             status,
             max(ages, default=None),
             stale=bool(stale),
-            state={row["symbol"]: row["state"] for row in data[: self._rows]},
+            state={name: row["state"] for name, row in zip(names[: self._rows], data, strict=False)},
             completeness={"symbols": len(data), "shown": min(len(data), self._rows), "stale_symbols": stale},
         )
 
-    async def get_current_price(self, symbol: Symbol) -> Reply:
+    async def get_current_price(self, symbol: Symbol, venue: OneVenue = "") -> Reply:
         """The latest traded price of a symbol, and how it moved in the last 24 hours."""
-        data, status = await self._query("prices", symbol, symbol=symbol)
+        data, status = await self._query("prices", symbol, symbol=symbol, venue=venue)
         known = data["price_change_percent_24h"] is not None
         return fresh(data, status, completeness={"has_24h_figures": known})
 
@@ -77,6 +87,7 @@ class Tools:
         end: Annotated[
             int | None, Field(ge=0, description="only candles that open before this time, in ms UTC since 1970")
         ] = None,
+        venue: OneVenue = "",
     ) -> Reply:
         """Candles of a symbol, oldest first; `timestamp` is when one opens. The last one is still forming unless
         `is_closed`. Status: `forming`; `final` (complete), `repaired` (completed later), `venue` (the exchange's own);
@@ -84,7 +95,9 @@ class Tools:
         """
         count = min(limit, self._rows)
         answer, status, age_ms = await asyncio.gather(
-            self._chart(symbol, timeframe, limit=count, end=end), self._status(), self._price_age(symbol)
+            self._chart(symbol, timeframe, limit=count, end=end, venue=venue),
+            self._status(),
+            self._price_age(symbol, venue),
         )
         candles = answer["candles"]
         statuses = Counter(candle["status"] for candle in candles)
@@ -101,7 +114,7 @@ class Tools:
             status,
             age_ms,
             stale=answer["stale"],
-            state=describe(status, answer["symbol"], answer["state"]),
+            state=describe(status, (answer["venue"], answer["symbol"]), answer["state"]),
             completeness=completeness,
         )
 
@@ -119,6 +132,7 @@ class Tools:
             ),
         ] = ["rsi", "macd", "bbands", "ema", "sma"],  # noqa: B006 - it is never changed
         limit: Candles = 1,
+        venue: OneVenue = "",
     ) -> Reply:
         """Technical indicators, a value for each of the newest candles (`timestamps`, oldest first), the forming one
         included: it is the last unless completeness.last_is_closed. Null where a value is not defined yet. Where
@@ -127,10 +141,12 @@ class Tools:
         """
         count = min(limit, self._rows)
         try:
-            data, status = await self._query("indicators", symbol, timeframe, names=",".join(names), limit=count)
+            data, status = await self._query(
+                "indicators", symbol, timeframe, names=",".join(names), limit=count, venue=venue
+            )
         except Failure as failure:
             if failure.code == "no_data":
-                await self._chart(symbol, timeframe, limit=1)  # requests the candles; fails with the wait
+                await self._chart(symbol, timeframe, limit=1, venue=venue)  # requests the candles; fails with the wait
             raise
         completeness = {
             "candles": len(data["timestamps"]),
@@ -140,12 +156,12 @@ class Tools:
         }
         return fresh(data, status, completeness=completeness)
 
-    async def get_analysis(self, symbol: Symbol) -> Reply:
+    async def get_analysis(self, symbol: Symbol, venue: OneVenue = "") -> Reply:
         """The common indicators of several timeframes combined: `signal`, `score` from -1 (down) to 1 (up),
         `confidence` from 0 to 1, and the reasons in words. It is arithmetic on the past, not a forecast. The
         confidence is `agreement` (of the timeframes) * `data` (enough candles) * `calm` (usual volatility).
         """
-        data, status = await self._query("analysis", symbol, symbol=symbol)
+        data, status = await self._query("analysis", symbol, symbol=symbol, venue=venue)
         analysis = data.pop("analysis")
         candles = {one["timeframe"]: one["candles"] for one in analysis["timeframes"]}
         return fresh({**data, **analysis}, status, completeness={"data": analysis["data"], "candles": candles})
@@ -156,13 +172,20 @@ class Tools:
         hours: Hours = 24,
         bins: Annotated[int, Field(ge=1, le=1_000, description="maximum number of rows of equal height")] = 50,
         value_area: Annotated[float, Field(ge=0.01, le=1, description="share of the volume, 0.7 is 70 %")] = 0.7,
+        venue: OneVenue = "",
     ) -> Reply:
         """How much was traded at which price in the last hours: the price with the most volume (`poc`), the range that
         holds `value_area` of it (`val` to `vah`), and rows from the lowest price to the highest, each with what takers
         bought and sold. completeness.trades_stored is the share of the trades between `from` and `to` that was counted.
         """
         data, status = await self._query(
-            "volume-profile", symbol, symbol=symbol, hours=hours, bins=min(bins, self._rows), value_area=value_area
+            "volume-profile",
+            symbol,
+            symbol=symbol,
+            venue=venue,
+            hours=hours,
+            bins=min(bins, self._rows),
+            value_area=value_area,
         )
         profile = data.pop("profile")
         rows = profile.pop("rows")
@@ -173,12 +196,13 @@ class Tools:
         symbol: Symbol,
         hours: Hours = 24,
         limit: Annotated[int, Field(ge=1, le=1_000, description="maximum number of zones")] = 20,
+        venue: OneVenue = "",
     ) -> Reply:
         """Price zones (`low` to `high`) that hardly traded although their neighbours did, the nearest to the price
         first: a move through them meets little. `fill` is the zone's volume a row by that of its neighbours; `distance`
         is from the price. `bid_quantity` and `ask_quantity` rest in the zone now, null without an order book.
         """
-        data, status = await self._query("liquidity-vacuums", symbol, symbol=symbol, hours=hours)
+        data, status = await self._query("liquidity-vacuums", symbol, symbol=symbol, venue=venue, hours=hours)
         data["vacuums"] = data["vacuums"][: min(limit, self._rows)]
         return of_trades(data, status)
 
@@ -186,11 +210,12 @@ class Tools:
         self,
         symbol: Symbol,
         depth: Annotated[int, Field(ge=1, le=1_000, description="maximum number of levels a side")] = 20,
+        venue: OneVenue = "",
     ) -> Reply:
         """The best bids and asks, best first, each `[price, quantity]`. `imbalance` is from -1 (only asks) to 1 (only
         bids). A book that is not `synced` may be wrong: do not use it.
         """
-        data, status = await self._query("orderbook", symbol, symbol=symbol, depth=min(depth, self._rows))
+        data, status = await self._query("orderbook", symbol, symbol=symbol, venue=venue, depth=min(depth, self._rows))
         completeness = {"bids": len(data["bids"]), "asks": len(data["asks"]), "asked_for": depth}
         return fresh(data, status, completeness=completeness)
 
@@ -198,6 +223,7 @@ class Tools:
         self,
         symbol: Symbol,
         limit: Annotated[int, Field(ge=1, le=1_000, description="rows of each history, the newest")] = 10,
+        venue: OneVenue = "",
     ) -> Reply:
         """A futures contract: `mark` (the price by which positions are valued, and the index that it follows),
         `funding` (the rate that is paid at `next_time`, positive: longs pay shorts; and settled payments), open
@@ -206,10 +232,10 @@ class Tools:
         """
         count = min(limit, self._rows)
         parts = await asyncio.gather(
-            self._derivative("mark-price", symbol),
-            self._derivative("funding", symbol, limit=count),
-            self._derivative("open-interest", symbol, limit=count),
-            self._derivative("liquidations", symbol, limit=count),
+            self._derivative("mark-price", symbol, venue=venue),
+            self._derivative("funding", symbol, limit=count, venue=venue),
+            self._derivative("open-interest", symbol, limit=count, venue=venue),
+            self._derivative("liquidations", symbol, limit=count, venue=venue),
         )
         mark, funding, interest, orders = parts
         if mark is None and funding is None and interest is None:
@@ -218,8 +244,9 @@ class Tools:
         data = {"mark": mark, "funding": funding, "open_interest": interest, "liquidations": orders}
         completeness = {"liquidations": "the exchange reports one a second at the most"}
         first = mark or {"age_ms": None, "stale": True, "state": None}
+        instrument = next((one["venue"], one["symbol"]) for one in (mark, funding, interest) if one)
         age_ms, stale = first["age_ms"], first["stale"]
-        state = describe(status, symbol.upper(), first["state"])
+        state = describe(status, instrument, first["state"])
         return reply(data, status, age_ms, stale=stale, state=state, completeness=completeness)
 
     async def _derivative(self, name: str, symbol: str, **query: Any) -> Any:
@@ -231,13 +258,13 @@ class Tools:
                 raise
             return None
 
-    async def get_data_quality(self, symbol: Symbol) -> Reply:
+    async def get_data_quality(self, symbol: Symbol, venue: OneVenue = "") -> Reply:
         """Quality of the stored data of a symbol. For each timeframe: candles by status, and by proof (`equal` to the
         exchange's own candle, `exchange's own` where the candle is the exchange's, `ours wrong`, `theirs wrong`, `not
         comparable`, or `not compared` so far). Of the trades: how many ids the exchange issued, and how many are held.
         And the last incidents, newest first.
         """
-        data, status = await self._query("quality", symbol=symbol)
+        data, status = await self._query("quality", symbol=symbol, venue=venue)
         own = next((one["symbol"] for one in (*data["series"], *(data["trades"] or ()))), symbol)
         data["incidents"] = data["incidents"][: self._rows]
         for series in data["series"]:
@@ -248,8 +275,8 @@ class Tools:
             data,
             status,
             min(ages, default=None),
-            stale=is_stale(status, own),
-            state=state_of(status, own),
+            stale=is_stale(status, (data["venue"], own)),
+            state=state_of(status, (data["venue"], own)),
             completeness={"trades_stored": shares.get(own)},
         )
 
@@ -333,10 +360,10 @@ class Tools:
     async def _status(self) -> Any:
         return (await self._client.get("status")).data
 
-    async def _price_age(self, symbol: str) -> int | None:
+    async def _price_age(self, symbol: str, venue: str) -> int | None:
         """Age of the symbol's price, ms; candles are not fresher. None without a price."""
         try:
-            age_ms: int = (await self._client.get("prices", symbol)).data["age_ms"]
+            age_ms: int = (await self._client.get("prices", symbol, venue=venue)).data["age_ms"]
         except Failure:
             return None
         return age_ms

@@ -75,9 +75,10 @@ class QualityHandlers:
     async def quality(self, params: QualityParams) -> Quality:
         """Stored candles, their proof, completeness of trades, and incidents."""
         instruments = self._services.instruments
-        venue, symbol = await instruments.venue(params.venue), ""
         if params.symbol:
-            venue, symbol = await instruments.find(params.symbol, venue)
+            venue, symbol = await instruments.find(params.symbol, params.venue)
+        else:
+            venue, symbol = await instruments.venue(params.venue), ""
         key = (venue, symbol, params.hours)
         held_ms, held = self._held.get(key, (0, None))
         if held is None or monotonic_ms() - held_ms > KEPT_MS:

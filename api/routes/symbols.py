@@ -78,8 +78,11 @@ class SymbolHandlers:
         self._feed = services.settings.feed
 
     async def states(self, params: OfVenue) -> list[SymbolState]:
-        """The symbols that are wanted or followed."""
-        venue = await self._instruments.venue(params.venue)
+        """The symbols that are wanted or followed, of all venues when none is named."""
+        venues = [await self._instruments.venue(params.venue)] if params.venue else self._instruments.venues()
+        return [state for venue in venues for state in await self._states(venue)]
+
+    async def _states(self, venue: str) -> list[SymbolState]:
         async with self._mongo.guarded():
             subscriptions = await self._mongo.commands.subscriptions(venue)
         stored = {subscription.symbol: subscription for subscription in subscriptions}

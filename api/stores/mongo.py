@@ -28,7 +28,7 @@ from sinks.mongo.documents import INCIDENTS, MARKET_DATA, DocumentError, candle_
 CHECK_S: Final = 2.0
 """Time between two pings of the server."""
 ANSWER_S: Final = 2.0
-"""Longest wait for a server that may be down."""
+"""Longest search and connect: bounds the wait for a server that is down."""
 
 _log = structlog.get_logger(__name__)
 
@@ -68,7 +68,7 @@ class MongoStore:
     async def check(self) -> None:
         """Pings the server once; on the first success creates the indexes of the collections that the API writes."""
         try:
-            async with self._used(ANSWER_S):
+            async with self._used(self._timeout_s):  # an answer may take long on a busy machine
                 await self._database.command("ping")
                 if not self._indexed:
                     await self.commands.ensure_indexes()

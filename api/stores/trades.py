@@ -1,9 +1,9 @@
 """Reads the trade stores in a thread of its own, also while the flow writes them."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
@@ -38,9 +38,12 @@ class TradeArchive:
     Frames are as those of `TradeView`, with rows in the order of time and id.
     """
 
-    def __init__(self, settings: Trades, *, venue: str) -> None:
+    def __init__(self, settings: Trades, *, venues: Collection[str]) -> None:
+        """`venues` are those whose stores the flow writes: all of them are watched."""
         self._path: Path = settings.path
-        self._venue = venue
+        self._venues = venues
+        self._down: dict[str, str] = {}
+        """Why the store of a watched venue cannot be read."""
         self._readers: dict[str, TradeReader] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="trade-reader")
         self.watch = Watch("trade_store")
@@ -56,11 +59,10 @@ class TradeArchive:
         self._thread.shutdown()
 
     async def check(self) -> None:
-        """Checks whether the store of the settings' venue can be read; updates `watch`."""
-        try:
-            await self._read(self._venue, lambda _: None)
-        except Problem:
-            return  # recorded in `watch`
+        """Checks whether the stores of the watched venues can be read; updates `watch`."""
+        for venue in self._venues:
+            with suppress(Problem):  # recorded in `watch`
+                await self._read(venue, lambda _: None)
 
     async def symbols(self, venue: str) -> list[str]:
         """The symbols that have trades."""
@@ -176,12 +178,21 @@ class TradeArchive:
         except RecordError as error:  # of one time of one symbol; the store is up
             raise Problem("unreadable_data", str(error)) from error
         except (FileNotFoundError, TradeStoreError) as error:
-            if venue == self._venue:
-                self.watch.report(up=False, reason=str(error))
+            self._note(venue, str(error))
             raise Problem("trade_store_absent", str(error), retry_after_s=5) from error
-        if venue == self._venue:
-            self.watch.report(up=True)
+        self._note(venue, "")
         return found
+
+    def _note(self, venue: str, reason: str) -> None:
+        """Notes why a venue's store cannot be read; an empty reason: it was read."""
+        if venue not in self._venues:
+            return
+        self._down.pop(venue, None)
+        if reason:
+            self._down[venue] = reason
+        self.watch.report(
+            up=not self._down, reason="; ".join(self._down[one] for one in self._venues if one in self._down)
+        )
 
     def _reader(self, venue: str) -> TradeReader:
         if venue not in self._readers:

@@ -28,6 +28,7 @@ def add_to(app: typer.Typer) -> None:
 def tail(
     *,
     symbol: Annotated[list[str] | None, typer.Option("--symbol", "-s", help="Only this; may be repeated.")] = None,
+    venue: Annotated[list[str] | None, typer.Option("--venue", help="Only this; may be repeated.")] = None,
     channel: Annotated[
         list[str] | None, typer.Option("--channel", "-c", help="MarketData, ChartUpdate, Candle, Trade, …; repeated.")
     ] = None,
@@ -42,7 +43,8 @@ def tail(
     from flows.settings import load_settings
 
     settings = load_settings()
-    query = {"channels": _joined(channel), "symbols": _joined(symbol), "timeframes": _joined(timeframe)}
+    named = {"channels": channel, "symbols": symbol, "venues": venue, "timeframes": timeframe}
+    query = {name: _joined(values) for name, values in named.items()}
     follower = Follower(url or settings.hub_urls[0], query, token=settings.hub.token, count=count, write=_write)
     asyncio.run(follower.run())
 

@@ -15,6 +15,8 @@ from sinks.trades.reader import TradeReader
 
 SETTLE_S = 180.0
 """Time before the newest trade or candle that is left out, as repairs may be running."""
+CONFIRM_S = 1.0
+"""Delay before findings are checked again, as a live flow writes while the stores are read one after the other."""
 
 
 class CannotRunError(Exception):
@@ -32,6 +34,7 @@ class Options(Struct, frozen=True):
     """With `end` the open times `[start, end)`, ms UTC."""
     end: int = 1 << 62
     settle_s: float = SETTLE_S
+    confirm_s: float = CONFIRM_S
     against: str = ""
     """`rest`, a folder with files of the exchange's archive, or nothing."""
     repair: bool = False

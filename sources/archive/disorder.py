@@ -20,7 +20,9 @@ Stretch = tuple[int, int]
 
 
 def disorders(blocks: Iterable[pl.DataFrame], begin: int) -> tuple[Stretch, ...]:
-    """The stretches of a file whose trades, by rising ids, are these; `begin` is its first time, ms UTC."""
+    """The stretches of a file whose trades, by rising ids, are these. `begin` is the first time that it covers, ms UTC:
+    its first trade is a step forward from there.
+    """
     found: list[Stretch] = []
     for start, end in _stretches(blocks, begin):
         if found and (start <= found[-1][1] or len(found) >= MOST):
@@ -38,10 +40,9 @@ def _stretches(blocks: Iterable[pl.DataFrame], begin: int) -> Iterator[Stretch]:
         times = block["time"].to_numpy()
         if not len(times):
             continue
-        reached = np.maximum.accumulate(times if newest is None else np.append(newest, times))
+        reached = np.maximum.accumulate(np.append(min(begin, int(times[0])) if newest is None else newest, times))
         before = reached[:-1]
-        own = times[1:] if newest is None else times
-        back = before - own
+        back = before - times
         largest = steps[-1][0] if steps else 0
         forward = np.diff(reached)
         leading = np.maximum.accumulate(np.append(largest, forward))

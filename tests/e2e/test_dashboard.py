@@ -212,7 +212,7 @@ async def test_symbol_and_timeframe_are_chosen_by_keys_and_by_pointer(stage: Sta
         await expect(page.locator("#prices li[aria-selected]")).to_have_attribute("data-symbol", "ETHUSDT")
         await page.keyboard.press("2")
         await expect(page.locator("#timeframes button[aria-pressed=true]")).to_have_text("5m")
-        assert page.url.endswith("#ETHUSDT/5m")
+        assert page.url.endswith("#binance/ETHUSDT/5m")
         await expect(page.locator("#legend-status")).to_have_text(re.compile(r":[0-5][05] · forming$"))
         await changed(page.locator("#legend-close"))
         await page.locator("#prices li[data-symbol=BTCUSDT]").click()

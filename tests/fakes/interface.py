@@ -152,7 +152,7 @@ class Deployment:
         return Settings(
             mongo=Mongo(uri=self.mongod_uri, database=self.database),
             trades=TradesSettings(path=self.trades_path),
-            api=Api(**{"port": 0, "hub_urls": hub_urls, **api}),
+            api=Api(**{"port": 0, "hub_urls": hub_urls, "store_timeout_s": PATIENCE_S, **api}),
             analysis=Analysis(store=self.keeps_analyses),
             heartbeat=HeartbeatSettings(**heartbeat or {}),
         )

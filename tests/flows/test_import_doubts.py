@@ -150,6 +150,12 @@ def test_times_in_order_are_in_no_doubt(tmp_path: Path) -> None:
     assert incidents == []
 
 
+def test_a_block_of_late_times_may_begin_with_the_file() -> None:
+    times = [DAY + after for after in (154_000, 175_000, 185_000, 232_000, 302_000, 274_000)]
+
+    assert disorders([pl.DataFrame({"time": times})], DAY) == ((DAY, DAY + 302_000),)
+
+
 @given(st.lists(st.integers(0, 100_000), min_size=4, max_size=60), st.data())
 def test_a_block_of_late_times_is_inside_the_stretch_that_shows_it(steps: list[int], data: st.DataObject) -> None:
     times = [DAY + sum(steps[: place + 1]) for place in range(len(steps))]

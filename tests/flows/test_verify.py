@@ -75,7 +75,7 @@ def candles_of(settings: Settings, client: Documents) -> Any:
     return client[settings.mongo.database][MARKET_DATA]
 
 
-ALL = Options(settle_s=0)
+ALL = Options(settle_s=0, confirm_s=0)
 
 
 def test_true_stores_hold_what_they_claim(filled: Settings) -> None:

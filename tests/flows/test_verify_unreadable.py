@@ -38,7 +38,7 @@ TIMEFRAMES = ("1m", "5m")
 BEGIN = 1_723_161_300_000
 """A whole minute of the recording."""
 MINUTES = 5
-ALL = Options(settle_s=0)
+ALL = Options(settle_s=0, confirm_s=0)
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ async def services(deployment: Deployment) -> AsyncIterator[Services]:
     """Services without background tasks: the test decides whether the store is up."""
     settings = deployment.settings()
     live, mongo = LiveView(), MongoStore(settings.mongo, timeout_s=5)
-    history, trades = History(mongo, live.candles), TradeArchive(settings.trades, venue="binance")
+    history, trades = History(mongo, live.candles), TradeArchive(settings.trades, venues=("binance",))
     instruments, analysis = Instruments(settings.by_venue, live, mongo), AnalysisService(settings, history, live)
     await mongo.check()
     readiness = Readiness(settings, live, mongo, trades)

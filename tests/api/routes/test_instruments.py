@@ -132,6 +132,29 @@ async def test_a_spelling_is_followed_by_the_venues_own_name(served: Interface) 
     assert (answer["data"]["symbol"], answer["data"]["wanted"]) == ("DOGE-USD", False)
 
 
+async def test_the_followed_symbols_of_all_venues_are_listed(served: Interface) -> None:
+    async def names(query: str) -> list[tuple[str, str]]:
+        return [(one["venue"], one["symbol"]) for one in await served.data(f"/api/symbols{query}") if one["followed"]]
+
+    own = [("binance", "BTCUSDT"), ("binance", "ETHUSDT")]
+    assert await names("") == [*own, ("kraken", "BTC-USD"), ("kraken", "BTC-USDT")]
+    assert await names("?venue=kraken") == [("kraken", "BTC-USD"), ("kraken", "BTC-USDT")]
+
+
+async def test_agents_name_the_venue_of_a_symbol_that_several_have(served: Interface) -> None:
+    async with RestClient(Settings(tools=ToolsSettings(api_url=served.url))) as client:
+        tools = Tools(client, rows=100)
+        with pytest.raises(Failure) as refused:
+            await tools.get_current_price("BTC/USDT")
+        replies = [await tools.get_current_price("BTC/USDT", venue) for venue in ("binance", "kraken")]
+        quality = await tools.get_data_quality("BTC/USDT", "kraken")
+    assert refused.value.code == "ambiguous_symbol"
+    found = [(one["data"]["venue"], one["data"]["symbol"], one["data"]["price"]) for one in replies]
+    assert found == [("binance", "BTCUSDT", 100.0), ("kraken", "BTC-USDT", 99.0)]
+    assert [one["freshness"]["state"].partition(" ")[0] for one in replies] == ["live", "cut"]
+    assert quality["data"]["venue"] == "kraken"
+
+
 async def test_prices_are_compared_within_a_quote_and_only_what_is_of_now(
     served: Interface, kraken: Broadcast, deployment: Deployment
 ) -> None:

@@ -31,7 +31,7 @@ def store(path: Path, trades: Sequence[Trade], *, venue: str = "binance") -> Non
 
 @pytest.fixture
 async def archive(tmp_path: Path) -> AsyncIterator[TradeArchive]:
-    made = TradeArchive(Trades(path=tmp_path), venue="binance")
+    made = TradeArchive(Trades(path=tmp_path), venues=("binance",))
     yield made
     await made.close()
 
@@ -49,6 +49,21 @@ async def test_the_newest_are_found_however_far_back_they_lie(archive: TradeArch
     assert [await newest(archive, count) for count in (1, 2, 3, 9)] == [[4], [3, 4], [2, 3, 4], [1, 2, 3, 4]]
     assert await newest(archive, 2, end_ms=BEGIN + 31 * HOUR) == [2, 3]
     assert await newest(archive, 2, end_ms=BEGIN) == []
+
+
+async def test_the_stores_of_all_venues_are_watched(tmp_path: Path) -> None:
+    archive = TradeArchive(Trades(path=tmp_path), venues=("binance", "kraken"))
+    states = [archive.watch.state]
+    for venue in ("kraken", "binance"):
+        store(tmp_path, [trade(1, 0)], venue=venue)
+        await archive.check()
+        states.append(archive.watch.state)
+    with pytest.raises(Problem):
+        await archive.symbols("coinbase")
+    await archive.close()
+    assert [state.up for state in (*states, archive.watch.state)] == [False, False, True, True]
+    assert str(tmp_path / "binance") in states[1].reason
+    assert str(tmp_path / "kraken") not in states[1].reason
 
 
 async def test_a_symbol_without_trades_is_no_error(archive: TradeArchive, tmp_path: Path) -> None:
@@ -70,7 +85,7 @@ async def test_pages_are_all_trades_once_also_where_many_are_of_one_moment(
     path = tmp_path_factory.mktemp("trades")
     made = [trade(number, sum(steps[:number])) for number in range(1, len(steps) + 1)]
     store(path, made)
-    archive = TradeArchive(Trades(path=path), venue="binance")
+    archive = TradeArchive(Trades(path=path), venues=("binance",))
     found: list[tuple[int, int]] = []
     sizes: list[int] = []
     while not sizes or sizes[-1] == count:

@@ -8,11 +8,12 @@ from websockets.asyncio.server import serve
 
 from flows.command.outcome import CommandError
 from flows.command.tail import Follower
+from flows.model import MarketData
 from flows.settings import Hub
 from sinks.hub.broadcast import Broadcast
 from tests.fakes.candles import candle
 from tests.fakes.deployment import free_port
-from tests.fakes.interface import Deployment, price, until
+from tests.fakes.interface import NOW, Deployment, price, until
 from tests.flows.command.conftest import Run
 
 
@@ -74,8 +75,9 @@ async def test_a_refusal_has_the_hubs_reason(deployment: Deployment) -> None:
 
 
 async def test_the_address_and_the_token_are_those_of_the_settings(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    venues, clock = ("binance", "kraken"), Deployment(Path(), "").clock
     broadcast = Broadcast(
-        Hub(port=0, token="secret"), origins={"binance": "replay"}, clocks={"binance": Deployment(Path(), "").clock}
+        Hub(port=0, token="secret"), origins=dict.fromkeys(venues, "replay"), clocks=dict.fromkeys(venues, clock)
     )
     broadcast.start()
     monkeypatch.setenv("MARKETFLOW_HUB__PORT", str(broadcast.port))
@@ -83,9 +85,9 @@ async def test_the_address_and_the_token_are_those_of_the_settings(run: Run, mon
     assert refused.exit_code == 1
     assert "HTTP 401" in refused.stderr
     monkeypatch.setenv("MARKETFLOW_HUB__TOKEN", "secret")
-    ending = asyncio.create_task(run("tail", "-s", "BTCUSDT", "-n", "1"))
+    ending = asyncio.create_task(run("tail", "-s", "BTCUSDT", "--venue", "binance", "-n", "1"))
     await joined(broadcast)
-    broadcast.write([price(100.0)])
+    broadcast.write([MarketData("kraken", "BTCUSDT", 99.0, NOW, None, None, None), price(100.0)])
     ended = await ending
     await asyncio.to_thread(broadcast.close)
     assert ended.exit_code == 0

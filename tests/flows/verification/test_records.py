@@ -22,6 +22,7 @@ from sinks.trades.record_checks import BadRecord
 from sinks.trades.store import TradeStore
 from sources.rest.client import VenueError
 from tests.fakes.bad_records import CHANGES, changed, delete, put
+from tests.fakes.examples import examples
 from tests.fakes.trades import BEGIN, trade
 
 SYMBOL = "BTCUSDT"
@@ -245,7 +246,7 @@ def test_a_record_ahead_of_the_clock_that_tells_nothing_is_left(tmp_path: Path) 
 
 
 @pytest.mark.slow
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_it_is_all_trades_are_there_afterwards(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -17,6 +17,7 @@ from sources.replay.faults.content_faults import (
     WrongTime,
     WrongValue,
 )
+from tests.fakes.examples import alternating
 from tests.fakes.fuzzed_flow import faulty_flow
 from tests.fakes.true_tape import TrueTape
 
@@ -77,14 +78,15 @@ def tape_of(venue: str) -> TrueTape:
     return TrueTape(venue, seconds=SECONDS, trades_per_s=TRADES_PER_S)
 
 
-def _name(fault: AlteringFault) -> str:
+def _name(fault: AlteringFault | str) -> str:
+    if isinstance(fault, str):
+        return fault
     parts = [str(getattr(fault, name, "")) for name in ("form", "by_ms", "by", "field", "text", "where", "symbol")]
     return "-".join([type(fault).__name__, *(part[:12] for part in parts if part), str(fault.count)])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("venue", ["binance", "binance-usdm"])
-@pytest.mark.parametrize("fault", FAULTS, ids=_name)
+@pytest.mark.parametrize(("fault", "venue"), alternating(FAULTS, ["binance", "binance-usdm"]), ids=_name)
 def test_wrong_frames_beside_the_true_ones_change_no_candle_and_no_book(fault: AlteringFault, venue: str) -> None:
     report = faulty_flow(tape_of(venue), fault)
     assert report.frames > 0

@@ -26,8 +26,8 @@ SPOT, USDM = "binance-spot-2024-08-08", "binance-usdm-2024-08-08"
 async def played(
     folder: str = SPOT, kind: Any = "spot", **feed: Any
 ) -> AsyncIterator[tuple[BinanceRest, ReplayExchange]]:
-    """An exchange that has played a whole recording, and a client of it."""
-    market = load_tapes([recording(folder)], kind=kind)
+    """An exchange that has played a recording to midnight, and a client of it."""
+    market = load_tapes(sorted(recording(folder).glob("*_20240808.gz")), kind=kind)
     async with running_exchange(market, start_now=True) as exchange:
         await exchange.finished.wait()
         settings = Feed(origin="replay", rest_url=exchange.rest_url, **feed)

@@ -32,6 +32,7 @@ from flows.operators.parse import Batch, InstrumentEvent, Validated
 from flows.queries import BookQuery, QueryError
 from sources.binance.parse import BinanceParser
 from sources.binance.rules import RULES
+from tests.fakes.examples import TIMES
 from tests.fakes.exchange_book import SYMBOL, ExchangeBook
 from tests.fakes.recordings import recording
 from tests.fakes.trades import trade
@@ -556,7 +557,7 @@ def test_the_top_of_a_recorded_book_equals_the_book_ticker_at_the_same_update_id
     venue: str, folder: str, symbol: str
 ) -> None:
     recorded = Recorded(venue, symbol)
-    for path in sorted(recording(folder).glob(f"{symbol.lower()}_*.gz")):
+    for path in sorted(recording(folder).glob(f"{symbol.lower()}_*.gz"))[:TIMES]:
         with gzip.open(path) as lines:
             for line in lines:
                 received, _, payload = line.rstrip().partition(b" ")
