@@ -138,9 +138,12 @@ def is_at_end(line: VenueLine, symbol: str) -> bool:
 
 
 def is_proven(line: VenueLine, symbol: str) -> bool:
-    """Whether the first minute has its proof, and the second one is closed."""
+    """Whether the first minute has its proof, the second one is closed, and there is a trade in the third, by which
+    REST knows that too.
+    """
     candles = line.closed(symbol, "1m")
-    return BEGIN + MINUTE_MS in candles and bool(candles[BEGIN].proof)
+    is_closed = BEGIN + MINUTE_MS in candles and line.sequenced(symbol)[-1].time >= BEGIN + 2 * MINUTE_MS
+    return is_closed and bool(candles[BEGIN].proof)
 
 
 def last_fill(trade: Any) -> int:
