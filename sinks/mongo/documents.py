@@ -141,7 +141,10 @@ def candle_faults(document: Mapping[str, Any]) -> list[str]:
     """The fields of a document that cannot be those of a candle, each with its value; none when all can."""
     get = document.get
     faults = [name for name in _STATED if not _is_number(get(name))]
-    faults += [name for name in _MAYBE_STATED if not (_is_number(value := get(name)) or _is_nan(value))]
+    is_venues_own = get("status") == "venue"
+    faults += [
+        name for name in _MAYBE_STATED if not (_is_number(value := get(name)) or (is_venues_own and _is_nan(value)))
+    ]
     faults += [name for name in _COUNTS if not is_count(get(name))]
     faults += [name for name in _WORDS if not isinstance(get(name), str)]
     if not isinstance(get("is_closed"), bool):

@@ -160,7 +160,13 @@ def test_a_venue_s_own_candle_may_lack_what_the_venue_does_not_state() -> None:
     assert all(isnan(getattr(read, name)) for name in unsaid)
     assert msgspec.json.decode(msgspec.json.encode(read))["quote_volume"] is None
     for name, value in (("volume", nan), ("close", nan), ("quote_volume", inf), ("quote_volume", None)):
-        assert candle_faults(document() | {name: value}) == [f"{name} {value!r}"]
+        assert candle_faults(document(status="venue") | {name: value}) == [f"{name} {value!r}"]
+
+
+@pytest.mark.parametrize("name", ["quote_volume", "taker_buy_volume", "taker_buy_quote_volume"])
+@pytest.mark.parametrize("status", ["forming", "final", "repaired", "partial", "unproven"])
+def test_a_candle_made_of_trades_lacks_no_figure(name: str, status: str) -> None:
+    assert candle_faults(document(status=status) | {name: nan}) == [f"{name} nan"]
 
 
 def test_what_is_read_back_can_be_encoded() -> None:
