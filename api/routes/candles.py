@@ -20,6 +20,7 @@ from api.services import Services
 from api.stores.chart_json_cache import ChartJsonCache
 from flows.model import Candle, timeframe_ms
 from sinks.hub.payloads import CandleBody, ChartCandle, FullCandle
+from sinks.mongo.commands import UNDER_WAY
 from sinks.trades.codec import END_MS
 
 CHARTS_MOST = 20_000
@@ -101,7 +102,7 @@ class Charts:
         candles = await self._read(key, wanted)
         job = None
         if _wants_older(candles, wanted) or self._ends_early(key, candles, wanted):
-            job = await request_history(self._services, key, wanted, has_some=bool(candles))
+            candles, job = await self._with_history(key, candles, wanted)
             if job and not candles:
                 return job
         return self._chart(key, candles, seq, job)
@@ -137,6 +138,23 @@ class Charts:
         age = self._age(key, candles)
         rows = [(c.open_time, c.open, c.high, c.low, c.close, c.volume) for c in candles]
         return Ohlcv(*key, rows, age.stale, age.state)
+
+    async def _with_history(
+        self, key: SeriesKey, candles: list[Candle], wanted: CandleRange
+    ) -> tuple[list[Candle], JobView | None]:
+        """The candles, and the request for those that are missing. Where it has ended they are read again: perhaps it
+        has since they were read. `Problem` without any.
+        """
+        try:
+            job = await request_history(self._services, key, wanted, has_some=bool(candles))
+        except Problem as problem:
+            found = await self._read(key, wanted) if problem.code == "no_data" else []
+            if not found:
+                raise
+            return found, None
+        if job and job.state not in UNDER_WAY:
+            candles = await self._read(key, wanted)
+        return candles, job
 
     def _ends_early(self, key: SeriesKey, candles: list[Candle], wanted: CandleRange) -> bool:
         """Whether candles right before the end of the range are missing, older than the newest one known: as where the

@@ -60,7 +60,7 @@ async def socket_rate(uri: str, folder: Path) -> tuple[float, int]:
 
     async with AsyncExitStack() as stack:
         address = await stack.enter_async_context(running_exchange_process(str(tape), "--speed", "max"))
-        async with httpx.AsyncClient(base_url=f"http://{address}") as control:
+        async with httpx.AsyncClient(base_url=f"http://{address}", timeout=60) as control:
             (await control.post("/control/pause")).raise_for_status()
             settings = flow_settings(
                 folder, f"http://{address}", uri, feed__symbols=symbols, feed__streams=["aggTrade"]

@@ -19,7 +19,7 @@ PATIENCE_S = 60
 
 
 async def scraped(url: str) -> dict[tuple[str, ...], float]:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         return samples((await client.get(url)).raise_for_status().text)
 
 

@@ -74,7 +74,10 @@ async def test_a_symbol_in_another_script_is_stored_served_and_refreshed_beside_
 
 async def assert_served(folder: Path, settings: dict[str, Any]) -> None:
     """Over the interface, in any case, with a refresh that ends."""
-    async with running_interface(folder, **settings) as server, httpx.AsyncClient(base_url=server.url) as client:
+    async with (
+        running_interface(folder, **settings) as server,
+        httpx.AsyncClient(base_url=server.url, timeout=60) as client,
+    ):
         async with asyncio.timeout(PATIENCE_S):
             while (await client.get(f"/api/prices/{NAME.lower()}")).status_code != httpx.codes.OK:
                 await asyncio.sleep(0.1)

@@ -51,7 +51,7 @@ async def test_rules_and_boards_name_what_is_measured(mongod_uri: str, tmp_path:
             await client.subscribe("Status")
             await client.until_live(lines=2)
             api = settings | {"api__hub_urls": [flow.hub_url]}
-            async with running_interface(tmp_path, **api) as interface, httpx.AsyncClient() as http:
+            async with running_interface(tmp_path, **api) as interface, httpx.AsyncClient(timeout=60) as http:
                 exchange.resume()
 
                 async def scrape(url: str, wanted: str) -> dict[str, set[str]]:

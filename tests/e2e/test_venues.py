@@ -51,7 +51,9 @@ class Exchange:
         self.rest_url = served.rest_url
 
     def _rows(self, path: str, **parameters: Any) -> list[Any]:
-        answer = httpx.get(f"{self.rest_url}{PATHS[self.venue]}/{path}", params=parameters | {"symbol": SYMBOL})
+        answer = httpx.get(
+            f"{self.rest_url}{PATHS[self.venue]}/{path}", params=parameters | {"symbol": SYMBOL}, timeout=60
+        )
         rows: list[Any] = answer.raise_for_status().json()
         return rows
 

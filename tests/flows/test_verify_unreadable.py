@@ -57,7 +57,7 @@ def trades(exchange: ThreadedExchange) -> list[Trade]:
     first = 1
     while not found or found[-1].time < BEGIN + MINUTES * MINUTE_MS:
         params: dict[str, Any] = {"symbol": SYMBOL, "fromId": first, "limit": 1_000}
-        rows = httpx.get(f"{exchange.rest_url}/api/v3/aggTrades", params=params, trust_env=False).json()
+        rows = httpx.get(f"{exchange.rest_url}/api/v3/aggTrades", params=params, trust_env=False, timeout=60).json()
         found += [
             AggregateTrade(
                 symbol=SYMBOL, id=row["a"], time=row["T"], price=float(row["p"]), quantity=float(row["q"]),

@@ -148,7 +148,7 @@ async def refusal(client: Client, name: str, arguments: dict[str, Any]) -> str:
 async def test_garbage_over_http_is_refused_and_the_server_lives(deployment: Deployment) -> None:
     fill(deployment)
     async with interface(deployment) as running, http_server(running.url) as address:
-        async with httpx.AsyncClient(trust_env=False) as web:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as web:
             for content in (b"{", b"[]", b'{"jsonrpc":"2.0"}'):
                 headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
                 assert 400 <= (await web.post(address, content=content, headers=headers)).status_code < 500

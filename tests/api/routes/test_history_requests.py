@@ -3,17 +3,19 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 from bson.datetime_ms import DatetimeMS
 from pymongo import MongoClient
 
 from api.analysis import AnalysisService
 from api.http.errors import Problem
-from api.http.params import CandleRange
+from api.http.params import CandleRange, RangeParams
 from api.live.candle_cache import SeriesKey
 from api.live.view import LiveView
 from api.metrics import ApiMetrics
 from api.readiness import Readiness
+from api.routes.candles import Chart, Charts
 from api.routes.history_requests import ASK_AGAIN_MS, JobView, job_view, request_history
 from api.services import Services
 from api.stores.history import History
@@ -21,10 +23,11 @@ from api.stores.instruments import Instruments
 from api.stores.mongo import MongoStore
 from api.stores.trades import TradeArchive
 from flows.clock import wall_ms
+from flows.model import Candle
 from sinks.hub.payloads import iso_utc
 from sinks.mongo.commands import REQUESTS, CommandConsumer, Request, RequestState, Work
 from tests.fakes.candles import BEGIN
-from tests.fakes.interface import Deployment
+from tests.fakes.interface import Deployment, stored_candles
 
 HOUR = 3_600_000
 KEY = SeriesKey("binance", "BTCUSDT", "1h")
@@ -108,6 +111,26 @@ async def test_without_the_store_what_there_is_can_be_shown_and_what_there_is_no
     with pytest.raises(Problem, match="gone") as refused:
         await request_history(services, KEY, SPAN, has_some=False)
     assert refused.value.code == "store_unavailable"
+
+
+@pytest.mark.parametrize("seen", [0, 2])
+async def test_what_was_stored_after_the_candles_were_read_is_in_the_answer(
+    services: Services, deployment: Deployment, monkeypatch: pytest.MonkeyPatch, seen: int
+) -> None:
+    """A request may end between the two reads, of the candles and of its state: the answer has no hole then."""
+    minute, stored = SeriesKey("binance", "BTCUSDT", "1m"), stored_candles(4)
+    await request_history(services, minute, CandleRange(None, stored[-1].close_time + 1, 4), has_some=False)
+    end_request(deployment, "4 candles")
+    reads = iter([stored[:seen], stored])
+
+    async def read(*_: Any) -> list[Candle]:
+        return next(reads)
+
+    monkeypatch.setattr(services.history, "newest", read)
+    chart = await Charts(services).chart(RangeParams("BTCUSDT", "1m", end=stored[-1].close_time + 1, limit=4))
+    assert isinstance(chart, Chart)
+    times = [one["timestamp"] for one in msgspec.json.decode(msgspec.json.encode(chart.candles))]
+    assert times == [iso_utc(candle.open_time) for candle in stored]
 
 
 def request(state: RequestState, *, created_ms: int) -> Request:

@@ -67,7 +67,7 @@ async def test_it_says_where_it_listens_and_ends_cleanly(ending: signal.Signals)
     try:
         assert process.stdout is not None
         address = (await process.stdout.readline()).decode().strip()
-        async with httpx.AsyncClient(base_url=f"http://{address}") as client:
+        async with httpx.AsyncClient(base_url=f"http://{address}", timeout=60) as client:
             assert (await client.get("/api/v3/ping")).json() == {}
         async with connect(f"ws://{address}/stream?streams=btcusdt@trade") as stream:
             assert json.loads(await stream.recv())["stream"] == "btcusdt@trade"

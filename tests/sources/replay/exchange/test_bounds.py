@@ -62,7 +62,7 @@ async def test_all_faults_at_once_have_a_bound() -> None:
     market = ScriptedMarket(trade_messages(TRADES))
     async with (
         running_exchange(market, limits=LIMITS, speed=1.0, paused=True) as exchange,
-        httpx.AsyncClient(base_url=exchange.rest_url) as http,
+        httpx.AsyncClient(base_url=exchange.rest_url, timeout=60) as http,
         AsyncExitStack() as stack,
     ):
 
@@ -112,7 +112,7 @@ async def test_clients_that_do_not_read_share_a_bound() -> None:
 async def test_what_cannot_be_done_is_refused_with_a_sentence() -> None:
     async with (
         running_exchange(ScriptedMarket(), limits=LIMITS) as exchange,
-        httpx.AsyncClient(base_url=exchange.rest_url) as http,
+        httpx.AsyncClient(base_url=exchange.rest_url, timeout=60) as http,
         connect(exchange.ws_url + "/ws") as client,
     ):
 

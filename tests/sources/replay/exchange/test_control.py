@@ -8,7 +8,7 @@ from tests.fakes.scripted_market import BEGIN_MS, ScriptedMarket, trade_messages
 async def test_state_tells_what_is_going_on() -> None:
     async with (
         running_exchange(ScriptedMarket(trade_messages(3)), paused=True) as exchange,
-        httpx.AsyncClient(base_url=exchange.rest_url) as http,
+        httpx.AsyncClient(base_url=exchange.rest_url, timeout=60) as http,
         connect(exchange.ws_url + "/stream?streams=btcusdt@trade"),
     ):
         before = (await http.get("/control/state")).json()
@@ -56,7 +56,7 @@ async def test_state_tells_what_is_going_on() -> None:
 async def test_faults_are_ordered_shown_and_cleared() -> None:
     async with (
         running_exchange(ScriptedMarket()) as exchange,
-        httpx.AsyncClient(base_url=exchange.rest_url) as http,
+        httpx.AsyncClient(base_url=exchange.rest_url, timeout=60) as http,
     ):
         gap = {"fault": "gap", "stream": "btcusdt@trade", "count": 5}
         await http.post("/control/faults", json=gap)
@@ -82,7 +82,7 @@ async def test_faults_are_ordered_shown_and_cleared() -> None:
 async def test_a_bad_order_is_told_why() -> None:
     async with (
         running_exchange(ScriptedMarket()) as exchange,
-        httpx.AsyncClient(base_url=exchange.rest_url) as http,
+        httpx.AsyncClient(base_url=exchange.rest_url, timeout=60) as http,
     ):
         unknown = await http.post("/control/faults", json={"fault": "flood"})
         assert unknown.status_code == 400

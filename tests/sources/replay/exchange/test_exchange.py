@@ -222,7 +222,7 @@ async def test_replies_are_wrong_on_demand() -> None:
 
 async def test_one_stream_dies_while_the_klines_of_its_symbol_go_on_and_rest_serves_what_it_lacks() -> None:
     market = SyntheticMarket("spot", ("BTCUSDT",), seed=1, start_ms=BEGIN_MS, trades_per_s=50.0)
-    async with running_exchange(market, speed=20.0, paused=True) as exchange, httpx.AsyncClient() as http:
+    async with running_exchange(market, speed=20.0, paused=True) as exchange, httpx.AsyncClient(timeout=60) as http:
         exchange.inject(Silence(stream="btcusdt@*rade"))
         streams = "btcusdt@aggTrade/btcusdt@trade/btcusdt@kline_1m"
         async with connect(f"{exchange.ws_url}/stream?streams={streams}") as client:

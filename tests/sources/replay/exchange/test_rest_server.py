@@ -14,7 +14,10 @@ pytestmark = pytest.mark.usefixtures("stopped_clock_s")
 
 @pytest.fixture
 async def spot() -> AsyncIterator[httpx.AsyncClient]:
-    async with running_exchange(ScriptedMarket()) as exchange, httpx.AsyncClient(base_url=exchange.rest_url) as client:
+    async with (
+        running_exchange(ScriptedMarket()) as exchange,
+        httpx.AsyncClient(base_url=exchange.rest_url, timeout=60) as client,
+    ):
         yield client
 
 
@@ -55,7 +58,7 @@ async def test_microseconds_by_header(spot: httpx.AsyncClient) -> None:
 async def test_unknown_paths_of_usdm() -> None:
     async with (
         running_exchange(ScriptedMarket(kind="usdm")) as exchange,
-        httpx.AsyncClient(base_url=exchange.rest_url) as client,
+        httpx.AsyncClient(base_url=exchange.rest_url, timeout=60) as client,
     ):
         reply = await client.get("/fapi/v1/nothing")
         assert (reply.status_code, reply.json()) == (
@@ -69,7 +72,7 @@ async def test_over_the_limit_is_429_and_going_on_is_418() -> None:
     limits = msgspec.structs.replace(SPOT_LIMITS, weight_per_minute=10, forgiven=2, ban_s=7)
     async with (
         running_exchange(ScriptedMarket(), limits=limits) as exchange,
-        httpx.AsyncClient(base_url=exchange.rest_url) as client,
+        httpx.AsyncClient(base_url=exchange.rest_url, timeout=60) as client,
     ):
         replies = [await client.get("/api/v3/exchangeInfo") for _ in range(4)]
         assert [reply.status_code for reply in replies] == [429, 429, 418, 418]
@@ -83,7 +86,7 @@ async def test_over_the_limit_is_429_and_going_on_is_418() -> None:
 async def test_ordered_refusals_hit_the_paths_they_name() -> None:
     async with (
         running_exchange(ScriptedMarket()) as exchange,
-        httpx.AsyncClient(base_url=exchange.rest_url) as client,
+        httpx.AsyncClient(base_url=exchange.rest_url, timeout=60) as client,
     ):
         exchange.inject(Refuse(status=429, path="/api/v3/depth", count=2, retry_after_s=3))
         exchange.inject(Refuse(status=503))
@@ -98,7 +101,7 @@ async def test_ordered_refusals_hit_the_paths_they_name() -> None:
 async def test_the_server_time_may_be_wrong() -> None:
     async with (
         running_exchange(ScriptedMarket()) as exchange,
-        httpx.AsyncClient(base_url=exchange.rest_url) as client,
+        httpx.AsyncClient(base_url=exchange.rest_url, timeout=60) as client,
     ):
         exchange.inject(ClockSkew(by_ms=-1_270))
         assert (await client.get("/api/v3/time")).json() == {"serverTime": BEGIN_MS - 1_270}
@@ -110,7 +113,7 @@ async def test_a_stale_snapshot_is_the_book_of_the_moment_it_was_ordered() -> No
     market = ScriptedMarket()
     async with (
         running_exchange(market) as exchange,
-        httpx.AsyncClient(base_url=exchange.rest_url) as client,
+        httpx.AsyncClient(base_url=exchange.rest_url, timeout=60) as client,
     ):
         exchange.inject(StaleDepth(symbol="BTCUSDT", count=1))
         market._update_id = 2_000
@@ -120,7 +123,10 @@ async def test_a_stale_snapshot_is_the_book_of_the_moment_it_was_ordered() -> No
 
 
 async def test_an_ordered_error_has_the_text_that_was_ordered() -> None:
-    async with running_exchange(ScriptedMarket()) as exchange, httpx.AsyncClient(base_url=exchange.rest_url) as client:
+    async with (
+        running_exchange(ScriptedMarket()) as exchange,
+        httpx.AsyncClient(base_url=exchange.rest_url, timeout=60) as client,
+    ):
         exchange.inject(Refuse(status=400, code=-1121, text="<script>alert(1)</script>"))
         reply = await client.get("/api/v3/time")
         assert (reply.status_code, reply.json()) == (400, {"code": -1121, "msg": "<script>alert(1)</script>"})
@@ -128,7 +134,10 @@ async def test_an_ordered_error_has_the_text_that_was_ordered() -> None:
 
 
 async def test_wrong_answers_are_for_the_paths_and_as_often_as_ordered() -> None:
-    async with running_exchange(ScriptedMarket()) as exchange, httpx.AsyncClient(base_url=exchange.rest_url) as client:
+    async with (
+        running_exchange(ScriptedMarket()) as exchange,
+        httpx.AsyncClient(base_url=exchange.rest_url, timeout=60) as client,
+    ):
         exchange.inject(WrongAnswer(path="/api/v3/time", form="text", text="<html>"))
         assert (await client.get("/api/v3/ping")).json() == {}
         wrong = await client.get("/api/v3/time")
@@ -146,7 +155,10 @@ async def test_wrong_answers_are_for_the_paths_and_as_often_as_ordered() -> None
 
 @pytest.mark.parametrize(("form", "least"), [("endless", 1_000_000), ("stalled", 1)])
 async def test_a_body_without_end_lasts_until_the_client_leaves(form: AnswerForm, least: int) -> None:
-    async with running_exchange(ScriptedMarket()) as exchange, httpx.AsyncClient(base_url=exchange.rest_url) as client:
+    async with (
+        running_exchange(ScriptedMarket()) as exchange,
+        httpx.AsyncClient(base_url=exchange.rest_url, timeout=60) as client,
+    ):
         exchange.inject(WrongAnswer(form=form))
         received = 0
         async with client.stream("GET", "/api/v3/time", timeout=60) as reply:

@@ -15,7 +15,7 @@ def test_an_exchange_in_a_thread_is_the_same() -> None:
             exchange.resume()
             assert [client.recv(decode=False) for _ in range(90)] == [trade.data for trade in trades[10:]]
             exchange.wait_finished(timeout_s=10)
-        assert httpx.get(exchange.rest_url + "/api/v3/ping").json() == {}
+        assert httpx.get(exchange.rest_url + "/api/v3/ping", timeout=60).json() == {}
         with pytest.raises(ValueError, match="no client 9"):
             exchange.inject(Drop(client=9))
         exchange.pause()

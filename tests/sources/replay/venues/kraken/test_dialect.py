@@ -96,7 +96,7 @@ async def test_wrong_contents_pass_in_the_venues_own_form() -> None:
 
 
 async def test_the_clock_is_wrong_in_replies_and_in_rest() -> None:
-    async with exchange() as (running, client), httpx.AsyncClient(base_url=running.rest_url) as rest:
+    async with exchange() as (running, client), httpx.AsyncClient(base_url=running.rest_url, timeout=60) as rest:
         await client.recv()
         running.inject(ClockSkew(by_ms=3_600_000))
         await client.send('{"method":"ping"}')
@@ -112,7 +112,7 @@ def test_the_clock_is_wrong_in_the_time_of_an_envelope_alone() -> None:
 
 
 async def test_rest_is_served_and_refused_with_an_order() -> None:
-    async with exchange() as (running, _), httpx.AsyncClient(base_url=running.rest_url) as rest:
+    async with exchange() as (running, _), httpx.AsyncClient(base_url=running.rest_url, timeout=60) as rest:
         assert (await rest.get("/0/public/SystemStatus")).json()["error"] == []
         running.inject(Refuse(status=503, path="/0/public/Depth"))
         refused = await rest.get("/0/public/Depth", params={"pair": "XBTUSD"})
