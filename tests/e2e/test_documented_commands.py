@@ -126,6 +126,7 @@ def test_it_does_what_it_says(text: str, demo: Demo) -> None:
 
 @pytest.mark.parametrize("text", commands(Kind.FOLLOWS))
 def test_it_goes_on_until_it_is_interrupted(text: str, demo: Demo) -> None:
+    demo.until_ready()
     assert first_line(typed(demo, text), demo)[1] in (0, 130, -signal.SIGINT)
 
 
@@ -144,6 +145,7 @@ def test_what_the_demo_prints_for_a_look_works(name: str, demo: Demo) -> None:
 
 
 def test_what_the_demo_prints_to_listen_works(demo: Demo) -> None:
+    demo.until_ready()
     assert "type" in json.loads(first_line(printed(demo, "tail"), demo)[0])
 
 
