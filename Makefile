@@ -44,7 +44,7 @@ demo: $(READY) $(CHART)  ## the same flow against the bundled replay exchange; n
 	@$(RUN) -m flows demo || test $$? -eq 130
 
 test: $(READY_DEV) $(CHART)  ## all tests
-	$(RUN) -m pytest -n 4 --dist worksteal
+	$(RUN) -m pytest -n 3 --dist worksteal
 
 test-fast: $(READY_DEV)  ## those that need no browser, no database and no processes
 	$(RUN) -m pytest -n 2 --dist worksteal -m 'not e2e and not database and not slow'

@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from itertools import count, groupby
+from itertools import count
 from typing import Any
 
 import pytest
@@ -29,26 +29,13 @@ FAST = ("diagnosticDataCollectionEnabled=false", "ttlMonitorSleepSecs=1", "enabl
 _numbers = count(1)
 _LONGEST = "tests/e2e/test_crash.py"
 """It takes minutes: begun last, it would be waited for by itself."""
-_END_TO_END = "e2e"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest tests first, and the files of end-to-end tests between the others: they wait for most of their time,
-    and many at once take the processors from each other. Those that ask for the MongoDB server are marked `database`.
-    """
+    """The longest tests first. Those that ask for the MongoDB server are marked `database`."""
     for item in items:
         if "mongod_uri" in getattr(item, "fixturenames", ()):
             item.add_marker("database")
-    files = [list(of_file) for _, of_file in groupby(items, key=lambda item: item.path)]
-    waiting = [of_file for of_file in files if _END_TO_END in of_file[0].path.parts]
-    others = [of_file for of_file in files if _END_TO_END not in of_file[0].path.parts]
-    places = [
-        (number / max(1, len(of_kind)), of_file)
-        for of_kind in (waiting, others)
-        for number, of_file in enumerate(of_kind)
-    ]
-    places.sort(key=lambda place: place[0])
-    items[:] = [item for _, of_file in places for item in of_file]
     items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
 
 
