@@ -7,6 +7,7 @@ import { byId, note, paintSoon, sleep, write } from "../page.js";
 import { get } from "../rest.js";
 
 const PAGE = 500;
+const UNMET_TRIES = 3; // a flow may still store what lies between; after so many answers the hole is one of the market
 const MARGIN = 40; // candles left of the view below which older ones are fetched
 const TRIES = 8;
 const WHOLE_MS = 60_000; // as long as the API does not repeat a request to the flow (ASK_AGAIN_MS)
@@ -22,6 +23,7 @@ export class Chart {
   #drawnTo = 0;
   #loadingOlder = false;
   #wholeUntil = 0;
+  #unmet = 0; // answers in a row that do not meet the chart
   #cursor = null;
 
   constructor({ onClosed }) {
@@ -58,6 +60,7 @@ export class Chart {
     this.#changed.clear();
     this.#cursor = null;
     this.#wholeUntil = 0;
+    this.#unmet = 0;
     this.#paintLegend();
     byId("canvas").classList.add("loading");
     await this.reload({ fresh: true });
@@ -121,8 +124,9 @@ export class Chart {
     const answer = await this.#read(generation, { end: this.#candles.first.time });
     if (generation !== this.#generation) return;
     this.#loadingOlder = false;
-    const page = whole(answer, this.#candles);
+    const page = whole(answer, this.#candles, { mayGrow: this.#unmet < UNMET_TRIES });
     if (!page?.length && answer?.candles.length) {
+      this.#unmet += 1;
       this.#wholeUntil = performance.now() + FAILED_MS; // what meets the chart is still being fetched
       return;
     }
@@ -130,6 +134,7 @@ export class Chart {
       this.#wholeUntil = performance.now() + (page ? WHOLE_MS : FAILED_MS);
       return;
     }
+    this.#unmet = 0;
     this.#candles.merge(page);
     this.#draw();
     this.onClosed();
@@ -202,9 +207,9 @@ export class Chart {
 }
 
 /** Candles of an answer. While the flow fetches more, those behind a hole wait: what is missing will be there with them. */
-function whole(answer, held) {
+function whole(answer, held, { mayGrow = false } = {}) {
   const isUnderWay = ["open", "running"].includes(answer?.history?.state);
-  return isUnderWay ? held.meeting(answer.candles, held.first?.time) : answer?.candles;
+  return answer && (isUnderWay || mayGrow) ? held.meeting(answer.candles, held.first?.time) : answer?.candles;
 }
 
 /** Requests the flow to fetch the candles again, and shows the result. */
