@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from flows.model import VOLUMES, Candle
+from flows.model import MAY_BE_UNSTATED, Candle
 from sinks.hub.payloads import (
     BookTickerBody,
     CandleBody,
@@ -146,12 +146,12 @@ def _with_unstated(data: Any) -> Any:
     if not isinstance(data, dict):
         return data
     return {
-        name: nan if value is None and name in _MAYBE_STATED else _with_unstated(value) if name == "candle" else value
+        name: nan if value is None and name in _UNSTATED else _with_unstated(value) if name == "candle" else value
         for name, value in data.items()
     }
 
 
-_MAYBE_STATED = frozenset((*VOLUMES, "weighted_average")) - {"volume"}
+_UNSTATED = frozenset((*MAY_BE_UNSTATED, "weighted_average"))
 _MESSAGE = msgspec.json.Decoder(IncomingMessage)
 _SNAPSHOT = msgspec.json.Decoder(SnapshotPart)
 _DECODERS = {kind: msgspec.json.Decoder(body) for kind, body in BODIES.items()}

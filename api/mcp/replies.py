@@ -3,10 +3,9 @@
 from typing import Any, TypeAlias
 
 from api.live.freshness import CURRENT
+from flows.model import Instrument
 
 Reply: TypeAlias = dict[str, Any]
-Instrument: TypeAlias = tuple[str, str]
-"""Venue and symbol."""
 
 
 def reply(
@@ -32,7 +31,7 @@ def reply(
 def fresh(data: Reply, status: Any, *, completeness: Reply) -> Reply:
     """The reply of data that contains its own age and state."""
     age_ms, stale, state = (data.pop(name) for name in ("age_ms", "stale", "state"))
-    words = describe(status, (data["venue"], data["symbol"]), state)
+    words = describe(status, Instrument(data["venue"], data["symbol"]), state)
     return reply(data, status, age_ms, stale=stale, state=words, completeness=completeness)
 
 
@@ -40,7 +39,7 @@ def of_trades(data: Any, status: Any) -> Reply:
     """The reply of data that was computed of stored trades."""
     basis = data.pop("basis")
     completeness = {"trades_stored": basis["completeness"], "from": basis["start"], "to": basis["end"]}
-    stale, state = data.pop("stale"), describe(status, (data["venue"], data["symbol"]), data.pop("state"))
+    stale, state = data.pop("stale"), describe(status, Instrument(data["venue"], data["symbol"]), data.pop("state"))
     return reply(data, status, basis["age_ms"], stale=stale, state=state, completeness=completeness)
 
 

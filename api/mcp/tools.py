@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field
 
 from api.mcp.client import Failure, RestClient
 from api.mcp.replies import Reply, describe, fresh, is_stale, of_trades, reply, state_of
+from flows.model import Instrument
 from flows.names import SYMBOL_CHARACTERS, SYMBOL_LENGTH, symbol_of
 
 Symbol: TypeAlias = Annotated[
@@ -29,11 +30,12 @@ Asset: TypeAlias = Annotated[
         pattern=f"^{SYMBOL_CHARACTERS}{{0,{SYMBOL_LENGTH}}}$", description="an asset: BTC, xbt, usdt", examples=["BTC"]
     ),
 ]
-VenueName: TypeAlias = Annotated[str, Field(pattern="^[a-z0-9-]{0,32}$", description="binance, kraken, …; empty: all")]
+_VENUE: Final = "^[a-z0-9-]{0,32}$"
+VenueName: TypeAlias = Annotated[str, Field(pattern=_VENUE, description="binance, kraken, …; empty: all")]
 OneVenue: TypeAlias = Annotated[
     str,
     Field(
-        pattern="^[a-z0-9-]{0,32}$",
+        pattern=_VENUE,
         description="needed only where several venues have the symbol: binance, kraken, …",
         examples=["binance"],
     ),
@@ -114,7 +116,7 @@ class Tools:
             status,
             age_ms,
             stale=answer["stale"],
-            state=describe(status, (answer["venue"], answer["symbol"]), answer["state"]),
+            state=describe(status, Instrument(answer["venue"], answer["symbol"]), answer["state"]),
             completeness=completeness,
         )
 
@@ -244,7 +246,7 @@ class Tools:
         data = {"mark": mark, "funding": funding, "open_interest": interest, "liquidations": orders}
         completeness = {"liquidations": "the exchange reports one a second at the most"}
         first = mark or {"age_ms": None, "stale": True, "state": None}
-        instrument = next((one["venue"], one["symbol"]) for one in (mark, funding, interest) if one)
+        instrument = next(Instrument(one["venue"], one["symbol"]) for one in (mark, funding, interest) if one)
         age_ms, stale = first["age_ms"], first["stale"]
         state = describe(status, instrument, first["state"])
         return reply(data, status, age_ms, stale=stale, state=state, completeness=completeness)
@@ -275,8 +277,8 @@ class Tools:
             data,
             status,
             min(ages, default=None),
-            stale=is_stale(status, (data["venue"], own)),
-            state=state_of(status, (data["venue"], own)),
+            stale=is_stale(status, Instrument(data["venue"], own)),
+            state=state_of(status, Instrument(data["venue"], own)),
             completeness={"trades_stored": shares.get(own)},
         )
 

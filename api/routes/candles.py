@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from api.analysis import CandleAge
 from api.http.errors import Problem
 from api.http.params import MOST, USUAL, CandleRange, RangeParams, range_of
-from api.http.route import AnyRoute, Route, Symbol, Timeframe, Venue, check_timeframe
+from api.http.route import READ_ERRORS, AnyRoute, Route, Symbol, Timeframe, Venue, check_timeframe
 from api.live.candle_cache import SeriesKey
 from api.routes.history_requests import JobView, request_history
 from api.services import Services
@@ -25,14 +25,6 @@ from sinks.trades.codec import END_MS
 
 CHARTS_MOST = 20_000
 """Most candles in one response with several charts."""
-READ_ERRORS = (
-    "bad_request",
-    "unknown_symbol",
-    "ambiguous_symbol",
-    "unknown_venue",
-    "unreadable_data",
-    "store_unavailable",
-)
 
 
 class CandlesAnswer(Struct, frozen=True):

@@ -13,7 +13,18 @@ from api.analytics.analysis import Analysis, Signal
 from api.analytics.bars import Bars
 from api.analytics.indicators import IndicatorSeries, Wanted, compute, parse_wanted
 from api.http.errors import Problem
-from api.http.route import AnyRoute, Route, Symbol, Time, Timeframe, Venue, check_timeframe
+from api.http.route import (
+    READ_ERRORS,
+    STORE_ERRORS,
+    SYMBOL_ERRORS,
+    AnyRoute,
+    Route,
+    Symbol,
+    Time,
+    Timeframe,
+    Venue,
+    check_timeframe,
+)
 from api.live.candle_cache import SeriesKey
 from api.routes.prices import OfSymbol, OfSymbols
 from api.services import Services
@@ -24,15 +35,7 @@ from sinks.hub.payloads import iso_utc
 READ_MOST: Final = 5_000
 """Most candles read for one response."""
 MOST: Final = 1_000
-ERRORS: Final = (
-    "bad_request",
-    "unknown_symbol",
-    "ambiguous_symbol",
-    "unknown_venue",
-    "no_data",
-    "unreadable_data",
-    "store_unavailable",
-)
+ERRORS: Final = ("bad_request", *SYMBOL_ERRORS, "no_data", *STORE_ERRORS)
 
 Name = Annotated[
     str,
@@ -219,14 +222,7 @@ def routes(services: Services) -> list[AnyRoute]:
             handlers.past,
             list[PastAnalysis],
             PastParams,
-            errors=(
-                "bad_request",
-                "unknown_symbol",
-                "ambiguous_symbol",
-                "unknown_venue",
-                "unreadable_data",
-                "store_unavailable",
-            ),
+            errors=READ_ERRORS,
         ),
         Route(
             "GET",

@@ -9,14 +9,14 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 
 from api.http.errors import Problem
-from api.http.route import AnyRoute, Route, Venue
+from api.http.route import STORE_ERRORS, AnyRoute, Route, Venue
 from api.live.freshness import OF_PRICE, is_stale, state_name
 from api.services import Services
 from flows.model import ListedInstrument
 from flows.names import SYMBOL_CHARACTERS, SYMBOL_LENGTH, SYMBOL_PATTERN, TEXT_END
 from flows.spellings import asset_of
 
-ERRORS: Final = ("bad_request", "unknown_venue", "unreadable_data", "store_unavailable")
+ERRORS: Final = ("bad_request", "unknown_venue", *STORE_ERRORS)
 FIRST_QUOTES: Final = ("USD", "USDT", "USDC")
 """Quote assets that are compared first, in this order."""
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 from msgspec import Meta, Struct
 
 from api.http.errors import Problem
-from api.http.route import AnyRoute, Route, Venue
+from api.http.route import READ_ERRORS, STORE_ERRORS, AnyRoute, Route, Venue
 from api.routes.symbols import OfVenue
 from api.services import Services
 from flows.clock import monotonic_ms, wall_ms
@@ -117,24 +117,16 @@ class QualityHandlers:
 
 def routes(services: Services) -> list[AnyRoute]:
     """The routes of this file."""
-    errors = (
-        "bad_request",
-        "unknown_symbol",
-        "ambiguous_symbol",
-        "unknown_venue",
-        "unreadable_data",
-        "store_unavailable",
-    )
     handlers = QualityHandlers(services)
     return [
-        Route("GET", "/api/quality", handlers.quality, Quality, QualityParams, errors=errors),
+        Route("GET", "/api/quality", handlers.quality, Quality, QualityParams, errors=READ_ERRORS),
         Route(
             "GET",
             "/api/quality/capabilities",
             handlers.capabilities,
             list[VenueCapabilities],
             OfVenue,
-            errors=("bad_request", "unknown_venue", "unreadable_data", "store_unavailable"),
+            errors=("bad_request", "unknown_venue", *STORE_ERRORS),
         ),
     ]
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from api.http.errors import Problem
-from api.http.route import AnyRoute, Route
+from api.http.route import SYMBOL_ERRORS, AnyRoute, Route
 from api.routes.history_requests import JobView, job_view
 from api.routes.prices import OfSymbol
 from api.services import Services
@@ -46,7 +46,7 @@ def routes(services: Services) -> list[AnyRoute]:
             JobView,
             OfSymbol,
             accepted=JobView,
-            errors=(*errors, "unknown_symbol", "ambiguous_symbol", "unknown_venue"),
+            errors=(*errors, *SYMBOL_ERRORS),
         ),
         Route("GET", "/api/requests/{id}", progress, JobView, OfRequest, errors=(*errors, "not_found")),
     ]

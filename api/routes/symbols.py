@@ -5,15 +5,14 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from api.http.errors import Problem
-from api.http.route import AnyRoute, Route, Symbol, Venue
+from api.http.route import READ_ERRORS, AnyRoute, Route, Symbol, Venue
 from api.routes.prices import OfSymbol
 from api.services import Services
 from flows.model import ListedInstrument
 from flows.names import TEXT_END
 from sinks.mongo.commands import DesiredSubscription
 
-ERRORS = ("bad_request", "unknown_symbol", "ambiguous_symbol", "unknown_venue", "unreadable_data", "store_unavailable")
-BODY_ERRORS = (*ERRORS, "body_too_large", "unsupported_media_type")
+BODY_ERRORS = (*READ_ERRORS, "body_too_large", "unsupported_media_type")
 
 StreamName = Annotated[
     str,
@@ -145,7 +144,7 @@ def routes(services: Services) -> list[AnyRoute]:
     """The routes of this file."""
     handlers = SymbolHandlers(services)
     return [
-        Route("GET", "/api/symbols", handlers.states, list[SymbolState], OfVenue, errors=ERRORS),
+        Route("GET", "/api/symbols", handlers.states, list[SymbolState], OfVenue, errors=READ_ERRORS),
         Route(
             "POST",
             "/api/symbols",
@@ -170,7 +169,7 @@ def routes(services: Services) -> list[AnyRoute]:
             SymbolState,
             OfSymbol,
             accepted=SymbolState,
-            errors=ERRORS,
+            errors=READ_ERRORS,
         ),
-        Route("GET", "/api/supported-symbols", handlers.supported, Supported, OfVenue, errors=ERRORS),
+        Route("GET", "/api/supported-symbols", handlers.supported, Supported, OfVenue, errors=READ_ERRORS),
     ]

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from api.http.arrow import END, arrow_parts
 from api.http.errors import Problem
-from api.http.route import AnyRoute, RawRoute, Route, Symbol, Time, Venue
+from api.http.route import STORE_ERRORS, SYMBOL_ERRORS, AnyRoute, RawRoute, Route, Symbol, Time, Venue
 from api.services import Services
 from flows.model import MARKET_FILL
 from flows.names import TEXT_END
@@ -20,15 +20,7 @@ from sinks.trades.codec import END_MS, decode_frame
 ARROW: Final = "application/vnd.apache.arrow.stream"
 ARROW_ROWS: Final = 50_000
 """Rows of a record batch; one is in memory at a time."""
-ERRORS: Final = (
-    "bad_request",
-    "unknown_symbol",
-    "ambiguous_symbol",
-    "unknown_venue",
-    "trade_store_absent",
-    "unreadable_data",
-    "store_unavailable",
-)
+ERRORS: Final = ("bad_request", *SYMBOL_ERRORS, "trade_store_absent", *STORE_ERRORS)
 
 
 class TradesParams(Struct, frozen=True, forbid_unknown_fields=True):

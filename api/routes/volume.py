@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from api.analytics.profile import Step, VolumeByPrice, VolumeProfile
 from api.analytics.vacuums import PERCENTILE, WIDTH, Vacuum, find_vacuums
 from api.http.errors import Problem
-from api.http.route import AnyRoute, Route, Symbol, Venue
+from api.http.route import STORE_ERRORS, SYMBOL_ERRORS, AnyRoute, Route, Symbol, Venue
 from api.live.freshness import OF_TRADES, age_ms, is_stale, state_name
 from api.services import Services
 from sinks.hub.payloads import iso_utc
@@ -20,17 +20,7 @@ from sinks.trades.codec import END_MS
 
 HOUR_MS: Final = 3_600_000
 COLUMNS: Final = ("id", "time", "price", "quantity", "buyer_is_maker")
-ERRORS: Final = (
-    "bad_request",
-    "unknown_symbol",
-    "ambiguous_symbol",
-    "unknown_venue",
-    "no_data",
-    "collecting",
-    "trade_store_absent",
-    "unreadable_data",
-    "store_unavailable",
-)
+ERRORS: Final = ("bad_request", *SYMBOL_ERRORS, "no_data", "collecting", "trade_store_absent", *STORE_ERRORS)
 Share = Annotated[float, Meta(ge=0.01, le=1)]
 
 

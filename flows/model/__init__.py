@@ -50,7 +50,7 @@ from flows.model.market import (
     TradeBatch,
     Voucher,
 )
-from flows.model.ohlcv import BOUGHT, IDS, PRICES, TRADED, VOLUMES, Figures, Ohlcv, Prices, TradedOhlcv
+from flows.model.ohlcv import BOUGHT, IDS, MAY_BE_UNSTATED, PRICES, TRADED, VOLUMES, Figures, Ohlcv, Prices, TradedOhlcv
 from flows.model.parser import ParsedFrames, VenueParser
 from flows.model.results import (
     BookInput,
@@ -109,6 +109,7 @@ __all__ = [
     "IDS",
     "LIVE",
     "MARKET_FILL",
+    "MAY_BE_UNSTATED",
     "PRICES",
     "TRADED",
     "TRADE_KINDS",

@@ -22,6 +22,8 @@ BOUGHT = "taker_buy_volume", "taker_buy_quote_volume"
 """What takers bought of either of `TRADED`."""
 VOLUMES = (*TRADED, *BOUGHT)
 """The fields that are sums over the trades: a longer period has the sums of the shorter ones in it."""
+MAY_BE_UNSTATED = tuple(name for name in VOLUMES if name != "volume")
+"""NaN in a venue's own candle where the venue does not state them."""
 IDS = "first_id", "last_id"
 
 

@@ -19,7 +19,7 @@ from msgspec import structs
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 
 from flows.foreign import visible
-from flows.model import DAY_MS, IDS, PRICES, VOLUMES, Candle, Incident, Stats24h, timeframe_ms
+from flows.model import DAY_MS, IDS, MAY_BE_UNSTATED, PRICES, VOLUMES, Candle, Incident, Stats24h, timeframe_ms
 
 MARKET_DATA = "market_data"
 MARKET_STATS = "market_stats"
@@ -143,7 +143,7 @@ def candle_faults(document: Mapping[str, Any]) -> list[str]:
     faults = [name for name in _STATED if not _is_number(get(name))]
     is_venues_own = get("status") == "venue"
     faults += [
-        name for name in _MAYBE_STATED if not (_is_number(value := get(name)) or (is_venues_own and _is_nan(value)))
+        name for name in MAY_BE_UNSTATED if not (_is_number(value := get(name)) or (is_venues_own and _is_nan(value)))
     ]
     faults += [name for name in _COUNTS if not is_count(get(name))]
     faults += [name for name in _WORDS if not isinstance(get(name), str)]
@@ -169,9 +169,7 @@ REPLACES = "marketflow verify --repair --against rest replaces it"
 _LONGEST_NAME = 40
 _STORED_FIELDS = tuple(field for field in Candle.__struct_fields__ if field != "event_time")
 _NUMBERS = (*PRICES, *VOLUMES)
-_MAYBE_STATED = tuple(name for name in VOLUMES if name != "volume")
-"""NaN in a venue's own candle where the venue does not state them."""
-_STATED = tuple(name for name in _NUMBERS if name not in _MAYBE_STATED)
+_STATED = tuple(name for name in _NUMBERS if name not in MAY_BE_UNSTATED)
 _COUNTS = ("open_time", "trades", *IDS, "revision")
 _WORDS = ("venue", "symbol", "timeframe", "status", "proof")
 

@@ -7,7 +7,7 @@ import { byId, note, paintSoon, sleep, write } from "../page.js";
 import { get } from "../rest.js";
 
 const PAGE = 500;
-const UNMET_TRIES = 3; // a flow may still store what lies between; after so many answers the hole is one of the market
+const UNMET_TRIES = 3; // a flow may still store what lies between; after so many answers nothing more comes
 const MARGIN = 40; // candles left of the view below which older ones are fetched
 const TRIES = 8;
 const WHOLE_MS = 60_000; // as long as the API does not repeat a request to the flow (ASK_AGAIN_MS)

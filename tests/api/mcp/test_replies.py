@@ -3,6 +3,7 @@
 from typing import Any
 
 from api.mcp.replies import describe, is_stale, state_of
+from flows.model import Instrument
 
 
 def instrument(venue: str, state: str, reason: str) -> dict[str, Any]:
@@ -14,7 +15,11 @@ STATUS = {"instruments": [instrument("kraken", "live", ""), instrument("coinbase
 
 
 def test_equal_symbols_of_two_venues_are_apart() -> None:
-    kraken, coinbase, other = ("kraken", "btc-usd"), ("coinbase", "BTC-USD"), ("binance", "BTC-USD")
+    kraken, coinbase, other = (
+        Instrument("kraken", "btc-usd"),
+        Instrument("coinbase", "BTC-USD"),
+        Instrument("binance", "BTC-USD"),
+    )
     assert [state_of(STATUS, one) for one in (kraken, coinbase, other)] == [
         "live since 2026-01-01T00:00:06Z", "cut since 2026-01-01T00:00:08Z: the line is down", None,
     ]  # fmt: skip
