@@ -17,6 +17,7 @@ from api.services import Services, running_services
 from flows.logs import set_up_logs
 from flows.process.descriptors import raise_descriptor_limit
 from flows.process.exit_codes import refuse_to_run
+from flows.process.gc import keep_loaded
 from flows.process.stop_signals import on_stop_signals
 from flows.settings import Settings, SettingsError, load_settings
 
@@ -91,6 +92,7 @@ def main() -> None:
         description="Serves the REST API and the dashboard until SIGINT or SIGTERM.",
         epilog="Everything is a setting: api.port in marketflow.toml is MARKETFLOW_API__PORT in the environment.",
     ).parse_args()
+    keep_loaded()
     try:
         settings = load_settings()
         set_up_logs(settings.log, name="api")

@@ -30,6 +30,7 @@ from flows.loop_thread import EventLoopThread
 from flows.machine import machine
 from flows.model import DAY_MS, Candle, Origin, Vouched, timeframe_ms
 from flows.operators.candles.upgrade import CLOSED, contradicts, improved
+from flows.process.gc import keep_loaded
 from flows.runtime.import_stores import check_stores, identities, stores_of
 from flows.runtime.query_handlers import open_database
 from flows.settings import Settings, SettingsError, load_settings
@@ -353,6 +354,7 @@ def _print_plan(new: list[Span], spans: int) -> int:
 
 
 def _build() -> Dataflow:
+    keep_loaded()
     try:
         settings = settings_to_import(load_settings())
         set_up_logs(settings.log)

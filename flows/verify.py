@@ -27,6 +27,7 @@ from flows.clock import wall_ms
 from flows.logs import set_up_logs
 from flows.loop_thread import EventLoopThread
 from flows.model import DAY_MS, timeframe_ms
+from flows.process.gc import keep_loaded
 from flows.process.interrupts import raise_on_interrupt
 from flows.settings import Settings, SettingsError, load_settings
 from flows.supervision.spec import LIVE_FOLDER
@@ -375,4 +376,5 @@ def _write_json(reports: list[Report], to: str, code: int) -> None:
 
 
 if __name__ == "__main__":
+    keep_loaded()
     sys.exit(main())

@@ -3,6 +3,7 @@
 from typing import Any
 
 from flows.settings import VENUES, Feed, Settings, VenueFeed
+from flows.settings.meanings import meanings
 from tests.marked import DOCS, replace
 
 PAGE = DOCS / "settings.md"
@@ -13,11 +14,12 @@ def table() -> str:
     rows = ["| setting | default | meaning |", "|---|---|---|"]
     for section, field in Settings.model_fields.items():
         model: Any = VenueFeed if section == VENUES else field.annotation
+        texts = meanings(model)
         for key, setting in model.model_fields.items():
             if model is VenueFeed and key in Feed.model_fields:
                 continue
             name = f"{VENUES}.<name>.{key}" if model is VenueFeed else f"{section}.{key}"
-            meaning = " ".join((setting.description or "").split())
+            meaning = " ".join(texts[key].split())
             rows.append(f"| `{name}` | `{_shown(setting.default)}` | {meaning} |")
     return "\n".join(rows)
 

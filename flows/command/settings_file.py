@@ -10,6 +10,7 @@ from typing import Any, Final
 from pydantic_core import PydanticUndefined
 
 from flows.settings import Section, VenueFeed, sections
+from flows.settings.meanings import meanings
 
 WIDTH: Final = 100
 _HEAD: Final = """\
@@ -37,11 +38,12 @@ def uncommented(text: str) -> str:
 def _section(name: str, model: type[Section]) -> str:
     if issubclass(model, VenueFeed):
         enabled = model.model_fields["enabled"]
-        setting = f"enabled = {toml_value(enabled.default)}: {enabled.description}"
+        setting = f"enabled = {toml_value(enabled.default)}: {meanings(model)['enabled']}"
         return "\n".join([f"# [{name}]", *_comment(model.__doc__ or ""), *_comment(setting), "", ""])
     lines = [*_comment(model.__doc__ or ""), f"#[{name}]"]
+    texts = meanings(model)
     for key, field in model.model_fields.items():
-        lines += ["", *_comment(field.description or "")]
+        lines += ["", *_comment(texts.get(key, ""))]
         lines.append(f"# {key} is not set" if field.default is None else f"#{key} = {toml_value(field.default)}")
     return "\n".join([*lines, "", ""])
 

@@ -19,6 +19,7 @@ from flows.logs import set_up_logs
 from flows.names import symbol_of
 from flows.process.descriptors import raise_descriptor_limit
 from flows.process.exit_codes import CANNOT_RUN
+from flows.process.gc import keep_loaded
 from flows.process.stop_signals import on_stop_signals
 from flows.settings import Feed, Replay, SettingsError, load_settings
 from sources.replay.exchange.dialect import Dialect
@@ -231,4 +232,5 @@ def _reason(error: Exception, arguments: argparse.Namespace) -> str:
 
 
 if __name__ == "__main__":
+    keep_loaded()
     sys.exit(main())

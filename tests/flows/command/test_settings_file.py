@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from flows.command.settings_file import file_text, shown, toml_value, uncommented
 from flows.settings import Settings, load_settings
+from flows.settings.meanings import meanings
 
 
 def test_as_it_is_it_sets_nothing() -> None:
@@ -31,8 +32,9 @@ def test_every_setting_stands_there_with_its_description() -> None:
     words = " ".join(file_text().replace("\n#", "\n").split())
     for section in Settings().in_sections.values():
         model: Any = type(section)
-        for key, setting in model.model_fields.items():
-            assert " ".join((setting.description or key).split()) in words
+        texts = meanings(model)
+        for key in model.model_fields:
+            assert " ".join(texts[key].split()) in words
             assert f"{key} = " in words or f"{key} is not set" in words
 
 
