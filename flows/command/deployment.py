@@ -8,7 +8,7 @@ import typer
 
 from flows.command.examples import epilog
 from flows.command.outcome import CommandError
-from flows.supervision.spec import DEMO_FOLDER, DEMO_MONGO_PORT, LIVE_FOLDER, ProcessSpec
+from flows.supervision.spec import DEMO_FOLDER, DEMO_MONGO_PORT, DEMO_VENUES, LIVE_FOLDER, ProcessSpec
 
 Folder = Annotated[Path, typer.Option(help="Where state and stores are; a second deployment there is refused.")]
 Symbols = Annotated[str, typer.Option(metavar="A,B", help="Instruments; default: the setting feed.symbols.")]
@@ -28,6 +28,9 @@ def demo(
     symbols: Symbols = "",
     speed: Annotated[str, typer.Option(metavar="N|max", help="Seconds of market time a second; default: 1.")] = "",
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same market.")] = None,
+    venues: Annotated[
+        str, typer.Option(metavar="A,B", help="Exchanges that the market is shown at, each in its own protocol.")
+    ] = ",".join(DEMO_VENUES),
     mongo_port: MongoPort = DEMO_MONGO_PORT,
     colour: Colour = None,
 ) -> None:
@@ -40,15 +43,16 @@ def demo(
     from flows.supervision.known import holds_another
     from flows.supervision.supervisor import supervise
 
-    names = _follow(symbols)
+    _follow(symbols)
+    shown = _venues(venues)
     if holds_another(folder):
         raise CommandError(f"{folder} holds something else than a demo, which would be lost: name another by --folder")
     options = [*(("--speed", _speed(speed)) if speed else ()), *(("--seed", str(seed)) if seed is not None else ())]
-    options += ("--symbols", *names) if names else ()
     settings = load_settings()
-    specs = [_with(spec, options) for spec in demo_processes(settings, folder, mongo_port=mongo_port)]
-    greeting = demo_greeting(settings, folder, mongo_port=mongo_port)
-    variables = variables_of(settings, demo_environment(settings, folder, mongo_port=mongo_port))
+    specs = demo_processes(settings, folder, mongo_port=mongo_port, venues=shown)
+    greeting = demo_greeting(settings, folder, mongo_port=mongo_port, venues=shown)
+    variables = variables_of(settings, demo_environment(settings, folder, mongo_port=mongo_port, venues=shown))
+    specs = [_with(spec, options) for spec in specs]
     ended = supervise(specs, folder=folder, anew=True, colour=colour, greeting=greeting, variables=variables)
     raise typer.Exit(ended)
 
@@ -88,8 +92,17 @@ def _with(spec: ProcessSpec, options: list[str]) -> ProcessSpec:
     return spec._replace(argv=(*spec.argv, *options)) if spec.name == "exchange" else spec
 
 
-def _follow(symbols: str) -> tuple[str, ...]:
-    """The names in an option, which the processes find in the environment."""
+def _venues(text: str) -> tuple[str, ...]:
+    """Those of the demo in an option, in the demo's order: its first one is at the root of its exchange."""
+    chosen = {name.strip().lower() for name in text.split(",")} - {""}
+    if not chosen or not chosen <= set(DEMO_VENUES) or DEMO_VENUES[0] not in chosen:
+        others = " and ".join(DEMO_VENUES[1:])
+        raise typer.BadParameter(f"write {DEMO_VENUES[0]}, or beside it {others}", param_hint="--venues")
+    return tuple(name for name in DEMO_VENUES if name in chosen)
+
+
+def _follow(symbols: str) -> None:
+    """Puts the names in an option into the environment, where the processes find them."""
     from flows.names import symbol_of
     from flows.settings import PREFIX
 
@@ -99,7 +112,6 @@ def _follow(symbols: str) -> tuple[str, ...]:
         raise typer.BadParameter(str(error), param_hint="--symbols") from None
     if names:
         os.environ[f"{PREFIX}FEED__SYMBOLS"] = ",".join(names)
-    return names
 
 
 def _speed(text: str) -> str:

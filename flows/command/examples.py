@@ -15,7 +15,8 @@ class Example(NamedTuple):
 
 EXAMPLES: Final[Mapping[str, tuple[Example, ...]]] = {
     "demo": (
-        Example("marketflow demo", "a synthetic market on this machine; Ctrl-C ends it"),
+        Example("marketflow demo", "a synthetic market at three exchanges on this machine; Ctrl-C ends it"),
+        Example("marketflow demo --venues binance", "at one of them: less to look at, less to compute"),
         Example("marketflow demo --symbols BTCUSDT,SOLUSDT --seed 42", "another market, always the same one"),
         Example("marketflow demo --speed 10 --folder data/fast", "ten seconds of market a second, beside other data"),
     ),

@@ -4,23 +4,35 @@ Both run by the interpreter that runs this, from the source tree or an installed
 """
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
-from flows.settings import PREFIX, Settings
+from flows.settings import PREFIX, Settings, VenueName
+from flows.settings.feed import PAIRS
 from flows.settings.ports import bundled_port
-from flows.supervision.spec import DEMO_FOLDER, DEMO_MONGO_PORT, LIVE_FOLDER, MONGO, RECOVERY, TRADES, ProcessSpec
+from flows.supervision.spec import (
+    DEMO_FOLDER,
+    DEMO_MONGO_PORT,
+    DEMO_VENUES,
+    LIVE_FOLDER,
+    MONGO,
+    RECOVERY,
+    TRADES,
+    ProcessSpec,
+)
 
 _DEMO_SYMBOLS: Final = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 """The demo's exchange lists them besides those that are followed, so that one can be added."""
 _DEMO_SEED: Final = "7"
+_DOLLARS: Final = re.compile(r"(.+?)-?USD[TC]?")
 _TRADES: Final = f"{PREFIX}TRADES__PATH"
 
 
@@ -51,18 +63,25 @@ def trades_path(settings: Settings, folder: Path) -> Path:
 
 
 def demo_processes(
-    settings: Settings, folder: Path = DEMO_FOLDER, *, mongo_port: int = DEMO_MONGO_PORT
+    settings: Settings,
+    folder: Path = DEMO_FOLDER,
+    *,
+    mongo_port: int = DEMO_MONGO_PORT,
+    venues: Sequence[str] = DEMO_VENUES,
 ) -> list[ProcessSpec]:
     """The same against the replay exchange with a synthetic market, everything in `folder`. Ports are those of the
-    settings, but for the database, which is never that of the live exchange.
+    settings, but for the database, which is never that of the live exchange. One process serves all `venues`.
 
     A restarted exchange goes on with the same market, which began at this call.
     """
-    env = demo_environment(settings, folder, mongo_port=mongo_port)
-    symbols = dict.fromkeys((*settings.feed.symbols, *_DEMO_SYMBOLS))
+    env = demo_environment(settings, folder, mongo_port=mongo_port, venues=venues)
+    first, *beside = venues
+    pairs = [symbol for venue in beside for symbol in (*_followed(settings, venue), *_in_dollars(_DEMO_SYMBOLS))]
+    symbols = dict.fromkeys((*_followed(settings, first), *_DEMO_SYMBOLS, *pairs))
     exchange = _module(
-        "sources.replay", "--synthetic", "--seed", _DEMO_SEED, "--symbols", *symbols,
-        "--host", "127.0.0.1", "--port", str(settings.replay.port), "--begin", str(time.time_ns() // 1_000_000),
+        "sources.replay", "--synthetic", "--seed", _DEMO_SEED, *(("--beside", *beside) if beside else ()),
+        "--symbols", *symbols, "--host", "127.0.0.1", "--port", str(settings.replay.port),
+        "--begin", str(time.time_ns() // 1_000_000),
     )  # fmt: skip
     return [
         ProcessSpec("exchange", exchange, env),
@@ -73,18 +92,57 @@ def demo_processes(
 
 
 def demo_environment(
-    settings: Settings, folder: Path = DEMO_FOLDER, *, mongo_port: int = DEMO_MONGO_PORT
+    settings: Settings,
+    folder: Path = DEMO_FOLDER,
+    *,
+    mongo_port: int = DEMO_MONGO_PORT,
+    venues: Sequence[str] = DEMO_VENUES,
 ) -> dict[str, str]:
     """The settings by which flow, interface and every other command find the demo, as variables."""
-    exchange = f"127.0.0.1:{settings.replay.port}"
     values = {
-        "FEED__ORIGIN": "synthetic",
-        "FEED__WS_URL": f"ws://{exchange}",
-        "FEED__REST_URL": f"http://{exchange}",
+        "FEED__VENUE": venues[0],
+        **_addresses("FEED", settings, ""),
         "FEED__BACKOFF_MIN_S": "0.5",
         "MONGO__URI": f"mongodb://127.0.0.1:{mongo_port}",
     }
+    for number, venue in enumerate(venues if len(venues) > 1 or settings.venues else ()):
+        section = _section(venue)
+        values |= _addresses(section, settings, f"/{venue}" if number else "") | {f"{section}__ENABLED": "true"}
+        if number:
+            values[f"{section}__SYMBOLS"] = ",".join(_followed(settings, venue))
+    values |= {f"{_section(venue)}__ENABLED": "false" for venue in settings.venues if venue not in venues}
     return {**{f"{PREFIX}{key}": value for key, value in values.items()}, _TRADES: str(folder / TRADES)}
+
+
+def _section(venue: str) -> str:
+    return f"VENUES__{venue.replace('-', '_').upper()}"
+
+
+def _addresses(section: str, settings: Settings, path: str) -> dict[str, str]:
+    """Of a venue that the demo's exchange serves below `path`."""
+    address = f"127.0.0.1:{settings.replay.port}{path}"
+    return {
+        f"{section}__ORIGIN": "synthetic",
+        f"{section}__WS_URL": f"ws://{address}",
+        f"{section}__REST_URL": f"http://{address}",
+    }
+
+
+def _followed(settings: Settings, venue: str) -> tuple[str, ...]:
+    """The symbols of a venue: those that the settings name for it, or else those of `[feed]`, in dollars where the
+    venue's names are pairs.
+    """
+    own = settings.venues.get(cast(VenueName, venue))
+    if own is not None and own.symbols != settings.feed.symbols:
+        return own.symbols
+    if venue not in PAIRS:
+        return settings.feed.symbols
+    return _in_dollars(settings.feed.symbols) or PAIRS[venue]
+
+
+def _in_dollars(symbols: Iterable[str]) -> tuple[str, ...]:
+    """The pairs with the dollar of symbols that are quoted in one of its coins."""
+    return tuple(f"{found[1]}-USD" for symbol in symbols if (found := _DOLLARS.fullmatch(symbol)))
 
 
 def variables_of(settings: Settings, env: Mapping[str, str]) -> dict[str, str]:
@@ -101,13 +159,20 @@ def variables_of(settings: Settings, env: Mapping[str, str]) -> dict[str, str]:
     return {**env, **{f"{PREFIX}{key}": str(port) for key, port in ports.items()}, _TRADES: str(trades)}
 
 
-def demo_greeting(settings: Settings, folder: Path = DEMO_FOLDER, *, mongo_port: int = DEMO_MONGO_PORT) -> str:
+def demo_greeting(
+    settings: Settings,
+    folder: Path = DEMO_FOLDER,
+    *,
+    mongo_port: int = DEMO_MONGO_PORT,
+    venues: Sequence[str] = DEMO_VENUES,
+) -> str:
     """What the demo prints at its start: where everything is, with commands for the shell."""
     here = f"{program()} --of {shlex.quote(str(folder))}"
     page, exchange = f"http://127.0.0.1:{settings.api.port}", f"http://127.0.0.1:{settings.replay.port}"
     rows: Mapping[str, str] = {
         "the dashboard": f"{page}/",
         "the interface": f"{page}/docs",
+        **({"one asset on all venues": f"{page}/api/compare/BTC"} if len(venues) > 1 else {}),
         "prices and candles, live": f"{here} tail",
         "what is live?": f"{here} status",
         "are the stores right?": f"{here} verify",
@@ -118,7 +183,8 @@ def demo_greeting(settings: Settings, folder: Path = DEMO_FOLDER, *, mongo_port:
         "the exchange itself": f"{exchange}/api/v3/exchangeInfo",
     }
     lines = [f"  {what:<26} {where}\n" for what, where in rows.items()]
-    return "marketflow demo: a synthetic market, no network needed. Ctrl-C ends it.\n\n" + "".join(lines) + "\n"
+    market = f"a synthetic market at {', '.join(venues)}"
+    return f"marketflow demo: {market}, no network needed. Ctrl-C ends it.\n\n" + "".join(lines) + "\n"
 
 
 def _has(*packages: str) -> bool:

@@ -7,6 +7,8 @@ from typing import Final, NamedTuple
 LIVE_FOLDER: Final = Path("data")
 DEMO_FOLDER: Final = Path("data/demo")
 DEMO_MONGO_PORT: Final = 27117
+DEMO_VENUES: Final = ("binance", "kraken", "coinbase")
+"""At which the demo shows its market; the first is always among them."""
 RECOVERY: Final = "recovery"
 """The recovered state, in the folder of a deployment."""
 TRADES: Final = "trades"

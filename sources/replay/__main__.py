@@ -1,6 +1,7 @@
 """`python -m sources.replay`: serves tapes or a synthetic market as an exchange, until SIGINT or SIGTERM.
 
-The one line on standard output is the address it listens on; everything else is logged.
+The one line on standard output is the address it listens on; everything else is logged. A synthetic market may be that
+of several venues, all on one port and one event loop.
 """
 
 import argparse
@@ -24,13 +25,14 @@ from flows.process.stop_signals import on_stop_signals
 from flows.settings import Feed, Replay, SettingsError, load_settings
 from sources.replay.exchange.dialect import Dialect
 from sources.replay.exchange.exchange import ReplayExchange
-from sources.replay.exchange.server import running_exchange
+from sources.replay.exchange.server import serving
 from sources.replay.faults.orders import FAULTS, describe
 from sources.replay.market.market import Market
 from sources.replay.market.player import Speed
 from sources.replay.synthetic.market import SyntheticMarket
 from sources.replay.tape.tapes import load_tapes
 from sources.replay.venues.listed import SYMBOLS, SYNTHETIC, TAPED
+from sources.replay.venues.served import Served
 
 SYNTHETIC_BEGIN_MS = 1_767_225_600_000
 """When a synthetic market with `--times original` begins: 2026-01-01."""
@@ -46,6 +48,8 @@ _CONTROL = """control endpoint:
   POST /control/pause, /control/resume
 
 faults (docs/replay-exchange.md describes their fields):"""
+
+_BESIDE = "further venues of the market (kraken, coinbase), each below its name; symbols with - are theirs"
 
 _log = structlog.get_logger(__name__)
 
@@ -82,6 +86,7 @@ def parse_arguments(
     add("--trades-per-s", type=float, default=20.0, metavar="N", help="of each synthetic symbol (default: 20)")
     add("--history", type=Path, help="folder of kline files that lead up to the tapes")
     add("--venue", choices=("binance", *SYNTHETIC), default="binance", help="whose protocol (default: %(default)s)")
+    add("--beside", nargs="+", choices=tuple(SYNTHETIC), default=[], metavar="VENUE", help=_BESIDE)
     add("--market", choices=("spot", "usdm"), default="spot", help="of Binance: spot, or USD-M futures (default: spot)")
     add("--speed", type=_speed, default=1.0, metavar="N|max", help="seconds of market time a second (default: 1)")
     add("--times", choices=("original", "now"), help="default: original for tapes, now for a synthetic market")
@@ -94,12 +99,15 @@ def parse_arguments(
     arguments = parser.parse_args(argv)
     if arguments.synthetic == bool(arguments.tapes):
         parser.error("name tapes, or say --synthetic" if not arguments.tapes else "tapes or --synthetic, not both")
+    if arguments.beside and not (arguments.synthetic and arguments.venue == "binance"):
+        parser.error("--beside is for a synthetic market of Binance")
     if arguments.begin is not None and not (arguments.synthetic and arguments.times in {None, "now"}):
         parser.error("--begin is for a synthetic market of now")
     if arguments.venue != "binance" and (arguments.history or arguments.market != "spot"):
         parser.error("--history and --market are of Binance")
     if not arguments.symbols:
         arguments.symbols = list(SYMBOLS.get(arguments.venue, Feed().symbols))
+    arguments.beside = list(dict.fromkeys(arguments.beside))
     arguments.times = arguments.times or ("now" if arguments.synthetic else "original")
     return arguments
 
@@ -126,7 +134,7 @@ def open_market(arguments: argparse.Namespace) -> Market:
             loop=arguments.loop,
             history=arguments.history,
         )
-    symbols = tuple(map(symbol_of, arguments.symbols))
+    symbols = tuple(symbol for symbol in map(symbol_of, arguments.symbols) if not _is_beside(symbol, arguments))
     return SyntheticMarket(
         arguments.market,
         symbols,
@@ -136,17 +144,24 @@ def open_market(arguments: argparse.Namespace) -> Market:
     )
 
 
-def _open(arguments: argparse.Namespace) -> tuple[Market, Dialect | None]:
-    """The market that the command line names, and its protocol; None: Binance's."""
-    if arguments.venue not in SYNTHETIC:
-        return open_market(arguments), None
-    if not arguments.synthetic:
-        return TAPED[arguments.venue](arguments.tapes, times=arguments.times, loop=arguments.loop)
-    return SYNTHETIC[arguments.venue](
-        arguments.symbols,
-        seed=arguments.seed,
-        start_ms=_start_ms(arguments),
-        trades_per_s=arguments.trades_per_s,
+def _is_beside(symbol: str, arguments: argparse.Namespace) -> bool:
+    return bool(arguments.beside) and "-" in symbol
+
+
+def _open(arguments: argparse.Namespace) -> list[tuple[Market, Dialect | None]]:
+    """The markets that the command line names, each with its protocol; None: Binance's."""
+    if arguments.venue in SYNTHETIC:
+        if arguments.synthetic:
+            return [_synthetic(arguments.venue, arguments.symbols, arguments)]
+        return [TAPED[arguments.venue](arguments.tapes, times=arguments.times, loop=arguments.loop)]
+    pairs = [symbol for symbol in map(symbol_of, arguments.symbols) if _is_beside(symbol, arguments)]
+    beside = [_synthetic(venue, pairs or SYMBOLS[venue], arguments) for venue in arguments.beside]
+    return [(open_market(arguments), None), *beside]
+
+
+def _synthetic(venue: str, symbols: Sequence[str], arguments: argparse.Namespace) -> Served:
+    return SYNTHETIC[venue](
+        symbols, seed=arguments.seed, start_ms=_start_ms(arguments), trades_per_s=arguments.trades_per_s
     )
 
 
@@ -158,48 +173,53 @@ def _start_ms(arguments: argparse.Namespace) -> int:
 
 
 async def serve(arguments: argparse.Namespace) -> None:
-    """Serves until a signal arrives or the market fails. At the end of the market REST and open connections stay."""
+    """Serves until a signal arrives or a market fails. At the end of a market REST and open connections stay."""
     stop = asyncio.Event()
     on_stop_signals(stop.set)
-    market, dialect = _open(arguments)
-    async with running_exchange(
-        market,
-        dialect=dialect,
-        speed=arguments.speed,
-        host=arguments.host,
-        port=arguments.port,
-        settle_s=arguments.settle,
-        start_now=arguments.start_now or (arguments.synthetic and arguments.times == "now"),
-        skip_to_ms=None if arguments.begin is None else wall_ms,
-    ) as exchange:
-        _announce(exchange)
-        await _until_stopped(exchange, stop)
-        await _until_left(exchange)
+    exchanges = [_exchange(market, dialect, arguments) for market, dialect in _open(arguments)]
+    async with serving(*exchanges, host=arguments.host, port=arguments.port):
+        _announce(exchanges)
+        await _until_stopped(exchanges, stop)
+        await _until_left(exchanges)
     _log.info("replay_exchange_stopped")
 
 
-def _announce(exchange: ReplayExchange) -> None:
-    _log.info(
-        "replay_exchange_started",
-        venue=exchange.dialect.venue,
-        market=exchange.market.kind,
-        ws=exchange.ws_url,
-        rest=exchange.rest_url,
-        control=f"{exchange.rest_url}/control/state",
+def _exchange(market: Market, dialect: Dialect | None, arguments: argparse.Namespace) -> ReplayExchange:
+    exchange = ReplayExchange(
+        market,
+        dialect=dialect,
+        speed=arguments.speed,
+        settle_s=arguments.settle,
+        start_now=arguments.start_now or (arguments.synthetic and arguments.times == "now"),
     )
-    sys.stdout.write(exchange.rest_url.removeprefix("http://") + "\n")
+    if arguments.begin is not None:
+        exchange.skip(wall_ms)
+    return exchange
+
+
+def _announce(exchanges: Sequence[ReplayExchange]) -> None:
+    for exchange in exchanges:
+        _log.info(
+            "replay_exchange_started",
+            venue=exchange.dialect.venue,
+            market=exchange.market.kind,
+            ws=exchange.ws_url,
+            rest=exchange.rest_url,
+            control=f"{exchange.rest_url}/control/state",
+        )
+    sys.stdout.write(exchanges[0].rest_url.removeprefix("http://") + "\n")
     sys.stdout.flush()
 
 
-async def _until_left(exchange: ReplayExchange) -> None:
+async def _until_left(exchanges: Sequence[ReplayExchange]) -> None:
     """Waits up to `LINGER_S` for clients to disconnect: Ctrl-C reaches them too, and they close by themselves."""
     deadline = time.monotonic() + LINGER_S
-    while exchange.clients and time.monotonic() < deadline:  # noqa: ASYNC110 - at the end of the process, for LINGER_S at most
+    while any(exchange.clients for exchange in exchanges) and time.monotonic() < deadline:  # noqa: ASYNC110 - at the end of the process, for LINGER_S at most
         await asyncio.sleep(_LOOK_S)
 
 
-async def _until_stopped(exchange: ReplayExchange, stop: asyncio.Event) -> None:
-    waits = [asyncio.create_task(event.wait()) for event in (stop, exchange.failed)]
+async def _until_stopped(exchanges: Sequence[ReplayExchange], stop: asyncio.Event) -> None:
+    waits = [asyncio.create_task(event.wait()) for event in (stop, *(one.failed for one in exchanges))]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:
         wait.cancel()

@@ -93,23 +93,25 @@ from flows.supervision.deployment import demo_environment, demo_processes, varia
 from flows.supervision.supervisor import supervise
 folder, port, options = Path(sys.argv[1]), int(sys.argv[2]), tuple(sys.argv[3:])
 settings = load_settings()
-specs = demo_processes(settings, folder, mongo_port=port)
+specs = demo_processes(settings, folder, mongo_port=port, venues=("binance",))
 specs = [spec._replace(argv=spec.argv + options) if spec.name == "exchange" else spec for spec in specs]
-variables = variables_of(settings, demo_environment(settings, folder, mongo_port=port))
+variables = variables_of(settings, demo_environment(settings, folder, mongo_port=port, venues=("binance",)))
 sys.exit(supervise(specs, folder=folder, anew=True, variables=variables))
 """
 """The same as the command, with an exchange that has options of which the command knows nothing."""
 
 
 @contextmanager
-def running_demo(at: Path, *options: str, exchange: Sequence[str] = (), **settings: object) -> Iterator[Demo]:
-    """Starts it in the folder `at`, with options of the command, or else with those of its exchange; kills it at the
-    end, which ends its processes. Yields once its folder is known.
+def running_demo(
+    at: Path, *options: str, venues: Sequence[str] = ("binance",), exchange: Sequence[str] = (), **settings: object
+) -> Iterator[Demo]:
+    """Starts it in the folder `at`, with options of the command, or else with those of its exchange (of one venue);
+    kills it at the end, which ends its processes. Yields once its folder is known.
     """
     chosen = {name: free_port() for name in PORTS} | settings
     log = at / "demo.log"
     port = str(free_port())
-    command = [sys.executable, "-m", "flows", "demo", "--mongo-port", port, *options]
+    command = [sys.executable, "-m", "flows", "demo", "--mongo-port", port, "--venues", ",".join(venues), *options]
     if exchange:
         command = [sys.executable, "-c", _WITH_EXCHANGE, str(FOLDER), port, *exchange]
     with log.open("wb") as out:

@@ -8,9 +8,10 @@ async with running_exchange(market, speed="max") as exchange:
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from sources.replay.exchange.control import add_control
 from sources.replay.exchange.dialect import Dialect, HandshakeError
@@ -37,6 +38,8 @@ class _StreamServer:
         """Adds every path that carries streams of the venue."""
         for path in self._exchange.dialect.paths:
             app.router.add_get(path, self._connect)
+            if path == "/":  # below a name it may be left out
+                app.router.add_get("", self._connect)
 
     async def _connect(self, request: web.Request) -> web.StreamResponse:
         dialect = self._exchange.dialect
@@ -52,13 +55,38 @@ class _StreamServer:
             return web.Response()  # is not sent: the client went away during its handshake
 
 
-def build_app(exchange: ReplayExchange) -> web.Application:
-    """The application: streams, REST and control endpoint."""
+def build_app(*exchanges: ReplayExchange) -> web.Application:
+    """The application: streams, REST and control endpoint of the first exchange, and of each further one the same below
+    the name of its venue.
+    """
     app = web.Application()
+    for exchange in exchanges[1:]:
+        prefix = _prefix(exchange)
+        app.add_subapp(prefix, _add(exchange, web.Application(middlewares=[_below(prefix)])))
+    return _add(exchanges[0], app)
+
+
+def _add(exchange: ReplayExchange, app: web.Application) -> web.Application:
     _StreamServer(exchange).add_to(app)
     add_control(app, exchange)
     app.router.add_route("*", "/{path:.*}", RestServer(exchange).on_request)
     return app
+
+
+def _prefix(exchange: ReplayExchange) -> str:
+    return f"/{exchange.dialect.venue}"
+
+
+def _below(prefix: str) -> Middleware:
+    """Takes the prefix from the path of a request: a venue knows its own paths only."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        path = request.rel_url.raw_path.removeprefix(prefix) or "/"
+        url = request.rel_url.with_path(path, encoded=True, keep_query=True)
+        return await handler(request.clone(rel_url=url))
+
+    return middleware
 
 
 @contextlib.asynccontextmanager
@@ -73,32 +101,40 @@ async def running_exchange(
     settle_s: float = 0.0,
     start_now: bool = False,
     paused: bool = False,
-    skip_to_ms: Callable[[], int] | None = None,
 ) -> AsyncIterator[ReplayExchange]:
     """A market served on `host` and `port` (0: a free one) for the length of the block; see `ReplayExchange`.
 
-    With `paused` the market waits for `resume`. With `skip_to_ms` it is first played up to that time. `OSError` when
-    the port cannot be bound; an error of the market is logged when it happens and raised at the end of the block.
+    With `paused` the market waits for `resume`. `OSError` when the port cannot be bound; an error of the
+    market is logged when it happens and raised at the end of the block.
     """
     exchange = ReplayExchange(
         market, dialect=dialect, speed=speed, limits=limits, settle_s=settle_s, start_now=start_now
     )
-    if skip_to_ms is not None:
-        exchange.skip(skip_to_ms)
     if paused:
         exchange.pause()
+    async with serving(exchange, host=host, port=port):
+        yield exchange
+
+
+@contextlib.asynccontextmanager
+async def serving(*exchanges: ReplayExchange, host: str, port: int) -> AsyncIterator[None]:
+    """The same for exchanges that are made already, all on one port; where each is, `build_app` says."""
     runner = web.AppRunner(
-        build_app(exchange), access_log=None, shutdown_timeout=_SHUTDOWN_S, max_line_size=_LINE_BYTES
+        build_app(*exchanges), access_log=None, shutdown_timeout=_SHUTDOWN_S, max_line_size=_LINE_BYTES
     )
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
         address = _address(runner)
-        exchange.ws_url, exchange.rest_url = f"ws://{address}", f"http://{address}"
-        async with _playing(exchange):
-            yield exchange
+        async with contextlib.AsyncExitStack() as playing:
+            for number, exchange in enumerate(exchanges):
+                base = address + (_prefix(exchange) if number else "")
+                exchange.ws_url, exchange.rest_url = f"ws://{base}", f"http://{base}"
+                await playing.enter_async_context(_playing(exchange))
+            yield
     finally:
-        await exchange.close()
+        for exchange in exchanges:
+            await exchange.close()
         await runner.cleanup()
 
 

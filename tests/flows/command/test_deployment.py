@@ -1,6 +1,6 @@
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any, NamedTuple
@@ -27,6 +27,7 @@ class Supervision:
         self.options: dict[str, Any] = {}
         self.built: tuple[str, Path, int] | None = None
         self.symbols = ""
+        self.venues: set[tuple[str, ...]] = set()
         self.settings: list[Any] = []
         """Those that each part is made of."""
 
@@ -35,24 +36,29 @@ class Supervision:
         self.symbols = os.environ.get("MARKETFLOW_FEED__SYMBOLS", "")
         return [Spec("exchange", ("exchange", "--seed", "7")), Spec("flow", ("flow",))]
 
-    def demo_processes(self, settings: Any, folder: Path, *, mongo_port: int) -> list[Spec]:
+    def demo_processes(self, settings: Any, folder: Path, *, mongo_port: int, venues: Sequence[str]) -> list[Spec]:
         self.settings.append(settings)
+        self.venues.add(tuple(venues))
         return self._build("demo", folder, mongo_port)
 
     def live_processes(self, settings: Any, folder: Path) -> list[Spec]:
         self.settings.append(settings)
         return self._build("run", folder, 0)
 
-    def demo_environment(self, settings: Any, folder: Path, *, mongo_port: int) -> dict[str, str]:
+    def demo_environment(
+        self, settings: Any, folder: Path, *, mongo_port: int, venues: Sequence[str]
+    ) -> dict[str, str]:
         self.settings.append(settings)
+        self.venues.add(tuple(venues))
         return {"demo": f"{folder} {mongo_port}"}
 
     def variables_of(self, settings: Any, env: Mapping[str, str]) -> dict[str, str]:
         self.settings.append(settings)
         return {"all of": str(dict(env))}
 
-    def demo_greeting(self, settings: Any, folder: Path, *, mongo_port: int) -> str:
+    def demo_greeting(self, settings: Any, folder: Path, *, mongo_port: int, venues: Sequence[str]) -> str:
         self.settings.append(settings)
+        self.venues.add(tuple(venues))
         return f"{folder} {mongo_port}"
 
     def become(self, spec: Spec) -> int:
@@ -101,10 +107,32 @@ def test_a_demo_empties_no_folder_of_something_else(supervision: Supervision, ca
 
 def test_options_of_a_demo_are_the_exchanges(supervision: Supervision, call: Call) -> None:
     call("demo", "--speed", "max", "--seed", "0", "--symbols", "btcusdt, ETHUSDT", "--folder", "d", "--mongo-port", "9")
-    chosen = ("--speed", "max", "--seed", "0", "--symbols", "BTCUSDT", "ETHUSDT")
+    chosen = ("--speed", "max", "--seed", "0")
     assert supervision.specs == [Spec("exchange", ("exchange", "--seed", "7", *chosen)), Spec("flow", ("flow",))]
     assert supervision.built == ("demo", Path("d"), 9)
     assert supervision.symbols == "BTCUSDT,ETHUSDT"
+
+
+@pytest.mark.parametrize(
+    ("options", "venues"),
+    [
+        ((), ("binance", "kraken", "coinbase")),
+        (("--venues", "binance"), ("binance",)),
+        (("--venues", "Coinbase, binance,"), ("binance", "coinbase")),
+    ],
+)
+def test_a_demo_shows_its_market_at_these_venues(
+    options: tuple[str, ...], venues: tuple[str, ...], supervision: Supervision, call: Call
+) -> None:
+    assert call("demo", *options).exit_code == 143
+    assert supervision.venues == {venues}
+
+
+@pytest.mark.parametrize("venues", ["kraken", "binance,okx", ","])
+def test_a_demo_refuses_venues_that_it_has_not(venues: str, supervision: Supervision, call: Call) -> None:
+    refused = call("demo", "--venues", venues)
+    assert (refused.exit_code, supervision.options) == (2, {})
+    assert "write binance, or beside it kraken and coinbase" in " ".join(refused.stderr.split())
 
 
 def test_a_live_deployment_keeps_its_folder(supervision: Supervision, call: Call) -> None:

@@ -17,6 +17,7 @@ from flows.supervision.deployment import (
     program,
     variables_of,
 )
+from flows.supervision.spec import DEMO_VENUES
 from tests.fakes.deployment import ROOT
 
 
@@ -58,13 +59,15 @@ def test_the_users_own_database_is_not_started(name: str, value: str, monkeypatc
 def test_the_demo_is_all_in_its_folder_and_on_ports_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MARKETFLOW_REPLAY__PORT", "9555")
     monkeypatch.setenv("MARKETFLOW_MONGO__URI", "mongodb://127.0.0.1:27017")  # the live one
-    exchange, mongod, flow, api = demo_processes(load_settings(), Path("there"), mongo_port=27555)
+    exchange, mongod, flow, api = demo_processes(load_settings(), Path("there"), mongo_port=27555, venues=("binance",))
     assert "9555" in exchange.argv
     assert mongod.argv[-3:] == ("there/mongo", "--port", "27555")
     assert flow.argv[5] == "there/recovery"
     assert flow.prepare is not None
     assert flow.prepare[-1] == "there/recovery"
+    assert "--beside" not in exchange.argv
     assert flow.env == api.env == {
+        "MARKETFLOW_FEED__VENUE": "binance",
         "MARKETFLOW_FEED__ORIGIN": "synthetic",
         "MARKETFLOW_FEED__WS_URL": "ws://127.0.0.1:9555",
         "MARKETFLOW_FEED__REST_URL": "http://127.0.0.1:9555",
@@ -76,21 +79,65 @@ def test_the_demo_is_all_in_its_folder_and_on_ports_of_its_own(monkeypatch: pyte
 
 def test_the_demos_exchange_lists_what_is_followed_and_one_that_can_be_added(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MARKETFLOW_FEED__SYMBOLS", "XRPUSDT,BTCUSDT")
-    exchange = demo_processes(load_settings())[0].argv
+    exchange = demo_processes(load_settings(), venues=("binance",))[0].argv
     begin, end = exchange.index("--symbols") + 1, exchange.index("--host")
     assert exchange[begin:end] == ("XRPUSDT", "BTCUSDT", "ETHUSDT", "SOLUSDT")
 
 
-def test_the_demos_settings_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in demo_environment(Settings()).items():
+def test_one_exchange_serves_all_venues_of_the_demo_and_lists_what_each_follows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MARKETFLOW_FEED__SYMBOLS", "XRPUSDT,ETHBTC")
+    monkeypatch.setenv("MARKETFLOW_VENUES__COINBASE__SYMBOLS", "DOGE-EUR")
+    settings = load_settings()
+    exchange = demo_processes(settings)[0].argv
+    begin, middle, end = (exchange.index(name) for name in ("--beside", "--symbols", "--host"))
+    assert exchange[begin + 1 : middle] == ("kraken", "coinbase")
+    binance = ("XRPUSDT", "ETHBTC", "BTCUSDT", "ETHUSDT", "SOLUSDT")
+    assert exchange[middle + 1 : end] == (*binance, "XRP-USD", "BTC-USD", "ETH-USD", "SOL-USD", "DOGE-EUR")
+    for name, value in demo_environment(settings).items():
         monkeypatch.setenv(name, value)
-    assert Settings().mongo.uri == "mongodb://127.0.0.1:27117"
+    assert {name: feed.symbols for name, feed in load_settings().by_venue.items()} == {
+        "binance": ("XRPUSDT", "ETHBTC"), "coinbase": ("DOGE-EUR",), "kraken": ("XRP-USD",),
+    }  # fmt: skip
+
+
+def test_the_demos_settings_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MARKETFLOW_REPLAY__PORT", "9555")
+    for name, value in demo_environment(load_settings()).items():
+        monkeypatch.setenv(name, value)
+    demo = load_settings()
+    assert demo.mongo.uri == "mongodb://127.0.0.1:27117"
+    assert [(name, one.origin, one.ws_url, one.rest_url) for name, one in demo.by_venue.items()] == [
+        ("binance", "synthetic", "ws://127.0.0.1:9555", "http://127.0.0.1:9555"),
+        ("kraken", "synthetic", "ws://127.0.0.1:9555/kraken", "http://127.0.0.1:9555/kraken"),
+        ("coinbase", "synthetic", "ws://127.0.0.1:9555/coinbase", "http://127.0.0.1:9555/coinbase"),
+    ]
+    assert {one.backoff_min_s for one in demo.by_venue.values()} == {0.5}
+
+
+@pytest.mark.parametrize("venues", [("binance",), DEMO_VENUES])
+def test_the_demo_follows_no_other_venue_of_the_settings(
+    venues: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MARKETFLOW_FEED__VENUE", "kraken")
+    monkeypatch.setenv("MARKETFLOW_VENUES__KRAKEN__ORIGIN", "live")
+    monkeypatch.setenv("MARKETFLOW_VENUES__BINANCE_USDM__ENABLED", "true")
+    for name, value in demo_environment(load_settings(), venues=venues).items():
+        monkeypatch.setenv(name, value)
+    followed = load_settings().by_venue
+    assert set(followed) == set(venues)
+    assert next(iter(followed)) == "binance"
+    assert {one.origin for one in followed.values()} == {"synthetic"}
 
 
 def test_the_greeting_names_what_is_there_with_commands_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MARKETFLOW_API__PORT", "8555")
     text = demo_greeting(load_settings())
-    assert text.startswith("marketflow demo: a synthetic market, no network needed. Ctrl-C ends it.\n\n")
+    where = "a synthetic market at binance, kraken, coinbase"
+    assert text.startswith(f"marketflow demo: {where}, no network needed. Ctrl-C ends it.\n\n")
+    assert "  one asset on all venues    http://127.0.0.1:8555/api/compare/BTC\n" in text
+    assert "/api/compare" not in demo_greeting(load_settings(), venues=("binance",))
     assert "  the dashboard              http://127.0.0.1:8555/\n" in text
     assert f"  are the stores right?      {program()} --of data/demo verify\n" in text
     assert "mongodb://127.0.0.1:27555 " in demo_greeting(load_settings(), mongo_port=27555)

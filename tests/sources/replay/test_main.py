@@ -41,6 +41,9 @@ def test_settings_name_the_address_unless_the_command_does() -> None:
         (["a.gz", "--begin", "5"], "--begin is for a synthetic market of now"),
         (["--synthetic", "--times", "original", "--begin", "5"], "--begin is for a synthetic market of now"),
         (["a.gz", "--market", "coinm"], "invalid choice: 'coinm'"),
+        (["a.gz", "--beside", "kraken"], "--beside is for a synthetic market of Binance"),
+        (["--synthetic", "--venue", "kraken", "--beside", "coinbase"], "--beside is for a synthetic market of Binance"),
+        (["--synthetic", "--beside", "okx"], "invalid choice: 'okx'"),
     ],
 )
 def test_a_command_that_cannot_be_understood(argv: list[str], reason: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,6 +60,27 @@ def test_the_help_shows_an_order_of_every_fault(capsys: pytest.CaptureFixture[st
     shown = capsys.readouterr().out
     for kind in FAULTS:
         assert describe(kind).example in shown
+
+
+@pytest.mark.e2e
+async def test_venues_beside_have_the_symbols_with_a_hyphen_or_their_own() -> None:
+    for symbols, listed in ((("ETH-USD",), ["ETH/USD"]), ((), ["BTC/USD", "ETH/USD"])):
+        command = ("--synthetic", "--beside", "kraken", "--symbols", "BTCUSDT", *symbols, "--port", "0")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "sources.replay", *command, cwd=ROOT, stdout=PIPE, stderr=PIPE
+        )
+        try:
+            assert process.stdout is not None
+            address = (await process.stdout.readline()).decode().strip()
+            async with httpx.AsyncClient(base_url=f"http://{address}", timeout=60) as client:
+                states = [(await client.get(f"{below}/control/state")).json() for below in ("", "/kraken")]
+            assert [(one["venue"], one["symbols"]) for one in states] == [("binance", ["BTCUSDT"]), ("kraken", listed)]
+            process.send_signal(signal.SIGTERM)
+            assert await process.wait() == 0
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
 
 
 @pytest.mark.e2e

@@ -36,7 +36,7 @@ class KrakenDialect:
 
     venue = "kraken"
     limits = LIMITS
-    paths = ("/v2",)
+    paths = ("/v2", "/")
 
     def __init__(self, market: Playback, derived: KrakenDerived, *, requests_per_s: float = REQUESTS_PER_S) -> None:
         self._market = market
