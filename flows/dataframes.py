@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from flows.settings import PREFIX, Settings, load_settings
+from flows.settings import Settings, load_settings
+from flows.settings.sources import Values, nested, section_and_key
 from flows.supervision.known import known
 from sinks.dataframes import Frames
 
@@ -16,8 +17,8 @@ def settings_of(folder: Path | str) -> Settings:
     """The settings of the deployment that was started last in a folder, as `marketflow --of FOLDER` has them.
     `UnknownDeploymentError` without one, `SettingsError` when they cannot be used.
     """
-    sections: dict[str, dict[str, str]] = {}
+    sections: Values = {}
     for name, value in known(Path(folder)).items():
-        section, _, key = name.removeprefix(PREFIX).lower().partition("__")
+        section, key = section_and_key(name)
         sections.setdefault(section, {})[key] = value
-    return load_settings(**sections)
+    return load_settings(**nested(sections))

@@ -96,7 +96,7 @@ def environment(known: Mapping[str, Iterable[str]]) -> Written:
     places: dict[tuple[str, str], str] = {}
     variables = sorted((name for name in os.environ if name.upper().startswith(PREFIX)), key=_place_in_order)
     for name in variables:
-        section, key = _section_and_key(name)
+        section, key = section_and_key(name)
         if (section, key) == ("config", ""):
             continue
         if of_file := _key_of_file(key, known.get(section, ())):
@@ -121,8 +121,8 @@ def _place_in_order(name: str) -> tuple[int, bool]:
     return name.count("__"), name.lower().endswith(_IN_FILE)
 
 
-def _section_and_key(name: str) -> tuple[str, str]:
-    """The section and the key of a variable. In the name of a venue `_` is `-`, which no variable can have."""
+def section_and_key(name: str) -> tuple[str, str]:
+    """The section (`feed`, `venues.kraken`) and the key of a variable of the settings. In the name of a venue `_` is `-`, which no variable can have."""
     section, _, key = name[len(PREFIX) :].lower().partition("__")
     if section != VENUES or not key:
         return section, key

@@ -37,3 +37,6 @@ def test_the_settings_of_a_deployment_are_those_it_was_started_with(tmp_path: Pa
     settings = settings_of(str(folder))
     assert (settings.mongo.uri, settings.trades.path) == ("mongodb://127.0.0.1:27555", folder / "trades")
     assert (settings.feed.origin, settings.api.port) == ("synthetic", started.api.port)
+    assert {venue: feed.symbols for venue, feed in settings.by_venue.items()} == {
+        "binance": ("BTCUSDT", "ETHUSDT"), "coinbase": ("BTC-USD", "ETH-USD"), "kraken": ("BTC-USD", "ETH-USD"),
+    }  # fmt: skip
