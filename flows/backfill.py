@@ -254,15 +254,6 @@ def _archive_of(settings: Settings) -> str:
     return VENUES[venue].archive
 
 
-def settings_to_import(settings: Settings) -> Settings:
-    """The settings of the venue that is imported. `SettingsError` where several are followed and none is named."""
-    venue = settings.backfill.venue
-    if venue is None and len(settings.by_venue) > 1:
-        names = ", ".join(settings.by_venue)
-        raise SettingsError(f"backfill.venue: several venues are followed: name one, by --venue, of {names}")
-    return settings.of_venue(venue or "")
-
-
 def _reader(manifest: Manifest, file: ArchiveFile, path: Path, vouched: Vouched) -> ArchiveReader:
     """The reader of a file that was checked; the manifest is to remember that the exchange vouches for it."""
     if vouched == "all":
@@ -356,7 +347,7 @@ def _print_plan(new: list[Span], spans: int) -> int:
 def _build() -> Dataflow:
     keep_loaded()
     try:
-        settings = settings_to_import(load_settings())
+        settings = load_settings().to_import()
         set_up_logs(settings.log)
         manifest = Manifest(settings.backfill.cache / MANIFEST, stores=stores_of(settings))
         progress = ImportProgress()

@@ -11,8 +11,10 @@ export class Book {
   #bids = sideOf(byId("bids"), LEVELS);
   #data = null;
   #state = null;
+  #instrument = {};
 
-  clear() {
+  clear(instrument) {
+    this.#instrument = instrument;
     this.#data = null;
     paintSoon(this.#paint);
   }
@@ -37,7 +39,7 @@ export class Book {
     const bids = known ? data.bids.slice(0, LEVELS) : [];
     const asks = known ? data.asks.slice(0, LEVELS) : [];
     const shown = [...bids, ...asks];
-    const decimals = data ? precision.see(data.symbol, ...shown.map(([price]) => price)) : 2;
+    const decimals = precision.see(this.#instrument, ...shown.map(([price]) => price));
     const places = Math.min(5, decimalsOf(shown.map(([, quantity]) => quantity)));
     const most = Math.max(total(bids), total(asks));
     paintSide(this.#bids, bids, decimals, places, most);

@@ -21,7 +21,7 @@ export class Contract {
   #rows = Array.from({ length: ROWS }, rowOfOrder);
   #data = {};
   #orders = [];
-  #symbol = "";
+  #instrument = {};
 
   /** `timeNow()` is the venue's time, ms UTC; null while it is not known. */
   constructor(timeNow) {
@@ -29,8 +29,8 @@ export class Contract {
     byId("liquidations").append(...this.#rows);
   }
 
-  clear(symbol) {
-    this.#symbol = symbol;
+  clear(instrument) {
+    this.#instrument = instrument;
     this.#data = {};
     this.#orders = [];
     paintSoon(this.#paint);
@@ -67,7 +67,7 @@ export class Contract {
   #paint = () => {
     const { MarkPrice: mark, Funding: funding, OpenInterest: interest } = this.#data;
     byId("contract").hidden = !(mark || funding || interest || this.#orders.length);
-    const places = Math.max(precision.of(this.#symbol), Math.min(PRICE_PLACES, decimalsOf([mark?.mark_price])));
+    const places = Math.max(precision.of(this.#instrument), Math.min(PRICE_PLACES, decimalsOf([mark?.mark_price])));
     write(byId("mark"), fixed(mark?.mark_price, places));
     write(byId("index"), fixed(mark?.index_price || null, places));
     write(byId("funding-rate"), percentOf(funding?.rate));
@@ -92,7 +92,7 @@ export class Contract {
       const [price, quantity, time] = row.children;
       row.dataset.way = order.side === "SELL" ? "down" : "up"; // a long position ends, or a short one
       row.title = order.side === "SELL" ? "a long position was liquidated" : "a short position was liquidated";
-      write(price, fixed(order.average_price || order.price, precision.of(this.#symbol)));
+      write(price, fixed(order.average_price || order.price, precision.of(this.#instrument)));
       write(quantity, fixed(order.filled || order.quantity, places));
       write(time, clock(order.timestamp));
     });

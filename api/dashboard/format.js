@@ -53,18 +53,22 @@ export function decimalsOf(values) {
   return Math.min(most, 8);
 }
 
-/** Decimals of each instrument's prices: the most seen so far, so that columns do not jump. */
+/** Decimals of the prices of each instrument, `{ venue, symbol }`: the most seen so far, so that columns do not jump. */
 export class Precision {
   #seen = new Map();
 
-  see(symbol, ...values) {
-    const decimals = Math.max(this.of(symbol), decimalsOf(values));
-    this.#seen.set(symbol, decimals);
+  see(instrument, ...values) {
+    const decimals = Math.max(this.of(instrument), decimalsOf(values));
+    this.#seen.set(Precision.#keyOf(instrument), decimals);
     return decimals;
   }
 
-  of(symbol) {
-    return this.#seen.get(symbol) ?? 2;
+  of(instrument) {
+    return this.#seen.get(Precision.#keyOf(instrument)) ?? 2;
+  }
+
+  static #keyOf({ venue, symbol }) {
+    return `${venue} ${symbol}`;
   }
 }
 

@@ -130,9 +130,9 @@ function choose({ venue = focus?.venue, symbol = focus?.symbol, timeframe = focu
 function chooseSymbol() {
   heldStats = null;
   prices.choose(focus.venue, focus.symbol);
-  book.clear();
-  trades.clear(focus.symbol);
-  contract.clear(focus.symbol);
+  book.clear(focus);
+  trades.clear(focus);
+  contract.clear(focus);
   quality.choose(focus);
   compare.choose(focus);
   analysis.choose(focus);
@@ -180,7 +180,7 @@ function byTurnover(instruments) {
 function paintHead() {
   if (!focus) return;
   const data = prices.latest(focus.venue, focus.symbol);
-  const decimals = precision.of(focus.symbol);
+  const decimals = precision.of(focus);
   write(byId("symbol"), focus.symbol);
   write(byId("venue"), focus.venue);
   write(byId("price"), data ? fixed(data.price, decimals) : "–");
@@ -195,7 +195,7 @@ function paintHead() {
 function paintTitle() {
   const data = focus && prices.latest(focus.venue, focus.symbol);
   if (!data) return;
-  const shown = `${fixed(data.price, precision.of(focus.symbol))} ${focus.symbol} · marketflow`;
+  const shown = `${fixed(data.price, precision.of(focus))} ${focus.symbol} · marketflow`;
   const { isCurrent, text } = freshness.ofPrice(focus.venue, focus.symbol);
   document.title = isCurrent ? shown : `(${text}) ${shown}`;
 }

@@ -24,7 +24,7 @@ export class Prices {
     if (row.data && isBefore(data.timestamp, row.data.timestamp)) return;
     row.moved += row.data ? data.price - row.data.price : 0;
     row.data = data;
-    precision.see(data.symbol, data.price);
+    precision.see(row, data.price);
     this.#changed.add(row);
     paintSoon(this.#paint);
   }
@@ -114,7 +114,7 @@ export class Prices {
   #paint = () => {
     for (const row of this.#changed) {
       const { data, moved, price, change } = row;
-      write(price, fixed(data.price, precision.of(data.symbol)));
+      write(price, fixed(data.price, precision.of(row)));
       write(change, percent(data.price_change_percent_24h));
       change.dataset.way = wayOf(data.price_change_percent_24h);
       if (moved) flash(row, moved);

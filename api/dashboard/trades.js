@@ -10,7 +10,7 @@ const rowOfTrade = () => element("div", "trade", element("span"), element("span"
 export class Trades {
   #rows = Array.from({ length: ROWS }, rowOfTrade);
   #byId = new Map();
-  #symbol = "";
+  #instrument = {};
   #first;
   #panel = byId("trades");
 
@@ -18,8 +18,8 @@ export class Trades {
     this.#panel.append(...this.#rows);
   }
 
-  clear(symbol) {
-    this.#symbol = symbol;
+  clear(instrument) {
+    this.#instrument = instrument;
     this.#byId.clear();
     paintSoon(this.#paint);
   }
@@ -47,7 +47,7 @@ export class Trades {
   #paint = () => {
     const shown = this.#newest();
     this.#moveDown(shown);
-    const decimals = precision.see(this.#symbol, ...shown.map((trade) => trade.price));
+    const decimals = precision.see(this.#instrument, ...shown.map((trade) => trade.price));
     const places = Math.min(6, decimalsOf(shown.map((trade) => trade.quantity)));
     this.#rows.forEach((row, index) => {
       const trade = shown[index];

@@ -11,6 +11,7 @@ import typer
 from flows.command import backup, config, deployment, handover, health, importing, notebook, status, symbols, tail
 from flows.command.doctor import command as doctor
 from flows.command.outcome import Commands
+from flows.process.gc import keep_loaded
 from flows.process.interrupts import raise_on_interrupt
 
 PROGRAM = "marketflow"
@@ -99,4 +100,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stderr.write(f"{end.code}\n")
             return 1
         return end.code or 0
+    finally:
+        keep_loaded()
     return 0

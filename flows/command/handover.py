@@ -9,7 +9,6 @@ from typer.core import TyperCommand
 
 from flows.command.examples import plain_epilog
 from flows.command.folder import asked_of
-from flows.process.gc import keep_loaded
 
 HANDED_OVER: Final = {
     "verify": ("flows.verify", "Verifies that the stored candles are what they claim to be."),
@@ -55,5 +54,4 @@ def run(name: str, module: str, arguments: Sequence[str]) -> int:
 
         load_settings()
     main: Callable[..., int | None] = import_module(module).main
-    keep_loaded()
     return main(list(arguments), prog=f"marketflow {name}", epilog=plain_epilog(name)) or 0

@@ -44,6 +44,7 @@ def _check(chosen: dict[str, str]) -> None:
     """Refuses what the import would refuse after seconds of imports. `SettingsError` for wrong settings."""
     from flows.settings import load_settings
 
-    backfill = load_settings(backfill=chosen).backfill if chosen else load_settings().backfill
+    settings = load_settings(backfill=chosen) if chosen else load_settings()
+    backfill = settings.to_import().backfill
     if backfill.source in ("archive", "rest") and backfill.start is None:
         raise typer.BadParameter("say from when on, as in --start 2024-10-01", param_hint="--start")

@@ -133,6 +133,13 @@ class Settings(BaseSettings):
             raise SettingsError(f"{visible(venue)}: the settings have no such venue; there are {', '.join(known)}")
         return self.model_copy(update={"feed": known[venue] if venue else self.first_feed, VENUES: {}})
 
+    def to_import(self) -> Self:
+        """The settings of the venue that is imported. `SettingsError` where several are followed and none is named."""
+        if self.backfill.venue is None and len(self.by_venue) > 1:
+            names = ", ".join(self.by_venue)
+            raise SettingsError(f"backfill.venue: several venues are followed: name one, by --venue, of {names}")
+        return self.of_venue(self.backfill.venue or "")
+
     @property
     def in_sections(self) -> dict[str, Section]:
         """The sections by name, and those of the venues that are set, as in `venues.binance`."""

@@ -4,6 +4,7 @@ import sys
 
 from flows.logs import set_up_logs
 from flows.process.exit_codes import refuse_to_run
+from flows.process.gc import keep_loaded
 from flows.settings import SettingsError, load_settings
 from sinks.mongod.server import main, parse_arguments
 
@@ -12,4 +13,5 @@ try:
     set_up_logs(load_settings().log)
 except SettingsError as error:
     refuse_to_run(error)
+keep_loaded()
 sys.exit(main(options))

@@ -323,6 +323,17 @@ async def test_a_price_that_rises_lights_up(told: Told) -> None:
     assert await row.evaluate("(row) => row.seen") == ["up", ""]
 
 
+async def test_each_venue_has_its_own_decimals_of_a_symbol(told: Told) -> None:
+    page, deployment, _ = told
+    rows = page.locator("#prices li[data-symbol=ETHUSDT] .price")
+    await expect(rows).to_have_text(["50.00"])
+    deployment.tell(structs.replace(price(50.125, "ETHUSDT"), venue="binance-usdm"))
+    await expect(rows).to_have_count(2)
+    await expect(rows.nth(1)).to_have_text("50.125")
+    deployment.tell(price(51.5, "ETHUSDT", time=NOW + 50))
+    await expect(rows).to_have_text(["51.50", "50.125"])
+
+
 async def test_an_amended_candle_takes_the_place_of_the_first_version(told: Told) -> None:
     page, deployment, _ = told
     deployment.tell(candle(9, close=112.0, high=113.0, status="repaired", revision=2))

@@ -174,7 +174,7 @@ export class Chart {
     const list = this.#candles.list;
     this.#changed.clear();
     this.#drawnTo = this.#candles.last?.time ?? 0;
-    const decimals = precision.see(this.#focus.symbol, ...list.slice(-200).map((candle) => candle.close));
+    const decimals = precision.see(this.#focus, ...list.slice(-200).map((candle) => candle.close));
     this.#canvas?.setDecimals(decimals);
     this.#canvas?.setCandles(list);
     this.#paintLegend();
@@ -194,7 +194,7 @@ export class Chart {
     const candle = this.#candles?.at(this.#cursor) ?? this.#candles?.last;
     byId("legend").hidden = !candle;
     if (!candle) return;
-    const decimals = Math.max(precision.of(this.#focus.symbol), decimalsOf([candle.close]));
+    const decimals = Math.max(precision.of(this.#focus), decimalsOf([candle.close]));
     for (const name of ["open", "high", "low", "close"]) write(byId(`legend-${name}`), fixed(candle[name], decimals));
     write(byId("legend-volume"), compact(candle.volume));
     write(byId("legend-move"), percent((candle.close / candle.open - 1) * 100));

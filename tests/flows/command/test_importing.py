@@ -26,6 +26,16 @@ def test_what_cannot_be_imported_starts_nothing(options: list[str], code: int, c
     assert list(folder.iterdir()) == []
 
 
+def test_of_several_venues_one_is_to_be_named(call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MARKETFLOW_VENUES__BINANCE__SYMBOLS", "BTCUSDT")
+    monkeypatch.setenv("MARKETFLOW_VENUES__KRAKEN__SYMBOLS", "BTC-USD")
+    result = call("import", "--start", "2024-10-02")
+    assert result.exit_code == 78
+    assert "name one, by --venue, of binance, kraken" in result.stderr
+    assert call("import", "--start", "2024-10-02", "--venue", "coinbase").exit_code == 78
+    assert list(folder.iterdir()) == []
+
+
 @pytest.mark.e2e
 def test_options_are_the_settings_of_the_import(folder: Path) -> None:
     options = ["--start", "2024-10-01", "--end", "2024-10-03", "--symbols", "BTCUSDT", "--kinds", "trades", "--dry-run"]
