@@ -122,7 +122,9 @@ def _place_in_order(name: str) -> tuple[int, bool]:
 
 
 def section_and_key(name: str) -> tuple[str, str]:
-    """The section (`feed`, `venues.kraken`) and the key of a variable of the settings. In the name of a venue `_` is `-`, which no variable can have."""
+    """The section (`feed`, `venues.kraken`) and the key of a variable of the settings. In the name of a venue `_` is
+    `-`, which no variable can have.
+    """
     section, _, key = name[len(PREFIX) :].lower().partition("__")
     if section != VENUES or not key:
         return section, key
