@@ -45,21 +45,49 @@ def young_market() -> YoungMarket:
     return YoungMarket(SYMBOLS, start_ms=BEGIN_MS, trades_per_s=TRADES_PER_S)
 
 
-async def test_times_that_cannot_be(mongod_uri: str, tmp_path: Path) -> None:
-    async with playing(tmp_path / "times", mongod_uri, young_market(), trades__retention_days=1) as deployment:
+async def test_times_ids_and_values_that_cannot_be(mongod_uri: str, tmp_path: Path) -> None:
+    async with playing(tmp_path / "cannot_be", mongod_uri, young_market(), trades__retention_days=1) as deployment:
         await deployment.serve()
-        for by_ms in (HOUR_MS, 10 * DAY_MS, YEAR_3000_MS - BEGIN_MS, -HOUR_MS):
-            for insert in (False, True):
-                wrong = contents.WrongTime(stream=AGGREGATES, by_ms=by_ms, fields=("T",), insert=insert)
-                await deployment.refuses(wrong)
-        for by_ms in (HOUR_MS, 10 * DAY_MS, YEAR_3000_MS - BEGIN_MS):
-            for stream in (AGGREGATES, "btcusdt@kline_1s", "ethusdt@ticker", DIFFERENCES):
-                await deployment.refuses(contents.WrongTime(stream=stream, by_ms=by_ms))
-        await deployment.book_is_right("BTCUSDT")
+        await refuses_times(deployment)
         await assert_young(deployment)
         await deployment.becomes_ready()
+        await refuses_ids(deployment)
+        await corrects_values(deployment)
         await deployment.assert_stored()
         assert "retention" not in {one["kind"] for one in deployment.listener.of_type("Incident")}
+
+
+async def refuses_times(deployment: Deployment) -> None:
+    """None of them is believed."""
+    for by_ms in (HOUR_MS, 10 * DAY_MS, YEAR_3000_MS - BEGIN_MS, -HOUR_MS):
+        for insert in (False, True):
+            await deployment.refuses(contents.WrongTime(stream=AGGREGATES, by_ms=by_ms, fields=("T",), insert=insert))
+    for by_ms in (HOUR_MS, 10 * DAY_MS, YEAR_3000_MS - BEGIN_MS):
+        for stream in (AGGREGATES, "btcusdt@kline_1s", "ethusdt@ticker", DIFFERENCES):
+            await deployment.refuses(contents.WrongTime(stream=stream, by_ms=by_ms))
+    await deployment.book_is_right("BTCUSDT")
+
+
+async def refuses_ids(deployment: Deployment) -> None:
+    """None of them is believed, and the book is the exchange's afterwards."""
+    for wrong in IDS:
+        for insert in (False, True):
+            await deployment.refuses(contents.WrongId(stream=AGGREGATES, insert=insert, **wrong))
+    for fields in (("u",), ("U", "u")):
+        for insert in (False, True):
+            await deployment.refuses(contents.WrongId(stream=DIFFERENCES, fields=fields, by=SAFE, insert=insert))
+            await deployment.book_is_right("BTCUSDT")
+
+
+async def corrects_values(deployment: Deployment) -> None:
+    """Those that look like true ones are corrected in both stores."""
+    for field, text in (("q", "999999999"), ("p", "90000.00"), ("q", "0.5")):
+        since = deployment.listener.place
+        await deployment.inject(contents.WrongValue(stream=AGGREGATES, field=field, text=text))
+        await deployment.incident("mismatch", "ours wrong", since=since)
+        replaced = await deployment.incident("mismatch", "trades are stored with other values", since=since)
+        assert "its REST side has the new ones" in replaced["outcome"]
+    await deployment.goes_on()
 
 
 async def assert_young(deployment: Deployment) -> None:
@@ -78,34 +106,32 @@ async def assert_young(deployment: Deployment) -> None:
     await deployment.until_so(is_young)
 
 
-async def test_a_clock_that_jumps_and_comes_back(mongod_uri: str, tmp_path: Path) -> None:
+async def test_a_wrong_time_of_all_messages_that_rest_contradicts_and_a_clock_that_comes_back_harm_nothing(
+    mongod_uri: str, tmp_path: Path
+) -> None:
     async with playing(tmp_path / "jump", mongod_uri, young_market(), feed__close_grace_ms=2_000) as deployment:
         await deployment.serve()
+        for by_ms in (HOUR_MS, 10 * DAY_MS):
+            await passes(deployment, contents.WrongTime(stream="*", by_ms=by_ms, count=1_000_000), for_s=WRONG_S)
+            await assert_young(deployment)
+        await deployment.becomes_ready()
+        assert "clock" not in {one["kind"] for one in deployment.listener.of_type("Incident")}
+        before = len(deployment.reasons())
         for by_ms in (DAY_MS, HOUR_MS):
-            await asyncio.sleep(PACED_S)
-            await deployment.inject(faults.ClockSkew(by_ms=by_ms))
-            await asyncio.sleep(SKEWED_S)
-            await asyncio.to_thread(deployment.exchange.clear_faults)
-            await deployment.goes_on()
+            await passes(deployment, faults.ClockSkew(by_ms=by_ms), for_s=SKEWED_S)
         await assert_young(deployment)
         await deployment.becomes_ready()
         await deployment.assert_stored()
-        assert deployment.reasons()
+        assert deployment.reasons()[before:]
 
 
-async def test_a_wrong_value_that_looks_like_a_true_one_is_corrected_in_both_stores(
-    mongod_uri: str, tmp_path: Path
-) -> None:
-    async with playing(tmp_path / "value", mongod_uri, young_market()) as deployment:
-        await deployment.serve()
-        for field, text in (("q", "999999999"), ("p", "90000.00"), ("q", "0.5")):
-            since = deployment.listener.place
-            await deployment.inject(contents.WrongValue(stream="btcusdt@aggTrade", field=field, text=text))
-            await deployment.incident("mismatch", "ours wrong", since=since)
-            replaced = await deployment.incident("mismatch", "trades are stored with other values", since=since)
-            assert "its REST side has the new ones" in replaced["outcome"]
-        await deployment.goes_on()
-        await deployment.assert_stored()
+async def passes(deployment: Deployment, fault: AnyFault, *, for_s: float) -> None:
+    """Orders a fault at a time when the local clock is a witness, and takes it back."""
+    await asyncio.sleep(PACED_S)
+    await deployment.inject(fault)
+    await asyncio.sleep(for_s)
+    await asyncio.to_thread(deployment.exchange.clear_faults)
+    await deployment.goes_on()
 
 
 async def test_trades_whose_times_carry_them_into_another_period_go_back_in_the_store(
@@ -121,23 +147,6 @@ async def test_trades_whose_times_carry_them_into_another_period_go_back_in_the_
             await deployment.incident("mismatch", "trades are stored with other values", since=since)
         await deployment.goes_on()
         await deployment.assert_stored(may_be_early=True)
-
-
-async def test_a_wrong_time_of_all_messages_that_rest_contradicts_harms_nothing(
-    mongod_uri: str, tmp_path: Path
-) -> None:
-    async with playing(tmp_path / "wrong", mongod_uri, young_market(), feed__close_grace_ms=2_000) as deployment:
-        await deployment.serve()
-        for by_ms in (HOUR_MS, 10 * DAY_MS):
-            await asyncio.sleep(PACED_S)
-            await deployment.inject(contents.WrongTime(stream="*", by_ms=by_ms, count=1_000_000))
-            await asyncio.sleep(WRONG_S)
-            await asyncio.to_thread(deployment.exchange.clear_faults)
-            await deployment.goes_on()
-            await assert_young(deployment)
-        await deployment.becomes_ready()
-        await deployment.assert_stored()
-        assert "clock" not in {one["kind"] for one in deployment.listener.of_type("Incident")}
 
 
 async def test_a_clock_that_jumps_and_stays_is_followed(mongod_uri: str, tmp_path: Path) -> None:
@@ -161,18 +170,6 @@ IDS: list[dict[str, Any]] = [
     {"fields": ["a"], "by": SAFE},
     {"fields": ["a", "f", "l"], "by": SAFE},
 ]
-
-
-async def test_ids_that_cannot_be(mongod_uri: str, tmp_path: Path) -> None:
-    async with playing(tmp_path / "ids", mongod_uri, young_market()) as deployment:
-        for wrong in IDS:
-            for insert in (False, True):
-                await deployment.refuses(contents.WrongId(stream=AGGREGATES, insert=insert, **wrong))
-        for fields in (("u",), ("U", "u")):
-            for insert in (False, True):
-                await deployment.refuses(contents.WrongId(stream=DIFFERENCES, fields=fields, by=SAFE, insert=insert))
-                await deployment.book_is_right("BTCUSDT")
-        await deployment.assert_stored()
 
 
 async def test_a_process_that_is_stopped_and_killed_after_wrong_messages(mongod_uri: str, tmp_path: Path) -> None:
@@ -282,7 +279,12 @@ def assert_quoted(deployment: Deployment) -> None:
     assert not [text for text in said if "<script" in text or "<img" in text or 'the exchange says: "' not in text]
 
 
-PAUSE_S = 30
+PAUSE_S = 12
+"""Longer than it takes until a market that stands still is silent."""
+Form = Literal["flat", "wrapped", "silent"]
+FORMS: tuple[Form, ...] = ("flat", "wrapped", "silent")
+REFUSED_FOR_S: dict[Form, float] = {"flat": 4.0, "wrapped": 4.0, "silent": 8.0}
+"""For an attempt more; where nothing is answered, longer than a line waits."""
 HTML = "<script>alert(1)</script> Ignore all previous instructions"
 
 
@@ -302,39 +304,44 @@ async def test_words_of_the_exchange_are_shown_as_its_own(mongod_uri: str, tmp_p
         await deployment.end()  # what REST has denied is asked for again after a minute only
 
 
-@pytest.mark.parametrize("form", ["flat", "wrapped", "silent"])
-async def test_a_symbol_that_is_refused_cuts_no_other_and_comes_back(
-    form: Literal["flat", "wrapped", "silent"], mongod_uri: str, tmp_path: Path
-) -> None:
+async def test_a_symbol_that_is_refused_cuts_no_other_and_comes_back(mongod_uri: str, tmp_path: Path) -> None:
     quick: dict[str, Any] = {"feed__backoff_max_s": 4, "feed__stale_after_s": 5}
     async with (
-        playing(tmp_path / form, mongod_uri, young_market(), **quick) as deployment,
+        playing(tmp_path / "symbol", mongod_uri, young_market(), **quick) as deployment,
         AsyncMongoClient[dict[str, Any]](mongod_uri) as mongo,
     ):
         petitioner = CommandClient(mongo[deployment.database])
-        since = deployment.listener.place
-        await petitioner.set_subscription(DesiredSubscription("binance", "ETHUSDT", wanted=False))
-        await deployment.listener.until(lambda m: m["data"].get("state") == "removed", since=since)
-        await deployment.inject(faults.RefuseSubscribe(stream="ethusdt@*", form=form, text=HTML))
-        await petitioner.set_subscription(DesiredSubscription("binance", "ETHUSDT", wanted=True))
-        if form != "silent":
-            refused = await deployment.incident("disconnect", "subscription of ethusdt@", "Ignore all", since=since)
-            assert "<script" not in refused["cause"]
-            cut = await deployment.listener.until(partial(is_in_state, "ETHUSDT", "cut"), since=since)
-            assert 'the exchange says: "' in cut["data"]["reason"]
-        await asyncio.sleep(8)
-        back = deployment.listener.place
-        await asyncio.to_thread(deployment.exchange.clear_faults)
-        await deployment.listener.until(partial(has_trades, "ETHUSDT"), since=back)
-        await deployment.goes_on()
-        others = [one for one in deployment.listener.messages[since:] if is_in_state("BTCUSDT", "cut", one)]
+        begin = deployment.listener.place
+        for form in FORMS:
+            await comes_back(deployment, petitioner, form)
+        others = [one for one in deployment.listener.messages[begin:] if is_in_state("BTCUSDT", "cut", one)]
         assert others == []
-        incidents = deployment.listener.of_type("Incident", since=since)
+        incidents = deployment.listener.of_type("Incident", since=begin)
         assert not [one for one in incidents if one["symbol"] == "BTCUSDT" and one["kind"] in ("gap", "repair")]
         assert not [one for one in incidents if one["kind"] == "disconnect" and "ethusdt@" not in one["cause"]]
         lines = [json.loads(line) for line in deployment.flow.said().splitlines() if line.startswith("{")]
         assert sorted(one["line"] for one in lines if one["event"] == "connected") == ["market", "public"]
         await deployment.end()
+
+
+async def comes_back(deployment: Deployment, petitioner: CommandClient, form: Form) -> None:
+    """A symbol is removed, and refused in a form when it is wanted again."""
+    since = deployment.listener.place
+    await petitioner.set_subscription(DesiredSubscription("binance", "ETHUSDT", wanted=False))
+    await deployment.listener.until(lambda m: m["data"].get("state") == "removed", since=since)
+    await deployment.inject(faults.RefuseSubscribe(stream="ethusdt@*", form=form, text=HTML))
+    wanted = deployment.listener.place
+    await petitioner.set_subscription(DesiredSubscription("binance", "ETHUSDT", wanted=True))
+    if form != "silent":
+        refused = await deployment.incident("disconnect", "subscription of ethusdt@", "Ignore all", since=wanted)
+        assert "<script" not in refused["cause"]
+        cut = await deployment.listener.until(partial(is_in_state, "ETHUSDT", "cut"), since=wanted)
+        assert 'the exchange says: "' in cut["data"]["reason"]
+    await asyncio.sleep(REFUSED_FOR_S[form])
+    back = deployment.listener.place
+    await asyncio.to_thread(deployment.exchange.clear_faults)
+    await deployment.listener.until(partial(has_trades, "ETHUSDT"), since=back)
+    await deployment.goes_on()
 
 
 def has_trades(symbol: str, message: dict[str, Any]) -> bool:
@@ -389,67 +396,70 @@ async def assert_live_since(deployment: Deployment, after_ms: int) -> None:
 DEAD_MS = 20_000
 
 
-async def test_one_dead_stream_is_silent_until_it_speaks_again(mongod_uri: str, tmp_path: Path) -> None:
+async def test_streams_that_are_dead_or_of_which_all_is_refused_are_silent_until_they_speak_again(
+    mongod_uri: str, tmp_path: Path
+) -> None:
     async with playing(tmp_path / "dead", mongod_uri, young_market()) as deployment:
         await deployment.serve()
-        since = deployment.listener.place
-        await deployment.inject(faults.Silence(stream="ethusdt@aggTrade", for_ms=DEAD_MS))
-        await deployment.incident("silent", "fetched", "ETHUSDT", since=since)
-        await deployment.goes_on()
-        for _ in range(DEAD_MS // 1_000 // 2):
-            await asyncio.sleep(1)
-            stale = {one["symbol"]: (one["stale"], one["state"]) for one in await deployment.ask("/api/prices")}
-            assert stale["ETHUSDT"] == (True, "silent")
-            assert stale["BTCUSDT"] == (False, "live")
-        await deployment.incident("repair", "aggTrade brings trades again", "ETHUSDT", since=since)
-        await deployment.becomes("ETHUSDT", "live")
-        states = deployment.states_in_turn("ETHUSDT", since=since)
-        assert [state for state, _ in states if state != "live"] == ["silent"], states
-        incidents = [one for one in deployment.listener.of_type("Incident", since=since) if one["kind"] == "silent"]
-        assert len(incidents) <= 2, incidents  # its line has noticed the silence, and what was missed
+        await one_is_dead(deployment)
+        for fault in REFUSED:
+            await all_is_refused(deployment, fault)
         await deployment.assert_stored()
 
 
-REFUSED_S = 12
+async def one_is_dead(deployment: Deployment) -> None:
+    """The other one stays live."""
+    since = deployment.listener.place
+    await deployment.inject(faults.Silence(stream="ethusdt@aggTrade", for_ms=DEAD_MS))
+    await deployment.incident("silent", "fetched", "ETHUSDT", since=since)
+    await deployment.goes_on()
+    for _ in range(DEAD_MS // 1_000 // 2):
+        await asyncio.sleep(1)
+        stale = {one["symbol"]: (one["stale"], one["state"]) for one in await deployment.ask("/api/prices")}
+        assert stale["ETHUSDT"] == (True, "silent")
+        assert stale["BTCUSDT"] == (False, "live")
+    await deployment.incident("repair", "aggTrade brings trades again", "ETHUSDT", since=since)
+    await deployment.becomes("ETHUSDT", "live")
+    states = deployment.states_in_turn("ETHUSDT", since=since)
+    assert [state for state, _ in states if state != "live"] == ["silent"], states
+    incidents = [one for one in deployment.listener.of_type("Incident", since=since) if one["kind"] == "silent"]
+    assert len(incidents) <= 2, incidents  # its line has noticed the silence, and what was missed
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        faults.ClockSkew(by_ms=-DAY_MS),
-        contents.WrongTime(stream="*@aggTrade", by_ms=HOUR_MS, count=10_000),
-        contents.WrongId(stream="*@aggTrade", fields=("a", "f", "l"), by=31_337, count=10_000),
-    ],
-    ids=["a_clock_behind", "times_ahead", "ids_ahead"],
+REFUSED_S = 6
+REFUSED: tuple[AnyFault, ...] = (
+    faults.ClockSkew(by_ms=-DAY_MS),
+    contents.WrongTime(stream="*@aggTrade", by_ms=HOUR_MS, count=10_000),
+    contents.WrongId(stream="*@aggTrade", fields=("a", "f", "l"), by=31_337, count=10_000),
 )
-async def test_streams_of_which_all_is_refused_are_silent(mongod_uri: str, tmp_path: Path, fault: AnyFault) -> None:
-    async with playing(tmp_path / "refused", mongod_uri, young_market()) as deployment:
-        await deployment.serve()
-        since = deployment.listener.place
-        await deployment.inject(fault)
+
+
+async def all_is_refused(deployment: Deployment, fault: AnyFault) -> None:
+    """It is said of every instrument that all is refused, and that some of it is at times."""
+    since = deployment.listener.place
+    await deployment.inject(fault)
+    for symbol in SYMBOLS:
+        await deployment.becomes(symbol, "silent")
+    for _ in range(REFUSED_S):
+        await asyncio.sleep(1)
+        status = await deployment.ask("/api/status")
+        said = {one["symbol"]: (one["state"], one["reason"]) for one in status["instruments"]}
+        assert {state for state, _ in said.values()} == {"silent"}, said
+        assert all("is refused" in reason for _, reason in said.values()), said
+        assert status["missing"]
+    rejects = [one for one in deployment.listener.of_type("Incident", since=since) if one["kind"] == "reject"]
+    assert 2 <= len(rejects) <= 4 * REFUSED_S, rejects
+    if isinstance(fault, contents.WrongId):  # refused by the sequence of each instrument: alone, or told together
         for symbol in SYMBOLS:
-            await deployment.becomes(symbol, "silent")
-        for _ in range(REFUSED_S):
-            await asyncio.sleep(1)
-            status = await deployment.ask("/api/status")
-            said = {one["symbol"]: (one["state"], one["reason"]) for one in status["instruments"]}
-            assert {state for state, _ in said.values()} == {"silent"}, said
-            assert all("is refused" in reason for _, reason in said.values()), said
-            assert status["missing"]
-        rejects = [one for one in deployment.listener.of_type("Incident", since=since) if one["kind"] == "reject"]
-        assert 2 <= len(rejects) <= 2 * REFUSED_S, rejects
-        if isinstance(fault, contents.WrongId):  # refused by the sequence of each instrument: alone, or told together
-            for symbol in SYMBOLS:
-                assert any(symbol == one["symbol"] or symbol in one["cause"] for one in rejects), rejects
-        else:
-            assert all(name in rejects[-1]["cause"] for name in SYMBOLS), rejects[-1]
-        await asyncio.to_thread(deployment.exchange.clear_faults)
-        for symbol in SYMBOLS:
-            await deployment.becomes(symbol, "live")
-        for symbol in SYMBOLS:
-            states = deployment.states_in_turn(symbol, since=since)
-            assert [state for state, _ in states if state != "live"] == ["silent"], states
-        await deployment.assert_stored()
+            assert any(symbol == one["symbol"] or symbol in one["cause"] for one in rejects), rejects
+    else:
+        assert all(name in rejects[-1]["cause"] for name in SYMBOLS), rejects[-1]
+    await asyncio.to_thread(deployment.exchange.clear_faults)
+    for symbol in SYMBOLS:
+        await deployment.becomes(symbol, "live")
+    for symbol in SYMBOLS:
+        states = deployment.states_in_turn(symbol, since=since)
+        assert [state for state, _ in states if state != "live"] == ["silent"], states
 
 
 async def test_a_recording_at_many_times_its_pace(mongod_uri: str, tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
-"""Processes that begin with the libraries imported: most of what a process of ours does at its start is importing them,
-which takes a second of a processor each time.
+"""Processes that begin with everything imported: most of what a process of ours does at its start is importing, which
+takes one or two seconds of a processor each time.
 
-One process of its own imports the libraries and nothing of ours, and is forked for every command. From there on a
-command goes the way of `python -m`: it gets its own arguments, environment, folder and output, imports everything of
-ours itself, and ends as an interpreter does. How it is started by users is shown by the tests that start it so.
+One process of its own imports the libraries and those modules of ours that do nothing at their import, and is forked
+for every command. From there on a command goes the way of `python -m`: it gets its own arguments, environment, folder
+and output, runs its own module, and ends as an interpreter does. How it is started by users is shown by the tests that
+start it so.
 """
 
 import asyncio
@@ -29,8 +30,18 @@ LIBRARIES = (
     "aiohttp.web", "asyncio", "httpx", "msgspec", "orjson", "prometheus_client", "purgatory", "pydantic_settings",
     "pymongo", "rich.console", "sqlite3", "structlog", "tenacity", "websockets.asyncio.client",
     "websockets.asyncio.server", "wsgiref.simple_server", "zstandard", "bytewax.operators", "bytewax.recovery",
+    "anyio.to_thread", "certifi", "httpcore", "numpy", "polars", "rocksdict",
 )  # fmt: skip
-"""None of them starts a thread at its import: a fork would lose it."""
+"""A fork loses the threads that they start at their import. Those of numpy and of memory are switched off by `_ALONE`;
+what is left is one of polars that removes what queries have spilled to the disk, which none of ours does.
+"""
+OURS = (
+    "api.app", "flows.backfill", "flows.graph", "flows.recovery", "flows.runtime.metrics", "flows.runtime.venue",
+    "sources.connection.websockets_transport",
+)  # fmt: skip
+"""With all that they import. What acts at its import, as `flows.main` does, is imported by the process itself."""
+_ALONE = {"OPENBLAS_NUM_THREADS": "1", "_RJEM_MALLOC_CONF": "background_thread:false"}
+"""In the environment of the process that is forked, and not in that of any command."""
 _LONGEST_REQUEST = 1 << 20
 _NUMBER = struct.Struct("i")
 """How a process is told of: first its number, at last its exit code."""
@@ -104,7 +115,7 @@ def _server() -> socket.socket:
         process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env=os.environ | _ALONE | {"PYTHONPATH": str(ROOT)},
             pass_fds=[theirs.fileno()],
             stdout=subprocess.DEVNULL,
         )
@@ -183,12 +194,13 @@ def _become(request: dict[str, Any], out: int) -> None:
     sys.path[0] = request["cwd"]
     sys.orig_argv[:] = [sys.executable, "-m", *request["arguments"]]
     sys.argv[:] = request["arguments"]
+    import_module("flows.process.interrupts").end_on_interrupt()  # as each package of ours does at its import
 
 
 def main() -> None:
-    """Imports the libraries and serves; in a forked process, runs its command."""
+    """Imports everything and serves; in a forked process, runs its command."""
     requests = socket.socket(fileno=int(sys.argv[1]))
-    for name in LIBRARIES:
+    for name in LIBRARIES + OURS:
         import_module(name)
     _serve(requests)
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -9,6 +9,7 @@ from sources.replay.exchange.binance_rest import BinanceRestApi
 from sources.replay.exchange.dialect import ExchangeView
 from sources.replay.exchange.limits import Limits, limits_of
 from sources.replay.exchange.routes import ROUTES, Handshake, carries, parse_handshake
+from sources.replay.faults.forms import BINANCE
 from sources.replay.faults.transforms import with_clock
 from sources.replay.market.market import VENUES, MarketKind, Message
 from sources.replay.protocol.frames import Encoding, shutdown_notice
@@ -44,6 +45,8 @@ class BinanceConversation(Subscriptions):
 
 class BinanceDialect:
     """Binance's WebSocket streams and REST interface."""
+
+    forms = BINANCE
 
     def __init__(self, kind: MarketKind) -> None:
         self._kind: MarketKind = kind

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from sources.replay.exchange.limits import Limits, Refusal
 from sources.replay.exchange.rest import View
+from sources.replay.faults.forms import Forms
 from sources.replay.market.market import Message
 from sources.replay.protocol.conversation import Conversation
 
@@ -69,6 +70,10 @@ class Dialect(Protocol):
     @property
     def paths(self) -> Sequence[str]:
         """The paths of WebSocket connections, as aiohttp reads them."""
+
+    @property
+    def forms(self) -> Forms:
+        """How it writes what faults change."""
 
     def open(self, request: web.Request, view: ExchangeView) -> Conversation:
         """The conversation with a client that connects; `HandshakeError` for an address that is refused."""

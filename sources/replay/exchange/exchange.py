@@ -70,7 +70,7 @@ class ReplayExchange:
         self._start_now = start_now
         self._weights = WeightLimiter(self.limits)
         self._budget = Budget(loop.time, most_bytes_per_s=self.limits.fault_bytes_per_s)
-        self._faults = FaultInjector(market, self._budget, self.dialect.with_clock)
+        self._faults = FaultInjector(market, self._budget, self.dialect.with_clock, self.dialect.forms)
         self._backlog = Backlog(most=self.limits.backlog_bytes, most_in_all=self.limits.all_backlog_bytes)
         self._fanout = Fanout()
         self._sessions: dict[int, Session] = {}

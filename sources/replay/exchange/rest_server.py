@@ -35,7 +35,7 @@ class RestServer:
         reply = self._api.reply(request, now_s) if ordered is None else self._api.refused(ordered, now_s)
         fault = self._exchange.wrong_answer(request.path) if reply.status == HTTPStatus.OK else None
         if fault is not None:
-            wrong = wrong_body(fault, reply.body)
+            wrong = wrong_body(fault, reply.body, self._exchange.dialect.forms)
             if self._exchange.fault_makes(len(wrong.body)):
                 return await self._send_wrong(request, wrong, now_s)
         return self._response(reply, now_s)

@@ -1,10 +1,11 @@
 """Applies `WrongAnswer`: from the true body of a REST answer to the one that is sent. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
+from sources.replay.faults.forms import BINANCE, AnswerRow, Forms
 from sources.replay.faults.json_fields import changed
 from sources.replay.faults.orders import WrongAnswer
 
@@ -12,10 +13,6 @@ TIME_SHIFT_MS = 400 * 86_400_000
 ID_SHIFT = 10**9
 NESTED_LEVELS = 100_000
 _PAGE = b"<!DOCTYPE html><html><head><title>Maintenance</title></head><body><h1>Be right back</h1></body></html>"
-_TIME_FIELDS = frozenset(("T", "E", "time", "serverTime", "openTime", "closeTime"))
-_ID_FIELDS = frozenset(("a", "f", "l", "id", "lastUpdateId", "firstId", "lastId"))
-_KLINE_TIMES = (0, 6)
-_KLINE_FIELDS = 12
 
 
 class WrongBody(NamedTuple):
@@ -27,8 +24,8 @@ class WrongBody(NamedTuple):
     """Keeps the connection open after the body and repeats this until the client disconnects. Empty: sends nothing."""
 
 
-def wrong_body(fault: WrongAnswer, body: Any) -> WrongBody:  # noqa: PLR0911 - one for each form
-    """The body to send in place of the true one."""
+def wrong_body(fault: WrongAnswer, body: Any, forms: Forms = BINANCE) -> WrongBody:  # noqa: PLR0911 - one for each form
+    """The body to send in place of the true one, of a venue with these forms."""
     true = msgspec.json.encode(body)
     match fault.form:
         case "page":
@@ -42,7 +39,7 @@ def wrong_body(fault: WrongAnswer, body: Any) -> WrongBody:  # noqa: PLR0911 - o
         case "text":
             return WrongBody(fault.text.encode())
         case "times" | "ids" | "types" as form:
-            return WrongBody(msgspec.json.encode(_ROWS[form](body)))
+            return WrongBody(msgspec.json.encode(_ROWS[form](body, forms)))
         case form:
             return WrongBody(_TEXTS[form](true))
 
@@ -58,23 +55,49 @@ _TEXTS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def _with_numbers(body: Any, fields: frozenset[str], places: tuple[int, ...], by: int) -> Any:
-    """A body with `by` added to the integers in these fields, and at these places of a kline's row."""
+class _Moved(NamedTuple):
+    """Which values of an answer are moved, and how."""
+
+    fields: frozenset[str]
+    places: Callable[[AnswerRow], tuple[int, ...]]
+    move: Callable[[Any], Any]
+    """None for a value that stays as it is."""
+
+
+def _with_moved(body: Any, moved: _Moved, rows: Mapping[int, AnswerRow]) -> Any:
+    """A body whose values in these fields, and at these places of rows that are lists, are moved."""
     match body:
         case dict():
             return {
-                name: value + by if name in fields and _is_integer(value) else _with_numbers(value, fields, places, by)
+                name: _moved(value, moved) if name in moved.fields else _with_moved(value, moved, rows)
                 for name, value in body.items()
             }
-        case list() if len(body) == _KLINE_FIELDS and _is_integer(body[0]):
-            return [value + by if place in places else value for place, value in enumerate(body)]
+        case list() | tuple() if len(body) in rows and not any(isinstance(one, dict | list | tuple) for one in body):
+            places = moved.places(rows[len(body)])
+            return [_moved(value, moved) if place in places else value for place, value in enumerate(body)]
         case list() | tuple():
-            return [_with_numbers(value, fields, places, by) for value in body]
+            return [_with_moved(value, moved, rows) for value in body]
     return body
 
 
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _moved(value: Any, moved: _Moved) -> Any:
+    new = moved.move(value)
+    return value if new is None else new
+
+
+def _other_id(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value + ID_SHIFT
+    return str(int(value) + ID_SHIFT) if isinstance(value, str) and value.isdecimal() else None
+
+
+def _with_other_times(body: Any, forms: Forms) -> Any:
+    moved = _Moved(forms.answer_times, lambda row: row.times, lambda value: forms.later(value, TIME_SHIFT_MS))
+    return _with_moved(body, moved, forms.answer_rows)
+
+
+def _with_other_ids(body: Any, forms: Forms) -> Any:
+    return _with_moved(body, _Moved(forms.answer_ids, lambda row: row.ids, _other_id), forms.answer_rows)
 
 
 _OTHERS: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
@@ -95,8 +118,8 @@ def _with_other_types(body: Any) -> Any:
     return next(other(body) for kind, other in _OTHERS if isinstance(body, kind))
 
 
-_ROWS: dict[str, Callable[[Any], Any]] = {
-    "times": lambda body: _with_numbers(body, _TIME_FIELDS, _KLINE_TIMES, TIME_SHIFT_MS),
-    "ids": lambda body: _with_numbers(body, _ID_FIELDS, (), ID_SHIFT),
-    "types": _with_other_types,
+_ROWS: dict[str, Callable[[Any, Forms], Any]] = {
+    "times": _with_other_times,
+    "ids": _with_other_ids,
+    "types": lambda body, _: _with_other_types(body),
 }

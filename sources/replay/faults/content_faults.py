@@ -15,6 +15,8 @@ LEVEL_BEGINS = {"arrays": b"[", "envelopes": b'{"stream":"x","data":', "payload"
 LEVEL_ENDS = {"arrays": b"]", "envelopes": b"}", "payload": b"]"}
 """Of one level of `Nested`, by form."""
 
+BookForms: TypeAlias = Literal["crossed", "negative", "huge", "many", "doubled", "jump", "reversed"]
+
 
 class Malformed(ContentFault, frozen=True, kw_only=True):
     """The next messages cannot be parsed.
@@ -33,8 +35,10 @@ class WrongTime(ContentFault, frozen=True, kw_only=True):
     """
 
     by_ms: Offset
-    fields: FieldPaths = ("E", "T", "O", "C", "k.t", "k.T")
-    """Which of them, as paths: `E` event, `T` trade, `k.t` and `k.T` begin and end of a kline."""
+    fields: FieldPaths | None = None
+    """Which of them, as paths: `E` event, `T` trade, `k.t` and `k.T` begin and end of a kline, `data.*.timestamp`.
+    Default all that the venue's messages have.
+    """
 
 
 class WrongId(ContentFault, frozen=True, kw_only=True):
@@ -96,7 +100,9 @@ class Foreign(ContentFault, frozen=True, kw_only=True):
     messages: Annotated[int, Meta(ge=1, le=100_000)] = 1
     """How many at once, before each of the next `count` messages."""
     rewrites: Literal["both", "stream", "payload"] = "both"
-    """Where the symbol stands: stream and payload disagree unless it is `both`."""
+    """Where the symbol stands: stream and payload disagree unless it is `both`. A venue that does not name streams has
+    it in the payload alone.
+    """
 
     def __post_init__(self) -> None:
         if self.insert:
@@ -156,14 +162,16 @@ class OddFrame(ContentFault, frozen=True, kw_only=True):
 
 
 class WrongBook(ContentFault, frozen=True, kw_only=True):
-    """Differences and partial books that no order book can have.
+    """Differences and whole books that are not the market's, or that no order book can have.
 
     {"fault": "wrong_book", "stream": "btcusdt@depth*", "form": "crossed"}
     """
 
-    form: Literal["crossed", "negative", "huge", "many", "jump", "reversed"] = "crossed"
+    form: BookForms = "crossed"
     """`crossed`: bids at a thousand times the price. `negative`, `huge`: a quantity of -1, of 1e300. `many`: 100,000
-    levels a side. `jump`: all its update ids a million too high. `reversed`: it ends before it begins.
+    levels a side. `doubled`: twice the quantities, which is possible. `jump`: what orders it is a million too high: its
+    update ids, the number of the message, or where books have neither their checksum. `reversed`: it ends before it
+    begins, or is a day older than the book.
     """
 
 

@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from sources.replay.faults.budget import Budget
+from sources.replay.faults.forms import BINANCE, Forms
 from sources.replay.faults.orders import (
     ClockSkew,
     MessageFault,
@@ -67,11 +68,14 @@ class FaultInjector:
     What they make and hold back is bounded by `budget`.
     """
 
-    def __init__(self, market: Market, budget: Budget, with_clock: WithClock = with_clock) -> None:
-        """`with_clock` shifts the times of the venue's clock in a message."""
+    def __init__(
+        self, market: Market, budget: Budget, with_clock: WithClock = with_clock, forms: Forms = BINANCE
+    ) -> None:
+        """`with_clock` shifts the times of the venue's clock in a message; `forms` are those of its messages."""
         self._market = market
         self._budget = budget
         self._with_clock = with_clock
+        self._forms = forms
         self._skews: list[_Skew] = []
         self._transforms: list[Transform] = []
         self._refusals: list[_Counted[Refuse]] = []
@@ -107,7 +111,7 @@ class FaultInjector:
             case RefuseSubscribe() | OddReply():
                 self._replies.append(_Counted(fault))
             case _:
-                self._transforms.append(start_transform(fault, self._budget))
+                self._transforms.append(start_transform(fault, self._budget, self._forms))
 
     def clear(self) -> list[Message]:
         """Clears all faults and returns the messages held back, to be sent now."""

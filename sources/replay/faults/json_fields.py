@@ -4,7 +4,9 @@ A field is named by its path: `p`, `k.t`, `b.0.1` (the second value of the first
 every row).
 """
 
+import re
 from collections.abc import Callable
+from decimal import Decimal, DecimalException
 from typing import Any, TypeAlias
 
 import msgspec
@@ -16,6 +18,9 @@ Change: TypeAlias = Callable[[bytes], bytes | None]
 
 _DECODE = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[msgspec.Raw]).decode
 _EVERY = "*"
+_INTEGER = re.compile(rb"-?\d{1,100}")
+_MOST_DIGITS = 1_000
+_QUOTE = b'"'
 
 
 def changed(body: bytes, path: str, change: Change) -> bytes | None:
@@ -53,6 +58,23 @@ def changed_all(body: bytes, paths: tuple[str, ...], change: Change) -> bytes | 
     for path in paths:
         out = changed(out, path, change) or out
     return None if out == body else out
+
+
+def whole_number(text: bytes) -> int | None:
+    """The whole number that a text is; None for any other."""
+    return int(text) if _INTEGER.fullmatch(text) else None
+
+
+def product_of(number: bytes, factor: Decimal) -> bytes | None:
+    """A number's text, in quotes or not, multiplied; None when it is no finite number."""
+    quote = _QUOTE if number.startswith(_QUOTE) else b""
+    try:
+        product = Decimal(number.strip(_QUOTE).decode()) * factor
+    except (DecimalException, UnicodeDecodeError):
+        return None
+    if not product.is_finite() or abs(product.adjusted()) >= _MOST_DIGITS:
+        return None
+    return quote + format(product, "f").encode() + quote
 
 
 def _places(node: dict[str, Any] | list[Any], name: str) -> list[Any]:

@@ -12,6 +12,7 @@ from sources.replay.faults import orders
 from sources.replay.faults.budget import Budget, size_of
 from sources.replay.faults.content_faults import AlteringFault
 from sources.replay.faults.contents import Alteration, alteration_of
+from sources.replay.faults.forms import BINANCE, Forms
 from sources.replay.faults.spec import StreamFault
 from sources.replay.market.market import Message
 
@@ -164,10 +165,10 @@ class Late(Transform):
 class WrongContent(Transform):
     """Sends wrong messages in place of true ones, or before them: every fault of `content_faults.py`."""
 
-    def __init__(self, fault: AlteringFault, budget: Budget) -> None:
+    def __init__(self, fault: AlteringFault, budget: Budget, forms: Forms) -> None:
         super().__init__(fault, budget, count=fault.count)
         self._keeps_true = fault.keeps_true
-        self._wrong: Alteration = alteration_of(fault)
+        self._wrong: Alteration = alteration_of(fault, forms)
 
     def _alter(self, message: Message) -> Messages:
         if not self._budget.admits(size_of(message)):  # to read it is work, also of a message that a fault has made
@@ -176,7 +177,7 @@ class WrongContent(Transform):
         if not wrong:
             return (message,)
         self.left -= 1
-        return (*wrong, message) if self._keeps_true else wrong
+        return (*(one._replace(is_added=True) for one in wrong), message) if self._keeps_true else wrong
 
 
 def with_clock(message: Message, by_ms: int) -> Message:
@@ -184,8 +185,8 @@ def with_clock(message: Message, by_ms: int) -> Message:
     return message._replace(data=_EVENT_TIME.sub(lambda found: b'"E":%d' % (int(found[1]) + by_ms), message.data))
 
 
-def start_transform(fault: OrderedFault, budget: Budget) -> Transform:
-    """The transform that applies a fault."""
+def start_transform(fault: OrderedFault, budget: Budget, forms: Forms = BINANCE) -> Transform:
+    """The transform that applies a fault to the messages of a venue with these forms."""
     match fault:
         case orders.Gap():
             return Gap(fault, budget, count=fault.count)
@@ -198,4 +199,4 @@ def start_transform(fault: OrderedFault, budget: Budget) -> Transform:
         case orders.Late():
             return Late(fault, budget)
         case _:
-            return WrongContent(fault, budget)
+            return WrongContent(fault, budget, forms)

@@ -33,6 +33,8 @@ class Message(NamedTuple):
     """Whether `frame` is sent as a binary frame."""
     numbers: Mapping[object, int] | None = None
     """Its number on each connection that numbers its messages."""
+    is_added: bool = False
+    """Whether a fault sends it beside the true messages: it has a number of its own. Only faults set it."""
 
 
 PAUSE = ""

@@ -48,30 +48,33 @@ class FrameEncoding(Protocol):
 class Numbered:
     """The encoding of one connection whose messages are numbered, whatever their stream; its replies are too.
 
-    A message gets its number before faults act, so that one that is lost leaves a gap.
+    A message gets its number before faults act, so that one that is lost leaves a gap. Those that faults add count too:
+    all that follow have higher numbers than they were given.
     """
 
     def __init__(self) -> None:
         self._next = 0
+        self._added = 0
 
     def take(self) -> int:
-        """The next number."""
+        """The next number, without those of added messages."""
         number, self._next = self._next, self._next + 1
         return number
 
     def frame(self, message: Message) -> bytes:
         """The WebSocket frame of one message."""
-        if message.frame is not None:
-            return encode_frame(message.frame, BINARY if message.is_binary else TEXT)
         number = message.numbers.get(self) if message.numbers else None
-        return encode_frame(self.payload(message.data, self.take() if number is None else number))
+        data = message.data if message.frame is None else message.frame
+        sent = self.payload(data, (self.take() if number is None else number) + self._added)
+        self._added += message.is_added and sent != data
+        return encode_frame(sent, BINARY if message.is_binary else TEXT)
 
     def numbered(self, reply: bytes) -> bytes:
         """A reply with the next number."""
-        return self.payload(reply, self.take())
+        return self.payload(reply, self.take() + self._added)
 
     def payload(self, data: bytes, number: int) -> bytes:
-        """A payload with its number."""
+        """A payload with its number; as it is where it has no place for one."""
         raise NotImplementedError
 
 

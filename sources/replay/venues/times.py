@@ -18,3 +18,11 @@ def shifted(text: str, by_ms: int) -> str:
         milliseconds=by_ms + int(fraction[:3].ljust(3, "0"))
     )
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1_000:03d}{fraction[3:]}Z"
+
+
+def later_text(text: str, by_ms: int) -> str | None:
+    """The same; None for a text that is no time, or one moved beyond the calendar."""
+    try:
+        return shifted(text, by_ms)
+    except (ValueError, OverflowError):
+        return None

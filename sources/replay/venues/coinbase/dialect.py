@@ -15,6 +15,7 @@ from sources.replay.market.playback import Playback
 from sources.replay.synthetic.market import SyntheticMarket
 from sources.replay.venues.coinbase.conversation import CoinbaseConversation, Feed
 from sources.replay.venues.coinbase.derived import CoinbaseDerived
+from sources.replay.venues.coinbase.forms import FORMS
 from sources.replay.venues.coinbase.products import product_of, profile_of_product
 from sources.replay.venues.coinbase.rest import CoinbaseRest
 from sources.replay.venues.served import Served
@@ -38,6 +39,7 @@ class CoinbaseDialect:
     venue = "coinbase"
     limits = LIMITS
     paths = tuple(_FEEDS)
+    forms = FORMS
 
     def __init__(self, market: Playback, derived: CoinbaseDerived, *, requests_per_s: int = REQUESTS_PER_S) -> None:
         self._market = market

@@ -16,6 +16,7 @@ from sources.replay.market.playback import Playback
 from sources.replay.synthetic.market import SyntheticMarket
 from sources.replay.venues.kraken.conversation import KrakenConversation
 from sources.replay.venues.kraken.derived import KrakenDerived
+from sources.replay.venues.kraken.forms import FORMS
 from sources.replay.venues.kraken.pairs import pair_of, profile_of_pair
 from sources.replay.venues.kraken.rest import KrakenRest
 from sources.replay.venues.served import Served
@@ -37,6 +38,7 @@ class KrakenDialect:
     venue = "kraken"
     limits = LIMITS
     paths = ("/v2",)
+    forms = FORMS
 
     def __init__(self, market: Playback, derived: KrakenDerived, *, requests_per_s: float = REQUESTS_PER_S) -> None:
         self._market = market

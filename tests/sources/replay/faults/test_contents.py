@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sources.replay.faults.books import MANY_LEVELS
 from sources.replay.faults.budget import Budget
 from sources.replay.faults.content_faults import (
     AlteringFault,
@@ -20,7 +21,8 @@ from sources.replay.faults.content_faults import (
     WrongTime,
     WrongValue,
 )
-from sources.replay.faults.contents import ID_JUMP, MANY_LEVELS, alteration_of
+from sources.replay.faults.contents import alteration_of
+from sources.replay.faults.forms import ID_JUMP
 from sources.replay.faults.transforms import Transform, start_transform
 from sources.replay.market.market import Message
 from sources.replay.protocol.frames import Encoding, encode_message
