@@ -90,10 +90,10 @@ def _spread(blocks: Iterable[pl.DataFrame], folder: Path) -> set[int]:
     numbers: set[int] = set()
     for place, block in enumerate(blocks):
         stretches = block.with_columns((pl.col("id") // STRETCH_IDS).alias(_STRETCH))
-        for piece in stretches.partition_by(_STRETCH):
-            number = piece[_STRETCH][0]
-            numbers.add(number)
-            piece.drop(_STRETCH).unique().write_ipc(folder / f"{number}-{place}.arrow", compression="lz4")
+        numbers.update(stretches[_STRETCH].unique())
         if len(numbers) > MOST_STRETCHES:
             raise OrderError("its ids lie too far apart for those of one symbol")
+        for piece in stretches.partition_by(_STRETCH):
+            number = piece[_STRETCH][0]
+            piece.drop(_STRETCH).unique().write_ipc(folder / f"{number}-{place}.arrow", compression="lz4")
     return numbers

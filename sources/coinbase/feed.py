@@ -29,6 +29,8 @@ _WS_URLS: Final = {
 """The Advanced feed has no testnet, and there are no books then."""
 _CHANNELS: Final = {"trade": "matches", "heartbeat": "heartbeat", "ticker": "ticker"}
 """Channels of the Exchange feed by kind of stream."""
+_STATUS: Final = {"name": "status"}
+"""Of all products; a connection that has it already has it once."""
 _BEAT: Final = b'{"channel":"heartbeats"'
 _NUMBER: Final = b'"sequence_num":'
 """Rises by one from frame to frame of a connection of the Advanced feed, replies included."""
@@ -81,12 +83,13 @@ class CoinbaseFeed:
     # --- requests ---
 
     def subscribe_requests(self, streams: tuple[str, ...]) -> list[tuple[int, str]]:
-        """One request on the Exchange feed. On the other one a second one, for heartbeats: a connection that is silent
-        for a minute is closed there.
+        """One request on the Exchange feed, with the statuses of products.
+
+        On the other one a second one, for heartbeats: a connection that is silent for a minute is closed there.
         """
         if books := _symbols_of(streams, "depth"):
             return [self._request({"type": "subscribe", "channel": "level2", "product_ids": books}), self._heartbeats()]
-        return [self._exchange_request("subscribe", streams)] if streams else []
+        return [self._exchange_request("subscribe", streams, _STATUS)] if streams else []
 
     def unsubscribe_requests(self, streams: tuple[str, ...]) -> list[tuple[int, str]]:
         """One request."""
@@ -97,13 +100,13 @@ class CoinbaseFeed:
     def _heartbeats(self) -> tuple[int, str]:
         return self._request({"type": "subscribe", "channel": HEARTBEATS})
 
-    def _exchange_request(self, type_: str, streams: tuple[str, ...]) -> tuple[int, str]:
-        channels = [
+    def _exchange_request(self, type_: str, streams: tuple[str, ...], *more: dict[str, Any]) -> tuple[int, str]:
+        channels: list[dict[str, Any]] = [
             {"name": channel, "product_ids": symbols}
             for kind, channel in _CHANNELS.items()
             if (symbols := _symbols_of(streams, kind))
         ]
-        return self._request({"type": type_, "channels": channels})
+        return self._request({"type": type_, "channels": [*channels, *more]})
 
     def _request(self, body: dict[str, Any]) -> tuple[int, str]:
         return next(self._ids), msgspec.json.encode(body).decode()

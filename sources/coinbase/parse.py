@@ -1,7 +1,7 @@
 """Parses frames of Coinbase into events of the model.
 
 The fast path decodes all frames of a poll in one call. When one of them is no data (a reply, an unknown type, a
-malformed frame), that poll takes the slow path, frame by frame. Only messages of subscribed streams pass.
+malformed frame, statuses), that poll takes the slow path, frame by frame. Only messages of subscribed streams pass.
 """
 
 from collections import defaultdict
@@ -27,11 +27,15 @@ from flows.model import (
 )
 from sources.coinbase import wire
 from sources.coinbase.names import BOOKS_LINE, name_in, stream_name
+from sources.coinbase.statuses import Statuses
 from sources.frames import KEPT_BYTES, MOST_BYTES, UNREADABLE, decoded, lines_of, reason_of, too_long
 
+MOST_STATUS_BYTES = 4_000_000
+"""Longest frame of statuses, bytes: it has all products."""
 MOST_BOOK_BYTES = 16_000_000
 """Longest frame of books, bytes: a snapshot of 44,000 levels has 4,800,000."""
 
+_STATUS = b'{"type":"status"'
 _NAN = float("nan")
 """For figures that the venue does not state."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -48,13 +52,13 @@ class Parsed(NamedTuple):
     """Runs `(symbol, events)`: of one symbol, one type, in the order of arrival."""
     rejected: list[Rejected]
     ignored: int
-    """Messages without events: replies to requests, the heartbeats of books, and unknown types."""
+    """Messages without events: replies to requests, the heartbeats of books, statuses, and unknown types."""
     statuses: tuple[TradingStatus, ...] = ()
-    """None: they come by REST."""
+    """Statuses of products that are new."""
 
 
 class CoinbaseParser:
-    """Parses frames of both feeds. Without state."""
+    """Parses frames of both feeds. Its state: the statuses of products, learnt anew after a restart."""
 
     def __init__(self, venue: str) -> None:
         self._venue = venue
@@ -63,6 +67,8 @@ class CoinbaseParser:
         self._one = json.Decoder(wire.ExchangeMessage, strict=False)
         self._one_of_levels = json.Decoder(wire.LevelsMessage, strict=False)
         self._outline = json.Decoder(wire.Outline)
+        self._status = json.Decoder(wire.StatusMessage)
+        self._statuses = Statuses()
         self._tags = {member.__struct_config__.tag for member in wire.ExchangeMessage.__args__}
 
     def parse(self, frames: RawFrames) -> Parsed:
@@ -99,8 +105,13 @@ class CoinbaseParser:
     def _parse_each(self, frames: RawFrames, most_bytes: int) -> Parsed:
         runs: _Runs = defaultdict(list)
         rejected, ignored = [], 0
+        statuses: list[TradingStatus] = []
         for payload in frames.payloads:
             try:
+                if payload.startswith(_STATUS) and len(payload) <= MOST_STATUS_BYTES:
+                    statuses += self._statuses_in(payload, frames)
+                    ignored += 1
+                    continue
                 found = self._messages_in(payload) if len(payload) <= most_bytes else too_long(payload)
                 one: _Runs = defaultdict(list)
                 if found and isinstance(found[0], wire.LevelsMessage):
@@ -113,7 +124,12 @@ class CoinbaseParser:
             ignored += not one
             for key, events in one.items():
                 runs[key] += events
-        return self._of_subscribed(runs, frames, Parsed([], rejected, ignored))
+        return self._of_subscribed(runs, frames, Parsed([], rejected, ignored, tuple(statuses)))
+
+    def _statuses_in(self, payload: bytes, frames: RawFrames) -> list[TradingStatus]:
+        names = frames.streams.subscribed if frames.streams is not None else ()
+        carried = {name.partition("@")[0] for name in names}
+        return self._statuses.take(self._status.decode(payload).products, carried)
 
     def _messages_in(self, payload: bytes) -> list[Any]:
         """The message in a frame; none in one that is no data. `ValueError` for an error that nothing was sent for."""

@@ -16,7 +16,7 @@ from flows.queries import BookQuery, DisputedTradesQuery, KlinesQuery, PastTrade
 from sources.coinbase.names import NAME
 from sources.coinbase.parse import in_order, microseconds, milliseconds
 from sources.coinbase.rules import RULES
-from sources.coinbase.wire import MOST_LEVELS, Id, Price, Quantity, QuantityOrZero, Side, Time
+from sources.coinbase.wire import MOST_LEVELS, Id, Price, ProductState, Quantity, QuantityOrZero, Side, Time
 from sources.rest.answers import decoded, plausible, plausible_klines, rising
 from sources.rest.client import RestClient, RestSettings
 from sources.rest.listing import decimals_of, listed
@@ -76,26 +76,13 @@ class _Time(Struct, frozen=True):
     iso: Time
 
 
-class _Product(Struct, frozen=True):
-    """`products`: of the flags, those that say that nothing is traded."""
+class _Product(ProductState, frozen=True):
+    """`products`."""
 
-    id: str
-    status: str
-    trading_disabled: bool = False
-    cancel_only: bool = False
-    post_only: bool = False
     base_currency: object = ""
     quote_currency: object = ""
     quote_increment: object = None
     base_increment: object = None
-
-    @property
-    def state(self) -> str:
-        """`TRADING`, or why it does not trade."""
-        if self.status != "online":
-            return self.status.upper()
-        flags = ("trading_disabled", "cancel_only", "post_only")
-        return next((flag.upper() for flag in flags if getattr(self, flag)), "TRADING")
 
 
 _TRADES = msgspec.json.Decoder(list[_TradeRow], strict=False)

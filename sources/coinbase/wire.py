@@ -82,6 +82,34 @@ ExchangeMessage: TypeAlias = MatchMessage | LastMatchMessage | HeartbeatMessage 
 """Messages with data of the Exchange feed."""
 
 
+class ProductState(Struct, frozen=True):
+    """Whether a product trades: of the flags, those that say that nothing is traded."""
+
+    id: Product
+    status: Annotated[str, Meta(max_length=SYMBOL_LENGTH)]
+    trading_disabled: bool = False
+    cancel_only: bool = False
+    post_only: bool = False
+
+    @property
+    def state(self) -> str:
+        """`TRADING`, or why it does not trade."""
+        if self.status != "online":
+            return self.status.upper()
+        flags = ("trading_disabled", "cancel_only", "post_only")
+        return next((flag.upper() for flag in flags if getattr(self, flag)), "TRADING")
+
+
+class StatusMessage(Struct, frozen=True):
+    """Channel `status`: all products every few seconds. Currencies are not read.
+
+    {"type":"status","products":[{"id":"BTC-USD","base_currency":"BTC","quote_currency":"USD","status":"online",
+     "status_message":"","post_only":false,"limit_only":false,"cancel_only":false}],"currencies":[]}
+    """
+
+    products: Annotated[list[ProductState], Meta(max_length=100_000)]
+
+
 class LevelUpdate(Struct, frozen=True, gc=False):
     """A level of a book; the quantity is absolute, and 0 removes it, also where there is none."""
 

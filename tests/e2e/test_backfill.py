@@ -96,7 +96,7 @@ async def test_what_another_import_stored_is_not_taken_for_this_ones(mongod_uri:
 async def test_a_day_that_is_missing_is_an_incident_and_makes_no_candle_partial(
     mongod_uri: str, tmp_path: Path
 ) -> None:
-    source = sealed(days(tmp_path / "source", 3))
+    source = sealed(days(tmp_path / "source", 3, every=8))
     (source / "PEPEUSDT-aggTrades-2024-10-28.csv").rename(tmp_path / "PEPEUSDT-aggTrades-2024-10-28.csv")
     code, said = await imported(tmp_path, source, mongod_uri)
     assert code == 0, said
@@ -457,7 +457,7 @@ async def test_what_has_no_checksum_changes_nothing_of_what_had_one_and_the_ledg
 
 @pytest.mark.parametrize("lost", ["database", "candles", "trades", "a partition"])
 async def test_what_a_lost_store_held_is_imported_again(mongod_uri: str, tmp_path: Path, lost: str) -> None:
-    source = sealed(days(tmp_path / "days", 1))
+    source = sealed(days(tmp_path / "days", 1, every=8))
     code, said = await imported(tmp_path, source, mongod_uri, trades__partitions="2")
     assert code == 0, said
     before = documents(mongod_uri, tmp_path), trades(tmp_path)
@@ -514,10 +514,10 @@ async def test_a_folder_is_imported_with_every_symbol_that_it_holds_by_month_and
     by_month, by_day, both = tmp_path / "by_month", tmp_path / "by_day", tmp_path / "both"
     for folder in (by_month, by_day, both):
         folder.mkdir()
-    source = days(tmp_path / "source", 6)
+    source = days(tmp_path / "source", 6, every=8)
     code, said = await imported(by_day, source, mongod_uri)
     assert code == 0, said
-    months(source / "deeper", 6, symbol="TWINUSDT")
+    months(source / "deeper", 6, symbol="TWINUSDT", every=8)
     expected = documents(mongod_uri, by_day)
     assert len(expected) == 6 * (1_440 + 480 + 48 + 1)
 

@@ -5,7 +5,7 @@ them; true frames among mutated ones, and what must hold whatever those say.
 import math
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from flows.clock import FeedClock, monotonic_ms
@@ -248,7 +248,8 @@ def fuzz_flow(venue: str, *, frames: int, seed: int, each: int = 4) -> Report:
     end. The mutations are those of the seeds from `seed` on.
     """
     polluted = frames // each
-    tape = TrueTape(venue, seconds=polluted // _FRAMES_PER_S + CLEAN_S)
+    tape = _tape(venue, polluted // _FRAMES_PER_S + CLEAN_S)
+    tape.rewind()
     with metered() as meter:
         flow = FuzzedFlow(tape, meter)
         flow.begin()
@@ -331,8 +332,18 @@ def fuzz_control(venue: str, *, frames: int, seed: int) -> Report:
     return _fuzz_captured(steps, frames=frames, seed=seed)
 
 
+@cache
+def _corpus() -> dict[str, list[bytes]]:
+    return captured(100) | {"replies": list(REPLIES)}
+
+
+@cache
+def _tape(venue: str, seconds: int) -> TrueTape:
+    return TrueTape(venue, seconds=seconds)
+
+
 def _fuzz_captured(steps: Callable[[Meter, str, bytes], None], *, frames: int, seed: int) -> Report:
-    corpus = captured(100) | {"replies": list(REPLIES)}
+    corpus = _corpus()
     channels = sorted(corpus)
     with metered() as meter:
         for number in range(frames):

@@ -14,8 +14,10 @@ DAY_MS = 86_400_000
 FIRST = date(2024, 10, 27)
 
 
-def shifted_days(count: int) -> list[pl.DataFrame]:
-    """The recorded day, and the same again for the days after it, with ids and times that go on."""
+def shifted_days(count: int, *, every: int = 1) -> list[pl.DataFrame]:
+    """The recorded day, and the same again for the days after it, with ids and times that go on. With `every`,
+    only the first of so many trades is there, as if the others had not been.
+    """
     source = recording(PEPE) / "PEPEUSDT-aggTrades-2024-10-27.zip"
     with zipfile.ZipFile(source) as archive:
         text = archive.read(archive.namelist()[0])
@@ -23,6 +25,8 @@ def shifted_days(count: int) -> list[pl.DataFrame]:
     frame = pl.read_csv(
         text, has_header=False, new_columns=names, schema_overrides=dict.fromkeys(names[1:3], pl.String)
     )
+    if every > 1:
+        frame = _thinned(frame, every)
     fills = frame["last"][-1] - frame["first"][0] + 1
     return [
         frame.with_columns(
@@ -34,20 +38,27 @@ def shifted_days(count: int) -> list[pl.DataFrame]:
     ]
 
 
-def days(folder: Path, count: int, *, symbol: str = "PEPEUSDT") -> Path:
+def _thinned(frame: pl.DataFrame, every: int) -> pl.DataFrame:
+    """Each trade is of one fill, and ids go on from one to the next."""
+    thin = frame.gather_every(every)
+    ids = pl.int_range(pl.len(), dtype=pl.Int64)
+    return thin.with_columns(id=ids + frame["id"][0], first=ids + frame["first"][0], last=ids + frame["first"][0])
+
+
+def days(folder: Path, count: int, *, symbol: str = "PEPEUSDT", every: int = 1) -> Path:
     """A file for each of so many days from the recorded one on."""
     folder.mkdir(exist_ok=True)
-    for number, frame in enumerate(shifted_days(count)):
+    for number, frame in enumerate(shifted_days(count, every=every)):
         day = FIRST + timedelta(days=number)
         frame.write_csv(folder / f"{symbol}-aggTrades-{day}.csv", include_header=False)
     return folder
 
 
-def months(folder: Path, count: int, *, symbol: str) -> Path:
+def months(folder: Path, count: int, *, symbol: str, every: int = 1) -> Path:
     """A file for each month that so many days from the recorded one on reach into."""
     folder.mkdir(exist_ok=True)
     by_month: dict[str, list[pl.DataFrame]] = {}
-    for number, frame in enumerate(shifted_days(count)):
+    for number, frame in enumerate(shifted_days(count, every=every)):
         by_month.setdefault(f"{FIRST + timedelta(days=number):%Y-%m}", []).append(frame)
     for month, frames in by_month.items():
         pl.concat(frames).write_csv(folder / f"{symbol}-aggTrades-{month}.csv", include_header=False)

@@ -65,7 +65,7 @@ def wrong_messages(draw: st.DrawFn) -> tuple[int, str, Message]:
 
 
 @pytest.mark.slow
-@settings(max_examples=examples(40), deadline=None, derandomize=True)
+@settings(max_examples=examples(15), deadline=None, derandomize=True)
 @given(wrong=wrong_messages(), replaces=st.booleans())
 def test_one_wrong_message_changes_nothing_but_itself(wrong: tuple[int, str, Message], *, replaces: bool) -> None:
     position, _, message = wrong
@@ -74,7 +74,7 @@ def test_one_wrong_message_changes_nothing_but_itself(wrong: tuple[int, str, Mes
 
 
 @pytest.mark.slow
-@settings(max_examples=examples(20), deadline=None, derandomize=True)
+@settings(max_examples=examples(8), deadline=None, derandomize=True)
 @given(position=st.integers(0, LAST), seed=st.integers(0, 2**32))
 def test_no_mutation_of_bytes_ends_the_flow_or_holds_up_the_next_message(position: int, seed: int) -> None:
     """What a mutated frame says may be true by chance, so only what must hold for any frame is asked."""

@@ -8,9 +8,9 @@ from typing import Any, Literal, get_args
 
 import pytest
 
-from flows.model import BookView, Disconnected, Incident, Kline, Subscribed, Trade
+from flows.model import BookView, Disconnected, Incident, Kline, Subscribed, Trade, TradingStatus
 from flows.queries import BookQuery, KlinesQuery, QueryError, TradesQuery
-from sources.replay.faults.content_faults import BookForms, Foreign, OddFrame, WrongBook
+from sources.replay.faults.content_faults import BookForms, Foreign, OddFrame, WrongBook, WrongValue
 from sources.replay.faults.orders import AnswerForm, WrongAnswer
 from sources.rest.client import VenueError
 from sources.venues import VENUES
@@ -150,6 +150,21 @@ def test_foreign_and_odd_frames_are_refused_and_change_nothing(name: str) -> Non
         assert len(line.events_of(Disconnected)) == lines
         assert rejected(line, foreign=False) == odd
         assert_the_book_is_the_exchanges(line, one)
+
+
+def test_coinbases_statuses_by_stream_are_given_when_they_change() -> None:
+    with playing("coinbase") as line:
+        one = PEERS["coinbase"].symbols[0]
+        line.until(lambda: [found.status for found in statuses_of(line, one)] == ["TRADING"])
+        line.exchange.inject(WrongValue(stream="status", field="products.0.status", text="offline", count=1))
+        line.until(lambda: [found.status for found in statuses_of(line, one)] == ["TRADING", "OFFLINE", "TRADING"])
+        assert line.rejected == []
+
+
+def statuses_of(line: VenueLine, symbol: str) -> list[TradingStatus]:
+    parser = line.venue.parser()
+    found = [status for polled in line.polled for status in parser.parse(polled).statuses]
+    return [status for status in found if symbol in status.symbols]
 
 
 # --- answers of REST ---

@@ -17,16 +17,17 @@ from sources.binance.feed import BinanceFeed
 from sources.binance.rest import BinanceRest
 from sources.rest.client import VenueError
 from tests.fakes.captured import REST_BODIES, recorded_answers
+from tests.fakes.examples import examples
 from tests.fakes.fuzz_meter import Report
 from tests.fakes.fuzzed_flow import fuzz_control, fuzz_flow, fuzz_parsing
 from tests.fakes.mutations import mutated
 
 pytestmark = pytest.mark.slow
 
-PARSED = 25_000
-FLOWN = 25_000
-"""Of each venue: 100,000 in all."""
-ASKS = 800
+PARSED = examples(2_500)
+FLOWN = examples(2_500)
+"""Of each venue: 100,000 in all with `THOROUGH=1`."""
+ASKS = examples(100)
 ASKS_A_CLIENT = 50
 """A client of its own for so many: the request weight of a minute is not what is tried here."""
 MOST_REQUESTS = 100

@@ -76,7 +76,9 @@ def test_the_exchange_feed_is_subscribed_with_one_request() -> None:
         {"name": "heartbeat", "product_ids": ["BTC-USD"]},
         {"name": "ticker", "product_ids": ["ETH-USD"]},
     ]
-    assert bodies(fed.subscribe_requests(streams)) == [{"type": "subscribe", "channels": channels}]
+    assert bodies(fed.subscribe_requests(streams)) == [
+        {"type": "subscribe", "channels": [*channels, {"name": "status"}]}
+    ]
     assert bodies(fed.unsubscribe_requests(streams)) == [{"type": "unsubscribe", "channels": channels}]
     assert fed.subscribe_requests(()) == fed.unsubscribe_requests(()) == []
 

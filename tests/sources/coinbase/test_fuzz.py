@@ -19,7 +19,9 @@ STREAMS = StreamNames(frozenset(f"{symbol}@{kind}" for symbol in ("BTC-USD", "ET
 
 @pytest.mark.parametrize("line", ["market", "books"])
 def test_no_changed_frame_raises(line: str) -> None:
-    documents = [documented(kind) for kind in (wire.MatchMessage, wire.HeartbeatMessage, wire.TickerMessage)]
+    documents = [
+        documented(kind) for kind in (wire.MatchMessage, wire.HeartbeatMessage, wire.TickerMessage, wire.StatusMessage)
+    ]
     recorded = exchange_frames() if line == "market" else advanced_frames()
     frames = [*documents, documented(wire.LevelsMessage), *(one for one in recorded if len(one) < LONGEST)]
     parser, feed = CoinbaseParser("coinbase"), CoinbaseFeed(Feed(venue="coinbase"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flows.model import LineDelta, LineSnapshot, NewestTrade, RawFrames, StreamNames, Ticker, Trade
+from flows.model import LineDelta, LineSnapshot, NewestTrade, RawFrames, StreamNames, Ticker, Trade, TradingStatus
 from flows.operators.books.line_book import LineBook
 from sources.coinbase import wire
 from sources.coinbase.parse import CoinbaseParser, Parsed
@@ -25,6 +25,39 @@ def parse(*frames: bytes, line: str = "market", streams: StreamNames | None = No
 
 def changed(fields: dict[str, Any]) -> bytes:
     return json.dumps(json.loads(MATCH) | fields, separators=(",", ":")).encode()
+
+
+STREAMS = StreamNames(frozenset(("BTC-USD@trade", "ETH-USD@trade")))
+
+
+def statuses(parser: CoinbaseParser, *products: dict[str, Any]) -> tuple[TradingStatus, ...]:
+    """What a poll with a trade and these statuses gives."""
+    row = {"quote_currency": "USD", "status_message": "", "trading_disabled": False}
+    body = {"type": "status", "products": [row | product for product in products], "currencies": [{"id": "BTC"}]}
+    frame = json.dumps(body, separators=(",", ":")).encode()
+    parsed = parser.parse(RawFrames("market", [MATCH, frame], 7, STREAMS))
+    assert (len(events(parsed)), parsed.rejected, parsed.ignored) == (1, [], 1)
+    return parsed.statuses
+
+
+def test_a_status_is_given_when_it_changes_and_only_of_what_the_connection_carries() -> None:
+    parser = CoinbaseParser("coinbase")
+    btc, eth, other = ({"id": f"{name}-USD", "status": "online"} for name in ("BTC", "ETH", "X"))
+    assert statuses(parser, btc, eth, other) == (TradingStatus(("BTC-USD", "ETH-USD"), "TRADING"),)
+    assert statuses(parser, btc, eth, other) == ()
+    assert statuses(parser, btc | {"cancel_only": True}) == (TradingStatus(("BTC-USD",), "CANCEL_ONLY"),)
+    assert statuses(parser, btc | {"status": "delisted"}, eth) == (TradingStatus(("BTC-USD",), "DELISTED"),)
+    assert statuses(parser, btc | {"status": "<b>"}) == (TradingStatus(("BTC-USD",), "UNKNOWN"),)
+    assert statuses(parser, btc, eth) == (TradingStatus(("BTC-USD",), "TRADING"),)
+    assert statuses(parser) == ()
+
+
+@pytest.mark.parametrize("change", [{"status": 7}, {"status": "x" * 65}, {"id": ""}, {"cancel_only": "yes"}])
+def test_an_impossible_status_is_refused_with_its_frame_alone(change: dict[str, Any]) -> None:
+    body = {"type": "status", "products": [{"id": "BTC-USD", "status": "online"} | change], "currencies": []}
+    frame = json.dumps(body, separators=(",", ":")).encode()
+    parsed = parse(MATCH, frame, MATCH, streams=STREAMS)
+    assert (len(events(parsed)), parsed.statuses, len(parsed.rejected)) == (2, (), 1)
 
 
 def events(parsed: Parsed) -> list[Any]:

@@ -19,6 +19,7 @@ from sources.connection.staleness import (
     Pace,
     StalenessMonitor,
 )
+from tests.fakes.examples import examples
 
 STALE_S = 60.0
 LOOK_S = 0.5
@@ -82,7 +83,7 @@ def poisson(mean_s: float, seed: int) -> Iterator[float]:
     gaps_s=st.lists(st.floats(0.1, 40.0), min_size=1, max_size=20),
     cycles=st.integers(1, 10),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_a_stream_is_never_silent_at_its_usual_pace(gaps_s: list[float], cycles: int) -> None:
     """Whatever the rhythm: pauses that were seen before, or are shorter than the first patience."""
     line = Line("a")
@@ -100,7 +101,7 @@ def test_a_stream_is_never_silent_at_its_usual_pace(gaps_s: list[float], cycles:
 
 @pytest.mark.slow
 @given(gap_s=st.floats(0.1, 1_000.0), spoken=st.integers(0, 2 * BLOCK), seed=st.integers(0, 100))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 def test_a_stream_that_stops_is_found_within_its_patience_and_a_second(gap_s: float, spoken: int, seed: int) -> None:
     chance, now_s = random.Random(seed), 0.0
     monitor = StalenessMonitor(stale_after_s=STALE_S, now_s=0.0)
@@ -122,7 +123,7 @@ def test_a_stream_that_stops_is_found_within_its_patience_and_a_second(gap_s: fl
 
 
 @given(gap_s=st.floats(61, 5_000), seed=st.integers(0, 1_000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 def test_slow_streams_are_learned_and_hardly_ever_silent(gap_s: float, seed: int) -> None:
     chance, pace, silences, at_s = random.Random(seed), Pace(STALE_S, 0.0), 0, 0.0
     for pause_s in (chance.expovariate(1 / gap_s) for _ in range(200)):

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -12,10 +12,13 @@ from flows.verification.checks.findings import Finding
 from flows.verification.checks.held import FirstSeen, Held, held_by
 from flows.verification.checks.symbol import SymbolVerifier, Task
 from sources.binance.rules import RULES
+from tests.fakes.examples import examples
 from tests.fakes.trades import BEGIN, trade
 from tests.fakes.verified import SYMBOL, TIMEFRAMES, VENUE, MemoryStores, traded_stores, true_stores, verified
 
 pytestmark = pytest.mark.slow
+
+TRIED = settings(max_examples=examples(20))
 
 REQUIRED = dict.fromkeys(TIMEFRAMES)
 FIRST, NEWEST = BEGIN, BEGIN + 10 * DAY_MS
@@ -37,6 +40,7 @@ def of_traded(stores: MemoryStores, since: int) -> list[tuple[str, int]]:
     return [(c.timeframe, c.open_time) for c in candles if c.trades and c.open_time >= since]
 
 
+@TRIED
 @given(traded_stores())
 def test_whole_stores_hold_all_that_is_required(stores: MemoryStores) -> None:
     assert found_in(begun(stores)) == []
@@ -45,6 +49,7 @@ def test_whole_stores_hold_all_that_is_required(stores: MemoryStores) -> None:
 # --- trades ---
 
 
+@TRIED
 @given(traded_stores(), st.data())
 def test_first_trades_that_are_gone_are_a_hole(stores: MemoryStores, data: st.DataObject) -> None:
     begun(stores)
@@ -58,6 +63,7 @@ def test_first_trades_that_are_gone_are_a_hole(stores: MemoryStores, data: st.Da
     assert [(f.open_time, f.claimed) for f in found] == [(left["time"], claimed)]
 
 
+@TRIED
 @given(traded_stores(), st.data())
 def test_a_named_hole_before_the_first_trades_is_no_false_claim(stores: MemoryStores, data: st.DataObject) -> None:
     begun(stores)
@@ -71,6 +77,7 @@ def test_a_named_hole_before_the_first_trades_is_no_false_claim(stores: MemorySt
     assert verified(stores) == []
 
 
+@TRIED
 @given(traded_stores(), st.booleans())
 def test_every_final_candle_is_named_where_no_trade_is_stored(stores: MemoryStores, knows_first: bool) -> None:
     if knows_first:
@@ -87,6 +94,7 @@ def test_every_final_candle_is_named_where_no_trade_is_stored(stores: MemoryStor
     assert [f.claimed for f in found if not f.timeframe] == [f"trade {first}, the first one seen"] * knows_first
 
 
+@TRIED
 @given(traded_stores())
 def test_false_candles_without_any_trade_are_all_named(stores: MemoryStores) -> None:
     begun(stores)
@@ -99,6 +107,7 @@ def test_false_candles_without_any_trade_are_all_named(stores: MemoryStores) -> 
     assert expected <= {(f.timeframe, f.open_time) for f in found_in(stores)}
 
 
+@TRIED
 @given(traded_stores())
 def test_a_deployment_without_a_trade_store_claims_none(stores: MemoryStores) -> None:
     stores.rows, stores.has_trades = [], False
@@ -106,6 +115,7 @@ def test_a_deployment_without_a_trade_store_claims_none(stores: MemoryStores) ->
     assert found_in(stores) == []
 
 
+@TRIED
 @given(traded_stores(), st.integers(1, 8))
 def test_candles_before_the_first_trade_seen_need_no_trades(stores: MemoryStores, minutes: int) -> None:
     """An import without trades, or a trade store that was enabled later."""
@@ -137,6 +147,7 @@ def test_trades_of_an_import_before_the_first_one_seen_are_held() -> None:
     assert held_by(first, (FIRST - DAY_MS, NEWEST), NEWEST, retention_days=0) == Held(FIRST - DAY_MS)
 
 
+@TRIED
 @given(traded_stores())
 def test_trades_of_no_candle_are_fetched_by_the_ids_of_the_shortest_ones(stores: MemoryStores) -> None:
     stores.rows = []
@@ -152,6 +163,7 @@ def test_trades_of_no_candle_are_fetched_by_the_ids_of_the_shortest_ones(stores:
 # --- candles ---
 
 
+@TRIED
 @given(traded_stores(), st.data())
 def test_last_candles_that_are_gone_are_missing(stores: MemoryStores, data: st.DataObject) -> None:
     timeframe = data.draw(st.sampled_from(("1m", "5m")))
@@ -165,6 +177,7 @@ def test_last_candles_that_are_gone_are_missing(stores: MemoryStores, data: st.D
 
 
 @pytest.mark.parametrize("timeframe", TIMEFRAMES)
+@TRIED
 @given(stores=traded_stores(), made=st.booleans())
 def test_a_timeframe_without_candles_is_false_where_others_have_it_and_else_a_note(
     timeframe: str, made: bool, stores: MemoryStores
@@ -184,6 +197,7 @@ def test_a_timeframe_without_candles_is_false_where_others_have_it_and_else_a_no
     assert found == expected
 
 
+@TRIED
 @given(traded_stores())
 def test_trades_without_any_candle_are_false(stores: MemoryStores) -> None:
     stores.stored = []
@@ -195,6 +209,7 @@ def test_trades_without_any_candle_are_false(stores: MemoryStores) -> None:
     assert {f.timeframe for f in found} >= set(expected)
 
 
+@TRIED
 @given(traded_stores())
 def test_candles_that_have_expired_are_not_required(stores: MemoryStores) -> None:
     """By the settings, or by those under which the first stored one was stored."""
@@ -208,6 +223,7 @@ def test_candles_that_have_expired_are_not_required(stores: MemoryStores) -> Non
     assert {f.kind for f in found_in(stores, now=BEGIN + 3_600_000)} == {"missing"}
 
 
+@TRIED
 @given(traded_stores(), st.integers(1, 600_000))
 def test_running_periods_and_young_ones_are_not_required(stores: MemoryStores, settle_ms: int) -> None:
     until = max(row["time"] for row in stores.rows) + 1 - settle_ms
@@ -216,6 +232,7 @@ def test_running_periods_and_young_ones_are_not_required(stores: MemoryStores, s
     assert found_in(stores, settle_ms=settle_ms) == []
 
 
+@TRIED
 @given(traded_stores())
 def test_candles_of_a_timeframe_that_is_no_longer_made_are_not_required(stores: MemoryStores) -> None:
     stores.stored = [s for s in stores.stored if s.candle.timeframe != "1m" or s.candle.open_time < BEGIN + 300_000]

@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -11,10 +11,13 @@ from flows.verification.checks.findings import NOTES
 from flows.verification.checks.reading import GetKlines, Klines
 from flows.verification.checks.symbol import SymbolVerifier, Task
 from sources.binance.rules import RULES
+from tests.fakes.examples import examples
 from tests.fakes.trades import BEGIN, trade
 from tests.fakes.verified import SYMBOL, TIMEFRAMES, VENUE, MemoryStores, Row, traded_stores, true_stores, verified
 
 pytestmark = pytest.mark.slow
+
+TRIED = settings(max_examples=examples(20))
 
 MINUTE = 60_000
 USDM = "binance-usdm"
@@ -52,6 +55,7 @@ def verifier_of(stores: MemoryStores, get_klines: GetKlines | None = None) -> Sy
     return verifier
 
 
+@TRIED
 @given(traded_stores(), st.data())
 def test_stored_trades_that_do_not_make_the_exchanges_candle_are_a_false_claim_of_the_trade_store(
     stores: MemoryStores, data: st.DataObject
@@ -70,6 +74,7 @@ def test_stored_trades_that_do_not_make_the_exchanges_candle_are_a_false_claim_o
     assert verifier.recounted == {}, "nothing is to be rewritten from these trades"
 
 
+@TRIED
 @given(traded_stores(), st.data())
 def test_a_loss_that_the_ledger_names_is_a_note(stores: MemoryStores, data: st.DataObject) -> None:
     row = data.draw(st.sampled_from(inner_rows(stores)))
@@ -196,6 +201,7 @@ def minute_of(stores: MemoryStores, time: int) -> Candle:
 
 
 @pytest.mark.parametrize("is_asked", [False, True])
+@TRIED
 @given(traded_stores(), st.data())
 def test_a_false_trade_refutes_no_candle_that_the_exchange_has_confirmed(
     is_asked: bool, stores: MemoryStores, data: st.DataObject

@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -10,10 +10,13 @@ from flows.verification.checks.claims import StoredCandle, impossible_numbers
 from flows.verification.checks.symbol import SymbolVerifier, Task
 from sources.binance.rules import RULES
 from tests.fakes.candles import candle
+from tests.fakes.examples import examples
 from tests.fakes.trades import BEGIN, trade
 from tests.fakes.verified import SYMBOL, TIMEFRAMES, VENUE, MemoryStores, rows_of, traded_stores, true_candles, verified
 
 pytestmark = pytest.mark.slow
+
+TRIED = settings(max_examples=examples(20))
 
 NUMBERS = ("open", "high", "low", "close", "volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume")
 COUNTS = ("trades", "first_id", "last_id")
@@ -28,11 +31,13 @@ def change(stores: MemoryStores, place: int, **values: Any) -> StoredCandle:
     return changed
 
 
+@TRIED
 @given(traded_stores())
 def test_stores_that_hold_what_they_claim_have_no_finding(stores: MemoryStores) -> None:
     assert verified(stores) == []
 
 
+@TRIED
 @given(traded_stores(), st.data())
 def test_any_changed_number_of_any_candle_is_found(stores: MemoryStores, data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(stores.stored) - 1))
@@ -50,6 +55,7 @@ def test_any_changed_number_of_any_candle_is_found(stores: MemoryStores, data: s
     assert any(f.open_time == changed.candle.open_time and f.timeframe == changed.candle.timeframe for f in found)
 
 
+@TRIED
 @given(traded_stores(), st.data())
 def test_any_missing_candle_between_others_is_found(stores: MemoryStores, data: st.DataObject) -> None:
     of_minutes = [s for s in stores.stored if s.candle.timeframe == "1m"]
@@ -59,6 +65,7 @@ def test_any_missing_candle_between_others_is_found(stores: MemoryStores, data: 
     assert [(f.kind, f.open_time) for f in verified(stores)] == [("missing", gone.candle.open_time)]
 
 
+@TRIED
 @given(traded_stores(), st.data())
 def test_any_missing_trade_is_found(stores: MemoryStores, data: st.DataObject) -> None:
     gone = stores.rows.pop(data.draw(st.integers(1, len(stores.rows) - 2)))
@@ -66,6 +73,7 @@ def test_any_missing_trade_is_found(stores: MemoryStores, data: st.DataObject) -
     assert "hole" in {f.kind for f in verified(stores) if f"ids {gone['id']} to {gone['id']} " in f.claimed}
 
 
+@TRIED
 @given(traded_stores(), st.data())
 def test_any_changed_trade_is_found(stores: MemoryStores, data: st.DataObject) -> None:
     end = max(s.candle.close_time for s in stores.stored if s.candle.timeframe == "1m")
@@ -79,6 +87,7 @@ def test_any_changed_trade_is_found(stores: MemoryStores, data: st.DataObject) -
     assert verified(stores)
 
 
+@TRIED
 @given(traded_stores(), st.data())
 def test_a_trade_of_the_other_side_or_another_minute_is_found(stores: MemoryStores, data: st.DataObject) -> None:
     end = max(s.candle.close_time for s in stores.stored if s.candle.timeframe == "1m")
@@ -110,6 +119,7 @@ def test_a_trade_of_the_other_side_or_another_minute_is_found(stores: MemoryStor
         ({"revision": -1}, "revision -1"),
     ],
 )
+@TRIED
 @given(stores=traded_stores(), data=st.data())
 def test_a_standing_without_ground_is_found(
     values: dict[str, Any], claimed: str, stores: MemoryStores, data: st.DataObject
@@ -140,6 +150,7 @@ def test_ids_of_the_exchanges_version_span_its_fills_where_each_id_is_one(
     assert list(impossible_numbers(without, rules)) == []
 
 
+@TRIED
 @given(traded_stores(), st.data())
 def test_a_wrong_close_time_or_a_time_off_the_grid_is_found(stores: MemoryStores, data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(stores.stored) - 1))
@@ -152,6 +163,7 @@ def test_a_wrong_close_time_or_a_time_off_the_grid_is_found(stores: MemoryStores
     assert f"open_time {moved.open_time}" in {f.claimed for f in verified(stores)}
 
 
+@TRIED
 @given(traded_stores(), st.data())
 def test_a_hole_that_the_ledger_names_is_no_false_claim(stores: MemoryStores, data: st.DataObject) -> None:
     place = data.draw(st.integers(1, len(stores.rows) - 2))
@@ -168,6 +180,7 @@ def test_a_hole_that_the_ledger_names_is_no_false_claim(stores: MemoryStores, da
     assert verified(stores) == []
 
 
+@TRIED
 @given(traded_stores(), st.data())
 def test_a_final_candle_with_a_named_hole_needs_a_proof(stores: MemoryStores, data: st.DataObject) -> None:
     end = max(s.candle.close_time for s in stores.stored if s.candle.timeframe == "1m")
@@ -184,6 +197,7 @@ def test_a_final_candle_with_a_named_hole_needs_a_proof(stores: MemoryStores, da
     assert "status 'final'" in {f.claimed for f in found}
 
 
+@TRIED
 @given(traded_stores())
 def test_without_a_trade_store_candles_are_compared_with_each_other(stores: MemoryStores) -> None:
     stores.rows, stores.has_trades = [], False
@@ -195,6 +209,7 @@ def test_without_a_trade_store_candles_are_compared_with_each_other(stores: Memo
     assert {f.kind for f in verified(stores)} & {"rollup", "candle"}
 
 
+@TRIED
 @given(traded_stores(), st.integers(0, 8))
 def test_trades_that_were_deleted_for_their_age_are_no_hole(stores: MemoryStores, minutes: int) -> None:
     stores.rows = [row for row in stores.rows if row["time"] >= BEGIN + minutes * 60_000]
@@ -202,6 +217,7 @@ def test_trades_that_were_deleted_for_their_age_are_no_hole(stores: MemoryStores
     assert verified(stores) == []
 
 
+@TRIED
 @given(traded_stores())
 def test_candles_behind_the_last_stored_trade_are_found(stores: MemoryStores) -> None:
     stores.rows = [row for row in stores.rows if row["time"] < BEGIN + 120_000]
@@ -210,6 +226,7 @@ def test_candles_behind_the_last_stored_trade_are_found(stores: MemoryStores) ->
         assert (last.open_time, "hole") in {(f.open_time, f.kind) for f in verified(stores)}
 
 
+@TRIED
 @given(traded_stores())
 def test_what_is_young_is_left_out(stores: MemoryStores) -> None:
     place = max(range(len(stores.stored)), key=lambda n: stores.stored[n].close_time)
@@ -218,6 +235,7 @@ def test_what_is_young_is_left_out(stores: MemoryStores) -> None:
     assert verified(stores, settle_ms=900_000) == []
 
 
+@TRIED
 @given(traded_stores(), st.data())
 def test_what_a_wrong_candle_should_be_is_known(stores: MemoryStores, data: st.DataObject) -> None:
     traded = [n for n, s in enumerate(stores.stored[1:], 1) if s.candle.trades and s.candle.open_time > BEGIN]
