@@ -134,6 +134,8 @@ class VenueRules(Struct, frozen=True):
     """
     book_checksum: BookChecksum | None = None
     """How checksums of these books are made; None where the venue sends none."""
+    borrowed_times: frozenset[type] = frozenset()
+    """Types of events without a time of their own: they have that of another message, and vouch for no time."""
     has_derivatives: bool = False
     """Its instruments are derivatives: they have mark prices, funding, open interest and liquidations."""
 

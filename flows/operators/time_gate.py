@@ -27,6 +27,7 @@ from typing import NamedTuple, TypeAlias
 
 from flows.clock import FeedClock, Now
 from flows.model import Incident, MarketEvent
+from flows.operators.doubtful_times import Held, Line, Refused, all_of, reason_of
 from flows.operators.parse import Batch
 
 AHEAD_MS = 5_000
@@ -64,14 +65,6 @@ QueryTime: TypeAlias = Callable[[Callable[[int | None], None]], None]
 """Queries the venue's REST side for its time and calls back once, on any thread: ms UTC, or None without an answer."""
 
 
-class Refused(NamedTuple):
-    """An event that is not believed."""
-
-    key: str
-    event: MarketEvent
-    reason: str
-
-
 class _Claim(NamedTuple):
     local: int
     offset: int
@@ -88,30 +81,22 @@ class _Answer(NamedTuple):
     """The most: it has read its clock at some time between the query and the answer."""
 
 
-class _Held(NamedTuple):
-    batch: Batch
-    time: int
-    local: int
-
-
-class _Line:
-    """What is in doubt on one line, and how far its streams have come."""
-
-    def __init__(self) -> None:
-        self.held: list[_Held] = []
-        self.streams: set[tuple[str, type]] = set()
-        self.before = 0
-        """Messages of others that came behind the oldest one held and are before it."""
-
-
 class TimeGate:
     """Lets batches pass whose event times can be true. Pure: `clock` is the venue's, which it alone sets."""
 
     def __init__(
-        self, venue: str, clock: FeedClock, query_time: QueryTime | None = None, *, is_timely: bool = False
+        self,
+        venue: str,
+        clock: FeedClock,
+        query_time: QueryTime | None = None,
+        *,
+        is_timely: bool = False,
+        borrowed: frozenset[type] = frozenset(),
     ) -> None:
-        """`is_timely`: the venue's time is ours, so a clock that begins is compared with REST."""
-        self._venue = venue
+        """`is_timely`: the venue's time is ours, so a clock that begins is compared with REST. `borrowed` as in
+        `VenueRules.borrowed_times`.
+        """
+        self._venue, self._borrowed = venue, borrowed
         self._clock = clock
         clock.guard()
         self._query_time = query_time
@@ -124,7 +109,7 @@ class TimeGate:
         """Local time since which the clock is ahead of all messages, and REST does not say that it should be."""
         self._is_queried = False
         self._answer: _Answer | None = None
-        self._lines: defaultdict[str, _Line] = defaultdict(_Line)
+        self._lines: defaultdict[str, Line] = defaultdict(Line)
         self._sample: tuple[int, int] | None = None  # (local time, offset) from which the pace is measured
         self._is_paced = False
         """The venue's time went at the pace of the local clock when that was measured last."""
@@ -202,7 +187,7 @@ class TimeGate:
                 if not reach or held.time <= reach + END_MS:
                     passed.append(held.batch)
                 else:
-                    refused += _all_of(held.batch, "the input ended before another message was as far")
+                    refused += all_of(held.batch, "the input ended before another message was as far")
             line.held = []
         self.held = 0
         self._update()
@@ -219,11 +204,11 @@ class TimeGate:
         incidents = []
         for batch in batches:
             ahead = [event for event in batch.events if event.event_time > self.limit(now)]
-            if ahead and (jump := self._claim(batch.key, ahead, now)) is not None:
+            if ahead and self._witnesses([batch]) and (jump := self._claim(batch.key, ahead, now)) is not None:
                 incidents.append(jump)
                 now = self._clock.now()
             limit = self.limit(now)
-            refused += [Refused(batch.key, e, _reason(e, now)) for e in batch.events if e.event_time > limit]
+            refused += [Refused(batch.key, e, reason_of(e, now)) for e in batch.events if e.event_time > limit]
             batch.events = [event for event in batch.events if event.event_time <= limit]
             if batch.events:
                 passed.append(batch)
@@ -318,7 +303,8 @@ class TimeGate:
         before = self._before_jump
         if before is None:
             return None
-        agreeing = {batch.key for batch in batches if abs(batch.events[-1].event_time - now.local - before) <= AHEAD_MS}
+        said = [(batch.key, batch.events[-1].event_time - now.local) for batch in self._witnesses(batches)]
+        agreeing = {key for key, offset in said if abs(offset - before) <= AHEAD_MS}
         if len(agreeing) < self._fewest_streams(agreeing):
             return None
         incident = self._set(before, now, "messages say the time from before the last jump")
@@ -333,7 +319,7 @@ class TimeGate:
     # --- by the others ---
 
     def _judge_by_others(
-        self, line: _Line, arrived: list[Batch], doubtful: list[Batch], now: Now, passed: list[Batch],
+        self, line: Line, arrived: list[Batch], doubtful: list[Batch], now: Now, passed: list[Batch],
         refused: list[Refused],
     ) -> None:  # fmt: skip
         """What is held on a line, and then what has arrived behind it."""
@@ -342,13 +328,15 @@ class TimeGate:
         self.held -= sum(len(held.batch.events) for held in waiting)
         if waiting:
             line.before += sum(
-                0 < event.event_time < waiting[0].time - AHEAD_MS for batch in arrived for event in batch.events
+                0 < event.event_time < waiting[0].time - AHEAD_MS
+                for batch in self._witnesses(arrived)
+                for event in batch.events
             )
         for held in waiting:
             if held.time <= limit or (not arrived and now.local - held.local >= HOLD_MS):
                 passed.append(held.batch)
             elif line.before >= REFUTED_BY:
-                refused += _all_of(held.batch, "others went on before it")
+                refused += all_of(held.batch, "others went on before it")
             else:
                 self._hold(line, held)
         if not line.held:
@@ -357,7 +345,7 @@ class TimeGate:
             self._split(line, batch, limit, now, passed, refused)
 
     def _split(
-        self, line: _Line, batch: Batch, limit: int, now: Now, passed: list[Batch], refused: list[Refused]
+        self, line: Line, batch: Batch, limit: int, now: Now, passed: list[Batch], refused: list[Refused]
     ) -> None:
         """The events of a batch that others vouch for pass, the others are held."""
         rest = Batch(batch.key, [event for event in batch.events if event.event_time > limit], batch.line)
@@ -365,36 +353,32 @@ class TimeGate:
         if batch.events:
             passed.append(batch)
         if self.held + len(rest.events) > MOST_HELD:
-            refused += _all_of(rest, "too many messages are ahead of the others")
+            refused += all_of(rest, "too many messages are ahead of the others")
         elif rest.events:
-            self._hold(line, _Held(rest, max(event.event_time for event in rest.events), now.local))
+            self._hold(line, Held(rest, max(event.event_time for event in rest.events), now.local))
 
-    def _hold(self, line: _Line, held: _Held) -> None:
+    def _hold(self, line: Line, held: Held) -> None:
         line.held.append(held)
         self.held += len(held.batch.events)
 
-    def _reach(self, line: _Line, arrived: list[Batch]) -> int:
+    def _reach(self, line: Line, arrived: list[Batch]) -> int:
         """How far the line has come for sure: the time that two of its streams have reached, or two messages where it
         has one stream only.
         """
         newest: defaultdict[tuple[str, type], int] = defaultdict(int)
-        for batch in [*(held.batch for held in line.held), *arrived]:
-            if batch.events[0].event_time:  # else they do not say when they were sent
-                stream = batch.key, type(batch.events[0])
-                newest[stream] = max(newest[stream], *(event.event_time for event in batch.events))
+        batches = self._witnesses([*(held.batch for held in line.held), *arrived])
+        for batch in batches:
+            stream = batch.key, type(batch.events[0])
+            newest[stream] = max(newest[stream], *(event.event_time for event in batch.events))
         if len(line.streams) < JUMP_STREAMS:
             line.streams.update(newest)
         if len(line.streams) > 1:
             times = sorted(newest.values())
         else:
-            batches = [*(held.batch for held in line.held), *arrived]
             times = sorted(event.event_time for batch in batches for event in batch.events)
         return times[-2] + ABOUT_MS if len(times) > 1 else 0
 
-
-def _all_of(batch: Batch, reason: str) -> list[Refused]:
-    return [Refused(batch.key, event, f"{reason}: its event time is {event.event_time}") for event in batch.events]
-
-
-def _reason(event: MarketEvent, now: Now) -> str:
-    return f"its event time is {event.event_time - now.feed} ms ahead of the venue's"
+    def _witnesses(self, batches: Iterable[Batch]) -> list[Batch]:
+        """Those that say themselves when they were sent; of some all events may have been refused meanwhile."""
+        borrowed = self._borrowed
+        return [b for b in batches if b.events and b.events[0].event_time and type(b.events[0]) not in borrowed]

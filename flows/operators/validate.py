@@ -10,9 +10,10 @@ from msgspec import structs
 from flows.bounds import ANY_VENUE, LATEST_MS, MICROSECONDS_FROM, VenueRules, fault_of
 from flows.clock import FeedClock, Now
 from flows.model import Flush, Incident, MarketEvent, Removed, Subscribed, Trade, TradesRefused
+from flows.operators.doubtful_times import Refused
 from flows.operators.parse import Batch, InstrumentEvent, Parsed, Validated
 from flows.operators.refusals import rejected
-from flows.operators.time_gate import AHEAD_MS, QueryTime, Refused, TimeGate
+from flows.operators.time_gate import AHEAD_MS, QueryTime, TimeGate
 
 TICK_MS = 500
 """Local time between two ticks of the clock; the source polls at least so often."""
@@ -40,7 +41,7 @@ class Validate:
         """`query_time` and `is_timely` are those of `TimeGate`."""
         self._venue = venue
         self._clock = clock or FeedClock()
-        self._gate = TimeGate(venue, self._clock, query_time, is_timely=is_timely)
+        self._gate = TimeGate(venue, self._clock, query_time, is_timely=is_timely, borrowed=rules.borrowed_times)
         self._rules = rules
         self._observe_at = self._tick_at = 0
         self._trades: set[type] = set()

@@ -64,8 +64,8 @@ class KrakenParser:
         self._times = Times()
         self._instruments = Instruments()
         self._klines = RunningKlines()
-        self._newest = 0
-        """Microseconds of the newest message with a time."""
+        self._said = {"trade": 0, "ohlc": 0, "book": 0}
+        """Microseconds of the last message of each channel, not the latest: a wrong time ends with the next one."""
         self._names: dict[str, str] = {}
         """By `symbol@kind` the whole name of each stream of the connection."""
         self._names_of: StreamNames | None = None
@@ -179,8 +179,8 @@ class KrakenParser:
                 runs.found.append((symbol, run))
             # the side is the taker's: where the taker sold, the buyer was the maker
             run.append(Trade(symbol, row.trade_id, time, row.price, row.qty, row.side == "sell", time))
-        if micros > self._newest:  # noqa: PLR1730 - the hot path: max() costs twice as much
-            self._newest = micros
+        if micros:
+            self._said["trade"] = micros
 
     def _note_traded(self, name: str, frames: RawFrames) -> str:
         """Our symbol of an instrument with a subscription to trades; empty for any other."""
@@ -192,8 +192,7 @@ class KrakenParser:
     def _add_klines(
         self, message: wire.OhlcMessage, runs: "_Runs", frames: RawFrames, rejected: list[Rejected]
     ) -> None:
-        micros = self._times.micros(message.timestamp)
-        self._newest = max(self._newest, micros)
+        micros = self._said["ohlc"] = self._times.micros(message.timestamp)
         rows = message.data
         if message.type == "snapshot":  # oldest first: only the newest is running
             rows = [*{(row.symbol, row.interval): row for row in rows}.values()]
@@ -212,7 +211,7 @@ class KrakenParser:
         if not self._carries(row.symbol, "ticker", frames):
             self._note_foreign(row.symbol, "ticker", row, frames, rejected)
             return
-        micros = self._times.micros(row.timestamp) if row.timestamp else self._newest
+        micros = self._times.micros(row.timestamp) if row.timestamp else max(self._said.values())
         if not micros:
             return  # nothing has said yet what time it is at the venue
         symbol, time = symbol_of_venue(row.symbol), micros // 1_000
@@ -225,7 +224,8 @@ class KrakenParser:
 
     def _book(self, symbol: str, row: wire.BookRow, depth: int, *, is_snapshot: bool) -> LineDelta | LineSnapshot:
         micros = self._times.micros(row.timestamp) if row.timestamp else 0
-        self._newest = max(self._newest, micros)
+        if micros:
+            self._said["book"] = micros
         time = micros // 1_000
         bids = [(_text(level.price), _text(level.qty)) for level in row.bids]
         asks = [(_text(level.price), _text(level.qty)) for level in row.asks]

@@ -7,7 +7,7 @@ from zlib import crc32
 from msgspec import Struct
 
 from flows.bounds import VenueRules
-from flows.model import BOUGHT
+from flows.model import BOUGHT, BookTicker, Ticker
 
 MARKET_LINE: Final = "market"
 BOOK_LINE: Final = "book"
@@ -33,4 +33,5 @@ RULES: Final = VenueRules(
     book_line=BOOK_LINE,
     has_books_on_line=True,
     book_checksum=Crc32(),
+    borrowed_times=frozenset((Ticker, BookTicker)),
 )

@@ -8,9 +8,21 @@ from typing import Any, Literal, get_args
 
 import pytest
 
-from flows.model import BookView, Disconnected, Incident, Kline, Subscribed, Trade, TradingStatus
+from flows.model import (
+    DAY_MS,
+    TRADE_KINDS,
+    BookView,
+    Disconnected,
+    Gap,
+    Incident,
+    Kline,
+    Rejected,
+    Subscribed,
+    Trade,
+    TradingStatus,
+)
 from flows.queries import BookQuery, KlinesQuery, QueryError, TradesQuery
-from sources.replay.faults.content_faults import BookForms, Foreign, OddFrame, WrongBook, WrongValue
+from sources.replay.faults.content_faults import BookForms, Foreign, OddFrame, WrongBook, WrongTime, WrongValue
 from sources.replay.faults.orders import AnswerForm, WrongAnswer
 from sources.rest.client import VenueError
 from sources.venues import VENUES
@@ -127,6 +139,24 @@ def test_a_wrong_book_is_noticed_and_the_exchanges_comes_again(name: str, form: 
         assert all(0 < size < 1e12 for view in views for _, size in (*view.bids, *view.asks))
         if form != "doubled" or name == "kraken":  # without a checksum an audit finds it, and not at once
             assert_the_book_is_the_exchanges(line, one)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_trades_of_a_wrong_time_move_no_clock_and_the_true_ones_are_fetched(name: str, count: int) -> None:
+    with playing(name) as line:
+        one, other = PEERS[name].symbols
+        line.exchange.inject(WrongTime(stream=PEERS[name].trades_of(one), by_ms=DAY_MS, count=count))
+        # one whose run goes on at the true time is refused by the sequence, one that ends its run by its time
+        line.until(lambda: len(refused_trades(line, one)) >= count)
+        for symbol in (one, other):
+            assert_trades_are_the_exchanges(line, symbol)
+        assert line.now.feed < line.sequenced(other)[-1].time + DAY_MS // 2
+        assert line.of_symbol(one, Gap) == []
+
+
+def refused_trades(line: VenueLine, symbol: str) -> list[Rejected]:
+    found = (*line.rejected, *line.of_symbol(symbol, Rejected))
+    return [one for one in found if one.kind in TRADE_KINDS]
 
 
 def test_foreign_and_odd_frames_are_refused_and_change_nothing(name: str) -> None:

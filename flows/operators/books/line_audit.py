@@ -15,6 +15,10 @@ from flows.queries import BookQuery, QueryError
 
 QUERIED_LEVELS: Final = 500
 """Levels a side of the book of REST: the compared ones are among them, whatever has changed since."""
+MOST_AHEAD_MS: Final = 5_000
+"""The book of REST may be so much ahead of the venue's time, as its messages have said it."""
+LONGEST_MS: Final = 60_000
+"""Longest local time from the answer of REST until the book is at its time; then an audit ends without a result."""
 MOST_CHANGES: Final = 100_000
 """Changes that are kept for the book of REST; with more, an audit ends without a result."""
 
@@ -32,7 +36,9 @@ class LineAudit:
         """Id of the book when they began."""
         self._found: BookSnapshot | None = None
         self.due: int | None = None
-        """Time of the next audit; None while there is no book, or one is under way."""
+        """Time of the next audit, or of the end of one whose book has not come to the time of REST; None while there is
+        no book, or REST is queried.
+        """
 
     def schedule(self, now: Now) -> None:
         """There is a book: the next audit is at the next of this instrument's times."""
@@ -43,8 +49,13 @@ class LineAudit:
         """There is no book to compare."""
         self.due = self._changes = self._found = None
 
-    def begin(self, book: LineBook) -> BookQuery:
-        """Queries the book of REST."""
+    def next_query(self, book: LineBook, now: Now) -> BookQuery | None:
+        """Queries the book of REST when that is due; an audit that has not ended by then ends without a result."""
+        if self.due is None or now.local < self.due:
+            return None
+        if self._found is not None:
+            self.schedule(now)
+            return None
         self.due, self._changes, self._since = None, [], book.order
         return BookQuery(self._symbol, QUERIED_LEVELS, checks=True)
 
@@ -53,14 +64,20 @@ class LineAudit:
         if self._changes is not None and len(self._changes) <= MOST_CHANGES:
             self._changes.append(delta)
 
-    def take_answer(self, answer: BookSnapshot | QueryError, now: Now) -> None:
-        """Takes the book of REST. One from before the query cannot be brought forward; the next audit may."""
+    def take_answer(self, answer: BookSnapshot | QueryError, now: Now) -> str:
+        """Takes the book of REST; gives why it is refused, empty when it is not. One from before the query cannot be
+        brought forward; the next audit may.
+        """
         if self._changes is None:
-            return
+            return ""
         if isinstance(answer, QueryError) or answer.last_update_id < self._since:
             self.schedule(now)
+        elif answer.event_time > now.feed + MOST_AHEAD_MS:
+            self.schedule(now)
+            return f"a book {answer.event_time - now.feed} ms ahead of the venue's time"
         else:
-            self._found = answer
+            self._found, self.due = answer, now.local + LONGEST_MS
+        return ""
 
     def compare(self, book: LineBook, now: Now) -> float | None:
         """The share of equal levels among the best `AUDITED_LEVELS` of both sides, once the book is at the time of the

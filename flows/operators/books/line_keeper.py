@@ -97,7 +97,9 @@ class LineBookKeeper:
         """The book of an audit. What follows a request to renew shows in the stream."""
         out: Results = []
         if isinstance(query, BookQuery) and self._audit is not None and answer is not None:
-            self._audit.take_answer(answer, now)
+            if refusal := self._audit.take_answer(answer, now):
+                cause, outcome = f"audit: REST gave {refusal}", "kept out of everything"
+                out.append(Incident("reject", self._venue, self._symbol, self._time, now.feed, cause, outcome))
             self._compare(self._audit, now, out)
         return out
 
@@ -107,8 +109,9 @@ class LineBookKeeper:
         if self._renew_at is not None and now.local >= self._renew_at:
             self._renew(now, out)
         audit, book = self._audit, self._book
-        if audit is not None and book is not None and audit.due is not None and now.local >= audit.due:
-            out.append(audit.begin(book))
+        query = None if audit is None or book is None else audit.next_query(book, now)
+        if query is not None:
+            out.append(query)
         if self._display.is_dirty:
             self._look(now, out)
         return out

@@ -212,7 +212,7 @@ class TradeChain:
                     return out + self._opened(head.overtaken_query() if can_query else None)
                 reason = "the end came first" if is_end else head.reason_to_give_up(now)
                 if reason is None:
-                    return out + self._opened(head.next_query(now, can_query=can_query))
+                    return out + self._opened(head.next_query(now, can_query=can_query, begin=self._begin_of_gap))
                 if not is_end and head.must_be_checked:
                     return out + self._opened(head.check_query() if can_query and head.can_check(now) else None)
                 if not is_end and head.is_unlikely:
@@ -226,6 +226,14 @@ class TradeChain:
             self._publish_repair(now, out)
             out += self._watch.on_progress(now)
         return out
+
+    @property
+    def _begin_of_gap(self) -> int:
+        """When the missing trades began, ms UTC. Where the newest trade is later than those behind the gap its time may
+        be wrong, and venues look for ids by time: then it is that of a trade before.
+        """
+        behind, last_time = self.held.trades[self.held.lowest].time, self._position.last_time
+        return last_time if last_time <= behind + OVERTAKEN_MS else self.handed_on.newest_before(behind)
 
     def _opened(self, query: TradesQuery | None) -> list[TradesQuery]:
         if query is None:
@@ -274,6 +282,8 @@ class TradeChain:
             held.confirmed.discard(trade.id)
             self.withdrawn.take(trade)
             position.advance(trade)
+            if contradiction:  # REST is believed: a wrong time before it would refuse all that follow
+                position.last_time = trade.time
             if trade.fill != WITHDRAWN_FILL:
                 trades.append(trade)
         held.drop_known()
@@ -318,7 +328,7 @@ class TradeChain:
         position, pending = self._position, self.head.pending
         if position.next_id is not None:
             missing, last = position.next_id, found - 1
-            begin, end = sorted((position.last_time, self.held.trades[found].time))
+            begin, end = sorted((self._begin_of_gap, self.held.trades[found].time))
             is_lost = pending is None or pending.is_lost
             self.gaps.add(missing, last, begin, end, is_lost=is_lost, now=now)
             out.append(Gap(self._venue, self._symbol, missing, last, begin, end))

@@ -110,23 +110,24 @@ class HeadGap:
 
     # --- its ids ---
 
-    def next_query(self, now: Now, *, can_query: bool) -> TradesQuery | None:
-        """Queries the first missing ids, once no straggler is expected and no other query is open (`can_query`)."""
-        position, held = self._position, self._held
-        following, last_time = position.next_id, position.last_time
+    def next_query(self, now: Now, *, can_query: bool, begin: int) -> TradesQuery | None:
+        """Queries the first missing ids, once no straggler is expected and no other query is open (`can_query`). They
+        were made from `begin` on, ms UTC.
+        """
+        held, following = self._held, self._position.next_id
         if following is None or (self.pending is None and self._waits_for_stragglers(now)):
             return None
         if self.pending is None:
             end, local = held.trades[held.lowest].time, now.local
             self.pending = PendingGap(
-                following, held.lowest - 1, last_time, end, found=local, since=local, due=max(local, self._due)
+                following, held.lowest - 1, begin, end, found=local, since=local, due=max(local, self._due)
             )  # fmt: skip
         if not can_query or now.local < self.pending.due:
             return None
         # where one after the other is wrong, those that are held are too
         end = held.lowest - 1 if self.contradictions < MANY_CONTRADICTIONS else max(held.trades)
         last = min(end, following + QUERY_TRADES - 1)
-        return TradesQuery(self._symbol, following, last, last_time, self.pending.end)
+        return TradesQuery(self._symbol, following, last, begin, self.pending.end)
 
     def on_answer(self, query: TradesQuery, trades: list[Trade], error: QueryError | None, now: Now) -> None:
         """Notes whether a query of its ids has made progress. Answers about ids before it say nothing of it."""

@@ -12,6 +12,9 @@ from flows.queries import QueryError, TradesQuery
 MOST_TRADES = 32
 """Trades that are remembered, in whole runs: the true one of an id comes with the next messages of its stream."""
 
+UNKNOWN_MS = 60_000
+"""How long before a trade its predecessor is taken to have been made where nothing says it."""
+
 
 def says_the_same(one: Trade, other: Trade) -> bool:
     """Whether two trades of one id are the same, whichever way they came."""
@@ -43,6 +46,11 @@ class HandedOn:
     def has(self, number: int) -> bool:
         """Whether the trade of this id is remembered."""
         return any(run[0].id <= number <= run[-1].id for run in self._runs)
+
+    def newest_before(self, time: int) -> int:
+        """The newest time up to this one of what is remembered, ms UTC; some time before it where there is none."""
+        times = [trade.time for run in self._runs for trade in run if trade.time <= time]
+        return max(times, default=max(0, time - UNKNOWN_MS))
 
     def differing(self, trade: Trade) -> Trade | None:
         """The trade of the same id, and of the same kind, when it differs."""

@@ -8,8 +8,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from flows.bounds import VenueRules
 from flows.clock import WINDOW_MS, FeedClock
-from flows.model import Flush, Incident, Rejected, Subscribed, Trade
+from flows.model import DAY_MS, Flush, Incident, Rejected, Subscribed, Ticker, Trade
 from flows.operators import time_gate
 from flows.operators.parse import Batch
 from flows.operators.time_gate import (
@@ -418,3 +419,49 @@ def test_a_pause_in_a_live_market_costs_no_message_and_the_clock_stays_a_witness
     following = venue.live(1, first=following + 1)
     venue.poll((BTC, of(BTC, following, 86_400_000)))
     assert [("ahead of the venue's" in one.reason) for one in venue.refused] == [True]
+
+
+def borrowed(key: str, time: int) -> Ticker:
+    """A ticker with the time of another message."""
+    symbol = key.partition(":")[2]
+    return Ticker(
+        symbol=symbol,
+        price_change=0.0,
+        price_change_percent=0.0,
+        weighted_average=1.0,
+        last_price=1.0,
+        open=1.0,
+        high=1.0,
+        low=1.0,
+        volume=1.0,
+        quote_volume=1.0,
+        trades=1,
+        event_time=BEGIN + time,
+        open_time=BEGIN + time - DAY_MS,
+        close_time=BEGIN + time,
+    )
+
+
+@pytest.mark.parametrize("has_others", [False, True])
+def test_what_has_the_time_of_another_message_does_not_vouch_for_it(has_others: bool) -> None:
+    venue = Venue()
+    venue.step = Validate("binance", venue.clock, VenueRules(borrowed_times=frozenset((Ticker,))))
+    following = venue.live(1)
+    for number in range(following, following + JUMP_MESSAGES):
+        venue.ms += 200
+        wrong: list[Any] = [Batch(BTC, [of(BTC, number, DAY_MS)], "market")]
+        wrong += [Batch(key, [borrowed(key, DAY_MS)], "market") for key in (BTC, ETH)]
+        venue.step(wrong)
+        if has_others:
+            venue.poll((ETH, of(ETH, number, venue.ms - 50_000)))
+    assert abs(venue.error) <= 1_000
+
+
+def test_tickers_of_a_borrowed_time_set_no_clock() -> None:
+    venue = Venue()
+    venue.step = Validate("binance", venue.clock, VenueRules(borrowed_times=frozenset((Ticker,))))
+    venue.live(PACED_MS // 1_000 + 1)
+    for _ in range(2 * JUMP_MESSAGES):
+        venue.ms += JUMP_MS // JUMP_MESSAGES
+        venue.step([Batch(key, [borrowed(key, DAY_MS)], "market") for key in (BTC, ETH)])
+    assert abs(venue.error) <= 1_000

@@ -283,6 +283,14 @@ def test_of_a_snapshot_the_newest_period_of_each_interval_counts() -> None:
 # --- tickers ---
 
 
+def test_a_ticker_forgets_a_wrong_time_with_the_next_message_of_its_channel() -> None:
+    parser = KrakenParser()
+    wrong, right = trade_frame({"timestamp": "2026-07-09T23:00:04.5Z"}), trade_frame({})
+    *_, ticker = events_of(wrong, right, ticker_frame(), streams=TICKERS, parser=parser)
+    assert isinstance(ticker, Ticker)
+    assert ticker.event_time == 1_783_465_204_590
+
+
 def test_a_ticker_has_the_time_of_the_newest_message_where_it_has_none() -> None:
     parser = KrakenParser()
     assert events_of(ticker_frame(), streams=TICKERS, parser=parser) == []

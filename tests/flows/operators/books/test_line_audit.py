@@ -7,6 +7,7 @@ import pytest
 from flows.bounds import VenueRules
 from flows.clock import Now
 from flows.model import BookSnapshot, BookView, Incident, Level, LineDelta, LineSnapshot
+from flows.operators.books.line_audit import LONGEST_MS, MOST_AHEAD_MS
 from flows.operators.books.line_keeper import LineBookKeeper
 from flows.queries import BookQuery, QueryError, RenewQuery
 
@@ -40,7 +41,38 @@ class Kept:
         return query
 
     def answer(self, query: BookQuery, order: int, bids: list[Level]) -> list[Any]:
-        return [*self.keeper.on_answer(query, BookSnapshot("BTC-USD", order, bids, ASKS, 1), Now(0, self.local))]
+        return self.answer_at(query, order, bids, 1)
+
+    def answer_at(self, query: BookQuery, order: int, bids: list[Level], time: int) -> list[Any]:
+        snapshot = BookSnapshot("BTC-USD", order, bids, ASKS, time)
+        return [*self.keeper.on_answer(query, snapshot, Now(0, self.local))]
+
+
+def test_a_book_whose_time_never_comes_ends_the_audit_without_a_result() -> None:
+    kept = Kept()
+    query = kept.query()
+    assert kept.answer(query, 10**18, []) == []
+    assert kept.keeper.due_in(Now(0, kept.local)) == LONGEST_MS
+    kept.change(2_000, (100.0, 2.0))
+    kept.local += LONGEST_MS
+    assert [item for item in kept.keeper.on_timer(Now(0, kept.local)) if isinstance(item, BookQuery)] == []
+    assert kept.query() == query
+    assert falls(kept.answer(query, 2_000, [(100.0, 2.0), *BIDS[1:]])) == []
+    assert kept.query() == query
+
+
+@pytest.mark.parametrize(("ahead_ms", "is_refused"), [(MOST_AHEAD_MS, False), (MOST_AHEAD_MS + 1, True)])
+def test_a_book_ahead_of_the_exchanges_time_is_no_witness(ahead_ms: int, is_refused: bool) -> None:
+    kept = Kept()
+    query = kept.query()
+    out = kept.answer_at(query, 2_000, [], ahead_ms)
+    assert [item.kind for item in out if isinstance(item, Incident)] == ["reject"] * is_refused
+    if is_refused:
+        assert falls(kept.change(2_000, (100.0, 2.0))) == []
+        assert kept.query() == query
+    else:
+        [fall] = falls(kept.change(2_000, (100.0, 2.0)))
+        assert fall.startswith("audit: ")
 
 
 def falls(out: list[Any]) -> list[str]:

@@ -19,9 +19,9 @@ def head_gap(*numbers: int, repair_ms: int = 30_000, repair_trades: int = 50) ->
 def test_stragglers_are_waited_for_before_anything_is_queried() -> None:
     gap, _ = head_gap(5)
     assert gap.reason_to_give_up(at(199)) is None
-    assert gap.next_query(at(199), can_query=True) is None
+    assert gap.next_query(at(199), can_query=True, begin=BEGIN) is None
     assert gap.wait_ms(at(150), None) == 50
-    assert gap.next_query(at(200), can_query=True) == TradesQuery("BTCUSDT", 2, 4, BEGIN, BEGIN + 5)
+    assert gap.next_query(at(200), can_query=True, begin=BEGIN) == TradesQuery("BTCUSDT", 2, 4, BEGIN, BEGIN + 5)
 
 
 def test_without_a_rest_side_the_gap_is_open_when_the_stragglers_are_over() -> None:
@@ -46,7 +46,7 @@ def test_a_gap_that_is_too_large_is_given_up_once_rest_knows_what_is_behind_it()
 
 def test_a_denied_gap_before_a_trade_that_rest_does_not_know_is_none() -> None:
     gap, held = head_gap(5)
-    query = gap.next_query(at(200), can_query=True)
+    query = gap.next_query(at(200), can_query=True, begin=BEGIN)
     assert query is not None
     for _ in range(ENOUGH_TRIES):
         gap.on_answer(query, [], None, at(201))
@@ -59,7 +59,7 @@ def test_a_denied_gap_before_a_trade_that_rest_does_not_know_is_none() -> None:
 
 def test_a_gap_is_filled_when_the_position_is_behind_it() -> None:
     gap, _ = head_gap(5)
-    gap.next_query(at(200), can_query=False)
+    gap.next_query(at(200), can_query=False, begin=BEGIN)
     assert gap.take_filled() is None
     gap._position.next_id = 5
     filled = gap.take_filled()

@@ -8,6 +8,7 @@ from msgspec import json, structs
 
 from flows.bounds import VenueRules
 from flows.model import (
+    DAY_MS,
     AggregateTrade,
     Disconnected,
     Gap,
@@ -332,6 +333,36 @@ def test_ids_that_the_time_does_not_explain_wait_for_another_and_are_refused_whe
     assert ids(out) == [2]
     assert [item.reason for item in out if isinstance(item, Rejected)] == [chain.NOT_CONTINUED]
     assert not machine.is_stopped
+
+
+@pytest.mark.parametrize("missing", [1, 2, 5])
+@pytest.mark.parametrize("step_ms", [50, 3_000])
+def test_after_a_wrong_time_that_was_believed_all_trades_are_found_by_their_times(missing: int, step_ms: int) -> None:
+    machine = begun_repairing()
+    true = {number: trade(number, number * step_ms) for number in range(2, 40)}
+    given = ids(machine.on_events([true[2], true[3]], at(3 * step_ms)))
+    wrong = structs.replace(true[4], time=BEGIN + DAY_MS, event_time=BEGIN + DAY_MS)
+    given += ids(machine.on_events([wrong], at(4 * step_ms)))
+    assert given == [2, 3, 4]
+    queries, out = 0, []
+    for number in range(5 + missing, 40):
+        local = number * step_ms
+        waiting = [*machine.on_events([true[number]], at(local, local)), *machine.on_timer(at(local + 1, local + 1))]
+        while waiting:
+            item = waiting.pop(0)
+            if not isinstance(item, TradesQuery):
+                out.append(item)
+                continue
+            queries += 1
+            # a venue that finds ids by time, not by themselves
+            answer = [one for one in true.values() if item.first_id <= one.id <= item.last_id]
+            answer = [one for one in answer if one.time >= item.begin - 5_000]
+            waiting += machine.on_answer(item, answer, at(local + 1, local + 1))
+    handed_on = given + [t.id for o in out if isinstance(o, TradeBatch) and not o.replaced for t in o.trades]
+    assert handed_on == list(range(2, 40))
+    assert [o.trades for o in out if isinstance(o, TradeBatch) and o.replaced] == [[true[4]]]
+    assert [o for o in out if isinstance(o, Gap) and o.first_id != 4] == []
+    assert queries < 8, "what follows is believed again"
 
 
 def test_two_trades_under_one_id_are_both_refused_and_the_venue_says_which_is_true() -> None:
