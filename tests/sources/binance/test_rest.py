@@ -14,10 +14,10 @@ from sources.binance.paging import MOST_TRADES
 from sources.binance.rest import BinanceRest
 from sources.replay.exchange.exchange import ReplayExchange
 from sources.replay.exchange.server import running_exchange
-from sources.replay.tape.tapes import load_tapes
 from sources.rest.client import VenueError
 from tests.fakes.recordings import recording
 from tests.fakes.scripted_market import BEGIN_MS, ScriptedMarket
+from tests.fakes.tapes import market_of
 
 SPOT, USDM = "binance-spot-2024-08-08", "binance-usdm-2024-08-08"
 
@@ -27,7 +27,7 @@ async def played(
     folder: str = SPOT, kind: Any = "spot", **feed: Any
 ) -> AsyncIterator[tuple[BinanceRest, ReplayExchange]]:
     """An exchange that has played a recording to midnight, and a client of it."""
-    market = load_tapes(sorted(recording(folder).glob("*_20240808.gz")), kind=kind)
+    market = market_of(sorted(recording(folder).glob("*_20240808.gz")), kind=kind)
     async with running_exchange(market, start_now=True) as exchange:
         await exchange.finished.wait()
         settings = Feed(origin="replay", rest_url=exchange.rest_url, **feed)
