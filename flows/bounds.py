@@ -124,6 +124,8 @@ class VenueRules(Struct, frozen=True):
     """Volumes that klines of the venue do not have: they are NaN there, and nothing is compared with them; the same
     for `trades`, which is -1 then.
     """
+    rounded_fields: frozenset[str] = frozenset()
+    """Volumes that klines of the venue state only nearly: their sums are compared with nothing."""
     has_comparable_ticker: bool = True
     """The window of the 24-hour ticker is known, so that its figures can be compared with ours."""
     book_line: str = ""
