@@ -103,6 +103,7 @@ def demo_environment(
         "FEED__VENUE": venues[0],
         **_addresses("FEED", settings, ""),
         "FEED__BACKOFF_MIN_S": "0.5",
+        "FEED__BACKOFF_MAX_S": "4",  # an exchange on this machine that comes late needs no mercy
         "MONGO__URI": f"mongodb://127.0.0.1:{mongo_port}",
     }
     for number, venue in enumerate(venues if len(venues) > 1 or settings.venues else ()):

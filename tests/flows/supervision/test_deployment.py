@@ -84,6 +84,7 @@ def test_the_demo_is_all_in_its_folder_and_on_ports_of_its_own(monkeypatch: pyte
         "MARKETFLOW_FEED__WS_URL": "ws://127.0.0.1:9555",
         "MARKETFLOW_FEED__REST_URL": "http://127.0.0.1:9555",
         "MARKETFLOW_FEED__BACKOFF_MIN_S": "0.5",
+        "MARKETFLOW_FEED__BACKOFF_MAX_S": "4",
         "MARKETFLOW_MONGO__URI": "mongodb://127.0.0.1:27555",
         "MARKETFLOW_TRADES__PATH": "there/trades",
     }  # fmt: skip
