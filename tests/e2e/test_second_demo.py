@@ -38,6 +38,7 @@ def test_a_second_demo_says_what_is_in_its_way_and_leaves_the_first_alone(tmp_pa
     with running_demo(first) as demo:
         demo.until_ready()
         pids = [demo.pid_of(name) for name in NAMES]
+        assert demo.said.startswith("marketflow demo: a synthetic market at binance, no network needed.")
 
         same_folder = started(demo, first)
         assert same_folder.returncode == 1
