@@ -47,7 +47,7 @@ class ApiMetrics:
         self.duration = Histogram(
             "market_data_api_seconds", "Time to answer, by route", ["route"], buckets=LATENCY_S, registry=self.registry
         )
-        self._timed: dict[tuple[str, str], int] = {}  # bounded by the symbols that the hubs publish
+        self._timed: dict[tuple[str, str, str], int] = {}  # bounded by the symbols that the hubs publish
         self.completeness: dict[tuple[str, str], float] = {}
         """By venue and symbol, as last computed."""
         self.registry.register(_OnScrape(self._scrape))
@@ -76,10 +76,10 @@ class ApiMetrics:
 
     def _observe_latency(self, event: HubMessage, time_ms: int) -> None:
         """Observes the latency once an exchange time: a price republished with new 24-hour figures is skipped."""
-        key = event.channel, event.symbol
+        key = event.venue, event.channel, event.symbol
         if time_ms != self._timed.get(key):
             self._timed[key] = time_ms
-            self.latency.observe(max(0, event.stamp_ms - time_ms) / 1_000)
+            self.latency.labels(event.venue).observe(max(0, event.stamp_ms - time_ms) / 1_000)
 
     def _scrape(self) -> Iterator[Metric]:
         cache = self._live.candles

@@ -35,6 +35,8 @@ MICROSECONDS_FROM = 10**14
 """A time from here on counts microseconds: in milliseconds it would lie in the year 5138."""
 TRADE_AHEAD_MS = 5_000
 """How far a trade may be later than its report: servers of a venue may differ by so much."""
+BACK_MS = 5_000
+"""How far the time of a trade may be before that of one with a smaller id, for the same reason."""
 TRADE_AGE_MS = DAY_MS
 """Longest time from a trade to its report."""
 MOST_FILLS = 1_000_000
@@ -122,6 +124,8 @@ class VenueRules(Struct, frozen=True):
     """Volumes that klines of the venue do not have: they are NaN there, and nothing is compared with them; the same
     for `trades`, which is -1 then.
     """
+    rounded_fields: frozenset[str] = frozenset()
+    """Volumes that klines of the venue state only nearly: their sums are compared with nothing."""
     has_comparable_ticker: bool = True
     """The window of the 24-hour ticker is known, so that its figures can be compared with ours."""
     book_line: str = ""

@@ -177,7 +177,7 @@ def _open_broadcast(settings: Settings, metrics: FlowMetrics, venues: list[Venue
     broadcast = Broadcast(
         settings.hub,
         origins={venue.feed.venue: venue.feed.origin for venue in venues},
-        on_delay=metrics.latency.observe,
+        on_delay=metrics.observe_delay,
         clocks={venue.feed.venue: venue.clock for venue in venues},
         names_of=venues[0].catalogue.symbols,
     )

@@ -65,16 +65,17 @@ class RejectWriter:
         self._local_ms = local_ms
         self._pace = LogPace()
         self._unlogged = 0
-        self.total = 0
+        self.counts: Counter[str] = Counter()
+        """Messages by venue."""
         self.kept: deque[Rejected] = deque(maxlen=KEPT)
 
     def write(self, batch: list[Rejected]) -> None:
         """Takes refused messages."""
         if not batch:
             return
-        count = sum(refused.count for refused in batch)
-        self.total += count
-        self._unlogged += count
+        for refused in batch:
+            self.counts[refused.venue] += refused.count
+            self._unlogged += refused.count
         self.kept.extend(batch)
         if self._pace.admits(batch[-1].reason, self._local_ms()):
             self._log_summary(batch[-1])
@@ -89,7 +90,7 @@ class RejectWriter:
             "messages_refused",
             venue=last.venue,
             count=self._unlogged,
-            total=self.total,
+            total=self.counts.total(),
             last_reason=visible(last.reason),
             last_payload=shown_payload(last.payload),
         )
@@ -118,8 +119,8 @@ class IncidentWriter:
         self._sinks: list[IncidentSink] = []
         self._fed_by_flow: list[IncidentSink] = []
         """Those that get the flow's own incidents by another way."""
-        self.counts: Counter[str] = Counter()
-        """Incidents by kind."""
+        self.counts: Counter[tuple[str, str]] = Counter()
+        """Incidents by venue and kind."""
 
     def add_sink(self, sink: IncidentSink, *, gets_flow_incidents: bool = False) -> None:
         """Adds a sink, which is closed with this writer. One that `gets_flow_incidents` by another way only gets the
@@ -144,7 +145,7 @@ class IncidentWriter:
 
     def _note(self, batch: list[Incident]) -> None:
         for incident in batch:
-            self.counts[incident.kind] += 1
+            self.counts[incident.venue, incident.kind] += 1
             not_logged = self._passed_over(incident)
             if not_logged is None:
                 continue

@@ -19,7 +19,9 @@ class Panel(NamedTuple):
     text: str = ""
 
 
-_LATENCY = 'sum by (le) (rate(market_data_exchange_to_broadcast_seconds_bucket{job="%s"}[1m]))'
+VENUES = "label_values(market_data_line_up, venue)"
+"""What the boards' variable `venue` can be: one, several or all."""
+_LATENCY = 'sum by (venue, le) (rate(market_data_exchange_to_broadcast_seconds_bucket{job="%s", venue=~"$venue"}[1m]))'
 
 BOARDS: dict[str, list[Panel]] = {
     "Data flow": [
@@ -32,9 +34,9 @@ BOARDS: dict[str, list[Panel]] = {
             "From the exchange to the broadcast",
             "s",
             {
-                "half": f"histogram_quantile(0.5, {_LATENCY % 'flow'})",
-                "99 of 100": f"histogram_quantile(0.99, {_LATENCY % 'flow'})",
-                "99 of 100, as the API sees it": f"histogram_quantile(0.99, {_LATENCY % 'api'})",
+                "{{venue}}, half": f"histogram_quantile(0.5, {_LATENCY % 'flow'})",
+                "{{venue}}, 99 of 100": f"histogram_quantile(0.99, {_LATENCY % 'flow'})",
+                "{{venue}}, 99 of 100, as the API sees it": f"histogram_quantile(0.99, {_LATENCY % 'api'})",
             },
         ),
         Panel("Clients of the broadcast", "short", {"clients": "market_data_broadcast_clients"}),
@@ -49,7 +51,7 @@ BOARDS: dict[str, list[Panel]] = {
         Panel(
             "Bounded queues",
             "percentunit",
-            {"{{queue}}": "market_data_queue_depth / market_data_queue_capacity"},
+            {"{{venue}} {{queue}}": 'market_data_queue_depth{venue=~"$venue|"} / market_data_queue_capacity'},
             "How much of its room is taken; at 90 % there is an alert.",
         ),
         Panel(
@@ -62,7 +64,11 @@ BOARDS: dict[str, list[Panel]] = {
             "s",
             {"{{route}}": "histogram_quantile(0.99, sum by (route, le) (rate(market_data_api_seconds_bucket[5m])))"},
         ),
-        Panel("Ready", "bool", {"ready": "market_data_ready", "flow of {{venue}} alive": "market_data_flow_alive"}),
+        Panel(
+            "Ready",
+            "bool",
+            {"ready": "market_data_ready", "flow of {{venue}} alive": 'market_data_flow_alive{venue=~"$venue"}'},
+        ),
     ],
     "Stores": [
         Panel("Takes writes", "bool", {"{{store}}": "market_data_store_up"}),
@@ -86,38 +92,45 @@ BOARDS: dict[str, list[Panel]] = {
         ),
     ],
     "Lines": [
-        Panel("Lines that are up", "bool", {"{{venue}} {{line}}": "market_data_line_up"}),
+        Panel("Lines that are up", "bool", {"{{venue}} {{line}}": 'market_data_line_up{venue=~"$venue"}'}),
         Panel(
             "Reconnects within an hour",
             "short",
             {
-                "to the exchange": 'increase(market_data_reconnections_total{job="flow"}[1h])',
+                "to {{venue}}": 'increase(market_data_reconnections_total{job="flow", venue=~"$venue"}[1h])',
                 "of the API to {{url}}": 'increase(market_data_reconnections_total{job="api"}[1h])',
             },
         ),
-        Panel("Frames that wait for the flow", "short", {"{{queue}}": 'market_data_queue_depth{queue=~"frames.*"}'}),
+        Panel(
+            "Frames that wait for the flow",
+            "short",
+            {"{{venue}} {{queue}}": 'market_data_queue_depth{queue=~"frames.*", venue=~"$venue"}'},
+        ),
         Panel(
             "Instruments by state",
             "short",
-            {"{{state}}": "count by (state) (max by (venue, symbol, state) (market_data_instrument_state))"},
+            {
+                "{{venue}} {{state}}": "count by (venue, state) ("
+                'max by (venue, symbol, state) (market_data_instrument_state{venue=~"$venue"}))'
+            },
         ),
         Panel(
             "Channels that are not current",
             "short",
-            {"{{channel}} {{state}}": 'market_data_channels{state!~"live|quiet"}'},
+            {"{{venue}} {{channel}} {{state}}": 'market_data_channels{state!~"live|quiet", venue=~"$venue"}'},
         ),
         Panel(
             "Clock",
             "s",
-            {"exchange less ours": 'market_data_clock_offset_seconds{origin=~"live|testnet"}'},
+            {"{{venue}} less ours": 'market_data_clock_offset_seconds{origin=~"live|testnet", venue=~"$venue"}'},
             "Nothing is shown for a replay, whose time is another by design.",
         ),
         Panel(
             "Requests refused for their number",
             "short",
             {
-                "refused within 5 minutes": "increase(market_data_rate_limited_total[5m])",
-                "seconds until some are taken": "market_data_banned_seconds",
+                "{{venue}}: refused within 5 minutes": 'increase(market_data_rate_limited_total{venue=~"$venue"}[5m])',
+                "{{venue}}: seconds until some are taken": 'market_data_banned_seconds{venue=~"$venue"}',
             },
         ),
         Panel("Hubs of the API", "bool", {"{{url}}": "market_data_hub_up"}),
@@ -127,27 +140,37 @@ BOARDS: dict[str, list[Panel]] = {
             "Gaps and repairs within an hour",
             "short",
             {
-                "not filled in time": "increase(market_data_gaps_total[1h])",
-                "filled": "increase(market_data_repairs_total[1h])",
+                "{{venue}}: not filled in time": 'increase(market_data_gaps_total{venue=~"$venue"}[1h])',
+                "{{venue}}: filled": 'increase(market_data_repairs_total{venue=~"$venue"}[1h])',
             },
         ),
         Panel(
             "Differences from the exchange's, within an hour",
             "short",
-            {"differences": "increase(market_data_mismatches_total[1h])"},
+            {"{{venue}}": 'increase(market_data_mismatches_total{venue=~"$venue"}[1h])'},
         ),
-        Panel("Refused messages", "ops", {"refused": 'rate(market_data_errors_total{job="flow"}[5m])'}),
         Panel(
-            "Incidents within an hour", "short", {"{{kind}}": 'increase(market_data_incidents_total{job="flow"}[1h])'}
+            "Refused messages",
+            "ops",
+            {"{{venue}}": 'rate(market_data_errors_total{job="flow", venue=~"$venue"}[5m])'},
         ),
-        Panel("Overdue candles", "s", {"{{symbol}}": "market_data_candle_late_seconds"}),
-        Panel("Stored trades as a share of all", "percentunit", {"{{symbol}}": "market_data_completeness"}),
+        Panel(
+            "Incidents within an hour",
+            "short",
+            {"{{venue}} {{kind}}": 'increase(market_data_incidents_total{job="flow", venue=~"$venue"}[1h])'},
+        ),
+        Panel("Overdue candles", "s", {"{{venue}} {{symbol}}": 'market_data_candle_late_seconds{venue=~"$venue"}'}),
+        Panel(
+            "Stored trades as a share of all",
+            "percentunit",
+            {"{{venue}} {{symbol}}": 'market_data_completeness{venue=~"$venue"}'},
+        ),
         Panel(
             "Books that are not in sync",
             "short",
-            {"{{venue}}": 'market_data_channels{channel="book", state="unsynced"}'},
+            {"{{venue}}": 'market_data_channels{channel="book", state="unsynced", venue=~"$venue"}'},
         ),
-        Panel("The exchange's time is known", "bool", {"known": "market_data_clock_sure"}),
+        Panel("The exchange's time is known", "bool", {"{{venue}}": 'market_data_clock_sure{venue=~"$venue"}'}),
     ],
 }
 
@@ -175,7 +198,29 @@ def _board(title: str) -> dict[str, Any]:
         "schemaVersion": 39,
         "refresh": "10s",
         "time": {"from": "now-1h", "to": "now"},
+        "templating": {"list": [_venue_variable()]} if _is_by_venue(BOARDS[title]) else {"list": []},
         "panels": [_panel(number, panel) for number, panel in enumerate(BOARDS[title])],
+    }
+
+
+def _is_by_venue(panels: list[Panel]) -> bool:
+    return any("$venue" in line for panel in panels for line in panel.lines.values())
+
+
+def _venue_variable() -> dict[str, Any]:
+    """Which venues a board shows; all of them at first."""
+    return {
+        "name": "venue",
+        "label": "venue",
+        "type": "query",
+        "datasource": {"type": "prometheus", "uid": "prometheus"},
+        "query": {"query": VENUES, "refId": "venue"},
+        "refresh": 2,
+        "sort": 1,
+        "multi": True,
+        "includeAll": True,
+        "allValue": ".+",
+        "current": {"text": ["All"], "value": ["$__all"]},
     }
 
 

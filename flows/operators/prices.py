@@ -5,6 +5,7 @@ repair. The 24-hour figures are the exchange's own, from its long ticker or its 
 from flows.bounds import LATEST_MS, fault_of
 from flows.clock import FeedClock
 from flows.model import MARKET_FILL, Instrument, Kline, MarketData, MarketEvent, MiniTicker, Removed, Ticker, Trade
+from flows.model.printed import change_of
 from flows.operators.parse import Batch, InstrumentEvent, Validated
 from flows.operators.time_gate import AHEAD_MS
 from flows.operators.trades.quarantine import MOST_PER_MS
@@ -121,8 +122,8 @@ class Prices:
             price.volume = last.volume
         else:
             price.repeat(last.close, last.event_time)
-            price.change = last.close - last.open
-            price.percent = 100 * price.change / last.open if last.open else None
+            price.change, percent = change_of(last.open, last.close)
+            price.percent = percent if last.open else None
             price.volume = last.volume
         return price
 

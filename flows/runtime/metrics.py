@@ -6,6 +6,7 @@ start, as 0: a metric that appears with its first event has no rate for it.
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Protocol, get_args
 
@@ -93,9 +94,15 @@ class FlowMetrics(Collector):
         )
         self._parts: Parts | None = None
 
+    def observe_delay(self, venue: str, seconds: float) -> None:
+        """Takes the delay of the newest event of a batch."""
+        self.latency.labels(venue).observe(seconds)
+
     def follow(self, parts: Parts) -> None:
         """Sets the measured parts."""
         self._parts = parts
+        for one in parts.venues:
+            self.latency.labels(one.venue)
         self.registry.register(self)
 
     def collect(self) -> Iterator[Metric]:
@@ -111,12 +118,13 @@ class FlowMetrics(Collector):
 
 
 def _incident_counts(parts: Parts) -> Iterator[Metric]:
-    kinds = dict(parts.ledger.counts)
+    counts, refused = dict(parts.ledger.counts), dict(parts.rejects.counts)
+    venues = dict.fromkeys([*(one.venue for one in parts.venues), *(venue for venue, _ in counts), *refused])
     incidents = CounterMetricFamily(
-        "market_data_incidents", "Incidents by kind: gap, repair, mismatch, …", labels=["kind"]
+        "market_data_incidents", "Incidents by kind: gap, repair, mismatch, …", labels=["venue", "kind"]
     )
-    for kind in get_args(IncidentKind):
-        incidents.add_metric([kind], kinds.get(kind, 0))
+    for venue, kind in product(venues, get_args(IncidentKind)):
+        incidents.add_metric([venue, kind], counts.get((venue, kind), 0))
     yield incidents
     for name, kind, text in (
         ("gaps", "gap", "Gaps in the trade ids that were not filled in time"),
@@ -124,8 +132,14 @@ def _incident_counts(parts: Parts) -> Iterator[Metric]:
         ("mismatches", "mismatch", "Closed candles that differ from the exchange's"),
         ("reconnections", "reconnect", "Reconnects to the exchange"),
     ):
-        yield CounterMetricFamily(f"market_data_{name}", text, kinds.get(kind, 0))
-    yield CounterMetricFamily("market_data_errors", "Messages of the exchange that were refused", parts.rejects.total)
+        family = CounterMetricFamily(f"market_data_{name}", text, labels=["venue"])
+        for venue in venues:
+            family.add_metric([venue], counts.get((venue, kind), 0))
+        yield family
+    errors = CounterMetricFamily("market_data_errors", "Messages of the exchange that were refused", labels=["venue"])
+    for venue in venues:
+        errors.add_metric([venue], refused.get(venue, 0))
+    yield errors
 
 
 def _stored(parts: Parts) -> Iterator[Metric]:

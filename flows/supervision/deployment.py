@@ -17,7 +17,7 @@ from typing import Final, cast
 
 from flows.settings import PREFIX, Settings, VenueName
 from flows.settings.feed import PAIRS
-from flows.settings.ports import bundled_port
+from flows.settings.ports import Listener, bundled_port, listeners
 from flows.supervision.spec import (
     DEMO_FOLDER,
     DEMO_MONGO_PORT,
@@ -42,8 +42,8 @@ def live_processes(settings: Settings, folder: Path = LIVE_FOLDER) -> list[Proce
     """
     own = {_TRADES: str(trades_path(settings, folder))}
     port = bundled_port(settings)
-    mongod = [] if port is None else [_mongod(folder, port)]
-    return [*mongod, _flow(folder, own), _api(own)]
+    mongod = [] if port is None else [_mongod(folder, Listener("mongo.uri", "127.0.0.1", port))]
+    return [*mongod, _flow(folder, own, settings), _api(own, settings)]
 
 
 def become(spec: ProcessSpec) -> int:
@@ -84,10 +84,10 @@ def demo_processes(
         "--begin", str(time.time_ns() // 1_000_000),
     )  # fmt: skip
     return [
-        ProcessSpec("exchange", exchange, env),
-        _mongod(folder, mongo_port, env),
-        _flow(folder, env),
-        _api(env),
+        ProcessSpec("exchange", exchange, env, listens=(Listener("replay.port", "127.0.0.1", settings.replay.port),)),
+        _mongod(folder, Listener("--mongo-port", "127.0.0.1", mongo_port), env),
+        _flow(folder, env, settings),
+        _api(env, settings),
     ]
 
 
@@ -103,6 +103,7 @@ def demo_environment(
         "FEED__VENUE": venues[0],
         **_addresses("FEED", settings, ""),
         "FEED__BACKOFF_MIN_S": "0.5",
+        "FEED__BACKOFF_MAX_S": "4",  # an exchange on this machine that comes late needs no mercy
         "MONGO__URI": f"mongodb://127.0.0.1:{mongo_port}",
     }
     for number, venue in enumerate(venues if len(venues) > 1 or settings.venues else ()):
@@ -209,16 +210,23 @@ def _module(name: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", name, *arguments)
 
 
-def _mongod(folder: Path, port: int, env: Mapping[str, str] | None = None) -> ProcessSpec:
-    return ProcessSpec("mongod", _module("sinks.mongod", "--path", str(folder / MONGO), "--port", str(port)), env or {})
+def _mongod(folder: Path, at: Listener, env: Mapping[str, str] | None = None) -> ProcessSpec:
+    argv = _module("sinks.mongod", "--path", str(folder / MONGO), "--port", str(at.port))
+    return ProcessSpec("mongod", argv, env or {}, listens=(at,))
 
 
-def _flow(folder: Path, env: Mapping[str, str]) -> ProcessSpec:
+def _flow(folder: Path, env: Mapping[str, str], settings: Settings) -> ProcessSpec:
     state = str(folder / RECOVERY)
     # saved every 5 s, and nothing older than what is saved is kept
     run = _module("bytewax.run", "flows.main", "-r", state, "-s", "5", "-b", "0")
-    return ProcessSpec("flow", run, env, prepare=_module("flows.recovery", state))
+    prepare = _module("flows.recovery", state)
+    return ProcessSpec("flow", run, env, prepare=prepare, listens=_needed(settings, "hub.port"))
 
 
-def _api(env: Mapping[str, str]) -> ProcessSpec:
-    return ProcessSpec("api", _module("api"), env)
+def _api(env: Mapping[str, str], settings: Settings) -> ProcessSpec:
+    return ProcessSpec("api", _module("api"), env, listens=_needed(settings, "api.port"))
+
+
+def _needed(settings: Settings, key: str) -> tuple[Listener, ...]:
+    """The one with this setting, where it is served. One for metrics that is taken only costs a warning."""
+    return tuple(one for one in listeners(settings) if one.key == key)

@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from flows.settings.ports import Listener
 
 LIVE_FOLDER: Final = Path("data")
 DEMO_FOLDER: Final = Path("data/demo")
@@ -28,3 +31,5 @@ class ProcessSpec(NamedTuple):
     """Variables in addition to the supervisor's own."""
     prepare: tuple[str, ...] | None = None
     """A command that runs to its end before each start; if it fails, the process counts as ended with its exit code."""
+    listens: "tuple[Listener, ...]" = ()
+    """The ports without which it cannot run. They must be free before anything is started."""

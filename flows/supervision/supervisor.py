@@ -16,6 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, TextIO
 
+from flows.process.exit_codes import CANNOT_RUN
+from flows.process.free_ports import is_taken
 from flows.supervision.ends import SIGNALLED, describe_end, is_refusal
 from flows.supervision.known import remember
 from flows.supervision.lock import AlreadyRunningError, claim
@@ -34,12 +36,15 @@ CANNOT_START: Final = 1
 STDOUT: Final = 1
 TICK_S: Final = 0.5
 """Longest time between two looks at everything."""
+FREED_S: Final = 5.0
+"""Longest wait for a port: what a killed supervisor had started here ends by itself, and may still have it."""
 READY_S: Final = 5.0
 """All processes have run for this long: the deployment is ready. Most that cannot run have said so by then."""
 SECOND_S: Final = 0.5
 """A second signal kills what still runs; not one of the same moment, which `make` or a shell passes on."""
 LAST_WORDS_S: Final = 0.5
 """Longest wait for a slow reader at the end."""
+_PORTS_S: Final = 0.1
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SEE: Final = 'see its last lines above, and "Troubleshooting" in docs/operations.md'
 
@@ -55,15 +60,18 @@ def supervise(
 ) -> int:
     """Runs processes in the current directory, from the main thread, until a signal ends them. Returns the exit code:
     128 and the number of the signal; that of SIGPIPE when nothing reads the output any more; of a process that cannot
-    run, its own; 1 when another instance works in `folder`, which is left as it is.
+    run, its own; 78 when a port that one needs is taken, before anything is started; 1 when another instance works in
+    `folder`. In both cases it is left as it is.
 
     With `anew` the folder is emptied first. `colour` None: on a terminal. `greeting` is printed before anything else.
     By `variables`, which are kept in the folder, other commands find the deployment.
     """
     try:
-        lock = _claimed(folder, variables or {}, anew=anew)
+        lock = _claimed(folder, variables or {}, specs, anew=anew)
     except AlreadyRunningError as error:
         return _refuse(str(error))
+    except _PortTakenError as error:
+        return _refuse(str(error), CANNOT_RUN)
     except OSError as error:
         if not error.filename:
             return _refuse(str(error.strerror))
@@ -78,22 +86,38 @@ def supervise(
     return SIGNALLED + signal.SIGPIPE
 
 
-def _claimed(folder: Path, variables: Mapping[str, str], *, anew: bool) -> TextIO:
-    """The folder for this process alone, with the variables in it."""
+class _PortTakenError(Exception):
+    """A port that a process needs is taken; the text says what to do."""
+
+
+def _claimed(folder: Path, variables: Mapping[str, str], specs: Sequence[ProcessSpec], *, anew: bool) -> TextIO:
+    """The folder for this process alone, with the variables in it, once all ports are free."""
     lock = claim(folder)
     try:
+        _need_ports(specs, time.monotonic() + FREED_S)
         if anew:
             shutil.rmtree(folder, ignore_errors=True)
         remember(folder, variables)
-    except OSError:
+    except (OSError, _PortTakenError):
         lock.close()
         raise
     return lock
 
 
-def _refuse(reason: str) -> int:
+def _need_ports(specs: Sequence[ProcessSpec], until_s: float) -> None:
+    """Waits until the ports of all processes are free. `_PortTakenError` when one is not in time."""
+    for spec in specs:
+        for key, host, port in spec.listens:
+            while port and is_taken(host, port):
+                if time.monotonic() >= until_s:
+                    remedy = f"end what listens there, or choose another by {key}"
+                    raise _PortTakenError(f"{key}: port {port} of {host} is taken: {remedy}")
+                time.sleep(_PORTS_S)
+
+
+def _refuse(reason: str, code: int = CANNOT_START) -> int:
     sys.stderr.write(f"marketflow: {reason}\n")
-    return CANNOT_START
+    return code
 
 
 class _Supervisor:

@@ -80,6 +80,8 @@ class Mending:
             written += self._fetched(symbol, replaced, times, report)
             corrected = self._refuted_candles(verifier) if replaced.trades else []
         self._mend_documents(symbol, verifier, [*written, *corrected], report)
+        left = self._candles.take_left(symbol)
+        report.left += [left] if left else []
         report.repaired += len(written)
         report.republished += self._candles.republish([*written, *corrected])
 

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,7 +14,7 @@ from rich.text import Text
 from flows.clock import monotonic_ms
 from flows.foreign import visible
 from flows.process.terminal_bar import terminal_bar
-from flows.verification.checks.findings import Finding, Report
+from flows.verification.checks.findings import Finding, Report, moment
 
 MOST_SHOWN = 50
 """Most findings in the table; the JSON report lists more."""
@@ -126,14 +125,6 @@ def _table_of(claimed: str, findings: list[Finding]) -> Table:
         words = (finding.symbol, finding.timeframe, moment(finding.open_time), finding.claimed, finding.true)
         table.add_row(finding.kind, *(Text(visible(word, limit=_LONGEST)) for word in words))
     return table
-
-
-def moment(time: int) -> str:
-    """A time as ISO 8601; an invalid one as a number."""
-    try:
-        return datetime.fromtimestamp(time / 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (ValueError, OverflowError, OSError):
-        return str(time)
 
 
 def as_json(reports: Sequence[Report], *, exit_code: int) -> bytes:

@@ -13,10 +13,9 @@ from typing import Final
 import structlog
 from msgspec import Struct
 
-from flows.bounds import LATEST_MS
+from flows.bounds import BACK_MS, LATEST_MS
 from flows.clock import wall_ms
 from flows.model import Incident, Trade
-from flows.operators.trades.continuity import BACK_MS
 from flows.operators.trades.gaps import QUERY_TRADES
 from flows.queries import PastTradesQuery
 from flows.verification.checks.findings import few

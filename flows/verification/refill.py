@@ -7,12 +7,11 @@ from typing import TypeVar
 import structlog
 from msgspec import Struct, structs
 
-from flows.bounds import VenueRules
+from flows.bounds import BACK_MS, VenueRules
 from flows.model import MARKET_FILL, Incident, Instrument, Trade, TradeBatch
 from flows.operators.candles.disputed_trades import LEFT, vouched_trades
 from flows.operators.candles.made_of import is_made_of
 from flows.operators.trades.checks import fault_of_answer
-from flows.operators.trades.continuity import BACK_MS
 from flows.operators.trades.gaps import QUERY_TRADES
 from flows.queries import DisputedTradesQuery, PastTradesQuery, QueryError, TradesQuery
 from flows.verification.checks.findings import few

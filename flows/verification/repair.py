@@ -12,7 +12,7 @@ from flows.clock import wall_ms
 from flows.model import Candle, Incident, timeframe_ms
 from flows.operators.candles.reconcile import KEPT_MS
 from flows.verification.checks.claims import StoredCandle
-from flows.verification.checks.findings import Finding, few
+from flows.verification.checks.findings import Finding, few, moment
 from flows.verification.checks.reading import Stores
 from flows.verification.checks.unreadable import UnreadableCandle, UnreadableDocument
 from flows.verification.refill import how_to_fetch
@@ -42,6 +42,8 @@ class CandleRepair:
         self._store = store
         self._venue = venue
         self._submit = submit
+        self._young: set[tuple[str, int]] = set()
+        """Wrong candles that a live flow may still amend, since the last `take_left`: timeframe and open time."""
 
     def repair(
         self, findings: Iterable[Finding], recounted: Mapping[tuple[str, int], Candle], *, until: int
@@ -54,13 +56,27 @@ class CandleRepair:
         written: list[Candle] = []
         for (timeframe, open_time), candle in recounted.items():
             stored = self._stored(candle)
+            is_wanted = (timeframe, open_time) in wrong or (stored is None and timeframe in missing)
+            if not is_wanted:
+                continue
             is_readable = stored is not None and not stored.fault
             if is_readable and open_time + timeframe_ms(timeframe) > until - OLD_ENOUGH_MS:
-                continue
-            is_wanted = (timeframe, open_time) in wrong or (stored is None and timeframe in missing)
-            if is_wanted:
+                self._young.add((timeframe, open_time))
+            else:
                 written += self._write(candle, stored)
         return written
+
+    def take_left(self, symbol: str) -> str:
+        """Which wrong candles were left to a flow since the last call, and what to do; empty when none were."""
+        names = [f"{timeframe} {moment(open_time)}" for timeframe, open_time in sorted(self._young)]
+        self._young.clear()
+        if not names:
+            return ""
+        minutes = OLD_ENOUGH_MS // 60_000
+        return (
+            f"{symbol}: candles that ended within {minutes} min before the newest trade or candle are left, as a "
+            f"running flow may still amend them ({few(names)}): repair again when they are older"
+        )
 
     def note(self, incidents: Iterable[Incident]) -> None:
         """Stores incidents. `PyMongoError` when the server does not take them."""

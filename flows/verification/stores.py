@@ -156,11 +156,9 @@ class VenueStores:
         """Times of the first and the last trade in `[start, end)` that can be read; None without any."""
         if self._reader is None:
             return None
-        first = self._reader.first_time(symbol, on_bad=leave_out)
-        last = self._reader.last_time(symbol, on_bad=leave_out)
-        if first is None or last is None or last < start or first >= end:
-            return None
-        return max(first, start), min(last, end - 1)
+        first = self._reader.first_time(symbol, start, on_bad=leave_out)
+        last = self._reader.last_time(symbol, min(end, END_MS), on_bad=leave_out)
+        return None if first is None or last is None or first >= end else (first, last)
 
     def candle_span(self, symbol: str, timeframe: str, start: int, end: int) -> tuple[int, int] | None:
         """Open times of the first and the last candle in `[start, end)`; None without any."""

@@ -40,14 +40,14 @@ class Broadcast:
         settings: HubSettings,
         *,
         origins: Mapping[str, str],
-        on_delay: Callable[[float], object] = lambda _: None,
+        on_delay: Callable[[str, float], object] = lambda _, __: None,
         clocks: Mapping[str, FeedClock] | None = None,
         names_of: NamesOf = as_named,
     ) -> None:
         """`origins` are those of the venues' data; the first venue is that of items which come without one. `on_delay`
-        is called with the delay of the newest item of a batch, in seconds of the feed's time. `clocks` are the flow's,
-        by venue; without one messages are stamped by the wall clock. `names_of` gives the venues' own names of what
-        clients write.
+        is called with the venue and the delay of the newest item of a batch, in seconds of the feed's time. `clocks`
+        are the flow's, by venue; without one messages are stamped by the wall clock. `names_of` gives the venues' own
+        names of what clients write.
         """
         self._settings = settings
         self._hub = Hub(settings, origins=origins, first_seq=wall_ms() * 1_000, names_of=names_of)

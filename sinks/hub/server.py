@@ -57,7 +57,7 @@ class HubServer:
         hub: Hub,
         handoff: Handoff[Publishable],
         clocks: Mapping[str, FeedClock],
-        on_delay: Callable[[float], object],
+        on_delay: Callable[[str, float], object],
     ) -> None:
         """`clocks` are the flow's estimates of those of the venues."""
         self._settings = settings
@@ -171,7 +171,7 @@ class HubServer:
         before = measured if measured <= now + AHEAD_MS else 0  # the clock may have been set back
         if before < newest <= now + AHEAD_MS:
             self._measured[venue] = newest
-            self._on_delay(max(0, now - newest) / 1_000)
+            self._on_delay(venue or self._first, max(0, now - newest) / 1_000)
 
     def _attempt(self, act: Callable[[Now], None], newest: int = 0, venue: str = "") -> None:
         """Calls the hub. An error is a bug: it is logged, and the next batch is taken all the same."""

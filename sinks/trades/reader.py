@@ -115,20 +115,21 @@ class TradeView:
         frame = self._newest(symbol, on_bad)
         return None if frame is None else int(frame["last_id"].to_numpy().max())
 
-    def first_time(self, symbol: str, *, on_bad: OnBad | None = None) -> int | None:
-        """Time of the oldest trade, whatever the kind of fill; None without trades."""
-        begin = 0
-        while (start := self._first_from(symbol, begin)) is not None:
-            begin = minute_of(start)
-            frame = self.trades(symbol, begin, begin + MINUTE_MS, every_fill=True, columns=("time",), on_bad=on_bad)
+    def first_time(self, symbol: str, start_ms: int = 0, *, on_bad: OnBad | None = None) -> int | None:
+        """Time of the oldest trade from `start_ms` on, whatever the kind of fill; None without any."""
+        minute = minute_of(start_ms)
+        while (start := self._first_from(symbol, minute)) is not None:
+            minute = minute_of(start)
+            span = max(start_ms, minute), minute + MINUTE_MS
+            frame = self.trades(symbol, *span, every_fill=True, columns=("time",), on_bad=on_bad)
             if frame.height:
                 return int(frame["time"].to_numpy().min())
-            begin += MINUTE_MS
+            minute += MINUTE_MS
         return None
 
-    def last_time(self, symbol: str, *, on_bad: OnBad | None = None) -> int | None:
-        """Time of the newest trade, whatever the kind of fill; None without trades."""
-        frame = self._newest(symbol, on_bad)
+    def last_time(self, symbol: str, end_ms: int = END_MS, *, on_bad: OnBad | None = None) -> int | None:
+        """Time of the newest trade before `end_ms`, whatever the kind of fill; None without any."""
+        frame = self._newest(symbol, on_bad, end_ms)
         return None if frame is None else int(frame["time"].to_numpy().max())
 
     def before_lost(self, symbol: str) -> tuple[int, int] | None:
@@ -138,8 +139,8 @@ class TradeView:
         lost = [span for store in self._stores if (span := store.first_lost(symbol)) is not None]
         return min(((span.first_id - 1, span.begin) for span in lost), default=None)
 
-    def _newest(self, symbol: str, on_bad: OnBad | None) -> pl.DataFrame | None:
-        end, columns = END_MS, ("id", "last_id", "time")
+    def _newest(self, symbol: str, on_bad: OnBad | None, end_ms: int = END_MS) -> pl.DataFrame | None:
+        end, columns = end_ms, ("id", "last_id", "time")
         while (start := self._last_before(symbol, end)) is not None:
             # One minute more than the last record: futures' times may run back a little while the ids rise.
             begin = minute_of(start) - MINUTE_MS

@@ -1,10 +1,15 @@
-"""Days of the venue's REST, read like files of the archive: trades by their ids, and klines."""
+"""Days of the venue's REST, read like files of the archive: trades by their ids, and klines.
+
+One answer alone proves nothing. Times rise with the ids, but for `BACK_MS`; and where the trades of a day end by their
+ids they end by their times as well, for which the venue is queried in another way.
+"""
 
 from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
+from flows.bounds import BACK_MS
 from flows.loop_thread import EventLoopThread
 from flows.model import Kline, Trade, Vouched, timeframe_ms
 from flows.queries import KlinesQuery, PastTradesQuery, QueryError
@@ -43,31 +48,60 @@ class VenueDays:
         """A day; None when the venue has no trades of it. Klines are queried when they are read."""
         if not file.is_trades:
             return VenueDay(self, file)
-        page = self.result(self._rest.first_trades(PastTradesQuery(file.symbol, 0, _ANY_ID, file.begin, file.end - 1)))
+        page = self._by_time(file, file.begin)
         if not page:
             return None
         first = page[0]
-        before = first.id and self.result(self._rest.trades(self._query(file, first.id - 1, first.id - 1)))
+        before = self.result(self._rest.trades(self._query(file, first.id - 1, first.id - 1))) if first.id else []
+        if before and before[-1].time >= file.begin:
+            raise _contradiction(file, f"its first trade of that day is {first.id}, and {before[-1].id}")
         return VenueDay(self, file, first.id, first.time if first.id and not before else 0)
 
     def trades(self, file: ArchiveFile, first_id: int) -> Iterator[list[Trade]]:
-        """The trades of a file from an id on, until the venue has no more or they are after its end."""
-        following, begin = first_id, file.begin
+        """The trades of a file from an id on, until the venue has no more or they are after its end. `ArchiveError`
+        where its answers contradict each other; the trades before that may have been returned.
+        """
+        following, newest = first_id, file.begin
         while True:
-            query = PastTradesQuery(file.symbol, following, following + BATCH - 1, begin, file.end)
+            query = PastTradesQuery(file.symbol, following, following + BATCH - 1, newest, file.end)
             found = self.result(self._rest.trades(query))
+            _check_times(file, found, newest)
             batch = [trade for trade in found if trade.time < file.end]
             if batch:
+                following, newest = batch[-1].id + 1, max(newest, *(trade.time for trade in batch))
+            is_end = len(batch) < len(found) or not found
+            if is_end:
+                self._check_end(file, following, newest)
+            if batch:
                 yield batch
-            if not found or found[-1].time >= file.end:
+            if is_end:
                 return
-            following, begin = found[-1].id + 1, max(begin, found[-1].time)
 
     def klines(self, file: ArchiveFile) -> list[Kline]:
         """The closed klines of a file, including that of the period in which it begins."""
         begin = file.begin - file.begin % timeframe_ms(file.kind)
         klines = self.result(self._rest.klines(KlinesQuery(file.symbol, file.kind, begin, file.end - 1)))
         return [kline for kline in klines if kline.is_closed]
+
+    def _by_time(self, file: ArchiveFile, begin: int) -> Sequence[Trade]:
+        """Some of the first trades of a file that were made from a time on."""
+        query = PastTradesQuery(file.symbol, 0, _ANY_ID, begin, file.end - 1)
+        page = self.result(self._rest.first_trades(query))
+        for trade in page:
+            if not query.begin <= trade.time <= query.end:
+                raise _contradiction(file, f"trade {trade.id} is not of the time that was queried")
+        return page
+
+    def _check_end(self, file: ArchiveFile, following: int, newest: int) -> None:
+        """Checks that by their times, too, no trades of a file follow those before an id, the newest of which was made
+        at `newest`.
+        """
+        page = self._by_time(file, newest)
+        if not page and newest > file.begin:
+            raise _contradiction(file, f"it has no trade of {newest} any more")
+        for trade in page:
+            if trade.id >= following:
+                raise _contradiction(file, f"it has no trade {following} of that day, but {trade.id}")
 
     def result(self, question: Coroutine[Any, Any, T]) -> T:
         """The result of a query. `ArchiveError` when it fails."""
@@ -79,6 +113,18 @@ class VenueDays:
     @staticmethod
     def _query(file: ArchiveFile, first_id: int, last_id: int) -> PastTradesQuery:
         return PastTradesQuery(file.symbol, first_id, last_id, file.begin, file.end)
+
+
+def _check_times(file: ArchiveFile, trades: Sequence[Trade], newest: int) -> None:
+    """Checks that the times of trades rise from `newest` on, as their ids do."""
+    for trade in trades:
+        if trade.time < newest - BACK_MS:
+            raise _contradiction(file, f"trade {trade.id} was made {newest - trade.time} ms before those before it")
+        newest = max(newest, trade.time)
+
+
+def _contradiction(file: ArchiveFile, what: str) -> ArchiveError:
+    return ArchiveError(f"{file.name} cannot be read: the venue's answers contradict each other ({what}): try again")
 
 
 class VenueDay(Struct, frozen=True):

@@ -25,6 +25,7 @@ from flows.model import (
     Trade,
     TradingStatus,
 )
+from flows.model.printed import change_of
 from sources.coinbase import wire
 from sources.coinbase.names import BOOKS_LINE, name_in, stream_name
 from sources.coinbase.statuses import Statuses
@@ -194,11 +195,11 @@ def _add_messages(runs: _Runs, messages: Iterable[wire.ExchangeMessage]) -> None
 
 
 def _ticker(message: wire.TickerMessage, time: int) -> Ticker:
-    change = round(message.price - message.open_24h, 8)
+    change, percent = change_of(message.open_24h, message.price)
     return Ticker(
         symbol=message.product_id,
         price_change=change,
-        price_change_percent=round(100 * change / message.open_24h, 3) if message.open_24h else 0.0,
+        price_change_percent=round(percent, 3),  # as other venues print it
         weighted_average=_NAN,
         last_price=message.price,
         open=message.open_24h,

@@ -26,6 +26,7 @@ from flows.model import (
     Trade,
     TradingStatus,
 )
+from flows.model.printed import printed
 from sources.frames import KEPT_BYTES, UNREADABLE, decoded, reason_of, too_long
 from sources.kraken import wire
 from sources.kraken.instruments import MOST_SYMBOLS, Instruments
@@ -334,7 +335,7 @@ def _ticker(row: wire.TickerRow, symbol: str, time: int) -> Ticker:
         price_change_percent=row.change_pct,
         weighted_average=row.vwap,
         last_price=row.last,
-        open=max(0.0, row.last - row.change),
+        open=max(0.0, printed(row.last - row.change)),
         high=row.high,
         low=row.low,
         volume=row.volume,

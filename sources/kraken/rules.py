@@ -30,6 +30,8 @@ RULES: Final = VenueRules(
     fills_follow=True,
     ticker_counts_trades=False,
     unreported_fields=frozenset(BOUGHT),
+    # the product of volume and a rounded average price
+    rounded_fields=frozenset(("quote_volume",)),
     book_line=BOOK_LINE,
     has_books_on_line=True,
     book_checksum=Crc32(),

@@ -44,12 +44,12 @@ def test_the_latency_counts_channels_without_delay(watched: Watched) -> None:
     late_candle = HubMessage("binance", "Candle", CandleBody.of(candle()), BEGIN + 90_000, 2)
     watched.receive(price(made_ms=BEGIN + 250), price(made_ms=BEGIN + 500, symbol="ETHUSDT"), late_candle)
     watched.receive(price(made_ms=BEGIN + 90_000))  # with new figures of the day
-    assert (watched.value(f"{LATENCY}_count"), watched.value(f"{LATENCY}_sum")) == (2.0, 0.75)
+    assert (watched.value(f"{LATENCY}_count", "binance"), watched.value(f"{LATENCY}_sum", "binance")) == (2.0, 0.75)
 
 
 def test_a_clock_that_is_behind_makes_no_latency_below_zero(watched: Watched) -> None:
     watched.receive(price(made_ms=BEGIN - 250))
-    assert (watched.value(f"{LATENCY}_count"), watched.value(f"{LATENCY}_sum")) == (1.0, 0.0)
+    assert (watched.value(f"{LATENCY}_count", "binance"), watched.value(f"{LATENCY}_sum", "binance")) == (1.0, 0.0)
 
 
 def test_incidents_are_counted_by_kind_and_losses_by_message(watched: Watched) -> None:

@@ -61,6 +61,15 @@ def test_every_alert_says_what_it_is_and_where_to_read_on() -> None:
         assert name == "Watchdog" or "for" in rule, name
 
 
+def test_alerts_on_lines_and_data_name_their_venue_and_are_labelled_with_it() -> None:
+    groups = {group["name"]: group["rules"] for group in yaml.safe_load(RULES.read_text())["groups"]}
+    tests = {test["name"]: test["promql_expr_test"] for test in yaml.safe_load(RULE_TESTS.read_text())["tests"]}
+    for rule in groups["lines"] + groups["data"]:
+        assert "$labels.venue" in rule["annotations"]["summary"] + rule["annotations"]["description"], rule["alert"]
+        fired = [sample["labels"] for case in tests[rule["alert"]] for sample in case["exp_samples"]]
+        assert all('venue="binance"' in labels for labels in fired), rule["alert"]
+
+
 def test_the_runbook_has_every_alert_and_no_other() -> None:
     assert sorted(re.findall(r"^### (.+)$", RUNBOOK.read_text(), re.MULTILINE)) == sorted(alerts())
 

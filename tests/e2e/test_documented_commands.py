@@ -1,4 +1,6 @@
-"""The commands of README.md and docs/ that ask a deployment, and those that a demo prints: each as it stands."""
+"""The commands of README.md and docs/ that ask a deployment, and those that a demo prints: each as it stands. All are
+parts of one test, so that one worker runs them beside one demo.
+"""
 
 import json
 import os
@@ -19,7 +21,11 @@ from tests.marked import ROOT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-SYMBOLS = "BTCUSDT,ETHUSDT,SOLUSDT,XRPUSDT"
+FOLLOWED = "BTCUSDT"
+LISTED = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")
+"""What the pages follow besides."""
+TRADES_PER_S = "4"
+"""Of each symbol: the commands ask for some, not for many."""
 DEFAULTS = {"API": "8080", "HUB": "8765", "REPLAY": "9443"}
 """The ports that the pages name."""
 TOOLS = ("curl", "jq")
@@ -52,7 +58,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         shim.write_text(f'#!/bin/sh\nexec "{sys.executable}"{module} "$@"\n')
         shim.chmod(0o755)
     (at / "other.toml").write_text("")
-    with running_demo(at, "--symbols", SYMBOLS) as found:
+    exchange = ("--symbols", *LISTED, "--trades-per-s", TRADES_PER_S)
+    with running_demo(at, exchange=exchange, feed__symbols=FOLLOWED) as found:
         found.until_ready()
         found.until(lambda: closed(found))
         yield found
@@ -114,8 +121,20 @@ def first_line(text: str, demo: Demo, *, typed: bytes = b"") -> tuple[str, int]:
         process.communicate()
 
 
-@pytest.mark.parametrize("text", commands(Kind.RUNS))
-def test_it_does_what_it_says(text: str, demo: Demo) -> None:
+def test_each_command_does_what_it_says(demo: Demo, subtests: pytest.Subtests) -> None:
+    for text in commands(Kind.RUNS):
+        with subtests.test(text):
+            runs(text, demo)
+    for text in commands(Kind.FOLLOWS):
+        with subtests.test(text):
+            goes_on_until_it_is_interrupted(text, demo)
+    for name, check in PRINTED.items():
+        with subtests.test(f"the demo prints: {name}"):
+            demo.until_ready()
+            check(demo, printed(demo, name))
+
+
+def runs(text: str, demo: Demo) -> None:
     needs_tools(text)
     if "status" in text or "health" in text:
         demo.until_ready()
@@ -124,8 +143,7 @@ def test_it_does_what_it_says(text: str, demo: Demo) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("text", commands(Kind.FOLLOWS))
-def test_it_goes_on_until_it_is_interrupted(text: str, demo: Demo) -> None:
+def goes_on_until_it_is_interrupted(text: str, demo: Demo) -> None:
     demo.until_ready()
     assert first_line(typed(demo, text), demo)[1] in (0, 130, -signal.SIGINT)
 
@@ -136,26 +154,33 @@ def printed(demo: Demo, name: str) -> str:
     return line[line.index(sys.executable) :]
 
 
-@pytest.mark.parametrize("name", ["status", "verify"])
-def test_what_the_demo_prints_for_a_look_works(name: str, demo: Demo) -> None:
-    demo.until_ready()
-    done = run(printed(demo, name), demo)
+def looks(demo: Demo, command: str) -> None:
+    done = run(command, demo)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "BTCUSDT" in done.stdout
 
 
-def test_what_the_demo_prints_to_listen_works(demo: Demo) -> None:
-    demo.until_ready()
-    assert "type" in json.loads(first_line(printed(demo, "tail"), demo)[0])
+def listens(demo: Demo, command: str) -> None:
+    assert "type" in json.loads(first_line(command, demo)[0])
 
 
-def test_what_the_demo_prints_for_agents_works(demo: Demo) -> None:
+def serves_agents(demo: Demo, command: str) -> None:
     client = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
-    asked = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client}) + "\n"
-    told = json.loads(first_line(printed(demo, "mcp"), demo, typed=asked.encode())[0])
-    assert (told["id"], "result" in told) == (1, True)
+    sent = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client}) + "\n"
+    answer = json.loads(first_line(command, demo, typed=sent.encode())[0])
+    assert (answer["id"], "result" in answer) == (1, True)
 
 
-def test_what_the_demo_prints_for_a_notebook_works(demo: Demo) -> None:
-    line, _ = first_line(f"{printed(demo, 'notebook')} --headless", demo)
+def opens_a_notebook(demo: Demo, command: str) -> None:
+    line, _ = first_line(f"{command} --headless", demo)
     assert "explore.py" in line
+
+
+PRINTED = {
+    "status": looks,
+    "verify": looks,
+    "tail": listens,
+    "mcp": serves_agents,
+    "notebook": opens_a_notebook,
+}
+"""What the demo prints at its start, with what each does."""

@@ -178,15 +178,18 @@ async def test_connections_that_are_renewed_under_load_miss_nothing(mongod_uri: 
         assert without_silence(playing.client.of_type("Incident")) == []  # no repair was needed
 
 
-@pytest.mark.parametrize("by_ms", [2_000, -2_000])
-async def test_a_clock_that_is_wrong(mongod_uri: str, tmp_path: Path, by_ms: int) -> None:
-    folder = tmp_path / f"clock{by_ms}"
+async def test_a_clock_that_is_wrong_to_either_side(mongod_uri: str, tmp_path: Path) -> None:
+    folder = tmp_path / "clock"
     folder.mkdir()
     async with stage(folder, mongod_uri) as playing:
-        playing.exchange.inject(faults.ClockSkew(by_ms=by_ms))
-        await playing.trades_pass(10)
-        playing.exchange.inject(faults.Gap(stream=AGGREGATES, count=30))
-        await playing.heard("repair")
+        for by_ms in (2_000, -2_000):
+            playing.exchange.inject(faults.ClockSkew(by_ms=by_ms))
+            await playing.trades_pass(10)
+            playing.exchange.inject(faults.Gap(stream=AGGREGATES, count=30))
+            await playing.heard("repair")
+            if by_ms > 0:
+                playing.exchange.clear_faults()  # it is right again in between
+                await playing.trades_pass(10)
         await assert_nothing_is_lost(playing, folder, mongod_uri)
 
 

@@ -51,7 +51,7 @@ async def test_the_flow_tells_what_was_played(mongod_uri: str, tmp_path: Path) -
     assert values["market_data_storage_writes_total", "trades", "rocksdb"] == played
     assert sum(len(batch["trades"]) for batch in client.of_type("Trade")) == played
     assert values["market_data_broadcast_clients",] == 1
-    assert values["market_data_errors_total",] == values["market_data_broadcast_dropped_total",] == 0
+    assert values["market_data_errors_total", "binance"] == values["market_data_broadcast_dropped_total",] == 0
     kinds = Counter(incident["kind"] for incident in client.of_type("Incident"))
-    assert all(values["market_data_incidents_total", kind] >= count for kind, count in kinds.items())
-    assert values["market_data_exchange_to_broadcast_seconds_count",] > 0
+    assert all(values["market_data_incidents_total", kind, "binance"] >= count for kind, count in kinds.items())
+    assert values["market_data_exchange_to_broadcast_seconds_count", "binance"] > 0

@@ -1,8 +1,9 @@
-"""Two venues in one flow: each is complete, and neither notices what becomes of the other."""
+"""Several venues in one flow: each is complete, and none notices what becomes of another; the demo has three."""
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -13,12 +14,15 @@ import pytest
 from pymongo import MongoClient
 
 from flows.recovery import prepare
+from flows.settings import Settings
+from flows.supervision.spec import DEMO_VENUES
 from sinks.mongo.commands import CAPABILITIES, INSTRUMENTS
 from sinks.mongo.reader import read_candles
 from sinks.trades.reader import TradeReader
 from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
 from sources.replay.synthetic.market import SyntheticMarket
 from sources.venues import VENUES
+from tests.fakes.demo import Demo, running_demo
 from tests.fakes.deployment import (
     START_S,
     RunningFlow,
@@ -28,6 +32,7 @@ from tests.fakes.deployment import (
     running_flow,
     running_interface,
 )
+from tests.fakes.served_venues import SERVED, Minute
 from tests.fakes.twins import recovering
 from tests.fakes.witness import last_stored
 
@@ -279,3 +284,63 @@ async def test_any_spelling_is_followed_and_both_venues_state_their_instruments(
         assert [one["kind"] for one in proven[exchange.venue]] == [
             one.kind for one in VENUES[exchange.venue].capabilities
         ]
+
+
+def instruments_of(demo: Demo) -> list[tuple[str, str]]:
+    """Venue and symbol of all that is followed; every one must be current."""
+    done = demo.ask("status", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [(one["venue"], one["symbol"]) for one in json.loads(done.stdout)["instruments"]]
+
+
+def minutes_of(demo: Demo, venue: str, symbol: str) -> dict[int, Minute]:
+    """What the demo's exchange says of its last minutes."""
+    below = "" if venue == DEMO_VENUES[0] else f"/{venue}"
+    with closing(SERVED[venue](f"http://127.0.0.1:{demo.port('REPLAY')}{below}", symbol)) as its:
+        return its.minutes()
+
+
+def closed_candles(demo: Demo, venue: str, symbol: str) -> dict[int, Minute]:
+    """What is stored of the minutes that are over."""
+    with MongoClient[dict[str, Any]](demo.variables["MARKETFLOW_MONGO__URI"]) as mongo:
+        candles = read_candles(mongo[Settings().mongo.database], venue, symbol, "1m", 0, DAY[1])
+    return {c.open_time: (c.open, c.high, c.low, c.close, c.volume) for c in candles if c.is_closed}
+
+
+@pytest.mark.slow
+def test_the_demo_shows_one_market_at_three_venues(tmp_path: Path) -> None:
+    with running_demo(tmp_path, venues=DEMO_VENUES) as demo:
+        demo.until_ready()
+        instruments = instruments_of(demo)
+        assert {venue for venue, _ in instruments} == set(DEMO_VENUES)
+
+        begun = {one: max(minutes_of(demo, *one)) for one in instruments}  # the one after it began before this
+        for one in instruments:
+            seen = begun[one] + 120_000
+            demo.until(lambda one=one, seen=seen: seen in closed_candles(demo, *one))  # type: ignore[misc]
+            stored = closed_candles(demo, *one)
+            expected = {time: row for time, row in minutes_of(demo, *one).items() if time <= seen}
+            assert {time: stored.get(time) for time in expected} == {
+                time: pytest.approx(row) for time, row in expected.items()
+            }, one
+
+        quotes = body_of(f"http://127.0.0.1:{demo.port('API')}/api/compare/BTC")["data"]["quotes"]
+        prices = {quote["quote"]: {row["venue"]: row["price"] for row in quote["prices"]} for quote in quotes}
+        assert {quote: set(by_venue) for quote, by_venue in prices.items()} == {
+            "USD": {"kraken", "coinbase"},
+            "USDT": {"binance"},
+        }
+        dollars = prices["USD"]
+        assert dollars["kraken"] == pytest.approx(dollars["coinbase"], rel=0.01)
+        assert dollars["kraken"] == pytest.approx(prices["USDT"]["binance"], rel=0.01)
+
+        verified = demo.ask("verify")
+        assert verified.returncode == 0, verified.stdout + verified.stderr
+        assert all(venue in verified.stdout for venue in DEMO_VENUES)
+        followed = demo.ask("tail", "--venue", "kraken", "--channel", "MarketData", "--count", "20")
+        assert followed.returncode == 0, followed.stderr
+        messages = [json.loads(line) for line in followed.stdout.splitlines()]
+        heard = [one["data"]["venue"] for one in messages if one["type"] == "MarketData"]
+        assert heard
+        assert set(heard) == {"kraken"}
+        assert demo.end() == 130

@@ -89,14 +89,15 @@ _WITH_EXCHANGE = """
 import sys
 from pathlib import Path
 from flows.settings import load_settings
-from flows.supervision.deployment import demo_environment, demo_processes, variables_of
+from flows.supervision.deployment import demo_environment, demo_greeting, demo_processes, variables_of
 from flows.supervision.supervisor import supervise
 folder, port, options = Path(sys.argv[1]), int(sys.argv[2]), tuple(sys.argv[3:])
 settings = load_settings()
 specs = demo_processes(settings, folder, mongo_port=port, venues=("binance",))
 specs = [spec._replace(argv=spec.argv + options) if spec.name == "exchange" else spec for spec in specs]
 variables = variables_of(settings, demo_environment(settings, folder, mongo_port=port, venues=("binance",)))
-sys.exit(supervise(specs, folder=folder, anew=True, variables=variables))
+greeting = demo_greeting(settings, folder, mongo_port=port, venues=("binance",))
+sys.exit(supervise(specs, folder=folder, anew=True, greeting=greeting, variables=variables))
 """
 """The same as the command, with an exchange that has options of which the command knows nothing."""
 

@@ -171,7 +171,8 @@ class Deployment:
     async def refused(self) -> int:
         """Messages that were refused since the flow's start."""
         url = f"http://127.0.0.1:{self.settings['metrics__port']}/metrics"
-        return int(samples((await self._http.get(url)).text)["market_data_errors_total",])
+        values = samples((await self._http.get(url)).text)
+        return int(sum(value for (name, *_), value in values.items() if name == "market_data_errors_total"))
 
     def reasons(self) -> list[str]:
         """Why messages were refused, as the log and the ledger say."""

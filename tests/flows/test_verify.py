@@ -206,6 +206,21 @@ def test_a_repair_rewrites_wrong_and_missing_candles(filled: Settings, mongo_cli
     assert [d["kind"] for d in ledger.find()] == ["repair"] * 3
 
 
+def test_a_candle_that_a_flow_may_still_amend_is_left_with_what_to_do(
+    filled: Settings, mongo_client: Documents
+) -> None:
+    documents = candles_of(filled, mongo_client)
+    for minute in (10, 55):
+        documents.update_one({"timeframe": "1m", "open_time": BEGIN + minute * 60_000}, {"$set": {"volume": 0.5}})
+    report = verify(filled, structs.replace(ALL, repair=True))
+    assert (report.totals, report.repaired) == ({"candle": 2}, 1)
+    [left] = report.left
+    assert left.startswith(f"{SYMBOL}: ")
+    assert left.count("1m ") == 1
+    assert ":55:00" in left
+    assert verify(filled, ALL).totals == {"candle": 1}
+
+
 def requests_of(settings: Settings, client: Documents) -> list[tuple[Any, ...]]:
     found = client[settings.mongo.database][REQUESTS].find({"state": "open"}).sort([("timeframe", 1), ("start", 1)])
     return [(d["kind"], d["venue"], d["symbol"], d["timeframe"], d["start"], d["end"]) for d in found]

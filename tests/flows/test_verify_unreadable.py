@@ -194,7 +194,7 @@ def with_other_ids(value: bytes, by: int, fills: int) -> bytes:
 
 
 @by_length
-@pytest.mark.parametrize(("by", "fills"), [(10**6, 0), (10**12, 10**13), (-300, -600)])
+@pytest.mark.parametrize(("by", "fills"), [(10**6, 0), (10**12, 10**13), (-30, -60)])
 def test_a_record_with_ids_that_belong_elsewhere_is_replaced(
     filled: Settings, record_ms: int, by: int, fills: int
 ) -> None:

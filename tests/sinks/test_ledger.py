@@ -19,7 +19,7 @@ def test_refused_messages_are_counted_kept_and_logged_once_a_second() -> None:
         now[0] = 1_000
         writer.write([refused(KEPT + 5)])
         writer.close()
-    assert writer.total == KEPT + 6
+    assert writer.counts.total() == KEPT + 6
     assert [item.received_ns for item in writer.kept] == list(range(6, KEPT + 6))
     assert [(entry["count"], entry["last_reason"]) for entry in logs] == [
         (1, "reason 0"),
@@ -92,7 +92,7 @@ def test_a_keeper_that_knows_the_flow_gets_each_incident_once() -> None:
     assert hub.kept == [outside]
     assert hub.closed
     assert [(entry["event"], entry["kind"]) for entry in logs] == [("incident", "gap"), ("incident", "store_outage")]
-    assert writer.counts == {"gap": 1, "store_outage": 1}
+    assert writer.counts == {("binance", "gap"): 1, ("binance", "store_outage"): 1}
 
 
 HOUR_S = 3_600
@@ -119,8 +119,8 @@ def test_a_stream_that_is_refused_for_an_hour_is_logged_once_a_minute_and_every_
         rejects.close()
     messages = [entry for entry in logs if entry["event"] == "messages_refused"]
     told = [entry for entry in logs if entry["event"] == "incident"]
-    assert sum(entry["count"] for entry in messages) == rejects.total == 10 * HOUR_S
-    assert len(keeper.kept) == incidents.counts["reject"] == HOUR_S
+    assert sum(entry["count"] for entry in messages) == rejects.counts.total() == 10 * HOUR_S
+    assert len(keeper.kept) == incidents.counts.total() == HOUR_S
     assert HOUR_S - len(told) - sum(entry.get("not_logged", 0) for entry in told) < LONGEST_MS / 1_000
     for entries in (messages, told):
         assert HOUR_S / 60 <= len(entries) <= HOUR_S / 60 + 10

@@ -1,12 +1,12 @@
 """Who listens on a port of this machine: by /proc where there is one (Linux), else only that someone does."""
 
-import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from flows.foreign import visible
+from flows.process.free_ports import is_taken
 
 _LISTENS: Final = "0A"
 """The state of a listening socket in /proc/net/tcp (`TCP_LISTEN`)."""
@@ -37,7 +37,7 @@ def listener_on(port: int) -> Listener | None:
     """Who listens on a TCP port of this machine; None when it is free."""
     if inodes := set(_inodes(port)):
         return _holder(inodes) or Listener(0, "")
-    return Listener(0, "") if _is_taken(port) else None
+    return Listener(0, "") if is_taken("127.0.0.1", port) else None
 
 
 def is_ours(listener: Listener) -> bool:
@@ -63,13 +63,3 @@ def _holder(inodes: set[str]) -> Listener | None:
                 arguments = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
                 return Listener(int(process.name), visible(arguments, limit=_COMMAND_LETTERS), arguments)
     return None
-
-
-def _is_taken(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return True
-    return False

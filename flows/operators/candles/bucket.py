@@ -14,12 +14,11 @@ from operator import mul
 from typing import Self, TypeAlias
 
 from flows.model import AggregateTrade, Figures, Kline, Prices, Trade
+from flows.model.printed import DECIMALS
 
 NO_ID = -1
 """First and last id of a period without trades, as the exchange reports it."""
 
-DECIMALS = 8
-"""No venue prints more decimals of a volume. Sums are rounded to them, so they match the exchange to the last digit."""
 MAX_PARTS = 16
 """Parts of a sum; one more, and they are added up into two: the sum, and what its rounding lost. They are few, as each
 candle that is shown adds them up.
@@ -185,7 +184,7 @@ class Bucket:
 
 
 def _printed(parts: list[float]) -> float:
-    """Their sum with as many decimals as the exchange prints."""
+    """Their sum to the last digit that the exchange prints."""
     return round(fsum(parts), DECIMALS)
 
 

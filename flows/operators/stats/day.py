@@ -27,6 +27,7 @@ from flows.model import (
     Ticker,
     timeframe_ms,
 )
+from flows.model.printed import change_of, printed
 from flows.operators.delay import doubled_ms
 from flows.operators.stats.window import NOTHING, RollingDay, Span, joined
 from flows.queries import KlinesQuery, Query, QueryError
@@ -215,7 +216,7 @@ class DayStats:
 
     def _stats(self) -> Stats24h:
         total = self._window.total()
-        change = total.close - total.open
+        change, percent = change_of(total.open, total.close)
         return Stats24h(
             venue=self._venue,
             symbol=self._symbol,
@@ -228,8 +229,8 @@ class DayStats:
             volume=total.volume,
             quote_volume=total.quote_volume,
             change=change,
-            change_percent=100 * change / total.open if total.open else 0.0,
-            weighted_average=total.quote_volume / total.volume if total.volume else total.close,
+            change_percent=percent,
+            weighted_average=printed(total.quote_volume / total.volume) if total.volume else total.close,
             trades=total.trades,
             complete=not self._lacks,
         )

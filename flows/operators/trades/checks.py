@@ -6,11 +6,10 @@ What is refused is counted, reported in an incident at intervals, and leaves a g
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
-from flows.bounds import TRADE_AHEAD_MS, VenueRules, fault_of
+from flows.bounds import BACK_MS, TRADE_AHEAD_MS, VenueRules, fault_of
 from flows.clock import Now
 from flows.model import WITHDRAWN_FILL, AggregateTrade, Incident, MarketEvent, Trade
 from flows.operators.refusals import Refusals, rejected
-from flows.operators.trades.continuity import BACK_MS
 from flows.operators.trades.results import Results
 from flows.queries import TradesQuery
 

@@ -7,12 +7,8 @@ is quicker than columns for the short runs of a live feed, and as quick for long
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from flows.bounds import MOST_FILLS, TRADE_AHEAD_MS
+from flows.bounds import BACK_MS, MOST_FILLS, TRADE_AHEAD_MS
 from flows.model import MARKET_FILL, AggregateTrade, Trade
-
-BACK_MS = 5_000
-"""Times rise with the ids; servers of a venue may differ by so much."""
-
 
 Place: TypeAlias = tuple[int, int, int]
 """Where a sequence stands: id of the next trade; first fill of the next aggregate, -1 when it is not known; time of the

@@ -4,9 +4,8 @@ wrong one, so REST is queried for that too: only what both say is missing, is mi
 
 from msgspec import Struct
 
-from flows.bounds import VenueRules
+from flows.bounds import BACK_MS, VenueRules
 from flows.model import WITHDRAWN_FILL, AggregateTrade, Incident, Trade
-from flows.operators.trades.continuity import BACK_MS
 from flows.queries import TradesQuery
 
 MOST_DISPUTES = 1_000

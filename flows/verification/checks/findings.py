@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Literal, TypeAlias, get_args
 
 from msgspec import Struct, field
@@ -144,6 +145,14 @@ class Findings:
     def is_complete(self) -> bool:
         """Whether all findings are listed."""
         return sum(self.totals.values()) == len(self.listed)
+
+
+def moment(time: int) -> str:
+    """A time as ISO 8601; an invalid one as a number."""
+    try:
+        return datetime.fromtimestamp(time / 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return str(time)
 
 
 def few(names: Sequence[str], what: str = "") -> str:

@@ -1,7 +1,7 @@
 """Compares a candle with the shorter ones in it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import fsum
+from math import fsum, isnan
 
 from flows.bounds import ANY_VENUE, VenueRules
 from flows.model import IDS, VOLUMES, Candle, timeframe_ms
@@ -43,6 +43,8 @@ def _counts(candle: Candle, set_aside: set[tuple[str, int]]) -> bool:
 def _compared(candle: Candle, parts: list[Candle], shorter: str, rules: VenueRules) -> Iterator[Rollup]:
     made = rolled_up(parts)
     fields = [name for name, value in made.items() if not _is_same(name, getattr(candle, name), value, len(parts))]
+    if any(one.status == "venue" for one in (candle, *parts)):
+        fields = [name for name in fields if name not in rules.rounded_fields]
     if not fields or _may_differ(candle, parts, fields, rules):
         return
     claimed = ", ".join(f"{name} {getattr(candle, name)}" for name in fields)
@@ -59,15 +61,18 @@ def _may_differ(candle: Candle, parts: list[Candle], fields: list[str], rules: V
 
 
 def rolled_up(parts: Sequence[Candle]) -> dict[str, float]:
-    """The fields of the candle that these form, in the order of time; ids only where all parts have them."""
-    traded = [part for part in parts if part.trades or part.volume] or list(parts[:1])
+    """The fields of the candle that these form, in the order of time; ids and the number of trades only where all parts
+    have them. A volume that one part does not have is NaN.
+    """
+    traded = [part for part in parts if part.trades > 0 or part.volume] or list(parts[:1])
     made: dict[str, float] = {
         "open": traded[0].open,
         "high": max(part.high for part in traded),
         "low": min(part.low for part in traded),
         "close": traded[-1].close,
-        "trades": sum(part.trades for part in parts),
     }
+    if all(part.trades >= 0 for part in parts):
+        made["trades"] = sum(part.trades for part in parts)
     made |= {name: fsum(getattr(part, name) for part in parts) for name in VOLUMES}
     if all(part.first_id >= 0 for part in traded):
         made["first_id"] = min(part.first_id for part in traded)
@@ -76,10 +81,12 @@ def rolled_up(parts: Sequence[Candle]) -> dict[str, float]:
 
 
 def _is_same(name: str, claimed: float, made: float, parts: int) -> bool:
-    """Sums of rounded parts may be off by the rounding of each."""
-    if name in IDS:
+    """Sums of rounded parts may be off by the rounding of each; nothing differs from what one side does not have."""
+    if name in (*IDS, "trades"):
         return claimed < 0 or claimed == made
     if name not in VOLUMES:
         return claimed == made
+    if isnan(claimed) or isnan(made):
+        return True
     difference = abs(claimed - made)
     return difference <= PRINTED_UNIT / 2 * (parts + 1) + ULPS * 2**-52 * abs(made)

@@ -154,7 +154,8 @@ class SymbolVerifier:
         for begin in self.days:
             end = begin + DAY_MS
             yield from self._read(frames, end)
-            yield from self._verify(begin, end)
+            if not self._is_quiet(begin, end):
+                yield from self._verify(begin, end)
             self._on_day(begin, self.counts.trades)
         if self._task.end > self._end:
             yield from self._unsettled(frames)
@@ -277,6 +278,16 @@ class SymbolVerifier:
         return trades
 
     # --- a day ---
+
+    def _is_quiet(self, begin: int, end: int) -> bool:
+        """Whether a day can have no finding: it is before all candles, no trade is in it, and no gap ends in it. One
+        trade of a false time may have thousands of such days behind it.
+        """
+        return (
+            all(end <= first for first, _ in self._spans.values())
+            and not any(begin <= bucket.open_time < end for bucket in self._buckets)
+            and not any(begin <= gap.before_time < end for gap in (*self._gaps, *self._ids.open_gaps()))
+        )
 
     def _verify(self, begin: int, end: int) -> Iterator[Finding]:
         task = self._task

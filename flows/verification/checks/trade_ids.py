@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 from msgspec import Struct
 
-from flows.operators.trades.continuity import BACK_MS
+from flows.bounds import BACK_MS
 from flows.queries import DisputedTradesQuery
 from flows.verification.checks.findings import Finding
 from flows.verification.checks.held import FirstSeen

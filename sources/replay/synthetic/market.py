@@ -136,6 +136,12 @@ class _MarketMaker:
 
     def segment(self, begin_ms: int, end_ms: int) -> SymbolSegment:
         """The market between two times, in whole slots."""
+        segment = self.play(begin_ms, end_ms).segment(self._aggregate_id)
+        self._aggregate_id += segment.aggregates.height
+        return segment
+
+    def play(self, begin_ms: int, end_ms: int) -> EventLog:
+        """The events of that time, of which no segment is made yet; `fairs` are those of its slots."""
         event_log = EventLog(self.encoder, self._ladder)
         given = iter(self._reference.fairs(begin_ms, end_ms)) if self._reference else None
         self.fairs = []
@@ -153,9 +159,7 @@ class _MarketMaker:
             diff = self._ladder.take_diff()
             if diff is not None:
                 event_log.add_diff(slot_ms + _SLOT_MS - 1, diff)
-        segment = event_log.segment(self._aggregate_id)
-        self._aggregate_id += segment.aggregates.height
-        return segment
+        return event_log
 
     def _move(self, wildness: float) -> None:
         """Moves the fair price by a random step, with slight mean reversion to its start."""
@@ -198,7 +202,7 @@ class _Reference:
 
     def fairs(self, begin_ms: int, end_ms: int) -> Iterator[float]:
         """The fair price in each slot, in ticks of the follower."""
-        self._leader.segment(begin_ms, end_ms)
+        self._leader.play(begin_ms, end_ms)
         for fair in self._leader.fairs:
             self._deviation = _STAYS * self._deviation + self._random.gauss(0.0, _DEVIATES)
             yield fair * self._scale * math.exp(self._deviation)

@@ -44,7 +44,7 @@ def load_tapes(
     With `loop` it never ends. `history` is a folder of kline files (`history_files.py`). `ValueError` when a file makes
     no sense or nothing can be played; `OSError` when it cannot be opened.
     """
-    return playback_of(_read_tapes(_files(paths, kind), kind), kind=kind, times=times, loop=loop, history=history)
+    return playback_of(read_tapes(paths, kind=kind), kind=kind, times=times, loop=loop, history=history)
 
 
 def playback_of(
@@ -106,7 +106,11 @@ def _is_playable(path: Path) -> bool:
     return is_recording(path) or is_trade_file(path)
 
 
-def _read_tapes(files: Sequence[Path], kind: MarketKind) -> list[SymbolTape]:
+def read_tapes(paths: Sequence[Path], *, kind: MarketKind) -> list[SymbolTape]:
+    """The tapes of the symbols of files, or of whole folders. No market that plays them changes them. Errors as those
+    of `load_tapes`.
+    """
+    files = _files(paths, kind)
     lines: dict[str, list[tuple[int, Line]]] = defaultdict(list)
     trades: dict[str, list[TradeFile]] = defaultdict(list)
     place = 0

@@ -35,6 +35,18 @@ def test_the_live_deployment() -> None:
     assert flow.env == api.env == {"MARKETFLOW_TRADES__PATH": "data/trades"}
 
 
+def test_the_ports_that_must_be_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MARKETFLOW_HUB__PORT", "8555")
+    monkeypatch.setenv("MARKETFLOW_API__HOST", "::1")
+    hub, api = ("hub.port", "127.0.0.1", 8555), ("api.port", "::1", 8080)
+    live = [("mongo.uri", "127.0.0.1", 27017), hub, api]
+    assert [one for spec in live_processes(load_settings()) for one in spec.listens] == live
+    demo = [("replay.port", "127.0.0.1", 9443), ("--mongo-port", "127.0.0.1", 27555), hub, api]
+    assert [one for spec in demo_processes(load_settings(), mongo_port=27555) for one in spec.listens] == demo
+    monkeypatch.setenv("MARKETFLOW_HUB__ENABLED", "false")
+    assert live_processes(load_settings())[1].listens == ()
+
+
 def test_the_settings_say_where_trades_and_database_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MARKETFLOW_TRADES__PATH", "/elsewhere")
     monkeypatch.setenv("MARKETFLOW_MONGO__URI", "mongodb://127.0.0.1:27018")
@@ -72,6 +84,7 @@ def test_the_demo_is_all_in_its_folder_and_on_ports_of_its_own(monkeypatch: pyte
         "MARKETFLOW_FEED__WS_URL": "ws://127.0.0.1:9555",
         "MARKETFLOW_FEED__REST_URL": "http://127.0.0.1:9555",
         "MARKETFLOW_FEED__BACKOFF_MIN_S": "0.5",
+        "MARKETFLOW_FEED__BACKOFF_MAX_S": "4",
         "MARKETFLOW_MONGO__URI": "mongodb://127.0.0.1:27555",
         "MARKETFLOW_TRADES__PATH": "there/trades",
     }  # fmt: skip

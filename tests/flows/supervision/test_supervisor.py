@@ -240,3 +240,26 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path, capsys: pytest.Ca
         said = capsys.readouterr().err
         assert (f"{folder} cannot be used" in said, "--folder" in said) == (True, True)
     assert (tmp_path / "taken").is_file()
+
+
+def test_a_port_that_is_taken_is_named_before_anything_is_started(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "kept").touch()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        listens = [("one.port", "127.0.0.1", 0), ("two.port", "127.0.0.1", port)]
+        with supervised(tmp_path, python("one", QUIET, listens=listens), anew=True, greeting="welcome\n") as run:
+            assert run.until_end() == CANNOT_RUN
+    remedy = "end what listens there, or choose another by two.port"
+    assert run.said == f"marketflow: two.port: port {port} of 127.0.0.1 is taken: {remedy}\n"
+    assert (tmp_path / "data" / "kept").exists()
+
+
+def test_a_port_that_becomes_free_in_time_is_waited_for(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        listens = [("one.port", "127.0.0.1", other.getsockname()[1])]
+        with supervised(tmp_path, python("one", QUIET, listens=listens)) as run:
+            until((tmp_path / "data.lock").exists)
+            other.close()
+            both_begun(run, "one")
+            assert run.ended() == 143

@@ -132,6 +132,12 @@ def test_what_is_known_of_a_symbol(store: TradeStore) -> None:
     assert (view.first_time("BTCUSDT"), view.last_time("BTCUSDT")) == (BEGIN + 400, BEGIN + 60_200)
     assert view.count("BTCUSDT") == 4
     assert view.count("BTCUSDT", BEGIN + 59_999, BEGIN + 60_200) == 1
+    firsts = {400: 400, 401: 59_998, 59_999: 59_999, 60_000: 60_200, 60_200: 60_200, 60_201: None}
+    for start, first in firsts.items():
+        assert view.first_time("BTCUSDT", BEGIN + start) == (None if first is None else BEGIN + first)
+    lasts = {60_201: 60_200, 60_200: 59_999, 60_000: 59_999, 59_999: 59_998, 59_998: 400, 401: 400, 400: None}
+    for end, last in lasts.items():
+        assert view.last_time("BTCUSDT", BEGIN + end) == (None if last is None else BEGIN + last)
 
 
 def test_a_symbol_that_is_not_stored_has_nothing(store: TradeStore) -> None:

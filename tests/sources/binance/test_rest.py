@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
 import pytest
@@ -14,12 +15,21 @@ from sources.binance.paging import MOST_TRADES
 from sources.binance.rest import BinanceRest
 from sources.replay.exchange.exchange import ReplayExchange
 from sources.replay.exchange.server import running_exchange
-from sources.replay.tape.tapes import load_tapes
+from sources.replay.market.playback import Playback
 from sources.rest.client import VenueError
 from tests.fakes.recordings import recording
 from tests.fakes.scripted_market import BEGIN_MS, ScriptedMarket
+from tests.fakes.tapes import market_of
 
 SPOT, USDM = "binance-spot-2024-08-08", "binance-usdm-2024-08-08"
+
+
+@cache
+def played_market(folder: str, kind: Any) -> Playback:
+    """The market of a recording at midnight, which many exchanges may serve: it does not play again."""
+    market = market_of(sorted(recording(folder).glob("*_20240808.gz")), kind=kind)
+    assert list(market.play(lambda _: False)) == []
+    return market
 
 
 @asynccontextmanager
@@ -27,8 +37,7 @@ async def played(
     folder: str = SPOT, kind: Any = "spot", **feed: Any
 ) -> AsyncIterator[tuple[BinanceRest, ReplayExchange]]:
     """An exchange that has played a recording to midnight, and a client of it."""
-    market = load_tapes(sorted(recording(folder).glob("*_20240808.gz")), kind=kind)
-    async with running_exchange(market, start_now=True) as exchange:
+    async with running_exchange(played_market(folder, kind), start_now=True) as exchange:
         await exchange.finished.wait()
         settings = Feed(origin="replay", rest_url=exchange.rest_url, **feed)
         async with BinanceRest.of(settings, Rest()) as rest:

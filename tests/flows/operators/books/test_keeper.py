@@ -568,11 +568,10 @@ def test_the_top_of_a_recorded_book_equals_the_book_ticker_at_the_same_update_id
                     recorded.take(payload)
     assert recorded.incidents == []
     assert [view.synced for view in recorded.views].count(False) == 1
-    shared = recorded.tops.keys() & recorded.quotes.keys()
+    tops, quotes = recorded.tops, recorded.quotes
+    shared = tops.keys() & quotes.keys()
     assert len(shared) > 500
-    assert {update: recorded.tops[update] for update in shared} == {
-        update: recorded.quotes[update] for update in shared
-    }
+    assert {update: tops[update] for update in shared} == {update: quotes[update] for update in shared}
 
 
 @pytest.mark.parametrize("name", ["BINANCE", "BINANCE_US", "BINANCE_TR", "BINANCE_FUTURES"])
@@ -592,11 +591,10 @@ def test_every_book_of_the_captures_syncs_and_its_chain_holds(name: str) -> None
                 recorded.take(payload)
         assert recorded.incidents == [], symbol
         assert [view.synced for view in recorded.views].count(False) <= 1, symbol
-        assert recorded.tops, symbol
-        shared = recorded.tops.keys() & recorded.quotes.keys()
-        assert {update: recorded.tops[update] for update in shared} == {
-            update: recorded.quotes[update] for update in shared
-        }
+        tops, quotes = recorded.tops, recorded.quotes
+        assert tops, symbol
+        shared = tops.keys() & quotes.keys()
+        assert {update: tops[update] for update in shared} == {update: quotes[update] for update in shared}
 
 
 def captured_snapshots(path: Path) -> Iterator[tuple[str, tuple[float, dict[str, Any]]]]:

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from msgspec import structs
 
+from flows.bounds import BACK_MS
 from flows.model import AggregateTrade, Trade
-from flows.operators.trades.continuity import BACK_MS, times_of_aggregates, times_of_fills
+from flows.operators.trades.continuity import times_of_aggregates, times_of_fills
 from tests.fakes.candles import kline_of_ones
 from tests.fakes.trades import BEGIN, trade, trade_runs
 

@@ -1,7 +1,10 @@
+from math import nan
 from typing import Any
 
+import pytest
 from msgspec import structs
 
+from flows.bounds import VenueRules
 from flows.model import Candle
 from flows.verification.checks.rollups import rolled_up, rollups
 from tests.fakes.candles import BEGIN, candle
@@ -48,3 +51,29 @@ def test_minutes_without_trades_move_no_price() -> None:
     made = rolled_up([empty, *FIVE[1:]])
     assert (made["open"], made["low"], made["first_id"]) == (FIVE[1].open, FIVE[1].low, FIVE[1].first_id)
     assert rolled_up([empty, empty])["close"] == 1.0
+
+
+UNREPORTED: dict[str, Any] = {"quote_volume": nan, "taker_buy_volume": nan, "taker_buy_quote_volume": nan, "trades": -1}
+COARSE: dict[str, Any] = {"status": "venue", "first_id": -1, "last_id": -1} | UNREPORTED
+
+
+@pytest.mark.parametrize("coarse", [(True, True), (True, False), (False, True)])
+def test_what_the_exchange_does_not_state_is_compared_with_nothing(coarse: tuple[bool, bool]) -> None:
+    parts = [structs.replace(part, **COARSE) for part in FIVE] if coarse[0] else FIVE
+    longer = structs.replace(whole(FIVE), **COARSE) if coarse[1] else whole(FIVE)
+    wrong = structs.replace(longer, volume=longer.volume + 1, close=99.0)
+
+    assert list(rollups({"1m": parts, "5m": [longer]}, set())) == []
+    ((_, claimed, _),) = rollups({"1m": parts, "5m": [wrong]}, set())
+    assert claimed == f"close 99.0, volume {wrong.volume}"
+
+
+def test_what_the_exchange_states_only_nearly_is_compared_in_our_own_candles_alone() -> None:
+    rules = VenueRules(rounded_fields=frozenset(("quote_volume",)))
+    ours = structs.replace(whole(FIVE), quote_volume=whole(FIVE).quote_volume + 0.25)
+    theirs = structs.replace(ours, status="venue")
+
+    assert list(rollups({"1m": FIVE, "5m": [theirs]}, set(), rules)) == []
+    ((_, claimed, _),) = rollups({"1m": FIVE, "5m": [ours]}, set(), rules)
+    assert claimed == f"quote_volume {ours.quote_volume}"
+    assert [found[0] for found in rollups({"1m": FIVE, "5m": [theirs]}, set())] == [theirs]

@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from flows.model import Incident
+from flows.model import DAY_MS, Incident
 from flows.verification.checks.claims import StoredCandle, impossible_numbers
+from flows.verification.checks.ledger import Ledger
 from flows.verification.checks.symbol import SymbolVerifier, Task
 from sources.binance.rules import RULES
 from tests.fakes.candles import candle
@@ -268,3 +269,26 @@ def test_a_day_after_a_long_silence_begins_where_the_chain_ends() -> None:
     assert [f.claimed for f in found if f.kind == "hole"] == [
         f"ids 3 to 3 between {BEGIN + 70_000} and {trades[2].time}"
     ]
+
+
+@TRIED
+@given(traded_stores(), st.data())
+def test_days_between_a_false_trade_and_the_candles_are_passed_over(stores: MemoryStores, data: st.DataObject) -> None:
+    """A trade of years before is found as before, and no day between is read."""
+    first, days = stores.rows[0], data.draw(st.integers(400, 3_000))
+    stores.rows.append({**first, "id": first["id"] - 5, "time": first["time"] - days * DAY_MS})
+    ledgers: list[int] = []
+
+    class Counted(MemoryStores):
+        def ledger(self, symbol: str, start: int, end: int) -> Ledger:
+            ledgers.append(start)
+            return super().ledger(symbol, start, end)
+
+    counted = Counted(stores.rows, [one.candle for one in stores.stored])
+    [hole] = [one for one in verified(counted) if one.kind == "hole"]
+
+    assert (hole.open_time, hole.claimed.split()[1:4]) == (
+        first["time"],
+        [str(first["id"] - 4), "to", str(first["id"] - 1)],
+    )
+    assert [start // DAY_MS for start in ledgers] == [first["time"] // DAY_MS - days, first["time"] // DAY_MS]

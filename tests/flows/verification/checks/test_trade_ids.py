@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.operators.trades.continuity import BACK_MS
+from flows.bounds import BACK_MS
 from flows.verification.checks.findings import Finding
 from flows.verification.checks.trade_ids import IdGap, TradeIds
 from tests.fakes.verified import TRADES_SCHEMA

@@ -8,8 +8,8 @@ import pytest
 from sources.replay.market.book import Book, DepthSnapshot, decode_update
 from sources.replay.market.market import MarketKind, Message
 from sources.replay.tape.loops import decode_update_id
-from sources.replay.tape.tapes import load_tapes
 from tests.fakes.recordings import recording
+from tests.fakes.tapes import market_of
 
 FOLDERS: dict[MarketKind, str] = {"spot": "binance-spot-2024-08-08", "usdm": "binance-usdm-2024-08-08"}
 
@@ -29,8 +29,8 @@ def payloads(messages: list[Message], channel: str) -> list[dict[str, Any]]:
 def test_rounds_join_without_a_seam(kind: MarketKind, tape: Path) -> None:
     """Ids go on without a hole and times without a step back, and a client's book is right in every round."""
     wanted = {f"btcusdt@{channel}" for channel in ("trade", "aggTrade", "depth@100ms", "bookTicker")}
-    once = sum(1 for _ in load_tapes([tape], kind=kind).play(wanted.__contains__))
-    market = load_tapes([tape], kind=kind, loop=True)
+    once = sum(1 for _ in market_of([tape], kind=kind).play(wanted.__contains__))
+    market = market_of([tape], kind=kind, loop=True)
     messages = list(islice(market.play(wanted.__contains__), int(once * 1.4)))
     assert all(before.due_ms <= after.due_ms for before, after in pairwise(messages))
     trades = payloads(messages, "@trade")
@@ -50,8 +50,8 @@ def test_rounds_join_without_a_seam(kind: MarketKind, tape: Path) -> None:
 @pytest.mark.parametrize("kind", ["spot", "usdm"])
 def test_a_book_kept_over_the_seam_is_right_in_the_second_round(kind: MarketKind, tape: Path) -> None:
     wanted = {"btcusdt@depth", "btcusdt@bookTicker"}.__contains__
-    *_, last = load_tapes([tape], kind=kind).play(wanted)
-    market = load_tapes([tape], kind=kind, loop=True)
+    *_, last = market_of([tape], kind=kind).play(wanted)
+    market = market_of([tape], kind=kind, loop=True)
     book, quotes, compared = None, {}, 0
     for message in market.play(wanted):
         if message.stream.endswith("bookTicker"):

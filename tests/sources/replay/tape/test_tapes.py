@@ -15,6 +15,7 @@ from flows.clock import wall_ms
 from sources.replay.market.book import Book, decode_snapshot, decode_update
 from sources.replay.market.market import Market, MarketKind, Message
 from sources.replay.tape.tapes import load_tapes
+from tests.fakes.tapes import market_of
 
 DATA = Path(__file__).parents[4].parent / "shared" / "data"
 SPOT = DATA / "binance-spot-2024-08-08"
@@ -56,7 +57,7 @@ def assert_equal(klines: dict[int, dict[str, Any]], expected: dict[int, dict[str
 @pytest.mark.slow
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "ETHUSDT"])
 def test_spot_klines_are_the_official_ones(symbol: str) -> None:
-    market = load_tapes([SPOT], kind="spot")
+    market = market_of([SPOT], kind="spot")
     expected = official(OFFICIAL / f"binance_spot_{symbol}_5m_2024-08-08T2355_10m.csv")
     assert len(expected) == 2
     assert_equal(closed(play(market, f"{symbol.lower()}@kline_5m")), expected)
@@ -64,7 +65,7 @@ def test_spot_klines_are_the_official_ones(symbol: str) -> None:
 
 @pytest.mark.slow
 def test_futures_klines_are_the_official_ones() -> None:
-    market = load_tapes([USDM], kind="usdm")
+    market = market_of([USDM], kind="usdm")
     path = OFFICIAL / "binance_usdm_BTCUSDT_1m_2024-08-08T2354_12m.csv"
     begin, end = 1_723_161_300_000, 1_723_161_600_000
     expected = {at: kline for at, kline in official(path).items() if begin <= at < end}
@@ -73,19 +74,21 @@ def test_futures_klines_are_the_official_ones() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("interval", "count"), [("3m", 480), ("30m", 48), ("1d", 1)])
-def test_a_whole_day_of_klines_is_the_official_one(interval: str, count: int) -> None:
-    market = load_tapes([PEPE], kind="spot")
-    expected = official(PEPE / f"binance_spot_PEPEUSDT_{interval}_2024-10-27.csv")
-    assert len(expected) == count
-    assert_equal(closed(play(market, f"pepeusdt@kline_{interval}")), expected)
-    rows = market.klines("PEPEUSDT", interval, start_ms=1_729_987_200_000, end_ms=1_730_073_599_999, limit=1000)
-    names = "tohlcvTqnVQB"
-    assert_equal({row[0]: dict(zip(names, row, strict=True)) for row in rows}, expected)
+def test_a_whole_day_of_klines_is_the_official_one() -> None:
+    market = market_of([PEPE], kind="spot")
+    intervals = {"3m": 480, "30m": 48, "1d": 1}
+    messages = play(market, *(f"pepeusdt@kline_{interval}" for interval in intervals))
+    for interval, count in intervals.items():
+        expected = official(PEPE / f"binance_spot_PEPEUSDT_{interval}_2024-10-27.csv")
+        assert len(expected) == count
+        assert_equal(closed(one for one in messages if one.stream == f"pepeusdt@kline_{interval}"), expected)
+        rows = market.klines("PEPEUSDT", interval, start_ms=1_729_987_200_000, end_ms=1_730_073_599_999, limit=1000)
+        names = "tohlcvTqnVQB"
+        assert_equal({row[0]: dict(zip(names, row, strict=True)) for row in rows}, expected)
 
 
 def test_microsecond_trades_make_the_official_klines() -> None:
-    market = load_tapes([TRX], kind="spot")
+    market = market_of([TRX], kind="spot")
     expected = official(TRX / "binance_spot_TRXUSDT_5m_2025-03-04T0000_45m.csv")
     assert len(expected) == 9
     assert_equal(closed(play(market, "trxusdt@kline_5m")), expected)
@@ -99,7 +102,7 @@ def top(book: Book) -> tuple[Any, ...]:
 @pytest.mark.parametrize(("folder", "kind"), [(SPOT, "spot"), (USDM, "usdm")])
 def test_the_documented_sync_of_a_book_leads_to_the_best_prices(folder: Path, kind: MarketKind) -> None:
     """Diffs first, then the REST snapshot, then the rest; wherever a quote and the book have one id they are equal."""
-    market = load_tapes([folder], kind=kind)
+    market = market_of([folder], kind=kind)
     wanted = {"btcusdt@depth@100ms", "btcusdt@bookTicker"}
     assert market.depth("BTCUSDT", 1000) is None
     book, buffered, quotes, compared = None, [], {}, 0
@@ -127,7 +130,7 @@ def test_the_documented_sync_of_a_book_leads_to_the_best_prices(folder: Path, ki
 
 @pytest.mark.slow
 def test_the_first_snapshot_fits_into_the_diffs() -> None:
-    market = load_tapes([SPOT], kind="spot")
+    market = market_of([SPOT], kind="spot")
     snapshot = None
     for message in market.play({"btcusdt@depth"}.__contains__):
         update = decode_update(message.data)
@@ -142,7 +145,7 @@ def test_the_first_snapshot_fits_into_the_diffs() -> None:
 @pytest.mark.slow
 def test_one_tape_of_diffs_serves_every_speed() -> None:
     streams = [f"btcusdt@depth{speed}" for speed in ("", "@0ms", "@100ms", "@500ms")]
-    messages = play(load_tapes([SPOT], kind="spot"), *streams)
+    messages = play(market_of([SPOT], kind="spot"), *streams)
     first, *others = ([message.data for message in messages if message.stream == stream] for stream in streams)
     assert len(first) > 6000
     assert others == [first] * 3
@@ -150,7 +153,7 @@ def test_one_tape_of_diffs_serves_every_speed() -> None:
 
 @pytest.mark.slow
 def test_partial_depth_is_the_top_of_the_book() -> None:
-    market = load_tapes([USDM], kind="usdm")
+    market = market_of([USDM], kind="usdm")
     last = None
     for message in market.play({"ethusdt@depth5@100ms"}.__contains__):
         last = msgspec.json.decode(message.data)
@@ -163,7 +166,7 @@ def test_partial_depth_is_the_top_of_the_book() -> None:
 
 @pytest.mark.slow
 def test_recorded_trades_are_played_as_they_came_and_known_to_rest_only_then() -> None:
-    market = load_tapes([SPOT], kind="spot")
+    market = market_of([SPOT], kind="spot")
     assert market.trades("BTCUSDT", from_id=None, limit=10) == []
     seen: list[dict[str, Any]] = []
     for message in market.play({"btcusdt@trade"}.__contains__):
@@ -180,7 +183,7 @@ def test_recorded_trades_are_played_as_they_came_and_known_to_rest_only_then() -
 
 @pytest.mark.slow
 def test_rest_aggregates_are_the_streams() -> None:
-    market = load_tapes([USDM], kind="usdm")
+    market = market_of([USDM], kind="usdm")
     pushed = [msgspec.json.decode(message.data) for message in play(market, "btcusdt@aggTrade")]
     ids = [push["a"] for push in pushed]
     assert ids == list(range(1, len(ids) + 1))
@@ -196,7 +199,7 @@ def test_rest_aggregates_are_the_streams() -> None:
 
 @pytest.mark.slow
 def test_single_trades_out_of_aggregates() -> None:
-    market = load_tapes([PEPE], kind="spot")
+    market = market_of([PEPE], kind="spot")
     trades = [msgspec.json.decode(message.data) for message in play(market, "pepeusdt@trade")]
     assert len(trades) == 392_176
     assert [trade["t"] for trade in trades] == list(range(trades[0]["t"], trades[0]["t"] + len(trades)))
@@ -206,7 +209,7 @@ def test_single_trades_out_of_aggregates() -> None:
 def test_history_leads_into_the_tape() -> None:
     """The period in which the tape begins closes as the exchange's did; the day, as the hours that make it."""
     history = DATA / "kline-history"
-    market = load_tapes([SPOT], kind="spot", history=history)
+    market = market_of([SPOT], kind="spot", history=history)
     klines = closed(play(market, "btcusdt@kline_5m"))
     with gzip.open(history / "binance_spot_BTCUSDT_5m.csv.gz", "rt") as file:
         begun = next(row for row in csv.reader(file) if row[0] == "1723161000000")
@@ -222,13 +225,13 @@ def test_history_leads_into_the_tape() -> None:
 @pytest.mark.slow
 def test_rest_does_not_know_the_future() -> None:
     """Before anything was played it knows the history up to the tape, and of the period in between its own share."""
-    market = load_tapes([SPOT], kind="spot", history=DATA / "kline-history")
+    market = market_of([SPOT], kind="spot", history=DATA / "kline-history")
     rest = market.klines("BTCUSDT", "5m", start_ms=None, end_ms=None, limit=1)[0]
     assert market.agg_trades("BTCUSDT", from_id=None, start_ms=None, end_ms=None, limit=9) == []
     whole = closed(play(market, "btcusdt@kline_5m"))[rest[0]]
     shares = [
         Decimal(msgspec.json.decode(message.data)["q"])
-        for message in play(load_tapes([SPOT], kind="spot"), "btcusdt@trade")
+        for message in play(market_of([SPOT], kind="spot"), "btcusdt@trade")
         if message.due_ms < rest[6]
     ]
     assert Decimal(whole["v"]) == Decimal(rest[5]) + sum(shares)
@@ -236,10 +239,10 @@ def test_rest_does_not_know_the_future() -> None:
 
 def test_now_moves_everything_by_whole_minutes() -> None:
     before = wall_ms()
-    moved = load_tapes([TRX], kind="spot", times="now")
+    moved = market_of([TRX], kind="spot", times="now")
     shifts = set()
     for shown, original in zip(
-        play(moved, "trxusdt@trade"), play(load_tapes([TRX], kind="spot"), "trxusdt@trade"), strict=True
+        play(moved, "trxusdt@trade"), play(market_of([TRX], kind="spot"), "trxusdt@trade"), strict=True
     ):
         new, old = msgspec.json.decode(shown.data), msgspec.json.decode(original.data)
         shifts |= {shown.due_ms - original.due_ms, new["T"] - old["T"], new["E"] - old["E"]}
@@ -252,7 +255,7 @@ def test_now_moves_everything_by_whole_minutes() -> None:
 @pytest.mark.parametrize("name", ["BINANCE", "BINANCE_US", "BINANCE_FUTURES"])
 def test_captures_play(name: str) -> None:
     kind: MarketKind = "usdm" if "FUTURES" in name else "spot"
-    market = load_tapes([DATA / "captures" / f"{name}.ws.1.0"], kind=kind)
+    market = market_of([DATA / "captures" / f"{name}.ws.1.0"], kind=kind)
     recorded = [line for line in (DATA / "captures" / f"{name}.ws.1.0").read_text().splitlines() if "@aggTrade" in line]
     symbols = {row["symbol"].lower() for row in market.exchange_info()}
     pushed = play(market, *(f"{symbol}@aggTrade" for symbol in symbols))
