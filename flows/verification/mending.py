@@ -6,7 +6,7 @@ from typing import Final
 from flows.bounds import LATEST_MS
 from flows.model import DAY_MS, Candle
 from flows.verification.checks.findings import Findings, Report
-from flows.verification.checks.symbol import EARLIEST_MS, SymbolVerifier
+from flows.verification.checks.symbol import EARLIEST_MS, MOST_GAPS, SymbolVerifier
 from flows.verification.checks.trade_ids import Misplaced
 from flows.verification.checks.unreadable import UnreadableDocument, UnreadableRecord
 from flows.verification.records import RecordRepair
@@ -82,6 +82,8 @@ class Mending:
         self._mend_documents(symbol, verifier, [*written, *corrected], report)
         left = self._candles.take_left(symbol)
         report.left += [left] if left else []
+        if verifier.is_full:
+            report.left.append(f"{symbol}: one repair mends {MOST_GAPS} gaps at most: repair again for others")
         report.repaired += len(written)
         report.republished += self._candles.republish([*written, *corrected])
 

@@ -242,6 +242,17 @@ def test_a_running_flow_is_asked_to_tell_what_was_rewritten(filled: Settings, mo
         ]
 
 
+def test_more_than_one_repair_mends_is_left_for_the_next(
+    settings: Settings, mongo_client: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lacking = [trade for trade in HOUR if trade.id not in (HOUR[100].id, HOUR[200].id, HOUR[300].id)]
+    fill(settings, mongo_client, lacking, true_candles(HOUR, TIMEFRAMES))
+    for most, is_told in ((4, False), (3, True), (2, True)):
+        monkeypatch.setattr("flows.verification.checks.symbol.MOST_GAPS", most)
+        left = verify(settings, structs.replace(ALL, repair=True)).left
+        assert any("repair again for others" in sentence for sentence in left) is is_told
+
+
 @pytest.mark.e2e
 def test_trades_that_lack_are_left_with_what_to_do(settings: Settings, mongo_client: Documents) -> None:
     fill(settings, mongo_client, HOUR[:200] + HOUR[201:], true_candles(HOUR, TIMEFRAMES))

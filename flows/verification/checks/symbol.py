@@ -31,7 +31,7 @@ EARLIEST_MS = 1_230_768_000_000
 MOST_RECOUNTED = 100_000
 """Most candles kept for a repair."""
 MOST_GAPS = 1_000
-"""Most gaps kept for a repair."""
+"""Most gaps kept for a repair, and most of whatever else it mends one by one."""
 
 
 OnDay = Callable[[int, int], None]
@@ -128,6 +128,12 @@ class SymbolVerifier:
         """How long candles were kept: what the settings say now, or said when the first one was stored."""
         kept = [one for one in (most, self._stores.kept_ms(self._task.symbol, timeframe)) if one is not None]
         return min(kept, default=None)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there may be more to mend than is kept for one repair."""
+        kept = (self.gaps, self.refuted, self.records, self.unheld, self.bad_candles, self.copies, self.misplaced)
+        return any(len(found) >= MOST_GAPS for found in kept)
 
     @property
     def copies(self) -> list[DisputedTradesQuery]:
