@@ -24,9 +24,10 @@ from tests.fakes.mutations import mutated
 
 pytestmark = pytest.mark.slow
 
-PARSED = examples(2_500)
+PARSED = 25_000
+"""Of each venue, parsed and looked at by a connection: 100,000 in all."""
 FLOWN = examples(2_500)
-"""Of each venue: 100,000 in all with `THOROUGH=1`."""
+"""Of each venue, through the flow's machines."""
 ASKS = examples(100)
 ASKS_A_CLIENT = 50
 """A client of its own for so many: the request weight of a minute is not what is tried here."""
