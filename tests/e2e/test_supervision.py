@@ -65,7 +65,7 @@ async def running_demo(folder: Path) -> AsyncIterator[Demo]:
     ports = {name: free_port() for name in ("hub__port", "api__port", "metrics__port", "replay__port")}
     mongo_port = free_port()
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "flows", "demo", "--mongo-port", str(mongo_port),
+        sys.executable, "-m", "flows", "demo", "--venues", "binance", "--mongo-port", str(mongo_port),
         cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, limit=1_000_000,
         env=environment_of(ports),
     )  # fmt: skip
