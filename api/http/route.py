@@ -47,13 +47,15 @@ Time: TypeAlias = Annotated[int, Meta(ge=0, le=END_MS, description="ms UTC since
 AnyStruct = TypeVar("AnyStruct", bound=Struct)
 
 COMMON_ERRORS: Final = ("wrong_host", "wrong_origin", "unauthorized", "internal")
+"""Error codes of every route."""
 SYMBOL_ERRORS: Final = ("unknown_symbol", "ambiguous_symbol", "unknown_venue")
 """Errors of routes that find an instrument by symbol and venue."""
 STORE_ERRORS: Final = ("unreadable_data", "store_unavailable")
 """Errors of routes that read the document store."""
 READ_ERRORS: Final = ("bad_request", *SYMBOL_ERRORS, *STORE_ERRORS)
 """Errors of routes that read the stored data of an instrument."""
-"""Error codes of every route."""
+LATEST_ERRORS: Final = (*SYMBOL_ERRORS, "no_data", *STORE_ERRORS)
+"""Errors of routes that have the newest data of an instrument."""
 
 
 class NoParams(Struct, frozen=True, forbid_unknown_fields=True):

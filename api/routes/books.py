@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from api.http.errors import Problem
-from api.http.route import STORE_ERRORS, SYMBOL_ERRORS, AnyRoute, Route, Symbol, Venue
+from api.http.route import LATEST_ERRORS, AnyRoute, Route, Symbol, Venue
 from api.live.freshness import OF_BOOK, is_stale, state_name
 from api.services import Services
 
@@ -71,5 +71,4 @@ def routes(services: Services) -> list[AnyRoute]:
             services.live.clock(instrument.symbol, instrument.venue),
         )
 
-    errors = (*SYMBOL_ERRORS, "no_data", *STORE_ERRORS)
-    return [Route("GET", "/api/orderbook/{symbol}", order_book, Book, BookParams, errors=errors)]
+    return [Route("GET", "/api/orderbook/{symbol}", order_book, Book, BookParams, errors=LATEST_ERRORS)]

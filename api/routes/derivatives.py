@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from msgspec import Meta, Struct
 
 from api.http.errors import Problem
-from api.http.route import STORE_ERRORS, SYMBOL_ERRORS, AnyRoute, Route, Symbol, Time, Venue
+from api.http.route import LATEST_ERRORS, AnyRoute, Route, Symbol, Time, Venue
 from api.live.freshness import OF_LIQUIDATIONS, OF_MARK, is_stale, state_name
 from api.live.messages import HubMessage, ms_of
 from api.services import Services
@@ -175,8 +175,7 @@ def _fields(body: Struct) -> dict[str, Any]:
 
 def routes(services: Services) -> list[AnyRoute]:
     """The routes of this file."""
-    of = _Handlers(services)
-    errors = (*SYMBOL_ERRORS, "no_data", *STORE_ERRORS)
+    of, errors = _Handlers(services), LATEST_ERRORS
     return [
         Route("GET", "/api/mark-price/{symbol}", of.mark_price, MarkPriceAnswer, MarkParams, errors=errors),
         Route("GET", "/api/funding/{symbol}", of.funding, FundingAnswer, PastParams, errors=errors),

@@ -14,9 +14,8 @@ from api.analytics.bars import Bars
 from api.analytics.indicators import IndicatorSeries, Wanted, compute, parse_wanted
 from api.http.errors import Problem
 from api.http.route import (
+    LATEST_ERRORS,
     READ_ERRORS,
-    STORE_ERRORS,
-    SYMBOL_ERRORS,
     AnyRoute,
     Route,
     Symbol,
@@ -35,7 +34,7 @@ from sinks.hub.payloads import iso_utc
 READ_MOST: Final = 5_000
 """Most candles read for one response."""
 MOST: Final = 1_000
-ERRORS: Final = ("bad_request", *SYMBOL_ERRORS, "no_data", *STORE_ERRORS)
+ERRORS: Final = ("bad_request", *LATEST_ERRORS)
 
 Name = Annotated[
     str,

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from api.http.errors import Problem
-from api.http.route import STORE_ERRORS, SYMBOL_ERRORS, AnyRoute, Route, Symbol, Symbols, Venue
+from api.http.route import LATEST_ERRORS, AnyRoute, Route, Symbol, Symbols, Venue
 from api.live.freshness import OF_PRICE, State, is_stale, state_name
 from api.live.messages import HubMessage
 from api.live.view import Tick
@@ -129,7 +129,7 @@ def routes(services: Services) -> list[AnyRoute]:
             price,
             Price,
             OfSymbol,
-            errors=(*SYMBOL_ERRORS, "no_data", *STORE_ERRORS),
+            errors=LATEST_ERRORS,
         ),
         Route("GET", "/api/ticks", ticks, list[TickAnswer], OfSymbols),
     ]

@@ -16,5 +16,5 @@ def tune_garbage_collector() -> None:
     Untuned, a full collection stops all threads for some fifty milliseconds every other second.
     """
     gc.collect()
-    gc.freeze()
+    keep_loaded()
     gc.set_threshold(50_000, 20, 100)

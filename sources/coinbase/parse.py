@@ -28,8 +28,8 @@ from flows.model import (
 from flows.model.printed import change_of
 from sources.coinbase import wire
 from sources.coinbase.names import BOOKS_LINE, name_in, stream_name
-from sources.coinbase.statuses import Statuses
 from sources.frames import KEPT_BYTES, MOST_BYTES, UNREADABLE, decoded, lines_of, reason_of, too_long
+from sources.statuses import NewStatuses, status_word
 
 MOST_STATUS_BYTES = 4_000_000
 """Longest frame of statuses, bytes: it has all products."""
@@ -69,7 +69,7 @@ class CoinbaseParser:
         self._one_of_levels = json.Decoder(wire.LevelsMessage, strict=False)
         self._outline = json.Decoder(wire.Outline)
         self._status = json.Decoder(wire.StatusMessage)
-        self._statuses = Statuses()
+        self._statuses = NewStatuses()
         self._tags = {member.__struct_config__.tag for member in wire.ExchangeMessage.__args__}
 
     def parse(self, frames: RawFrames) -> Parsed:
@@ -130,7 +130,8 @@ class CoinbaseParser:
     def _statuses_in(self, payload: bytes, frames: RawFrames) -> list[TradingStatus]:
         names = frames.streams.subscribed if frames.streams is not None else ()
         carried = {name.partition("@")[0] for name in names}
-        return self._statuses.take(self._status.decode(payload).products, carried)
+        products = self._status.decode(payload).products
+        return self._statuses.take(((one.id, status_word(one.state)) for one in products), carried)
 
     def _messages_in(self, payload: bytes) -> list[Any]:
         """The message in a frame; none in one that is no data. `ValueError` for an error that nothing was sent for."""

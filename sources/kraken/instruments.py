@@ -1,36 +1,30 @@
 """What Kraken says of its instruments: their decimals, and whether they and the exchange trade."""
 
-import re
 from collections.abc import Collection, Iterable
 from typing import Final
 
 from flows.model import TradingStatus
 from sources.kraken.names import symbol_of_venue
 from sources.kraken.wire import InstrumentRow
+from sources.statuses import MOST_SYMBOLS, NewStatuses, status_word
 
-MOST_SYMBOLS: Final = 10_000
-"""Most instruments that are remembered; one more, and all are learnt anew."""
 TRADING: Final = "TRADING"
 _TRADING_WORDS: Final = frozenset(("online", "limit_only", "reduce_only"))
-_WORD: Final = re.compile(r"[A-Z_]{1,32}")
 
 
 def status_of(word: str) -> str:
     """The status in the model's words: `TRADING` where trades are made, and else the venue's word in capitals."""
-    status = TRADING if word in _TRADING_WORDS else word.upper()
-    return status if _WORD.fullmatch(status) else "UNKNOWN"
+    return status_word(TRADING if word in _TRADING_WORDS else word.upper())
 
 
 class Instruments:
-    """Learnt from the channels `instrument` and `status`. A status is given when it is new, and only of symbols that
-    the connection carries.
-    """
+    """Learnt from the channels `instrument` and `status`; with one more than `MOST_SYMBOLS` all are learnt anew."""
 
     def __init__(self) -> None:
         self._decimals: dict[str, tuple[int, int]] = {}
         self._statuses: dict[str, str] = {}
         self._system = TRADING
-        self._given: dict[str, str] = {}
+        self._given = NewStatuses()
 
     def decimals_of(self, symbol: str) -> tuple[int, int]:
         """The decimals of prices and quantities; 0 while they are not known, so that digits count as they are
@@ -54,15 +48,7 @@ class Instruments:
         return self._changed(carried)
 
     def _changed(self, carried: Collection[str]) -> list[TradingStatus]:
-        changed: dict[str, list[str]] = {}
-        for symbol in sorted(carried):
-            status = self._status(symbol)
-            if status and self._given.get(symbol) != status:
-                changed.setdefault(status, []).append(symbol)
-                self._given[symbol] = status
-        if len(self._given) > MOST_SYMBOLS:
-            self._given = {symbol: self._given[symbol] for symbol in carried if symbol in self._given}
-        return [TradingStatus(tuple(symbols), status) for status, symbols in changed.items()]
+        return self._given.take(((symbol, self._status(symbol)) for symbol in sorted(carried)), carried)
 
     def _status(self, symbol: str) -> str:
         """Empty while nothing is known of the instrument, and the exchange has always traded."""

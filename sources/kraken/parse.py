@@ -29,9 +29,10 @@ from flows.model import (
 from flows.model.printed import printed
 from sources.frames import KEPT_BYTES, UNREADABLE, decoded, reason_of, too_long
 from sources.kraken import wire
-from sources.kraken.instruments import MOST_SYMBOLS, Instruments
+from sources.kraken.instruments import Instruments
 from sources.kraken.klines import RunningKlines, kline_of
 from sources.kraken.names import TIMEFRAMES, Times, symbol_of_venue
+from sources.statuses import MOST_SYMBOLS
 
 VENUE: Final = "kraken"
 MOST_BYTES: Final = 4_000_000

@@ -1,6 +1,7 @@
 """Times as texts, as the venues write them."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -26,3 +27,17 @@ def later_text(text: str, by_ms: int) -> str | None:
         return shifted(text, by_ms)
     except (ValueError, OverflowError):
         return None
+
+
+def later(value: Any, by_ms: int) -> Any:
+    """A time as messages and REST have it, moved: a text as those above, or seconds; None for what is no time."""
+    match value:
+        case bool():
+            return None
+        case int():
+            return value + by_ms // 1_000
+        case float():
+            return value + by_ms / 1_000
+        case str():
+            return later_text(value, by_ms)
+    return None

@@ -24,6 +24,7 @@ from flows.operators.time_gate import (
     REST_EVERY_MS,
 )
 from flows.operators.validate import Validate
+from tests.fakes.candles import ticker_of_ones
 from tests.fakes.trades import BEGIN, trade
 
 BTC, ETH = "binance:BTCUSDT", "binance:ETHUSDT"
@@ -423,23 +424,8 @@ def test_a_pause_in_a_live_market_costs_no_message_and_the_clock_stays_a_witness
 
 def borrowed(key: str, time: int) -> Ticker:
     """A ticker with the time of another message."""
-    symbol = key.partition(":")[2]
-    return Ticker(
-        symbol=symbol,
-        price_change=0.0,
-        price_change_percent=0.0,
-        weighted_average=1.0,
-        last_price=1.0,
-        open=1.0,
-        high=1.0,
-        low=1.0,
-        volume=1.0,
-        quote_volume=1.0,
-        trades=1,
-        event_time=BEGIN + time,
-        open_time=BEGIN + time - DAY_MS,
-        close_time=BEGIN + time,
-    )
+    symbol, at = key.partition(":")[2], BEGIN + time
+    return ticker_of_ones(symbol=symbol, event_time=at, open_time=at - DAY_MS, close_time=at, price_change=0.0)
 
 
 @pytest.mark.parametrize("has_others", [False, True])

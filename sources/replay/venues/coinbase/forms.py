@@ -1,28 +1,12 @@
 """How both feeds and REST of Coinbase write what faults change."""
 
-from typing import Any
-
 from sources.replay.faults.forms import ID_JUMP, AnswerRow, BookForm, Forms, moved
 from sources.replay.faults.json_fields import changed_all
 from sources.replay.market.market import Message
-from sources.replay.venues.times import later_text
+from sources.replay.venues.times import later
 
 _DAY_MS = 86_400_000
 _UPDATES = "events.0.updates"
-
-
-def _later(value: Any, by_ms: int) -> Any:
-    """Messages and trades have texts in ISO 8601, candles and `epoch` seconds."""
-    match value:
-        case bool():
-            return None
-        case int():
-            return value + by_ms // 1_000
-        case float():
-            return value + by_ms / 1_000
-        case str():
-            return later_text(value, by_ms)
-    return None
 
 
 def _jump(message: Message) -> Message | None:
@@ -35,14 +19,14 @@ def _jump(message: Message) -> Message | None:
 def _backward(message: Message) -> Message | None:
     """A day older than the book."""
     times = ("events.*.updates.*.event_time", "time")
-    data = changed_all(message.data, times, moved(_later, -_DAY_MS))
+    data = changed_all(message.data, times, moved(later, -_DAY_MS))
     return None if data is None else message._replace(data=data)
 
 
 FORMS = Forms(
     symbols=("product_id", "events.*.product_id", "events.*.trades.*.product_id", "products.*.id"),
     times=("time", "timestamp", "events.*.updates.*.event_time", "events.*.trades.*.time"),
-    later=_later,
+    later=later,
     books=(
         BookForm(_UPDATES, _UPDATES, "price_level", "new_quantity", of_bid=(("side", b'"bid"'),)),
         BookForm("changes", "changes", "1", "2", of_bid=(("0", b'"buy"'),)),
@@ -52,6 +36,5 @@ FORMS = Forms(
     backward=_backward,
     answer_times=frozenset(("time", "iso", "epoch")),
     answer_ids=frozenset(("trade_id", "sequence")),
-    answer_rows={6: AnswerRow(times=(0,))},
+    answer_rows={6: AnswerRow(times=(0,))},  # candles
 )
-"""Rows of REST that are lists: candles."""

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from sources.replay.faults.forms import ID_JUMP, AnswerRow, BookForm, Forms
+from sources.replay.faults.forms import ID_JUMP, AnswerRow, BookForm, Forms, moved
 from sources.replay.faults.json_fields import changed, changed_all, whole_number
 from sources.replay.market.market import Message
-from sources.replay.venues.times import later_text
+from sources.replay.venues.times import later
 
 _DAY_MS = 86_400_000
 _CHECKSUMS = 1 << 32
@@ -13,19 +13,10 @@ _TIMES = ("timestamp", "data.*.timestamp", "data.*.interval_begin")
 
 
 def _later(value: Any, by_ms: int) -> Any:
-    """Messages have texts in RFC 3339; REST has seconds, and nanoseconds as a text of digits."""
-    match value:
-        case bool():
-            return None
-        case int():
-            return value + by_ms // 1_000
-        case float():
-            return value + by_ms / 1_000
-        case str() if value.isdecimal():
-            return str(int(value) + by_ms * 1_000_000)
-        case str():
-            return later_text(value, by_ms)
-    return None
+    """REST has nanoseconds as a text of digits, too."""
+    if isinstance(value, str) and value.isdecimal():
+        return str(int(value) + by_ms * 1_000_000)
+    return later(value, by_ms)
 
 
 def _jump(message: Message) -> Message | None:
@@ -41,12 +32,7 @@ def _other_checksum(old: bytes) -> bytes | None:
 
 def _backward(message: Message) -> Message | None:
     """A day older than the book."""
-
-    def older(old: bytes) -> bytes | None:
-        text = later_text(old.decode(errors="replace").strip('"'), -_DAY_MS)
-        return None if text is None else b'"%b"' % text.encode()
-
-    data = changed_all(message.data, ("data.*.timestamp",), older)
+    data = changed_all(message.data, ("data.*.timestamp",), moved(_later, -_DAY_MS))
     return None if data is None else message._replace(data=data)
 
 
@@ -59,6 +45,6 @@ FORMS = Forms(
     backward=_backward,
     answer_times=frozenset(("unixtime", "timestamp", "last")),
     answer_ids=frozenset(),
+    # levels of a book, trades, candles
     answer_rows={3: AnswerRow(times=(2,)), 7: AnswerRow(times=(2,), ids=(6,)), 8: AnswerRow(times=(0,))},
 )
-"""Rows of REST: levels of a book, trades, candles."""
