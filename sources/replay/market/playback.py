@@ -55,6 +55,7 @@ class Playback:
             yield from self._play_timeline(timeline, wanted, is_due)
             while self._tick_ms <= timeline.end_ms:
                 yield from self._on_tick(wanted)
+        yield from self.derived.on_end(self._now_ms, wanted)
 
     def _play_timeline(self, timeline: Timeline, wanted: Wanted, is_due: IsDue) -> Iterator[Message]:
         # The hot loop: it runs for every message of a tape, wanted or not.

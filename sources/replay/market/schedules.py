@@ -15,7 +15,8 @@ LAG_MS = 20
 """How long after a full tick: a closed kline is sent shortly after the end of its period."""
 
 _FORMING_MS: dict[MarketKind, int] = {"spot": 2_000, "usdm": 250}
-_TICKER_MS = 1_000
+_SECOND_MS = 1_000
+_TICKER_MS: dict[MarketKind, int] = {"spot": 1_000, "usdm": 2_000}
 
 
 class KlineSchedule:
@@ -26,7 +27,7 @@ class KlineSchedule:
         self.stream = f"{encoder.symbol.lower()}@kline_{interval}"
         self._market = market
         self._interval = interval
-        self._interval_ms = _TICKER_MS if interval == "1s" else _FORMING_MS[encoder.kind]
+        self._interval_ms = _SECOND_MS if interval == "1s" else _FORMING_MS[encoder.kind]
         self.reset()
 
     def reset(self) -> None:
@@ -71,6 +72,7 @@ class SymbolSchedule:
         schedules = [KlineSchedule(market, interval) for interval in intervals_of(encoder.kind)]
         self._klines = [(schedule.stream, schedule) for schedule in schedules if schedule.stream not in recorded]
         self._ticker, self._mini = f"{name}@ticker", f"{name}@miniTicker"
+        self._ticker_ms = _TICKER_MS[encoder.kind]
         self._recorded = recorded
         self._contract = ContractSchedule(market, recorded) if encoder.kind == "usdm" else None
 
@@ -81,10 +83,12 @@ class SymbolSchedule:
                 yield from schedule.on_tick(now_ms)
             elif schedule.active:
                 schedule.reset()
-        if now_ms % _TICKER_MS != LAG_MS:
+        if now_ms % _SECOND_MS != LAG_MS:
             return
         if self._contract is not None:
             yield from self._contract.on_second(now_ms, wanted)
+        if now_ms % self._ticker_ms != LAG_MS:
+            return
         for stream in (self._ticker, self._mini):
             if stream not in self._recorded and wanted(stream):
                 payload = self.ticker(now_ms, mini=stream is self._mini)
