@@ -84,7 +84,7 @@ class ServedKraken(_Client):
 
     def newest_id(self) -> int:
         rows = self._result("Trades", pair=self._symbol.replace("-", "/"))
-        return max(row[6] for found in rows.values() if isinstance(found, list) for row in found)
+        return max(int(row[6]) for found in rows.values() if isinstance(found, list) for row in found)
 
     def trades(self, first_id: int) -> list[Trade]:
         found: dict[int, Trade] = {}
