@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 import pytest
 from aiohttp import ClientSession
 from msgspec import structs
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, Route, expect
 
 from api.__main__ import running_api
 from flows.model import (
@@ -72,6 +72,9 @@ LEVELS_SEEN: Final = """() => Object.fromEntries(["asks", "bids"].map((side) => 
   return [side, levels.filter(({ isSeen }) => isSeen).sort((one, other) => one.away - other.away)];
 }))"""
 """The levels that are seen on each side, nearest to the middle first."""
+IS_WHOLE: Final = """() => marketflow.candles.length > 0 && marketflow.candles.every(({ time }, index, all) =>
+  !index || time === all[index - 1].time + 60_000)"""
+"""Whether the chart holds candles, each a minute after the one before."""
 Told: TypeAlias = tuple[Page, Deployment, Interface]
 MARK: Final = MarkPrice("BTCUSDT", NOW, 100.5, 100.25, 100.0, 0.000125, NOW + 3_600_000, venue="binance")
 FUNDING_NOW: Final = FundingState(
@@ -271,8 +274,7 @@ async def test_history_comes_on_scrolling_back(stage: Stage) -> None:
                     await page.mouse.move(box["x"] + 800, box["y"] + 200, steps=4)
                     await page.mouse.up()
                     await page.wait_for_timeout(200)
-        times = await page.evaluate("marketflow.candles.map((candle) => candle.time / 60_000)")
-        assert times == list(range(int(times[0]), int(times[-1]) + 1))
+        await until(lambda: page.evaluate(IS_WHOLE))
 
 
 async def count(page: Page) -> int:
@@ -332,6 +334,29 @@ async def test_each_venue_has_its_own_decimals_of_a_symbol(told: Told) -> None:
     await expect(rows.nth(1)).to_have_text("50.125")
     deployment.tell(price(51.5, "ETHUSDT", time=NOW + 50))
     await expect(rows).to_have_text(["51.50", "50.125"])
+
+
+@pytest.mark.skipif(not LIBRARY.is_file(), reason=NO_LIBRARY)
+async def test_a_hole_in_the_chart_is_filled_when_the_store_has_the_candles(told: Told) -> None:
+    page, _, _ = told
+    charts = "**/api/chart/**"
+
+    async def without_some(route: Route) -> None:
+        answer = await route.fetch()
+        body = await answer.json()
+        if candles := body["data"].get("candles"):
+            body["data"] |= {"candles": [*candles[:3], *candles[7:]], "history": None}
+        await route.fulfill(response=answer, json=body)
+
+    await page.route(charts, without_some)
+    await page.reload()
+    await until(lambda: page.evaluate("marketflow.candles.length === 7"))
+    assert not await page.evaluate(IS_WHOLE)
+    await page.unroute(charts)
+    await until(lambda: page.evaluate(IS_WHOLE))
+    assert await count(page) == 11
+    closes = await page.evaluate("marketflow.candles.map(({ close }) => close)")
+    assert closes[:9] == [100.0 + minute for minute in range(9)]
 
 
 async def test_an_amended_candle_takes_the_place_of_the_first_version(told: Told) -> None:

@@ -45,6 +45,23 @@ export class Candles {
     return candles.slice(place);
   }
 
+  /** Times of the candles before which others are missing, the newest first. */
+  edges() {
+    const follows = ({ time }, index) => !index || time === this.#sorted[index - 1].time + this.lengthMs;
+    return this.#sorted.filter((candle, index) => !follows(candle, index)).map(({ time }) => time).reverse();
+  }
+
+  /** Adds those of some candles, oldest first, that lie in the hole before a time; whether there were any. */
+  fill(candles, edge) {
+    const before = this.#sorted[this.#indexOf(edge) - 1].time;
+    const missing = candles.filter(({ timestamp }) => {
+      const time = Date.parse(timestamp);
+      return time > before && time < edge;
+    });
+    this.merge(missing);
+    return missing.length > 0;
+  }
+
   /**
    * Adds one of the broadcast. Returns `last` or `amended` to draw, `late`: it was missing between others, `old`: nothing
    * new, `hole`: candles are missing.

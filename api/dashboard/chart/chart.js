@@ -7,7 +7,9 @@ import { byId, note, paintSoon, sleep, write } from "../page.js";
 import { get } from "../rest.js";
 
 const PAGE = 500;
-const UNMET_TRIES = 3; // a flow may still store what lies between; after so many answers nothing more comes
+const UNMET_TRIES = 3; // a flow may still store what lies between: so many answers that do not meet the chart wait for it
+const UNMET_UNDER_WAY = 10; // the same while the flow says that it fetches them
+const HOLE_PAUSES_MS = [3_000, 6_000, 12_000, 24_000, 48_000]; // a hole that is still there after these is one of the market
 const MARGIN = 40; // candles left of the view below which older ones are fetched
 const TRIES = 8;
 const WHOLE_MS = 60_000; // as long as the API does not repeat a request to the flow (ASK_AGAIN_MS)
@@ -22,8 +24,10 @@ export class Chart {
   #changed = new Map(); // times of candles to draw; true: it is before the last one
   #drawnTo = 0;
   #loadingOlder = false;
+  #filling = null; // the generation whose holes are being filled
   #wholeUntil = 0;
   #unmet = 0; // answers in a row that do not meet the chart
+  #marketHoles = new Set(); // times of the candles after holes that stay
   #cursor = null;
 
   constructor({ onClosed }) {
@@ -61,6 +65,7 @@ export class Chart {
     this.#cursor = null;
     this.#wholeUntil = 0;
     this.#unmet = 0;
+    this.#marketHoles.clear();
     this.#paintLegend();
     byId("canvas").classList.add("loading");
     await this.reload({ fresh: true });
@@ -72,7 +77,8 @@ export class Chart {
     this.#early = [];
     this.#loadingOlder = false;
     const held = fresh ? null : this.#candles;
-    const page = whole(await this.#read(generation, {}), new Candles(this.#focus.timeframe));
+    const answer = await this.#read(generation, {});
+    const page = isUnderWay(answer) ? meeting(answer, new Candles(this.#focus.timeframe)) : answer?.candles;
     if (generation !== this.#generation) return;
     byId("canvas").classList.remove("loading");
     const meets = held?.last && !(page?.length && Date.parse(page[0].timestamp) > held.last.time);
@@ -83,6 +89,7 @@ export class Chart {
     this.#early = null;
     this.#draw();
     if (!meets) this.#canvas?.showNewest();
+    void this.#fillHoles(generation);
     this.onClosed();
   }
 
@@ -124,7 +131,7 @@ export class Chart {
     const answer = await this.#read(generation, { end: this.#candles.first.time });
     if (generation !== this.#generation) return;
     this.#loadingOlder = false;
-    const page = whole(answer, this.#candles, { mayGrow: this.#unmet < UNMET_TRIES });
+    const page = this.#unmet < mostUnmet(answer) ? meeting(answer, this.#candles) : answer?.candles;
     if (!page?.length && answer?.candles.length) {
       this.#unmet += 1;
       this.#wholeUntil = performance.now() + FAILED_MS; // what meets the chart is still being fetched
@@ -137,7 +144,29 @@ export class Chart {
     this.#unmet = 0;
     this.#candles.merge(page);
     this.#draw();
+    void this.#fillHoles(generation);
     this.onClosed();
+  }
+
+  /** Reads what holes lack, the newest first, until it is there or no more is to be expected. */
+  async #fillHoles(generation) {
+    if (this.#filling === generation) return;
+    this.#filling = generation;
+    let edge;
+    while ((edge = this.#candles.edges().find((time) => !this.#marketHoles.has(time)))) {
+      let isSmaller = false;
+      for (const pause of HOLE_PAUSES_MS) {
+        await sleep(pause);
+        if (generation !== this.#generation) return;
+        const answer = await this.#read(generation, { end: edge });
+        if (generation !== this.#generation) return;
+        isSmaller = answer?.candles.length && this.#candles.fill(answer.candles, edge);
+        if (isSmaller) break;
+      }
+      if (isSmaller) this.#draw();
+      else this.#marketHoles.add(edge);
+    }
+    this.#filling = null;
   }
 
   /** The answer with the candles of a range. The flow may have to fetch them first: then the request is repeated. */
@@ -206,11 +235,11 @@ export class Chart {
   }
 }
 
-/** Candles of an answer. While the flow fetches more, those behind a hole wait: what is missing will be there with them. */
-function whole(answer, held, { mayGrow = false } = {}) {
-  const isUnderWay = ["open", "running"].includes(answer?.history?.state);
-  return answer && (isUnderWay || mayGrow) ? held.meeting(answer.candles, held.first?.time) : answer?.candles;
-}
+const isUnderWay = (answer) => ["open", "running"].includes(answer?.history?.state);
+const mostUnmet = (answer) => (isUnderWay(answer) ? UNMET_UNDER_WAY : UNMET_TRIES);
+
+/** Candles of an answer without those behind a hole. */
+const meeting = (answer, held) => answer && held.meeting(answer.candles, held.first?.time);
 
 /** Requests the flow to fetch the candles again, and shows the result. */
 export async function refresh({ venue, symbol }, ask) {

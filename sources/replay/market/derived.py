@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
+from sources.replay.market.book_streams import BookStreams
 from sources.replay.market.market import MarketKind, Message, Wanted
-from sources.replay.market.schedules import LAG_MS, TICK_MS, SymbolSchedule
+from sources.replay.market.schedules import LAG_MS, TICK_MS, WINDOWS_MS, SymbolSchedule
 from sources.replay.market.symbol_market import SymbolMarket
 from sources.replay.market.timeline import ChannelTimeline, SymbolSegment
 
@@ -28,17 +29,32 @@ class Derived(Protocol):
     def on_tick(self, now_ms: int, wanted: Wanted) -> Iterator[Message]:
         """What is sent by the clock."""
 
+    def on_end(self, now_ms: int, wanted: Wanted) -> Iterator[Message]:
+        """What is left to send when the market ends."""
+
 
 Derive: TypeAlias = Callable[[Mapping[str, SymbolMarket], frozenset[str]], Derived]
 """From the symbols of a market, and the streams that its tapes contain themselves, to what is derived."""
 
-_PARTIAL_LEVELS = (5, 10, 20)
-_PARTIAL_SPEEDS: dict[MarketKind, tuple[str, ...]] = {
-    "spot": ("", "@100ms"),
-    "usdm": ("", "@100ms", "@250ms", "@500ms"),
+
+class _AllTickers(NamedTuple):
+    """A stream that carries in one message all symbols that have changed."""
+
+    stream: str
+    window: str | None = None
+    """None: 24 hours."""
+    mini: bool = False
+    """Whether in the short form."""
+
+
+_ALL_TICKERS: dict[MarketKind, tuple[_AllTickers, ...]] = {
+    "spot": (
+        _AllTickers("!miniTicker@arr", mini=True),
+        *(_AllTickers(f"!ticker_{window}@arr", window) for window in WINDOWS_MS["spot"]),
+    ),
+    "usdm": (_AllTickers("!ticker@arr"), _AllTickers("!miniTicker@arr", mini=True)),
 }
-_ALL_TICKERS = {"!ticker@arr": False, "!miniTicker@arr": True}
-"""Streams that carry all symbols in one message, and whether in the short form."""
+"""Spot retired `!ticker@arr` on 2026-03-26."""
 
 
 class BinanceDerived:
@@ -47,42 +63,39 @@ class BinanceDerived:
     def __init__(self, kind: MarketKind, markets: Mapping[str, SymbolMarket], recorded: frozenset[str]) -> None:
         self.tick_ms = TICK_MS[kind]
         self._kind: MarketKind = kind
-        self._markets = markets
-        self._recorded = recorded
+        self._books = {symbol: BookStreams(market, recorded) for symbol, market in markets.items()}
         self._schedules = [SymbolSchedule(market, recorded) for market in markets.values()]
 
     def followers(self, segment: SymbolSegment) -> dict[ChannelTimeline, Follower]:
         """Of the book, and of aggregates from which the trades are derived."""
         found: dict[ChannelTimeline, Follower] = {}
+        books = self._books[segment.symbol]
+        books.begin(segment)
         if segment.depth_channel is not None:
-            found[segment.depth_channel] = partial(self._follow_book, segment)
+            found[segment.depth_channel] = books.on_diff
         if segment.fills is not None:
             found[segment.aggregate_channel] = partial(_follow_fills, segment)
         return found
 
-    def _follow_book(self, segment: SymbolSegment, due_ms: int, _index: int, wanted: Wanted) -> Iterator[Message]:
-        """Messages derived from the book after a diff: partial depth, and `bookTicker` where the tape has none."""
-        name, market = segment.symbol.lower(), self._markets[segment.symbol]
-        for levels in _PARTIAL_LEVELS:
-            for speed in _PARTIAL_SPEEDS[self._kind]:
-                stream = f"{name}@depth{levels}{speed}"
-                if stream not in self._recorded and wanted(stream) and (payload := _partial_depth(market, levels)):
-                    yield Message(due_ms, stream, payload)
-        if segment.quote_channel is None and wanted(f"{name}@bookTicker") and (book := market.book()):
-            bid, ask = market.best()
-            text = market.encoder.book_ticker(book.last_id, bid, ask, event_ms=due_ms)
-            yield Message(due_ms, f"{name}@bookTicker", text)
-
     def on_tick(self, now_ms: int, wanted: Wanted) -> Iterator[Message]:
-        """Klines and tickers."""
+        """Klines, tickers, and books at the slower speeds."""
+        for books in self._books.values():
+            yield from books.on_tick(now_ms, wanted)
         for schedule in self._schedules:
             yield from schedule.on_tick(now_ms, wanted)
         if now_ms % 1_000 != LAG_MS:
             return
-        for stream, mini in _ALL_TICKERS.items():
+        for stream, window, mini in _ALL_TICKERS[self._kind]:
             if wanted(stream):
-                rows = [row for schedule in self._schedules if (row := schedule.ticker(now_ms, mini=mini))]
-                yield Message(now_ms, stream, msgspec.json.encode(rows))
+                changed = (schedule.changed(stream, now_ms, window, mini=mini) for schedule in self._schedules)
+                rows = [row for row in changed if row is not None]
+                if rows:
+                    yield Message(now_ms, stream, msgspec.json.encode(rows))
+
+    def on_end(self, now_ms: int, wanted: Wanted) -> Iterator[Message]:
+        """The differences of the book that still wait for the end of their time."""
+        for books in self._books.values():
+            yield from books.on_end(now_ms, wanted)
 
 
 def _follow_fills(segment: SymbolSegment, due_ms: int, index: int, wanted: Wanted) -> Iterator[Message]:
@@ -92,15 +105,3 @@ def _follow_fills(segment: SymbolSegment, due_ms: int, index: int, wanted: Wante
         if wanted(stream):
             for place in segment.fills_of(index):
                 yield Message(due_ms, stream, channel.payloads[place])
-
-
-def _partial_depth(market: SymbolMarket, levels: int) -> bytes | None:
-    """The best levels of a book: on spot without symbol and time, on USD-M in the form of a diff."""
-    book, encoder = market.book(), market.encoder
-    if book is None:
-        return None
-    if encoder.kind == "spot":
-        return msgspec.json.encode(book.snapshot(levels, "spot"))
-    last = book.last_id
-    bids, asks = book.bids(levels), book.asks(levels)
-    return encoder.depth_update(last, last, last, bids=bids, asks=asks, event_ms=book.event_time)

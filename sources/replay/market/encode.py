@@ -46,19 +46,19 @@ class PayloadEncoder(NamedTuple):
         text += '"X":"MARKET","m":{},"st":1}'
         return _texts(rows, text, event, time, trade_id, price, quantity, maker)
 
-    def kline(self, interval: str, kline: Kline, *, event_ms: int, closed: bool) -> bytes:
+    def kline(self, interval: str, kline: Kline, *, event_ms: int, closed: bool, zone_ms: int = 0) -> bytes:
         """A `kline` payload."""
         price, quantity, quote = self.decimals.price_text, self.decimals.quantity_text, self.decimals.quote_text
         return (
             f'{{"e":"kline","E":{event_ms},"s":"{self.symbol}","k":{{"t":{kline.open_time},'
-            f'"T":{next_open(interval, kline.open_time) - 1},"s":"{self.symbol}","i":"{interval}",'
+            f'"T":{next_open(interval, kline.open_time, zone_ms=zone_ms) - 1},"s":"{self.symbol}","i":"{interval}",'
             f'"f":{kline.first_id},"L":{kline.last_id},"o":"{price(kline.open)}","c":"{price(kline.close)}",'
             f'"h":"{price(kline.high)}","l":"{price(kline.low)}","v":"{quantity(kline.volume)}","n":{kline.trades},'
             f'"x":{"true" if closed else "false"},"q":"{quote(kline.quote)}","V":"{quantity(kline.taker_volume)}",'
             f'"Q":"{quote(kline.taker_quote)}","B":"0"}}}}'
         ).encode()
 
-    def kline_row(self, interval: str, kline: Kline) -> list[Any]:
+    def kline_row(self, interval: str, kline: Kline, *, zone_ms: int = 0) -> list[Any]:
         """The REST row of twelve."""
         price, quantity, quote = self.decimals.price_text, self.decimals.quantity_text, self.decimals.quote_text
         return [
@@ -68,7 +68,7 @@ class PayloadEncoder(NamedTuple):
             price(kline.low),
             price(kline.close),
             quantity(kline.volume),
-            next_open(interval, kline.open_time) - 1,
+            next_open(interval, kline.open_time, zone_ms=zone_ms) - 1,
             quote(kline.quote),
             kline.trades,
             quantity(kline.taker_volume),
@@ -114,10 +114,12 @@ class PayloadEncoder(NamedTuple):
 
     def book_ticker(self, update_id: int, bid: Level, ask: Level, *, event_ms: int) -> bytes:
         """A `bookTicker` payload."""
-        text = f'"u":{update_id},"s":"{self.symbol}","b":"{bid[0]}","B":"{bid[1]}","a":"{ask[0]}","A":"{ask[1]}"'
+        levels = f'"b":"{bid[0]}","B":"{bid[1]}","a":"{ask[0]}","A":"{ask[1]}"'
+        text = f'"u":{update_id},"s":"{self.symbol}",'
         if self.kind == "spot":
-            return f"{{{text}}}".encode()
-        return f'{{"e":"bookTicker",{text},"T":{event_ms},"E":{event_ms}}}'.encode()
+            return f"{{{text}{levels}}}".encode()
+        times = f'"T":{event_ms},"E":{event_ms},"st":1'
+        return f'{{"e":"bookTicker",{text}"ps":"{self.pair}",{levels},{times}}}'.encode()
 
     def book_tickers(self, rows: pl.DataFrame) -> list[bytes]:
         """`bookTicker` payloads of rows of `due update_id bid bid_lots ask ask_lots`."""
@@ -125,30 +127,49 @@ class PayloadEncoder(NamedTuple):
         prices = [printed(pl.col(name), numbers.price, numbers.printed_price) for name in ("bid", "ask")]
         lots = [printed(pl.col(name), numbers.quantity, numbers.printed_quantity) for name in ("bid_lots", "ask_lots")]
         columns = [pl.col("update_id"), prices[0], lots[0], prices[1], lots[1]]
-        text = f'"u":{{}},"s":"{self.symbol}","b":"{{}}","B":"{{}}","a":"{{}}","A":"{{}}"'
+        text, levels = f'"u":{{}},"s":"{self.symbol}",', '"b":"{}","B":"{}","a":"{}","A":"{}"'
         if self.kind == "spot":
-            return _texts(rows, f"{{{text}}}", *columns)
+            return _texts(rows, f"{{{text}{levels}}}", *columns)
         times = [pl.col("due"), pl.col("due")]
-        return _texts(rows, f'{{"e":"bookTicker",{text},"T":{{}},"E":{{}}}}', *columns, *times)
+        payload = f'{{"e":"bookTicker",{text}"ps":"{self.pair}",{levels},"T":{{}},"E":{{}},"st":1}}'
+        return _texts(rows, payload, *columns, *times)
 
     def depth_update(
-        self, first_id: int, last_id: int, previous_id: int, *, bids: list[Level], asks: list[Level], event_ms: int
+        self,
+        first_id: int,
+        last_id: int,
+        previous_id: int,
+        *,
+        bids: list[Level],
+        asks: list[Level],
+        event_ms: int,
+        transaction_ms: int | None = None,
     ) -> bytes:
-        """A `depthUpdate` payload."""
+        """A `depthUpdate` payload; `transaction_ms` is when the book changed last, default at `event_ms`."""
         chained = self.kind == "spot"
         return msgspec.json.encode(
             {
                 "e": "depthUpdate",
                 "E": event_ms,
-                **({} if chained else {"T": event_ms}),
+                **({} if chained else {"T": event_ms if transaction_ms is None else transaction_ms}),
                 "s": self.symbol,
                 "U": first_id,
                 "u": last_id,
                 **({} if chained else {"pu": previous_id}),
                 "b": bids,
                 "a": asks,
+                **({} if chained else self._contract()),
             }
         )
+
+    @property
+    def pair(self) -> str:
+        """USD-M's name of the pair: the symbol without the day on which a dated contract is delivered."""
+        return self.symbol.partition("_")[0]
+
+    def _contract(self) -> dict[str, Any]:
+        """The fields by which USD-M says what kind of contract a payload is about."""
+        return {"ps": self.pair, "st": 1}
 
     def no_level(self) -> Level:
         """The level that stands for an empty side of the book."""
@@ -210,22 +231,36 @@ class Statistics(NamedTuple):
         }
         return row if encoder.kind == "spot" else {name: row[name] for name in row if name not in _SPOT_ONLY}
 
+    def rolling(self, encoder: PayloadEncoder) -> dict[str, Any]:
+        """The REST row of a window of another length."""
+        row = self.full(encoder)
+        return {name: row[name] for name in row if name not in _DAY_ONLY}
+
+    def rolling_payload(self, encoder: PayloadEncoder, window: str, *, event_ms: int) -> dict[str, Any]:
+        """The payload of spot's `ticker_<window>`."""
+        row = self.full(encoder)
+        fields = {short: row[name] for short, name in _TICKER.items() if name not in _DAY_ONLY}
+        return {"e": f"{window}Ticker", "E": event_ms, "s": encoder.symbol, **fields}
+
     def payload(self, encoder: PayloadEncoder, *, event_ms: int) -> dict[str, Any]:
         """The `24hrTicker` payload."""
         row = self.full(encoder)
         fields = {short: row[name] for short, name in _TICKER.items() if name in row}
-        tail = {} if encoder.kind == "spot" else {"ps": encoder.symbol, "st": 1}
+        tail = {} if encoder.kind == "spot" else {"ps": encoder.pair, "st": 1}
         return {"e": "24hrTicker", "E": event_ms, "s": encoder.symbol, **fields, **tail}
 
     def mini_payload(self, encoder: PayloadEncoder, *, event_ms: int) -> dict[str, Any]:
         """The `24hrMiniTicker` payload."""
         row = self.full(encoder)
         fields = {short: row[_TICKER[short]] for short in "cohlvq"}
-        tail = {} if encoder.kind == "spot" else {"ps": encoder.symbol, "st": 1}
+        tail = {} if encoder.kind == "spot" else {"ps": encoder.pair, "st": 1}
         return {"e": "24hrMiniTicker", "E": event_ms, "s": encoder.symbol, **fields, **tail}
 
 
 _SPOT_ONLY = frozenset({"prevClosePrice", "bidPrice", "bidQty", "askPrice", "askQty"})
+
+_DAY_ONLY = _SPOT_ONLY | {"lastQty"}
+"""What only the statistics of 24 hours have."""
 
 _TICKER = {
     "p": "priceChange",

@@ -12,9 +12,6 @@ import polars as pl
 from sources.replay.market.book import DepthSnapshot
 from sources.replay.market.klines import RunningTotals
 
-DIFF_CHANNELS = ("depth", "depth@0ms", "depth@100ms", "depth@250ms", "depth@500ms")
-"""Names under which book diffs are sent: a timeline has them at one speed and serves it under all names."""
-
 _CHUNK = 4_096
 """Messages that are encoded together, when the first of them is needed."""
 

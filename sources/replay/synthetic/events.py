@@ -6,9 +6,10 @@ import polars as pl
 
 from sources.replay.market.aggregate import TRADE, aggregates_of, pieces_of
 from sources.replay.market.book import DepthSnapshot
+from sources.replay.market.book_streams import streams_at_once
 from sources.replay.market.encode import PayloadEncoder
 from sources.replay.market.klines import RunningTotals
-from sources.replay.market.timeline import DIFF_CHANNELS, ChannelTimeline, SymbolSegment, Written
+from sources.replay.market.timeline import ChannelTimeline, SymbolSegment, Written
 from sources.replay.synthetic.book_maker import Diff, Ladder, Top
 
 
@@ -65,7 +66,7 @@ class EventLog:
             ),
             totals=RunningTotals(pieces_of(trades)),
             totals_channel=trade_channel,
-            depth_channel=self._depth_channel(name),
+            depth_channel=self._depth_channel(),
             snapshots=self._snapshot,
             quote_channel=self._quote_channel(name),
         )
@@ -75,10 +76,10 @@ class EventLog:
         payloads = Written(rows, self._encoder.book_tickers)
         return ChannelTimeline([f"{name}@bookTicker"], payloads, due=rows["due"], place=rows["place"])
 
-    def _depth_channel(self, name: str) -> ChannelTimeline:
+    def _depth_channel(self) -> ChannelTimeline:
         due = pl.Series([due for due, _, _ in self._diffs], dtype=pl.Int64)
         place = pl.Series([place for _, place, _ in self._diffs], dtype=pl.Int64)
-        streams = [f"{name}@{channel}" for channel in DIFF_CHANNELS]
+        streams = streams_at_once(self._encoder.kind, self._encoder.symbol, "depth@100ms")
         return ChannelTimeline(streams, _DiffPayloads(self._encoder, self._diffs), due=due, place=place)
 
 

@@ -15,10 +15,11 @@ import polars as pl
 
 from sources.replay.market.aggregate import pieces_of
 from sources.replay.market.book import Book, DepthSnapshot, DepthUpdate, decode_update
+from sources.replay.market.book_streams import streams_at_once
 from sources.replay.market.encode import PayloadEncoder
 from sources.replay.market.klines import RunningTotals
 from sources.replay.market.market import MarketKind
-from sources.replay.market.timeline import DIFF_CHANNELS, ChannelTimeline, SymbolSegment, Timeline, Written
+from sources.replay.market.timeline import ChannelTimeline, SymbolSegment, Timeline, Written
 from sources.replay.tape.rewrite import Offsets, Recorded
 from sources.replay.tape.symbol_tape import Channel, SymbolTape
 
@@ -118,7 +119,7 @@ class SymbolLoops:
     def _add_depth(
         self, segment: SymbolSegment, channel: Channel, loop_number: int, offsets: Offsets, loop_begin_ms: int
     ) -> None:
-        streams = [f"{self._name}@{name}" for name in DIFF_CHANNELS]
+        streams = streams_at_once(self.encoder.kind, self.tape.symbol, self.tape.depth_channel or "depth")
         if self._joint is None or not loop_number:
             segment.depth_channel = _recorded(streams, "depth", channel, offsets)
             segment.snapshots = _snapshots(channel, self.tape.snapshots, offsets)

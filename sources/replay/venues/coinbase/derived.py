@@ -78,6 +78,11 @@ class CoinbaseDerived:
         if now_ms % _STATUS_MS == LAG_MS and wanted(STATUS):
             yield Message(now_ms, STATUS, self.status())
 
+    def on_end(self, now_ms: int, wanted: Wanted) -> Iterator[Message]:
+        """Nothing waits."""
+        del now_ms, wanted
+        return iter(())
+
 
 class ProductMessages:
     """The messages of one product."""

@@ -61,6 +61,11 @@ class KrakenDerived:
         if HEARTBEATS not in self._recorded and wanted(HEARTBEATS):
             yield Message(now_ms, HEARTBEATS, messages.HEARTBEAT)
 
+    def on_end(self, now_ms: int, wanted: Wanted) -> Iterator[Message]:
+        """Nothing waits."""
+        del now_ms, wanted
+        return iter(())
+
 
 class PairMessages:
     """The messages of one pair, and the books that its clients have."""

@@ -135,4 +135,6 @@ def test_depth_update() -> None:
     assert msgspec.json.decode(USDM.depth_update(3, 5, 2, bids=[("1", "2")], asks=[], event_ms=9)) == update | {
         "T": 9,
         "pu": 2,
+        "ps": "BTCUSDT",
+        "st": 1,
     }

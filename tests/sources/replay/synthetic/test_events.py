@@ -33,7 +33,7 @@ def test_what_happens_at_once_stays_in_order() -> None:
         "xusdt@trade",
         "xusdt@aggTrade",
         "xusdt@bookTicker",
-        "xusdt@depth",
+        "xusdt@depth@100ms",
     ]
     aggregate, diff = played[3][1], played[5][1]
     assert (aggregate["a"], aggregate["f"], aggregate["l"], aggregate["q"]) == (70, 7, 8, "3.00000000")

@@ -49,7 +49,7 @@ def test_rounds_join_without_a_seam(kind: MarketKind, tape: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["spot", "usdm"])
 def test_a_book_kept_over_the_seam_is_right_in_the_second_round(kind: MarketKind, tape: Path) -> None:
-    wanted = {"btcusdt@depth", "btcusdt@bookTicker"}.__contains__
+    wanted = {"btcusdt@depth@100ms" if kind == "spot" else "btcusdt@depth@0ms", "btcusdt@bookTicker"}.__contains__
     *_, last = market_of([tape], kind=kind).play(wanted)
     market = market_of([tape], kind=kind, loop=True)
     book, quotes, compared = None, {}, 0
