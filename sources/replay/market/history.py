@@ -59,6 +59,11 @@ class History:
         frame = self._frame
         return None if frame.is_empty() else int(frame["open_time"][-1])
 
+    def last_quantity(self) -> int:
+        """Quantity of an average trade of the newest piece; 0 without any."""
+        last = self._frame.tail(1).select(pl.col("volume") // pl.max_horizontal("trades", 1)).to_series()
+        return int(last[0]) if last.len() else 0
+
     def since(self, time_ms: int) -> Kline | None:
         """Everything that began at a moment or later as one kline; None without anything."""
         row = self._row(time_ms)

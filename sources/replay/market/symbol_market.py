@@ -38,12 +38,15 @@ class SymbolMarket:
         self._past: deque[tuple[pl.DataFrame, pl.DataFrame]] = deque()
         self._past_rows = 0
         self._past_count = 0
+        self._past_quantity: int | None = None
         self._book: Book | None = None
         self._book_cursor = 0
 
     def begin(self, segment: SymbolSegment) -> None:
         """Starts a segment; the one before becomes history."""
         if self._segment is not None:
+            if self._book_cursor:
+                self.book()  # to its end, as the next segment may go on with it
             self._keep(self._segment)
         self._segment = segment
         self._book_cursor = 0
@@ -187,8 +190,13 @@ class SymbolMarket:
         return before.then(recent) if before and recent else recent or before
 
     def _last_quantity(self) -> int:
+        """Quantity of the last trade; of one in the history it is the average of its piece."""
         segment = self._segment
-        return int(segment.totals.pieces["volume"][segment.rows - 1]) if segment and segment.rows else 0
+        if segment is not None and segment.rows:
+            return int(segment.totals.pieces["volume"][segment.rows - 1])
+        if self._past_quantity is None:
+            self._past_quantity = self._history.last_quantity()
+        return self._past_quantity
 
     # --- the book
 
@@ -200,7 +208,9 @@ class SymbolMarket:
         channel = segment.depth_channel
         played = channel.played  # once: tests look at a book from another thread
         for index in range(self._book_cursor, played + 1):
-            if index in segment.snapshots:
+            if index == 0 and self._book and self._book.last_id == segment.begins_at_update:
+                pass
+            elif index in segment.snapshots:
                 self._book = Book(segment.snapshots[index])
                 for earlier in range(max(0, index - _BEFORE_SNAPSHOT), index):
                     self._book.apply(decode_update(channel.payloads[earlier]))
@@ -219,6 +229,14 @@ class SymbolMarket:
         if book is None:
             return nothing, nothing
         return book.best_bid() or nothing, book.best_ask() or nothing
+
+    def quote(self, now_ms: int) -> bytes | None:
+        """The present `bookTicker`; None while there is none."""
+        channel = self._segment.quote_channel if self._segment else None
+        if channel is not None and channel.played:
+            return channel.payloads[channel.played - 1]
+        book = self.book()
+        return None if book is None else self.encoder.book_ticker(book.last_id, *self.best(), event_ms=now_ms)
 
     # --- trades
 
@@ -256,6 +274,8 @@ class SymbolMarket:
         played = segment.totals.pieces.head(segment.rows)
         self._history.append(played, "1s" if self.encoder.kind == "spot" else "1m")
         self._past_count += segment.rows
+        if played.height:
+            self._past_quantity = int(played["volume"][-1])
         self._past.append((segment.trades, segment.aggregates))
         self._past_rows += segment.trades.height
         while self._past_rows - self._past[0][0].height >= _PAST_ROWS:

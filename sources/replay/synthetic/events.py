@@ -1,6 +1,7 @@
 """The events of a segment of a synthetic market, collected as numbers and encoded when they are needed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import polars as pl
 
@@ -68,6 +69,7 @@ class EventLog:
             totals_channel=trade_channel,
             depth_channel=self._depth_channel(),
             snapshots=self._snapshot,
+            begins_at_update=self._snapshot.last_id,
             quote_channel=self._quote_channel(name),
         )
 
@@ -106,14 +108,16 @@ class _FirstSnapshot(Mapping[int, DepthSnapshot]):
 
     def __init__(self, encoder: PayloadEncoder, ladder: Ladder) -> None:
         self._encoder = encoder
-        self._last_id = ladder.last_diff_id
-        self._sides = tuple(list(side.lots.items()) for side in (ladder.bids, ladder.asks))
+        self.last_id = ladder.last_diff_id
+        self._sides = tuple(
+            (array("q", side.lots.keys()), array("q", side.lots.values())) for side in (ladder.bids, ladder.asks)
+        )
 
     def __getitem__(self, index: int) -> DepthSnapshot:
         if index:
             raise KeyError(index)
-        bids, asks = (_levels(self._encoder, side) for side in self._sides)
-        return DepthSnapshot(self._last_id, bids, asks)
+        bids, asks = (_levels(self._encoder, zip(*side, strict=True)) for side in self._sides)
+        return DepthSnapshot(self.last_id, bids, asks)
 
     def __iter__(self) -> Iterator[int]:
         return iter((0,))
@@ -125,6 +129,6 @@ class _FirstSnapshot(Mapping[int, DepthSnapshot]):
         return index == 0
 
 
-def _levels(encoder: PayloadEncoder, levels: Sequence[tuple[int, int]]) -> list[tuple[str, str]]:
+def _levels(encoder: PayloadEncoder, levels: Iterable[tuple[int, int]]) -> list[tuple[str, str]]:
     price, quantity = encoder.decimals.price_text, encoder.decimals.quantity_text
     return [(price(tick), quantity(lots)) for tick, lots in levels]
