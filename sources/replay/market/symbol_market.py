@@ -1,7 +1,7 @@
 """One symbol of a market as far as it has been played: its trades, klines, book and 24-hour figures.
 
 Everything is computed on demand, from the segment that is being played, the history before it, and the number of
-messages sent. Bound: of finished segments, the newest with `_PAST_ROWS` trades are kept for REST, and history becomes
+messages sent. Bound: of finished segments, the newest with `past_rows` trades are kept for REST, and history becomes
 coarser with age (`history.py`).
 """
 
@@ -21,7 +21,7 @@ from sources.replay.market.intervals import MINUTE_MS, earlier_open, next_open, 
 from sources.replay.market.klines import Kline, klines_of
 from sources.replay.market.timeline import SymbolSegment
 
-_PAST_ROWS = 400_000
+MOST_PAST_ROWS = 400_000
 AVERAGE_MS = 5 * MINUTE_MS
 """Of how long the average price is."""
 _BEFORE_SNAPSHOT = 100
@@ -31,7 +31,11 @@ _BEFORE_SNAPSHOT = 100
 class SymbolMarket:
     """The state of one symbol."""
 
-    def __init__(self, encoder: PayloadEncoder, history: History | None = None) -> None:
+    def __init__(
+        self, encoder: PayloadEncoder, history: History | None = None, *, past_rows: int = MOST_PAST_ROWS
+    ) -> None:
+        """`past_rows`: how many of the trades of finished segments are kept, at most `MOST_PAST_ROWS`."""
+        self._most_past_rows = min(past_rows, MOST_PAST_ROWS)
         self.encoder = encoder
         self._history = history or History()
         self._segment: SymbolSegment | None = None
@@ -86,12 +90,13 @@ class SymbolMarket:
         """Klines as REST serves them: ascending, the running one last, empty periods flat; from `start_ms` on, else
         the newest `limit` up to `end_ms`.
         """
-        known = self._first_open(interval, zone_ms)
         last = open_of(interval, now_ms if end_ms is None else min(now_ms, end_ms), zone_ms=zone_ms)
+        wanted = earlier_open(interval, last, max(limit - 1, 0), zone_ms=zone_ms) if start_ms is None else start_ms
+        known = self._first_open(interval, zone_ms, wanted)
         if known is None or limit < 1:
             return []
         if start_ms is None:
-            first = max(known, earlier_open(interval, last, limit - 1, zone_ms=zone_ms))
+            first = max(known, wanted)
         else:
             first = open_of(interval, max(start_ms, known), zone_ms=zone_ms)
             first = first if first >= start_ms else next_open(interval, first, zone_ms=zone_ms)
@@ -116,8 +121,8 @@ class SymbolMarket:
             open_ms = next_open(interval, open_ms, zone_ms=zone_ms)
         return klines
 
-    def _first_open(self, interval: str, zone_ms: int) -> int | None:
-        known = self._history.first_open(interval, zone_ms=zone_ms)
+    def _first_open(self, interval: str, zone_ms: int, before_ms: int) -> int | None:
+        known = self._history.first_open(interval, zone_ms=zone_ms, before_ms=before_ms)
         if known is None and self._segment and self._segment.rows:
             known = self._segment.totals.times[0]
         return None if known is None else open_of(interval, known, zone_ms=zone_ms)
@@ -278,5 +283,5 @@ class SymbolMarket:
             self._past_quantity = int(played["volume"][-1])
         self._past.append((segment.trades, segment.aggregates))
         self._past_rows += segment.trades.height
-        while self._past_rows - self._past[0][0].height >= _PAST_ROWS:
+        while self._past_rows - self._past[0][0].height >= self._most_past_rows:
             self._past_rows -= self._past.popleft()[0].height
