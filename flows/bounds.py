@@ -126,6 +126,8 @@ class VenueRules(Struct, frozen=True):
     """
     rounded_fields: frozenset[str] = frozenset()
     """Volumes that klines of the venue state only nearly: their sums are compared with nothing."""
+    klines_kept: int = 0
+    """Newest klines of a timeframe that REST serves, the running one among them; 0: it serves all."""
     has_comparable_ticker: bool = True
     """The window of the 24-hour ticker is known, so that its figures can be compared with ours."""
     book_line: str = ""
