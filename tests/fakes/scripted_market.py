@@ -92,7 +92,14 @@ class ScriptedMarket:
         return [{"id": first + row, "price": "100.50000000", "time": BEGIN_MS} for row in range(limit)]
 
     def klines(
-        self, symbol: str, interval: str, *, start_ms: int | None, end_ms: int | None, limit: int
+        self,
+        symbol: str,
+        interval: str,
+        *,
+        start_ms: int | None,
+        end_ms: int | None,
+        limit: int,
+        zone_ms: int = 0,
     ) -> list[list[Any]]:
         begin = BEGIN_MS if start_ms is None else start_ms
         return [
@@ -123,6 +130,12 @@ class ScriptedMarket:
             "closeTime": BEGIN_MS,
             "count": 7,
         }
+
+    def window(self, symbol: str, open_ms: int) -> dict[str, Any]:
+        return {**self.ticker(symbol), "openTime": open_ms}
+
+    def average_price(self, symbol: str) -> dict[str, Any]:
+        return {"mins": 5, "price": "1.50000000", "closeTime": BEGIN_MS}
 
     def book_ticker(self, symbol: str) -> dict[str, Any]:
         return {"symbol": symbol, "bidPrice": "100.0", "bidQty": "1.0", "askPrice": "101.0", "askQty": "2.0"}

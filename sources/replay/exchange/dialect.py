@@ -6,9 +6,8 @@ from typing import Any, NamedTuple, Protocol
 from aiohttp import web
 
 from sources.replay.exchange.limits import Limits, Refusal
-from sources.replay.exchange.rest import View
 from sources.replay.faults.forms import Forms
-from sources.replay.market.market import Message
+from sources.replay.market.market import Market, Message
 from sources.replay.protocol.conversation import Conversation
 
 
@@ -27,6 +26,21 @@ class Reply(NamedTuple):
     status: int
     body: Any
     headers: Mapping[str, str] = {}
+
+
+class View(Protocol):
+    """What REST needs of the exchange."""
+
+    @property
+    def market(self) -> Market:
+        """The source of the rows."""
+
+    @property
+    def now_ms(self) -> int:
+        """The exchange's time, ms UTC."""
+
+    def depth(self, symbol: str, limit: int) -> dict[str, Any] | None:
+        """The book as clients see it; None while there is none."""
 
 
 class ExchangeView(View, Protocol):
@@ -89,3 +103,8 @@ class Dialect(Protocol):
 
     def farewell(self, now_ms: int) -> Message | None:
         """The notice of a shutdown, where the venue has one."""
+
+
+def symbol_names(market: Market) -> tuple[str, ...]:
+    """Every symbol of a market, in its own order."""
+    return tuple(row["symbol"] for row in market.exchange_info())

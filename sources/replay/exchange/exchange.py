@@ -12,11 +12,10 @@ import structlog
 from aiohttp import WSCloseCode, web
 
 from sources.replay.exchange.backlog import Backlog
-from sources.replay.exchange.binance import BinanceDialect
-from sources.replay.exchange.dialect import Dialect
+from sources.replay.exchange.binance.dialect import BinanceDialect
+from sources.replay.exchange.dialect import Dialect, symbol_names
 from sources.replay.exchange.fanout import Fanout
 from sources.replay.exchange.limits import Limits, Refusal, WeightLimiter
-from sources.replay.exchange.rest import symbol_names
 from sources.replay.exchange.session import Session, open_session
 from sources.replay.faults.budget import Budget
 from sources.replay.faults.injector import FaultInjector

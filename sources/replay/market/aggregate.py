@@ -94,13 +94,15 @@ def pieces_of(trades: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def roll_up(pieces: pl.DataFrame, interval: str) -> pl.DataFrame:
+def roll_up(pieces: pl.DataFrame, interval: str, *, zone_ms: int = 0) -> pl.DataFrame:
     """Klines of an interval from pieces in order of time, each of which lies within one period; periods without a piece
     are left out.
     """
     sums = ("volume", "quote", "trades", "taker_volume", "taker_quote")
     return (
-        pieces.group_by(period_of(interval, pl.col("open_time")).alias("open_time"), maintain_order=True)
+        pieces.group_by(
+            period_of(interval, pl.col("open_time"), zone_ms=zone_ms).alias("open_time"), maintain_order=True
+        )
         .agg(
             pl.col("open").first(),
             pl.col("high").max(),

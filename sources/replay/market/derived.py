@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
 from sources.replay.market.book_streams import BookStreams
 from sources.replay.market.market import MarketKind, Message, Wanted
-from sources.replay.market.schedules import LAG_MS, TICK_MS, SymbolSchedule
+from sources.replay.market.schedules import LAG_MS, TICK_MS, WINDOWS_MS, SymbolSchedule
 from sources.replay.market.symbol_market import SymbolMarket
 from sources.replay.market.timeline import ChannelTimeline, SymbolSegment
 
@@ -36,8 +36,25 @@ class Derived(Protocol):
 Derive: TypeAlias = Callable[[Mapping[str, SymbolMarket], frozenset[str]], Derived]
 """From the symbols of a market, and the streams that its tapes contain themselves, to what is derived."""
 
-_ALL_TICKERS = {"!ticker@arr": False, "!miniTicker@arr": True}
-"""Streams that carry all symbols in one message, and whether in the short form."""
+
+class _AllTickers(NamedTuple):
+    """A stream that carries in one message all symbols that have changed."""
+
+    stream: str
+    window: str | None = None
+    """None: 24 hours."""
+    mini: bool = False
+    """Whether in the short form."""
+
+
+_ALL_TICKERS: dict[MarketKind, tuple[_AllTickers, ...]] = {
+    "spot": (
+        _AllTickers("!miniTicker@arr", mini=True),
+        *(_AllTickers(f"!ticker_{window}@arr", window) for window in WINDOWS_MS["spot"]),
+    ),
+    "usdm": (_AllTickers("!ticker@arr"), _AllTickers("!miniTicker@arr", mini=True)),
+}
+"""Spot retired `!ticker@arr` on 2026-03-26."""
 
 
 class BinanceDerived:
@@ -45,6 +62,7 @@ class BinanceDerived:
 
     def __init__(self, kind: MarketKind, markets: Mapping[str, SymbolMarket], recorded: frozenset[str]) -> None:
         self.tick_ms = TICK_MS[kind]
+        self._kind: MarketKind = kind
         self._books = {symbol: BookStreams(market, recorded) for symbol, market in markets.items()}
         self._schedules = [SymbolSchedule(market, recorded) for market in markets.values()]
 
@@ -67,10 +85,12 @@ class BinanceDerived:
             yield from schedule.on_tick(now_ms, wanted)
         if now_ms % 1_000 != LAG_MS:
             return
-        for stream, mini in _ALL_TICKERS.items():
+        for stream, window, mini in _ALL_TICKERS[self._kind]:
             if wanted(stream):
-                rows = [row for schedule in self._schedules if (row := schedule.ticker(now_ms, mini=mini))]
-                yield Message(now_ms, stream, msgspec.json.encode(rows))
+                changed = (schedule.changed(stream, now_ms, window, mini=mini) for schedule in self._schedules)
+                rows = [row for row in changed if row is not None]
+                if rows:
+                    yield Message(now_ms, stream, msgspec.json.encode(rows))
 
     def on_end(self, now_ms: int, wanted: Wanted) -> Iterator[Message]:
         """The differences of the book that still wait for the end of their time."""

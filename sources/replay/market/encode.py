@@ -46,19 +46,19 @@ class PayloadEncoder(NamedTuple):
         text += '"X":"MARKET","m":{},"st":1}'
         return _texts(rows, text, event, time, trade_id, price, quantity, maker)
 
-    def kline(self, interval: str, kline: Kline, *, event_ms: int, closed: bool) -> bytes:
+    def kline(self, interval: str, kline: Kline, *, event_ms: int, closed: bool, zone_ms: int = 0) -> bytes:
         """A `kline` payload."""
         price, quantity, quote = self.decimals.price_text, self.decimals.quantity_text, self.decimals.quote_text
         return (
             f'{{"e":"kline","E":{event_ms},"s":"{self.symbol}","k":{{"t":{kline.open_time},'
-            f'"T":{next_open(interval, kline.open_time) - 1},"s":"{self.symbol}","i":"{interval}",'
+            f'"T":{next_open(interval, kline.open_time, zone_ms=zone_ms) - 1},"s":"{self.symbol}","i":"{interval}",'
             f'"f":{kline.first_id},"L":{kline.last_id},"o":"{price(kline.open)}","c":"{price(kline.close)}",'
             f'"h":"{price(kline.high)}","l":"{price(kline.low)}","v":"{quantity(kline.volume)}","n":{kline.trades},'
             f'"x":{"true" if closed else "false"},"q":"{quote(kline.quote)}","V":"{quantity(kline.taker_volume)}",'
             f'"Q":"{quote(kline.taker_quote)}","B":"0"}}}}'
         ).encode()
 
-    def kline_row(self, interval: str, kline: Kline) -> list[Any]:
+    def kline_row(self, interval: str, kline: Kline, *, zone_ms: int = 0) -> list[Any]:
         """The REST row of twelve."""
         price, quantity, quote = self.decimals.price_text, self.decimals.quantity_text, self.decimals.quote_text
         return [
@@ -68,7 +68,7 @@ class PayloadEncoder(NamedTuple):
             price(kline.low),
             price(kline.close),
             quantity(kline.volume),
-            next_open(interval, kline.open_time) - 1,
+            next_open(interval, kline.open_time, zone_ms=zone_ms) - 1,
             quote(kline.quote),
             kline.trades,
             quantity(kline.taker_volume),
@@ -231,6 +231,17 @@ class Statistics(NamedTuple):
         }
         return row if encoder.kind == "spot" else {name: row[name] for name in row if name not in _SPOT_ONLY}
 
+    def rolling(self, encoder: PayloadEncoder) -> dict[str, Any]:
+        """The REST row of a window of another length."""
+        row = self.full(encoder)
+        return {name: row[name] for name in row if name not in _DAY_ONLY}
+
+    def rolling_payload(self, encoder: PayloadEncoder, window: str, *, event_ms: int) -> dict[str, Any]:
+        """The payload of spot's `ticker_<window>`."""
+        row = self.full(encoder)
+        fields = {short: row[name] for short, name in _TICKER.items() if name not in _DAY_ONLY}
+        return {"e": f"{window}Ticker", "E": event_ms, "s": encoder.symbol, **fields}
+
     def payload(self, encoder: PayloadEncoder, *, event_ms: int) -> dict[str, Any]:
         """The `24hrTicker` payload."""
         row = self.full(encoder)
@@ -247,6 +258,9 @@ class Statistics(NamedTuple):
 
 
 _SPOT_ONLY = frozenset({"prevClosePrice", "bidPrice", "bidQty", "askPrice", "askQty"})
+
+_DAY_ONLY = _SPOT_ONLY | {"lastQty"}
+"""What only the statistics of 24 hours have."""
 
 _TICKER = {
     "p": "priceChange",

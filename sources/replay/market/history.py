@@ -42,14 +42,14 @@ class History:
         if len(self._pending) > _PENDING and self._source is None:
             self._merge()
 
-    def pieces(self, interval: str, *, start_ms: int) -> pl.DataFrame:
+    def pieces(self, interval: str, *, start_ms: int, zone_ms: int = 0) -> pl.DataFrame:
         """The pieces from which klines of an interval can be rolled up, from a moment on."""
-        divides = pl.lit(INTERVALS_MS[interval]) % pl.col("base_ms") == 0
+        divides = _divides(interval, zone_ms)
         return self._frame.filter(divides & (pl.col("open_time") >= start_ms)).select(*PIECE)
 
-    def first_open(self, interval: str) -> int | None:
+    def first_open(self, interval: str, *, zone_ms: int = 0) -> int | None:
         """Begin of the oldest piece from which klines of an interval can be rolled up; None without any."""
-        divides = pl.lit(INTERVALS_MS[interval]) % pl.col("base_ms") == 0
+        divides = _divides(interval, zone_ms)
         oldest = self._frame.select(pl.col("open_time").filter(divides).first()).item()
         return None if oldest is None else int(oldest)
 
@@ -107,6 +107,12 @@ def shifted(history: pl.DataFrame, shift_ms: int) -> pl.DataFrame:
     still begins where klines begin.
     """
     return history.with_columns(pl.col("open_time") + pl.lit(shift_ms) // pl.col("base_ms") * pl.col("base_ms"))
+
+
+def _divides(interval: str, zone_ms: int) -> pl.Expr:
+    """Whether every period of an interval consists of whole pieces."""
+    base = pl.col("base_ms")
+    return (pl.lit(INTERVALS_MS[interval]) % base == 0) & (pl.lit(zone_ms) % base == 0)
 
 
 def _whole(pieces: pl.DataFrame) -> Kline:

@@ -70,7 +70,7 @@ class RunningTotals:
         self.times = array("q", pieces["open_time"].to_list())
         """Time of each trade, ms UTC."""
         self._sums = pieces.select(pl.col("volume", "quote", "trades", "taker_volume", "taker_quote").cum_sum())
-        self._periods: dict[str, _Periods] = {}
+        self._periods: dict[tuple[str, int], _Periods] = {}
 
     def rows_before(self, time_ms: int) -> int:
         """How many trades happened before a moment."""
@@ -80,11 +80,11 @@ class RunningTotals:
         """Price of the trade at a row."""
         return int(self.pieces["close"][row])
 
-    def at(self, interval: str, row: int) -> Kline:
+    def at(self, interval: str, row: int, *, zone_ms: int = 0) -> Kline:
         """The running kline as of the trade at `row`, inclusive, from the trades of this segment alone."""
-        periods = self._periods.get(interval)
+        periods = self._periods.get((interval, zone_ms))
         if periods is None:
-            periods = self._periods[interval] = _Periods(self.pieces, interval)
+            periods = self._periods[interval, zone_ms] = _Periods(self.pieces, interval, zone_ms)
         first = periods.first_row[row]
         return self._kline(periods.open_time[row], first, row, periods.high[row], periods.low[row])
 
@@ -122,10 +122,10 @@ class RunningTotals:
 class _Periods:
     """For each trade: where its period begins, and the extremes since."""
 
-    def __init__(self, pieces: pl.DataFrame, interval: str) -> None:
+    def __init__(self, pieces: pl.DataFrame, interval: str, zone_ms: int) -> None:
         frame = (
             pieces.lazy()
-            .select(period_of(interval, pl.col("open_time")).alias("period"), "high", "low")
+            .select(period_of(interval, pl.col("open_time"), zone_ms=zone_ms).alias("period"), "high", "low")
             .with_row_index("row")
             .select(
                 "period",

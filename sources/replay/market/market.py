@@ -78,12 +78,27 @@ class Market(Protocol):
         """REST rows of raw trades, ascending; without id the newest `limit`."""
 
     def klines(
-        self, symbol: str, interval: str, *, start_ms: int | None, end_ms: int | None, limit: int
+        self,
+        symbol: str,
+        interval: str,
+        *,
+        start_ms: int | None,
+        end_ms: int | None,
+        limit: int,
+        zone_ms: int = 0,
     ) -> list[list[Any]]:
-        """REST rows of twelve, ascending, the running one last; empty periods flat."""
+        """REST rows of twelve, ascending, the running one last; empty periods flat. `zone_ms`: how far the clock of
+        periods is ahead of UTC.
+        """
 
     def ticker(self, symbol: str) -> dict[str, Any]:
         """The REST 24-hour statistics."""
+
+    def window(self, symbol: str, open_ms: int) -> dict[str, Any]:
+        """The REST statistics from a time on until now."""
+
+    def average_price(self, symbol: str) -> dict[str, Any]:
+        """The REST average price of the last minutes."""
 
     def book_ticker(self, symbol: str) -> dict[str, Any]:
         """The REST best bid and ask."""

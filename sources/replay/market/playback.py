@@ -5,9 +5,10 @@ from typing import Any
 
 from sources.replay.market.derived import BinanceDerived, Derive, Derived, Follower
 from sources.replay.market.exchange_info import exchange_info_row
+from sources.replay.market.intervals import MINUTE_MS
 from sources.replay.market.market import PAUSE, IsDue, MarketKind, Message, Wanted, always_due
 from sources.replay.market.schedules import LAG_MS
-from sources.replay.market.symbol_market import SymbolMarket
+from sources.replay.market.symbol_market import AVERAGE_MS, SymbolMarket
 from sources.replay.market.timeline import ChannelTimeline, Timeline
 
 
@@ -109,12 +110,32 @@ class Playback:
         return self.markets[symbol].trade_rows(from_id=from_id, limit=limit)
 
     def klines(
-        self, symbol: str, interval: str, *, start_ms: int | None, end_ms: int | None, limit: int
+        self,
+        symbol: str,
+        interval: str,
+        *,
+        start_ms: int | None,
+        end_ms: int | None,
+        limit: int,
+        zone_ms: int = 0,
     ) -> list[list[Any]]:
         """REST rows of twelve, ascending, the running one last; empty periods flat."""
         market = self.markets[symbol]
-        rows = market.klines(interval, now_ms=self._now_ms, start_ms=start_ms, end_ms=end_ms, limit=limit)
-        return [market.encoder.kline_row(interval, kline) for kline in rows]
+        rows = market.klines(
+            interval, now_ms=self._now_ms, start_ms=start_ms, end_ms=end_ms, limit=limit, zone_ms=zone_ms
+        )
+        return [market.encoder.kline_row(interval, kline, zone_ms=zone_ms) for kline in rows]
+
+    def window(self, symbol: str, open_ms: int) -> dict[str, Any]:
+        """The REST statistics from a time on until now."""
+        market, now_ms = self.markets[symbol], self._now_ms
+        statistics = market.statistics(now_ms, open_ms=open_ms) or market.no_statistics(now_ms, open_ms=open_ms)
+        return statistics.rolling(market.encoder)
+
+    def average_price(self, symbol: str) -> dict[str, Any]:
+        """The REST average price of the last minutes."""
+        price, last_ms = self.markets[symbol].average(self._now_ms)
+        return {"mins": AVERAGE_MS // MINUTE_MS, "price": price, "closeTime": last_ms}
 
     def ticker(self, symbol: str) -> dict[str, Any]:
         """The REST 24-hour statistics, all zero before anything has been traded."""

@@ -14,6 +14,7 @@ import polars as pl
 from flows.model import DAY_MS
 from sources.replay.market.aggregate import AGGREGATE, TRADE, roll_up
 from sources.replay.market.book import Book, Level, decode_update
+from sources.replay.market.decimals import SPOT_DECIMALS, decimal_text
 from sources.replay.market.encode import PayloadEncoder, Statistics
 from sources.replay.market.history import History
 from sources.replay.market.intervals import MINUTE_MS, earlier_open, next_open, open_of
@@ -21,6 +22,8 @@ from sources.replay.market.klines import Kline, klines_of
 from sources.replay.market.timeline import SymbolSegment
 
 _PAST_ROWS = 400_000
+AVERAGE_MS = 5 * MINUTE_MS
+"""Of how long the average price is."""
 _BEFORE_SNAPSHOT = 100
 """Diffs before a recorded snapshot that may be newer than it: an answer is recorded later than it was computed."""
 
@@ -52,19 +55,21 @@ class SymbolMarket:
 
     # --- klines
 
-    def is_settled(self, interval: str, open_ms: int) -> bool:
+    def is_settled(self, interval: str, open_ms: int, *, zone_ms: int = 0) -> bool:
         """Whether all trades of a period have been played; the exchange sends some shortly after the period's end."""
         segment = self._segment
-        return segment is None or segment.rows >= segment.totals.rows_before(next_open(interval, open_ms))
+        end_ms = next_open(interval, open_ms, zone_ms=zone_ms)
+        return segment is None or segment.rows >= segment.totals.rows_before(end_ms)
 
-    def kline(self, interval: str, open_ms: int) -> Kline | None:
-        """The kline of the period that begins at `open_ms`; None before the first trade."""
+    def kline(self, interval: str, open_ms: int, *, zone_ms: int = 0) -> Kline | None:
+        """The kline of the period that begins at `open_ms`; None before the first trade. `zone_ms` as in `open_of`."""
         segment = self._segment
-        rows = min(segment.rows, segment.totals.rows_before(next_open(interval, open_ms))) if segment else 0
-        recent = segment.totals.at(interval, rows - 1) if segment and rows else None
+        end_ms = next_open(interval, open_ms, zone_ms=zone_ms)
+        rows = min(segment.rows, segment.totals.rows_before(end_ms)) if segment else 0
+        recent = segment.totals.at(interval, rows - 1, zone_ms=zone_ms) if segment and rows else None
         if segment and recent and open_ms > segment.totals.times[0]:
             return recent if recent.open_time == open_ms else Kline.flat(open_ms, recent.close)
-        before = self._history_kline(interval, open_ms)
+        before = self._history_kline(interval, open_ms, zone_ms)
         if recent and before:
             return before.then(recent)
         if recent:
@@ -73,29 +78,30 @@ class SymbolMarket:
         return before if close is None else Kline.flat(open_ms, close)
 
     def klines(
-        self, interval: str, *, now_ms: int, start_ms: int | None, end_ms: int | None, limit: int
+        self, interval: str, *, now_ms: int, start_ms: int | None, end_ms: int | None, limit: int, zone_ms: int = 0
     ) -> list[Kline]:
         """Klines as REST serves them: ascending, the running one last, empty periods flat; from `start_ms` on, else
         the newest `limit` up to `end_ms`.
         """
-        known = self._first_open(interval)
-        last = open_of(interval, now_ms if end_ms is None else min(now_ms, end_ms))
+        known = self._first_open(interval, zone_ms)
+        last = open_of(interval, now_ms if end_ms is None else min(now_ms, end_ms), zone_ms=zone_ms)
         if known is None or limit < 1:
             return []
         if start_ms is None:
-            first = max(known, earlier_open(interval, last, limit - 1))
+            first = max(known, earlier_open(interval, last, limit - 1, zone_ms=zone_ms))
         else:
-            first = open_of(interval, max(start_ms, known))
-            first = first if first >= start_ms else next_open(interval, first)
-        return self._filled(interval, first, last, limit)
+            first = open_of(interval, max(start_ms, known), zone_ms=zone_ms)
+            first = first if first >= start_ms else next_open(interval, first, zone_ms=zone_ms)
+        return self._filled(interval, first, last, limit, zone_ms)
 
-    def _filled(self, interval: str, first: int, last: int, limit: int) -> list[Kline]:
-        pieces = [self._history.pieces(interval, start_ms=first)]
+    def _filled(self, interval: str, first: int, last: int, limit: int, zone_ms: int) -> list[Kline]:
+        pieces = [self._history.pieces(interval, start_ms=first, zone_ms=zone_ms)]
         if self._segment:
             totals = self._segment.totals
             begin = totals.rows_before(first)
             pieces.append(totals.pieces.slice(begin, max(self._segment.rows - begin, 0)))
-        traded = {kline.open_time: kline for kline in klines_of(roll_up(pl.concat(pieces), interval))}
+        rolled = roll_up(pl.concat(pieces), interval, zone_ms=zone_ms)
+        traded = {kline.open_time: kline for kline in klines_of(rolled)}
         close = self._close_before(first)
         klines: list[Kline] = []
         open_ms = first
@@ -104,36 +110,38 @@ class SymbolMarket:
             if kline is not None:
                 klines.append(kline)
                 close = kline.close
-            open_ms = next_open(interval, open_ms)
+            open_ms = next_open(interval, open_ms, zone_ms=zone_ms)
         return klines
 
-    def _first_open(self, interval: str) -> int | None:
-        known = self._history.first_open(interval)
+    def _first_open(self, interval: str, zone_ms: int) -> int | None:
+        known = self._history.first_open(interval, zone_ms=zone_ms)
         if known is None and self._segment and self._segment.rows:
             known = self._segment.totals.times[0]
-        return None if known is None else open_of(interval, known)
+        return None if known is None else open_of(interval, known, zone_ms=zone_ms)
 
     def _close_before(self, time_ms: int) -> int | None:
         rows = min(self._segment.rows, self._segment.totals.rows_before(time_ms)) if self._segment else 0
         return self._segment.totals.close(rows - 1) if self._segment and rows else self._history.close_before(time_ms)
 
-    def _history_kline(self, interval: str, open_ms: int) -> Kline | None:
-        end_ms, newest = next_open(interval, open_ms), self._history.last_open
+    def _history_kline(self, interval: str, open_ms: int, zone_ms: int) -> Kline | None:
+        end_ms, newest = next_open(interval, open_ms, zone_ms=zone_ms), self._history.last_open
         if newest is None or newest < open_ms:
             return None
         if newest < end_ms:
             whole = self._history.since(open_ms)
             return whole and whole._replace(open_time=open_ms)
-        pieces = self._history.pieces(interval, start_ms=open_ms).filter(pl.col("open_time") < end_ms)
-        return next(iter(klines_of(roll_up(pieces, interval))), None)
+        pieces = self._history.pieces(interval, start_ms=open_ms, zone_ms=zone_ms)
+        rolled = roll_up(pieces.filter(pl.col("open_time") < end_ms), interval, zone_ms=zone_ms)
+        return next(iter(klines_of(rolled)), None)
 
     # --- 24 hours
 
-    def statistics(self, now_ms: int) -> Statistics | None:
-        """The rolling window that ends now; None before the first trade."""
-        open_ms = now_ms - DAY_MS
-        if self.encoder.kind == "usdm":
-            open_ms -= open_ms % MINUTE_MS
+    def statistics(self, now_ms: int, *, open_ms: int | None = None) -> Statistics | None:
+        """The window that begins at `open_ms` (default: 24 hours ago) and ends now; None before the first trade."""
+        if open_ms is None:
+            open_ms = now_ms - DAY_MS
+            if self.encoder.kind == "usdm":
+                open_ms -= open_ms % MINUTE_MS
         window = self._window(open_ms)
         last = self._close_before(now_ms + 1)
         if window is None and last is None:
@@ -151,11 +159,25 @@ class SymbolMarket:
             ask=ask,
         )
 
-    def no_statistics(self, now_ms: int) -> Statistics:
+    def no_statistics(self, now_ms: int, *, open_ms: int | None = None) -> Statistics:
         """The exchange's statistics of a symbol without trades."""
         nothing = self.encoder.no_level()
-        open_ms = now_ms - DAY_MS
+        open_ms = now_ms - DAY_MS if open_ms is None else open_ms
         return Statistics(Kline.flat(open_ms, 0), open_ms, now_ms, 0, 0, nothing, nothing)
+
+    def average(self, now_ms: int) -> tuple[str, int]:
+        """The average price of five minutes, weighted by volume, and the time of the last trade; the last price where
+        nothing was traded in them.
+        """
+        window = self._window(now_ms - AVERAGE_MS)
+        last = self._close_before(now_ms + 1) or 0
+        times = self._segment.totals.times if self._segment and self._segment.rows else ()
+        last_ms = times[self._segment.rows - 1] if self._segment and times else (self._history.last_open or 0)
+        if window is None or not window.volume:
+            return self.encoder.decimals.price_text(last), last_ms
+        numbers = self.encoder.decimals
+        exact = window.quote * 10 ** (SPOT_DECIMALS - numbers.price) // window.volume
+        return decimal_text(exact, SPOT_DECIMALS, SPOT_DECIMALS), last_ms
 
     def _window(self, open_ms: int) -> Kline | None:
         segment = self._segment

@@ -40,6 +40,13 @@ async def test_every_answer_has_the_weight_that_was_used_and_may_be_read_by_any_
     assert later.headers["x-mbx-used-weight-1m"] == "6"
 
 
+async def test_a_parameter_twice_is_refused(spot: httpx.AsyncClient) -> None:
+    twice = await spot.get("/api/v3/depth?symbol=BTCUSDT&symbol=ETHUSDT")
+    assert (twice.status_code, twice.json()["code"]) == (400, -1101)
+    blank = await spot.get("/api/v3/ticker/price", params={"symbols": '["BTCUSDT", "ETHUSDT"]'})
+    assert (blank.status_code, blank.json()["code"]) == (400, -1100)
+
+
 async def test_methods_and_paths(spot: httpx.AsyncClient) -> None:
     assert (await spot.options("/api/v3/time")).headers["access-control-allow-methods"] == "GET, HEAD, OPTIONS"
     head = await spot.head("/api/v3/time")

@@ -2,10 +2,10 @@ from typing import Any
 
 import pytest
 
+from sources.replay.exchange.binance.parameters import ApiError, Parameters
+from sources.replay.exchange.binance.rest import Answer
+from sources.replay.exchange.binance.spot_rest import SpotRest, in_microseconds
 from sources.replay.exchange.limits import SPOT_LIMITS
-from sources.replay.exchange.parameters import ApiError, Parameters
-from sources.replay.exchange.rest import Answer
-from sources.replay.exchange.spot_rest import SpotRest, in_microseconds
 from sources.replay.market.market import Market
 from tests.fakes.scripted_market import BEGIN_MS, ScriptedMarket
 
@@ -63,6 +63,8 @@ def test_exchange_info() -> None:
     assert [row["symbol"] for row in ask("exchangeInfo", symbol="ETHUSDT").body["symbols"]] == ["ETHUSDT"]
     assert [row["symbol"] for row in ask("exchangeInfo", symbols='["ETHUSDT"]').body["symbols"]] == ["ETHUSDT"]
     assert ask("exchangeInfo", symbolStatus="HALT").body["symbols"] == []
+    assert ask("exchangeInfo", permissions="LEVERAGED").body["symbols"] == []
+    assert len(ask("exchangeInfo", permissions='["MARGIN","SPOT"]').body["symbols"]) == 2
     assert "permissionSets" not in ask("exchangeInfo", showPermissionSets="false").body["symbols"][0]
 
 
@@ -97,9 +99,6 @@ def test_klines() -> None:
     )
     assert ask("uiKlines", symbol="BTCUSDT", interval="1s").weight == 2
     assert ask("klines", symbol="BTCUSDT", interval="1h", timeZone="-03:00").weight == 2
-    for zone in ("8", "+15:00", "Berlin"):
-        with pytest.raises(ApiError, match="'timeZone' is not valid"):
-            ask("klines", symbol="BTCUSDT", interval="1d", timeZone=zone)
 
 
 def test_the_average_price_is_weighted_by_volume() -> None:
@@ -117,6 +116,43 @@ def test_tickers_for_one_for_some_and_for_all() -> None:
     assert "priceChange" in ask("ticker/24hr", symbol="BTCUSDT").body
     assert "priceChange" not in ask("ticker/24hr", symbol="BTCUSDT", type="MINI").body
     assert [row["symbol"] for row in ask("ticker/bookTicker").body] == ["BTCUSDT", "ETHUSDT"]
+
+
+def test_rolling_windows_open_on_a_whole_minute() -> None:
+    minute = BEGIN_MS // 60_000 * 60_000
+    row = ask("ticker", symbol="BTCUSDT", windowSize="4h").body
+    assert row["openTime"] == minute - 4 * 3_600_000
+    assert ask("ticker", symbol="BTCUSDT").body["openTime"] == minute - 86_400_000
+    rows, weight = ask("ticker", symbols='["BTCUSDT","ETHUSDT"]', type="MINI")
+    assert ([row["symbol"] for row in rows], weight) == (["BTCUSDT", "ETHUSDT"], 8)
+    assert "priceChange" not in rows[0]
+    day = ask("ticker/tradingDay", symbol="BTCUSDT", timeZone="8").body
+    assert (day["openTime"] + 8 * 3_600_000) % 86_400_000 == 0
+    assert day["closeTime"] == day["openTime"] + 86_400_000 - 1
+
+
+@pytest.mark.parametrize(
+    ("name", "sent", "code"),
+    [
+        ("ticker", {}, -1102),
+        ("ticker/tradingDay", {}, -1102),
+        ("ticker", {"symbol": "BTCUSDT", "windowSize": "60m"}, -1130),
+        ("ticker", {"symbol": "BTCUSDT", "windowSize": "8d"}, -1130),
+        ("ticker", {"symbol": "BTCUSDT", "timeZone": "0"}, -1104),
+        ("ticker/24hr", {"symbol": "BTCUSDT", "symbolStatus": "HALT"}, -1220),
+        ("depth", {"symbol": "BTCUSDT", "symbolStatus": "HALT"}, -1220),
+        ("ticker/price", {"symbolStatus": "OPEN"}, -1122),
+        ("exchangeInfo", {"symbol": "BTCUSDT", "permissions": "SPOT"}, -1128),
+        ("exchangeInfo", {"permissions": "TRADER"}, -1130),
+        ("exchangeInfo", {"permission": "SPOT"}, -1104),
+        ("depth", {"symbol": "BTCUSDT", "levels": "5"}, -1104),
+        ("avgPrice", {"symbol": "BTCUSDT", "limit": "5"}, -1104),
+    ],
+)
+def test_what_spot_refuses(name: str, sent: dict[str, str], code: int) -> None:
+    with pytest.raises(ApiError) as refused:
+        ask(name, **sent)
+    assert refused.value.code == code
 
 
 def test_microseconds() -> None:

@@ -6,12 +6,12 @@ from http import HTTPStatus
 
 from aiohttp import web
 
+from sources.replay.exchange.binance.parameters import ApiError, Parameters
+from sources.replay.exchange.binance.rest import Answer
+from sources.replay.exchange.binance.spot_rest import SpotRest, in_microseconds
+from sources.replay.exchange.binance.usdm_rest import UsdmRest
 from sources.replay.exchange.dialect import ExchangeView, Reply
 from sources.replay.exchange.limits import Refusal
-from sources.replay.exchange.parameters import ApiError, Parameters
-from sources.replay.exchange.rest import Answer
-from sources.replay.exchange.spot_rest import SpotRest, in_microseconds
-from sources.replay.exchange.usdm_rest import UsdmRest
 from sources.replay.market.market import MarketKind
 
 _REFUSED_WEIGHT = 1
@@ -61,7 +61,7 @@ class BinanceRestApi:
             raise self._not_found(request)
         if request.method not in ("GET", "HEAD"):
             raise ApiError(-1000, f"Request method '{request.method}' not supported", status=405)
-        return endpoint(Parameters(request.query))
+        return endpoint(Parameters.of_request(request.query.items(), request.headers.get("X-MBX-APIKEY")))
 
     def _not_found(self, request: web.Request) -> ApiError:
         if self._is_spot:

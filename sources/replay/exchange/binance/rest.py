@@ -1,11 +1,11 @@
 """What the REST interfaces of both markets have in common. Pure: parameters in, an answer out."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
+from sources.replay.exchange.binance.parameters import Parameters, Takes
+from sources.replay.exchange.dialect import View, symbol_names
 from sources.replay.exchange.limits import RestLimits
-from sources.replay.exchange.parameters import Parameters
-from sources.replay.market.market import Market
 
 
 class Answer(NamedTuple):
@@ -17,21 +17,6 @@ class Answer(NamedTuple):
 
 Endpoint: TypeAlias = Callable[[Parameters], Answer]
 """Answers one path; raises `ApiError` for parameters the exchange refuses."""
-
-
-class View(Protocol):
-    """What REST needs of the exchange."""
-
-    @property
-    def market(self) -> Market:
-        """The source of the rows."""
-
-    @property
-    def now_ms(self) -> int:
-        """The exchange's time, ms UTC."""
-
-    def depth(self, symbol: str, limit: int) -> dict[str, Any] | None:
-        """The book as clients see it; None while there is none."""
 
 
 class MarketRest:
@@ -66,6 +51,16 @@ _OWN = {
 """The methods of a `MarketRest` by what they answer."""
 
 
+def checked(answer: Endpoint, takes: Takes, *, refuses_others: bool) -> Endpoint:
+    """An endpoint that answers no other request than it takes."""
+
+    def endpoint(parameters: Parameters) -> Answer:
+        parameters.check(takes, refuses_others=refuses_others)
+        return answer(parameters)
+
+    return endpoint
+
+
 class TimeRange(NamedTuple):
     """The times of a list request, both inclusive and optional.
 
@@ -90,11 +85,6 @@ class TimeRange(NamedTuple):
 def time_range(parameters: Parameters) -> TimeRange:
     """`startTime` and `endTime`."""
     return TimeRange(parameters.time_ms("startTime"), parameters.time_ms("endTime"))
-
-
-def symbol_names(market: Market) -> tuple[str, ...]:
-    """Every symbol of a market, in its own order."""
-    return tuple(row["symbol"] for row in market.exchange_info())
 
 
 def weight_of(size: int, steps: tuple[tuple[int, int], ...]) -> int:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping
+from typing import NamedTuple, Self
 
 import msgspec
 
@@ -12,7 +13,12 @@ _SYMBOL = re.compile(r"[A-Z0-9\-_.]{1,20}")
 """What the exchange documents as allowed, plus names in other scripts, which it lists."""
 _SYMBOL_RANGE = "^[A-Z0-9-_.]{1,20}$"
 _SYMBOLS_RANGE = r'^\[("[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}"){0,}){0,1}\]$'
+_SYMBOLS = re.compile(r'\[("[^"\\\s]{1,20}"(,"[^"\\\s]{1,20}")*)?\]')
+_ZONE = re.compile(r"([+-]?)(\d{1,2})(?::([0-5]\d))?")
+_KEY = re.compile(r"[A-Za-z0-9]{64}")
 _INTEGER = re.compile(r"[0-9]{1,20}")
+_WORDS_RANGE = r'^[A-Z0-9_]{1,40}$|^\["[A-Z0-9_]{1,40}"(,"[A-Z0-9_]{1,40}")*\]$'
+_DAY_MINUTES = 1_440
 _INTEGER_RANGE = "^[0-9]{1,20}$"
 
 
@@ -36,16 +42,48 @@ def invalid(name: str) -> ApiError:
     return ApiError(-1130, f"Data sent for parameter '{name}' is not valid.")
 
 
-class Parameters:
-    """The query string of one request. It records which parameters were read, so that unknown ones can be refused."""
+class Takes(NamedTuple):
+    """The parameters of an endpoint."""
 
-    def __init__(self, sent: Mapping[str, str]) -> None:
+    mandatory: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    needs_key: bool = False
+    """Whether it is answered to owners of an API key alone."""
+
+
+class Parameters:
+    """The query string of one request, and its API key."""
+
+    def __init__(self, sent: Mapping[str, str], *, key: str | None = None) -> None:
         self._sent = dict(sent)
-        self._read: set[str] = set()
+        self._key = key
+
+    @classmethod
+    def of_request(cls, query: Collection[tuple[str, str]], key: str | None) -> Self:
+        """The parameters of a query string, as pairs of name and value; -1101 when one is sent twice."""
+        sent = dict(query)
+        if len(sent) != len(query):
+            raise ApiError(-1101, "Duplicate values for a parameter detected.")
+        return cls(sent, key=key)
+
+    def check(self, takes: Takes, *, refuses_others: bool) -> None:
+        """Refuses a request without a mandatory parameter, or without a key, or with parameters that an endpoint does
+        not take: -1101 where it takes none, else -1104.
+        """
+        if takes.needs_key and not (self._key and _KEY.fullmatch(self._key)):
+            raise ApiError(-2014, "API-key format invalid.", status=401)
+        for name in takes.mandatory:
+            self.required(name)
+        sent, known = len(self._sent), {*takes.mandatory, *takes.optional}
+        if not refuses_others or self._sent.keys() <= known:
+            return
+        if not known:
+            raise ApiError(-1101, f"Too many parameters; expected '0' and received '{sent}'.")
+        read = len(self._sent.keys() & known)
+        raise ApiError(-1104, f"Not all sent parameters were read; read '{read}' parameter(s) but was sent '{sent}'.")
 
     def text(self, name: str) -> str | None:
         """An optional parameter; -1105 when it was sent without a value."""
-        self._read.add(name)
         value = self._sent.get(name)
         if value == "":
             raise ApiError(-1105, f"Parameter '{name}' was empty.")
@@ -94,11 +132,37 @@ class Parameters:
             return (_checked_symbol(one, known),)
         if many is None:
             return None
-        try:
-            names = msgspec.json.decode(many, type=list[str])
-        except (msgspec.DecodeError, RecursionError):
-            raise illegal("symbols", _SYMBOLS_RANGE) from None
-        return tuple(dict.fromkeys(_checked_symbol(name, known) for name in names))
+        if not _SYMBOLS.fullmatch(many):
+            raise illegal("symbols", _SYMBOLS_RANGE)
+        names = msgspec.json.decode(many, type=list[str])
+        if len(set(names)) < len(names):
+            raise ApiError(-1151, "Symbol is present multiple times in the list.")
+        return tuple(_checked_symbol(name, known) for name in names)
+
+    def some_symbols(self, known: Collection[str]) -> tuple[str, ...]:
+        """The same where one of the two must be sent: -1102 when neither is."""
+        names = self.symbols(known)
+        if names is None:
+            raise ApiError(-1102, "Param 'symbol' or 'symbols' must be sent, but both were empty/null!")
+        return names
+
+    def words(self, name: str) -> tuple[str, ...] | None:
+        """An optional word, or JSON list of words, of capitals, digits and `_`; -1100 when it is neither."""
+        value = self.text(name)
+        if value is None:
+            return None
+        if not re.fullmatch(_WORDS_RANGE, value):
+            raise illegal(name, _WORDS_RANGE)
+        return tuple(re.findall("[A-Z0-9_]+", value))
+
+    def zone_ms(self) -> int:
+        """`timeZone`, from -12:00 to +14:00: how far its clock is ahead of UTC; -1130 when it is none."""
+        match = _ZONE.fullmatch(self.text("timeZone") or "0")
+        minutes = int(match[2]) * 60 + int(match[3] or 0) if match else _DAY_MINUTES
+        minutes = -minutes if match and match[1] == "-" else minutes
+        if not -12 * 60 <= minutes <= 14 * 60:
+            raise invalid("timeZone")
+        return minutes * 60_000
 
     def interval(self, known: Collection[str]) -> str:
         """The mandatory kline `interval`; -1120 when there is none of that name (case counts)."""
@@ -113,15 +177,6 @@ class Parameters:
         if value not in known:
             raise invalid(name)
         return value
-
-    def refuse_unread(self) -> None:
-        """Refuses parameters that were not read, as spot does: -1101 where the path has none, else -1104."""
-        if set(self._sent) <= self._read:
-            return
-        sent, read = len(self._sent), len(self._read & set(self._sent))
-        if not self._read:
-            raise ApiError(-1101, f"Too many parameters; expected '0' and received '{sent}'.")
-        raise ApiError(-1104, f"Not all sent parameters were read; read '{read}' parameter(s) but was sent '{sent}'.")
 
 
 def _checked_symbol(name: str, known: Collection[str]) -> str:

@@ -9,9 +9,9 @@ import pytest
 from flows.bounds import fault_of
 from flows.model import LiquidationReport, MarkReport, RawFrames
 from sources.binance.parse import BinanceParser
+from sources.replay.exchange.binance.parameters import ApiError, Parameters
+from sources.replay.exchange.binance.usdm_rest import UsdmRest
 from sources.replay.exchange.limits import USDM_LIMITS
-from sources.replay.exchange.parameters import ApiError, Parameters
-from sources.replay.exchange.usdm_rest import UsdmRest
 from sources.replay.market.contracts import FUNDING_MS, Contract
 from sources.replay.synthetic.market import SyntheticMarket
 

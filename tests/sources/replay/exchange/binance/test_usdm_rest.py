@@ -2,10 +2,10 @@ from typing import Any
 
 import pytest
 
+from sources.replay.exchange.binance.parameters import ApiError, Parameters
+from sources.replay.exchange.binance.rest import Answer
+from sources.replay.exchange.binance.usdm_rest import UsdmRest
 from sources.replay.exchange.limits import USDM_LIMITS
-from sources.replay.exchange.parameters import ApiError, Parameters
-from sources.replay.exchange.rest import Answer
-from sources.replay.exchange.usdm_rest import UsdmRest
 from sources.replay.market.market import Market
 from tests.fakes.scripted_market import BEGIN_MS, ScriptedMarket
 
@@ -19,8 +19,8 @@ class View:
         return self.market.depth(symbol, limit)
 
 
-def ask(name: str, **sent: str) -> Answer:
-    return UsdmRest(View(), USDM_LIMITS).endpoints["/fapi/" + name](Parameters(sent))
+def ask(name: str, key: str | None = None, /, **sent: str) -> Answer:
+    return UsdmRest(View(), USDM_LIMITS).endpoints["/fapi/" + name](Parameters(sent, key=key))
 
 
 def test_exchange_info_takes_no_parameters_and_ignores_them() -> None:
@@ -71,6 +71,8 @@ def test_klines_are_weighed_by_their_limit(limit: str, weight: int) -> None:
         ("v1/continuousKlines", {"pair": "BTCUSDT", "contractType": "NEXT_QUARTER", "interval": "1m"}, -1121),
         ("v1/aggTrades", {"symbol": "BTCUSDT", "startTime": "0", "endTime": "3600001"}, -1127),
         ("v1/trades", {"symbol": "NOSUCH"}, -1121),
+        ("v1/historicalTrades", {"symbol": "BTCUSDT"}, -2014),
+        ("v1/continuousKlines", {"pair": "BTCUSDT", "interval": "1m"}, -1102),
     ],
 )
 def test_what_usdm_refuses(name: str, sent: dict[str, str], code: int) -> None:
@@ -83,7 +85,7 @@ def test_trades_and_tickers() -> None:
     rows = ask("v1/aggTrades", symbol="BTCUSDT", fromId="10", limit="3")
     assert ([row["a"] for row in rows.body], rows.weight) == ([10, 11, 12], 20)
     assert ask("v1/trades", symbol="BTCUSDT").weight == 5
-    assert ask("v1/historicalTrades", symbol="BTCUSDT", fromId="3", limit="1").body[0]["id"] == 3
+    assert ask("v1/historicalTrades", "k" * 64, symbol="BTCUSDT", fromId="3", limit="1").body[0]["id"] == 3
     price = {"symbol": "BTCUSDT", "price": "100.50000000", "time": BEGIN_MS}
     assert ask("v1/ticker/price", symbol="BTCUSDT") == Answer(price, 1)
     assert ask("v2/ticker/price") == Answer([price, price | {"symbol": "ETHUSDT"}], 2)

@@ -1,7 +1,8 @@
 import pytest
 
-from sources.replay.exchange.parameters import Parameters
-from sources.replay.exchange.rest import TimeRange, book_or_empty, symbol_names, time_range, weight_of
+from sources.replay.exchange.binance.parameters import Parameters
+from sources.replay.exchange.binance.rest import TimeRange, book_or_empty, time_range, weight_of
+from sources.replay.exchange.dialect import symbol_names
 from tests.fakes.scripted_market import ScriptedMarket
 
 

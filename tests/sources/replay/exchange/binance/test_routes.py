@@ -1,7 +1,7 @@
 import pytest
 
+from sources.replay.exchange.binance.routes import Handshake, Route, carries, parse_handshake
 from sources.replay.exchange.dialect import HandshakeError
-from sources.replay.exchange.routes import Handshake, Route, carries, parse_handshake
 from sources.replay.market.market import MarketKind
 
 BOOKS = (

@@ -2,8 +2,9 @@
 
 from typing import Any, Final
 
-from sources.replay.exchange.parameters import ApiError, Parameters
-from sources.replay.exchange.rest import Answer, Endpoint, TimeRange, View, time_range
+from sources.replay.exchange.binance.parameters import ApiError, Parameters
+from sources.replay.exchange.binance.rest import Answer, Endpoint, TimeRange, time_range
+from sources.replay.exchange.dialect import View
 from sources.replay.market.contracts import CAP, FUNDING_MS, INTERVAL_HOURS, Contract
 
 _KEPT_MS: Final = 30 * 86_400_000

@@ -6,19 +6,20 @@ Source: the request and response models of Binance's own USD-M connector, and th
 from collections.abc import Callable
 from typing import Any
 
-from sources.replay.exchange.limits import RestLimits
-from sources.replay.exchange.parameters import ApiError, Parameters
-from sources.replay.exchange.rest import (
+from sources.replay.exchange.binance.parameters import ApiError, Parameters, Takes
+from sources.replay.exchange.binance.rest import (
     Answer,
     MarketRest,
     TimeRange,
-    View,
     book_or_empty,
+    checked,
     rate_limit,
     time_range,
     weight_of,
 )
-from sources.replay.exchange.usdm_contracts import ContractRest
+from sources.replay.exchange.binance.usdm_contracts import ContractRest
+from sources.replay.exchange.dialect import View
+from sources.replay.exchange.limits import RestLimits
 from sources.replay.market.intervals import intervals_of
 
 _PREFIX = "/fapi/v1/"
@@ -26,6 +27,16 @@ _DEPTH_WEIGHTS = ((50, 2), (100, 5), (500, 10), (1_000, 20))
 _DEPTH_LIMITS = (5, 10, 20, 50, 100, 500, 1_000)
 _KLINE_WEIGHTS = ((99, 1), (499, 2), (1_000, 5), (1_500, 10))
 _HOUR_MS = 3_600_000
+_ONE = Takes(("symbol",))
+_TAKES = {
+    "depth": _ONE,
+    "trades": _ONE,
+    "historicalTrades": Takes(("symbol",), needs_key=True),
+    "aggTrades": _ONE,
+    "klines": Takes(("symbol", "interval")),
+    "continuousKlines": Takes(("pair", "contractType", "interval")),
+}
+"""What must be sent to an endpoint; whatever it does not know is ignored."""
 
 
 class UsdmRest(MarketRest):
@@ -34,7 +45,10 @@ class UsdmRest(MarketRest):
     def __init__(self, view: View, limits: RestLimits) -> None:
         super().__init__(view, limits)
         answers = {**self._shared(), "continuousKlines": self._continuous_klines}
-        self.endpoints = {_PREFIX + name: answer for name, answer in answers.items()}
+        self.endpoints = {
+            _PREFIX + name: checked(answer, _TAKES.get(name, Takes()), refuses_others=False)
+            for name, answer in answers.items()
+        }
         """Paths and their handlers."""
         self.endpoints["/fapi/v2/ticker/price"] = self._price
         self.endpoints |= ContractRest(view, self._symbols).endpoints

@@ -1,14 +1,14 @@
-"""The dialect of Binance, spot and USD-M: `routes.py`, `protocol/subscriptions.py`, `binance_rest.py`."""
+"""The dialect of Binance, spot and USD-M: `routes.py`, `protocol/subscriptions.py`, `rest_api.py`."""
 
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from sources.replay.exchange.binance_rest import BinanceRestApi
+from sources.replay.exchange.binance.rest_api import BinanceRestApi
+from sources.replay.exchange.binance.routes import ROUTES, Handshake, carries, parse_handshake
 from sources.replay.exchange.dialect import ExchangeView
 from sources.replay.exchange.limits import Limits, limits_of
-from sources.replay.exchange.routes import ROUTES, Handshake, carries, parse_handshake
 from sources.replay.faults.forms import BINANCE
 from sources.replay.faults.transforms import with_clock
 from sources.replay.market.market import VENUES, MarketKind, Message
