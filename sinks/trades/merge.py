@@ -5,7 +5,7 @@ replaces it or comes from a vouched source.
 """
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -76,6 +76,7 @@ def add_batches(
     *,
     record_ms: int = SECOND_MS,
     on_dispute: Callable[[Dispute], None] = lambda _: None,
+    before_write: Callable[[Sequence[Dispute]], None] = lambda _: None,
     on_replaced: OnBad = leave_out,
 ) -> list[Second]:
     """Writes the trades of batches to records of `record_ms`, a second or directly a minute, and returns the starts of
@@ -85,7 +86,8 @@ def add_batches(
     is called, once for each symbol and voucher. In minutes that holds for the trade of an id in whatever minute it
     is stored: an id is there once. Trades that are vouched for go to minutes in any case. A trade that cannot be is
     refused with an ERROR. A stored record that cannot be read is replaced where new trades belong into it, with a call
-    of `on_replaced`; elsewhere it stays. `TradeStoreError` when nothing was written. The caller holds `store.lock`.
+    of `on_replaced`; elsewhere it stays. `before_write` is called with all disputes before anything is written.
+    `TradeStoreError` when nothing was written. The caller holds `store.lock`.
     """
     seconds: list[Second] = []
     disputes: list[Dispute] = []
@@ -111,6 +113,7 @@ def add_batches(
             for start in old.keys() - encoded.keys():
                 dispute.include(changes.drop(symbol, old[start], moved))
         disputes.append(dispute)
+    before_write([dispute for dispute in disputes if dispute.trades])
     moves = changes.moves()
     store.on_moving(moves)
     if writes := changes.writes():
@@ -150,6 +153,8 @@ class _Changes:
         self._changed: dict[bytes, TradeColumns | None] = {}
         self._taken_out: dict[str, set[int]] = {}
         """Ids that have left a record, by symbol."""
+        self._stored: dict[bytes, TradeColumns | None] = {}
+        """Records as they are stored: one is needed up to three times, and the caller holds the lock."""
         self._bad: dict[bytes, BadRecord] = {}
 
     def remove(self, symbol: str, trade: Trade) -> None:
@@ -163,7 +168,8 @@ class _Changes:
                 self._take_out(symbol, [trade.id])
 
     def _take_out(self, symbol: str, ids: Iterable[int]) -> None:
-        self._taken_out.setdefault(symbol, set()).update(ids)
+        if ids := set(ids):
+            self._taken_out.setdefault(symbol, set()).update(ids)
 
     def moves(self) -> list[Moves]:
         """Where the trades that have left a record are from now on; they may be in the same one again."""
@@ -265,11 +271,13 @@ class _Changes:
     def _now_at(self, key: bytes) -> TradeColumns | None:
         if key in self._changed:
             return self._changed[key]
-        try:
-            return self._store.record(key)
-        except RecordError as error:
-            self._bad[key] = error.record
-            return None
+        if key not in self._stored:
+            try:
+                self._stored[key] = self._store.record(key)
+            except RecordError as error:
+                self._bad[key] = error.record
+                self._stored[key] = None
+        return self._stored[key]
 
     def report_replaced(self, on_replaced: OnBad) -> None:
         """Reports the records that could not be read, and that the changes are written over."""
