@@ -150,6 +150,8 @@ class _Changes:
         self._changed: dict[bytes, TradeColumns | None] = {}
         self._taken_out: dict[str, set[int]] = {}
         """Ids that have left a record, by symbol."""
+        self._stored: dict[bytes, TradeColumns | None] = {}
+        """Records as they are stored: one is needed up to three times, and the caller holds the lock."""
         self._bad: dict[bytes, BadRecord] = {}
 
     def remove(self, symbol: str, trade: Trade) -> None:
@@ -163,7 +165,8 @@ class _Changes:
                 self._take_out(symbol, [trade.id])
 
     def _take_out(self, symbol: str, ids: Iterable[int]) -> None:
-        self._taken_out.setdefault(symbol, set()).update(ids)
+        if ids := set(ids):
+            self._taken_out.setdefault(symbol, set()).update(ids)
 
     def moves(self) -> list[Moves]:
         """Where the trades that have left a record are from now on; they may be in the same one again."""
@@ -265,11 +268,13 @@ class _Changes:
     def _now_at(self, key: bytes) -> TradeColumns | None:
         if key in self._changed:
             return self._changed[key]
-        try:
-            return self._store.record(key)
-        except RecordError as error:
-            self._bad[key] = error.record
-            return None
+        if key not in self._stored:
+            try:
+                self._stored[key] = self._store.record(key)
+            except RecordError as error:
+                self._bad[key] = error.record
+                self._stored[key] = None
+        return self._stored[key]
 
     def report_replaced(self, on_replaced: OnBad) -> None:
         """Reports the records that could not be read, and that the changes are written over."""

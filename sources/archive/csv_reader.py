@@ -190,9 +190,10 @@ def _check_values(path: Path, trades: pl.DataFrame) -> None:
     is_number = pl.all_horizontal(numbers.is_finite() & numbers.is_between(0, 1e18))
     is_trade = pl.all_horizontal(numbers > 0) & (pl.col("last_id") >= pl.col("first_id"))
     is_chain = (pl.col("last_id") - pl.col("first_id")).is_between(-1, MOST_FILLS - 1) & (pl.col("id") >= 0)
-    wrong = trades.filter(~(is_number & is_chain & (is_trade | _IS_WITHDRAWN)))
-    if wrong.height:
-        raise ArchiveError(f"{path} cannot be true: it has a trade {wrong.row(0, named=True)}")
+    is_possible = trades.select(is_number & is_chain & (is_trade | _IS_WITHDRAWN)).to_series()
+    if not is_possible.all():
+        wrong = trades.filter(~is_possible).row(0, named=True)
+        raise ArchiveError(f"{path} cannot be true: it has a trade {wrong}")
 
 
 def _check_days(file: ArchiveFile, path: Path, times: pl.Series) -> None:

@@ -185,15 +185,17 @@ async def serve(arguments: argparse.Namespace) -> None:
 
 
 def _exchange(market: Market, dialect: Dialect | None, arguments: argparse.Namespace) -> ReplayExchange:
+    is_now = arguments.times == "now"
     exchange = ReplayExchange(
         market,
         dialect=dialect,
         speed=arguments.speed,
         settle_s=arguments.settle,
-        start_now=arguments.start_now or (arguments.synthetic and arguments.times == "now"),
+        start_now=arguments.start_now or (arguments.synthetic and is_now),
+        wall_ms=wall_ms if is_now and not arguments.synthetic else None,
     )
-    if arguments.begin is not None:
-        exchange.skip(wall_ms)
+    if arguments.begin is not None or (arguments.synthetic and is_now and arguments.speed != "max"):
+        exchange.skip(wall_ms)  # over the time that it took to load
     return exchange
 
 

@@ -120,7 +120,7 @@ def import_into_candles(path: Path) -> None:
 
 
 def import_whole(path: Path, folder: Path, uri: str) -> None:
-    """The importer as it is, with both stores."""
+    """The importer as it is, with both stores, over a file whose checksum is right: one without is read twice."""
     from flows import backfill  # noqa: PLC0415 - it reads no settings before it is asked for its flow
 
     settings = load_settings(
@@ -134,7 +134,12 @@ def import_whole(path: Path, folder: Path, uri: str) -> None:
     manifest = Manifest(folder / "imported.json", stores=folder.name)
     spans = spans_of([file], file.begin, file.end)
     source = ArchiveSource(
-        "binance", spans, lambda _: ArchiveReader(file, path), manifest=manifest, watcher=progress, stop=stop
+        "binance",
+        spans,
+        lambda _: ArchiveReader(file, path, vouched="all"),
+        manifest=manifest,
+        watcher=progress,
+        stop=stop,
     )
     importer = backfill.build_importer(settings, manifest, progress, stop)
     run_main(backfill.build_flow(settings, source, importer))

@@ -4,6 +4,7 @@ import gzip
 import json
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from itertools import islice
 
 from sources.binance import usdm_wire, wire
@@ -46,6 +47,8 @@ _EXAMPLES = {
     "forceOrder": usdm_wire.ForceOrderMessage,
 }
 _BOOK_CHANNELS = ("depth", "bookTicker")
+MOST = 100
+"""Frames of a type."""
 
 
 def examples() -> dict[str, list[bytes]]:
@@ -58,11 +61,19 @@ def examples() -> dict[str, list[bytes]]:
 
 
 def captured(most: int) -> dict[str, list[bytes]]:
-    """The examples and at most so many recorded frames of each type; without recordings the examples alone."""
+    """The examples and recorded frames of each type, so many together, at most `MOST`; without recordings the examples
+    alone.
+    """
+    own = examples()
+    return {channel: frames[: max(most, len(own.get(channel, [])))] for channel, frames in _captured().items()}
+
+
+@cache
+def _captured() -> dict[str, list[bytes]]:
     found: dict[str, list[bytes]] = defaultdict(list, examples())
     for frame in _recorded():
         channel = json.loads(frame)["stream"].rpartition("!")[2].partition("@")[2] or "arr"
-        if len(found[channel]) < most:
+        if len(found[channel]) < MOST:
             found[channel].append(frame)
     return dict(found)
 

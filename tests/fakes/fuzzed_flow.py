@@ -37,7 +37,7 @@ from sources.replay.faults.budget import Budget
 from sources.replay.faults.content_faults import AlteringFault
 from sources.replay.faults.transforms import start_transform
 from sources.replay.protocol.frames import enveloped
-from tests.fakes.captured import REPLIES, captured, line_of
+from tests.fakes.captured import MOST, REPLIES, captured, line_of
 from tests.fakes.fuzz_meter import Meter, Report, confirmed, metered
 from tests.fakes.mutations import Mutation, mutated
 from tests.fakes.true_tape import BEGIN_MS, STREAMS, TIMEFRAME, TrueFrame, TrueTape
@@ -52,6 +52,8 @@ _FRAMES_PER_S = 85
 """True ones, about."""
 _SHOWN_LEVELS = 20
 _RARE = ("kline_1m", "kline_5m", "ticker", "miniTicker")
+_POLL_MS = 250
+"""True frames of so long are polled at once where nothing is between them."""
 _TOGETHER = 20
 """True frames before one with which it may be mixed."""
 _LOOK_BACK = 400
@@ -123,9 +125,9 @@ class FuzzedFlow:
             for key, logic in self._books.all():
                 self._take_views(key, logic.on_notify)
 
-    def poll(self, line: str, frame: bytes) -> None:
-        """A frame arrives."""
-        self._pass([RawFrames(line, [frame], 0, self._streams), Flush()])
+    def poll(self, line: str, *frames: bytes) -> None:
+        """Frames arrive together."""
+        self._pass([RawFrames(line, list(frames), 0, self._streams), Flush()])
 
     def _pass(self, items: list[Any]) -> None:
         run = self._meter.run
@@ -215,6 +217,35 @@ class FuzzedFlow:
             self._meter.note("end", f"{symbol}: another book than the market's after the mutations")
 
 
+class _TruePolls:
+    """Hands true frames on, several at once, as a line does that has a moment's messages."""
+
+    def __init__(self, flow: FuzzedFlow, tape: TrueTape, meter: Meter) -> None:
+        self._flow = flow
+        self._tape = tape
+        self._meter = meter
+        self._held: list[TrueFrame] = []
+
+    def add(self, true: TrueFrame) -> None:
+        """The next one."""
+        if self._held and true.due_ms >= self._held[0].due_ms + _POLL_MS:
+            self.flush()
+        self._held.append(true)
+
+    def flush(self) -> None:
+        """Those that are held arrive."""
+        if not self._held:
+            return
+        self._flow.wait_until(self._held[-1].due_ms)
+        by_line: dict[str, list[bytes]] = {}
+        for true in self._held:
+            self._tape.played(true)
+            by_line.setdefault(true.line, []).append(self._meter.take_true(true.frame))
+        self._held.clear()
+        for line, frames in by_line.items():
+            self._flow.poll(line, *frames)
+
+
 class _Machines:
     """The machines of one step by key."""
 
@@ -253,13 +284,17 @@ def fuzz_flow(venue: str, *, frames: int, seed: int, each: int = 4) -> Report:
     with metered() as meter:
         flow = FuzzedFlow(tape, meter)
         flow.begin()
-        for number, true in enumerate(tape.frames):
+        for number, true in enumerate(tape.frames[:polluted]):
             flow.wait_until(true.due_ms)
             tape.played(true)
-            if number < polluted and not meter.has_enough:
+            if not meter.has_enough:
                 for turn in range(number * each, (number + 1) * each):
                     _poll_mutated(flow, meter, tape, number, seed=seed + turn, of=frames)
             flow.poll(true.line, meter.take_true(true.frame))
+        polls = _TruePolls(flow, tape, meter)
+        for true in tape.frames[polluted:]:
+            polls.add(true)
+        polls.flush()
         for second in range(1, 4):  # what is shown at intervals only is shown
             flow.wait_until(tape.frames[-1].due_ms + second * _TIMER_MS)
         if not meter.has_enough:
@@ -293,14 +328,17 @@ def faulty_flow(tape: TrueTape, fault: AlteringFault) -> Report:
     with metered() as meter:
         flow = FuzzedFlow(tape, meter)
         flow.begin()
+        polls = _TruePolls(flow, tape, meter)
         for number, true in enumerate(tape.frames):
-            flow.wait_until(true.due_ms)
-            tape.played(true)
             *wrong, _ = transform.on_message(true.message)
+            if wrong:
+                polls.flush()
+                flow.wait_until(true.due_ms)
             for message in wrong:
                 frame = enveloped(message, message.data) if message.frame is None else message.frame
                 flow.poll(true.line, meter.take(Mutation(type(fault).__name__, frame), seed=number, of=1))
-            flow.poll(true.line, meter.take_true(true.frame))
+            polls.add(true)
+        polls.flush()
         for second in range(1, 4):
             flow.wait_until(tape.frames[-1].due_ms + second * _TIMER_MS)
         flow.check_end(BEGIN_MS)
@@ -334,7 +372,7 @@ def fuzz_control(venue: str, *, frames: int, seed: int) -> Report:
 
 @cache
 def _corpus() -> dict[str, list[bytes]]:
-    return captured(100) | {"replies": list(REPLIES)}
+    return captured(MOST) | {"replies": list(REPLIES)}
 
 
 @cache

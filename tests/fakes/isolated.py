@@ -3,6 +3,7 @@ from bytes to candles, trades, prices and a book, with a REST side that tells th
 """
 
 import json
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -72,10 +73,27 @@ class Message(NamedTuple):
         ).encode()
 
 
+class _Totals:
+    """What the trades of a symbol come to."""
+
+    def __init__(self) -> None:
+        self.volume = 0.0
+        self.value = 0.0
+        self.high = 0.0
+        self.low = float("inf")
+
+    def add(self, price: float, quantity: float) -> None:
+        """One more."""
+        self.volume += quantity
+        self.value += quantity * price
+        self.high, self.low = max(self.high, price), min(self.low, price)
+
+
 class Market:
     """The truth: trades, klines and a book, the same at every call with the same length."""
 
     def __init__(self, seconds: int = 150) -> None:
+        self._totals = {symbol: _Totals() for symbol in SYMBOLS}
         self.trades: dict[str, list[dict[str, Any]]] = {symbol: [] for symbol in SYMBOLS}
         self.books: list[tuple[int, list[list[str]], list[list[str]]]] = []
         """Update id, bids and asks of BTCUSDT after each difference."""
@@ -105,18 +123,17 @@ class Market:
             "f": first, "l": first + step % 3, "T": time, "m": step % 2 == 0, "M": True,
         }  # fmt: skip
         known.append(data)
+        self._totals[symbol].add(float(price), float(str(data["q"])))
         self.tape.append(Message("market", time + 2, f"{symbol.lower()}@aggTrade", data))
 
     def _ticker(self, symbol: str, time: int) -> None:
-        trades = self.trades[symbol]
-        prices = [float(t["p"]) for t in trades]
-        volume = sum(float(t["q"]) for t in trades)
-        value = sum(float(t["q"]) * float(t["p"]) for t in trades)
+        trades, totals = self.trades[symbol], self._totals[symbol]
+        first, last = float(trades[0]["p"]), float(trades[-1]["p"])
         data = {
-            "e": "24hrTicker", "E": time + 3, "s": symbol, "p": f"{prices[-1] - prices[0]:.2f}", "P": "0.1",
-            "w": f"{value / volume:.8f}", "c": f"{prices[-1]:.2f}", "Q": "1", "o": f"{prices[0]:.2f}",
-            "h": f"{max(prices):.2f}", "l": f"{min(prices):.2f}", "v": f"{volume:.2f}", "q": f"{value:.8f}",
-            "O": time - 86_400_000, "C": time, "F": trades[0]["f"], "L": trades[-1]["l"],
+            "e": "24hrTicker", "E": time + 3, "s": symbol, "p": f"{last - first:.2f}", "P": "0.1",
+            "w": f"{totals.value / totals.volume:.8f}", "c": f"{last:.2f}", "Q": "1", "o": f"{first:.2f}",
+            "h": f"{totals.high:.2f}", "l": f"{totals.low:.2f}", "v": f"{totals.volume:.2f}",
+            "q": f"{totals.value:.8f}", "O": time - 86_400_000, "C": time, "F": trades[0]["f"], "L": trades[-1]["l"],
             "n": trades[-1]["l"] - trades[0]["f"] + 1,
         }  # fmt: skip
         self.tape.append(Message("market", time + 3, f"{symbol.lower()}@ticker", data))
@@ -127,7 +144,7 @@ class Market:
         is_begin = time % length < STEP_MS
         if is_begin:
             open_time -= length
-        inside = [t for t in self.trades[symbol] if open_time <= t["T"] < open_time + length]
+        inside = self._between(symbol, open_time, open_time + length)
         if not inside:
             return
         k = {
@@ -135,6 +152,12 @@ class Market:
         }  # fmt: skip
         data = {"e": "kline", "E": time + 4, "s": symbol, "k": k}
         self.tape.append(Message("market", time + 4, f"{symbol.lower()}@kline_{timeframe}", data))
+
+    def _between(self, symbol: str, begin: int, end: int) -> list[dict[str, Any]]:
+        """The trades of a time."""
+        trades = self.trades[symbol]
+        first, last = (bisect_left(trades, time, key=lambda trade: trade["T"]) for time in (begin, end))
+        return trades[first:last]
 
     def _depth(self, time: int, step: int) -> None:
         update = 9_000 + 3 * step
@@ -175,7 +198,7 @@ class Market:
         """The exchange's history, without ids."""
         length, found = LENGTHS[query.timeframe], []
         for open_time in range(query.start, query.end + 1, length):
-            inside = [t for t in self.trades[query.symbol] if open_time <= t["T"] < open_time + length]
+            inside = self._between(query.symbol, open_time, open_time + length)
             if inside:
                 k = _ohlcv(inside)
                 found.append(Kline(
@@ -198,14 +221,15 @@ class Market:
 
 
 def _ohlcv(trades: list[dict[str, Any]]) -> dict[str, Any]:
-    prices, bought = [float(t["p"]) for t in trades], [t for t in trades if not t["m"]]
+    rows = [(float(t["p"]), float(t["q"]), t["m"]) for t in trades]
+    prices, bought = [row[0] for row in rows], [row for row in rows if not row[2]]
     return {
         "f": trades[0]["f"], "L": trades[-1]["l"], "o": trades[0]["p"], "c": trades[-1]["p"],
-        "h": f"{max(prices):.2f}", "l": f"{min(prices):.2f}", "v": f"{sum(float(t['q']) for t in trades):.2f}",
+        "h": f"{max(prices):.2f}", "l": f"{min(prices):.2f}", "v": f"{sum(row[1] for row in rows):.2f}",
         "n": trades[-1]["l"] - trades[0]["f"] + 1,
-        "q": f"{sum(float(t['q']) * float(t['p']) for t in trades):.8f}",
-        "V": f"{sum(float(t['q']) for t in bought):.2f}",
-        "Q": f"{sum(float(t['q']) * float(t['p']) for t in bought):.8f}",
+        "q": f"{sum(row[1] * row[0] for row in rows):.8f}",
+        "V": f"{sum(row[1] for row in bought):.2f}",
+        "Q": f"{sum(row[1] * row[0] for row in bought):.8f}",
     }  # fmt: skip
 
 

@@ -47,6 +47,9 @@ class ScriptedMarket:
             if wanted(message.stream):
                 yield message
 
+    def move_to(self, now_ms: int) -> None:
+        """Its times are its own."""
+
     @property
     def now_ms(self) -> int:
         return self._now_ms

@@ -8,13 +8,7 @@ from typing import Any, Protocol
 import httpx
 
 from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
-from sources.replay.synthetic.market import SyntheticMarket
-from sources.replay.venues.coinbase.dialect import serve_coinbase
-from sources.replay.venues.kraken.dialect import serve_kraken
-from sources.replay.venues.listed import SYNTHETIC
-
-_MANY = 10_000
-"""Requests a second."""
+from tests.fakes.venue_peers import PEERS
 
 Trade = tuple[int, int, float, float, bool]
 """Id, time in ms, price, quantity, whether the buyer was the maker."""
@@ -27,6 +21,9 @@ class ServedVenue(Protocol):
 
     def now(self) -> int:
         """The venue's time, ms UTC."""
+
+    def newest_id(self) -> int:
+        """Id of the newest trade."""
 
     def trades(self, first_id: int) -> list[Trade]:
         """All trades from this id on."""
@@ -53,19 +50,30 @@ class _Client:
 class ServedBinance(_Client):
     """Binance spot."""
 
+    prefix = "/api/v3"
+
     def now(self) -> int:
-        return int(self._get("/api/v3/time")["serverTime"])
+        return int(self._get(f"{self.prefix}/time")["serverTime"])
+
+    def newest_id(self) -> int:
+        return int(self._get(f"{self.prefix}/aggTrades", symbol=self._symbol, limit=1)[0]["a"])
 
     def trades(self, first_id: int) -> list[Trade]:
         found: list[Trade] = []
-        while rows := self._get("/api/v3/aggTrades", symbol=self._symbol, fromId=first_id, limit=1_000):
+        while rows := self._get(f"{self.prefix}/aggTrades", symbol=self._symbol, fromId=first_id, limit=1_000):
             found += [(row["a"], row["T"], float(row["p"]), float(row["q"]), row["m"]) for row in rows]
             first_id = found[-1][0] + 1
         return found
 
     def minutes(self) -> dict[int, Minute]:
-        rows = self._get("/api/v3/klines", symbol=self._symbol, interval="1m", limit=60)
+        rows = self._get(f"{self.prefix}/klines", symbol=self._symbol, interval="1m", limit=60)
         return {row[0]: tuple(map(float, row[1:6])) for row in rows[:-1]}
+
+
+class ServedUsdm(ServedBinance):
+    """Binance USD-M futures."""
+
+    prefix = "/fapi/v1"
 
 
 class ServedKraken(_Client):
@@ -73,6 +81,10 @@ class ServedKraken(_Client):
 
     def now(self) -> int:
         return int(self._result("Time")["unixtime"]) * 1_000
+
+    def newest_id(self) -> int:
+        rows = self._result("Trades", pair=self._symbol.replace("-", "/"))
+        return max(int(row[6]) for found in rows.values() if isinstance(found, list) for row in found)
 
     def trades(self, first_id: int) -> list[Trade]:
         found: dict[int, Trade] = {}
@@ -109,6 +121,9 @@ class ServedCoinbase(_Client):
     def now(self) -> int:
         return int(self._get("/time")["epoch"] * 1_000)
 
+    def newest_id(self) -> int:
+        return int(self._get(f"/products/{self._symbol}/trades", limit=1)[0]["trade_id"])
+
     def trades(self, first_id: int) -> list[Trade]:
         found: list[Trade] = []
         after: dict[str, int] = {}
@@ -133,6 +148,7 @@ def _of_coinbase(row: Mapping[str, Any]) -> Trade:
 
 SERVED: Mapping[str, Callable[[str, str], ServedVenue]] = {
     "binance": ServedBinance,
+    "binance-usdm": ServedUsdm,
     "kraken": ServedKraken,
     "coinbase": ServedCoinbase,
 }
@@ -144,13 +160,9 @@ def served(
     venue: str, symbol: str, *, seed: int, begin_ms: int, speed: float, trades_per_s: float = 20.0
 ) -> Iterator[tuple[ThreadedExchange, ServedVenue]]:
     """A paused synthetic market of a venue, which waits for nothing but `resume`, and what it says of itself."""
-    if venue == "binance":
-        spot = SyntheticMarket("spot", (symbol,), seed=seed, start_ms=begin_ms, trades_per_s=trades_per_s)
-        running = exchange_in_thread(spot, speed=speed, paused=True, start_now=True)
-    else:
-        market, _ = SYNTHETIC[venue]((symbol,), seed=seed, start_ms=begin_ms, trades_per_s=trades_per_s)
-        serve = serve_kraken if venue == "kraken" else serve_coinbase
-        dialect = serve(market, requests_per_s=_MANY).dialect  # its time is fast, and it has two clients
-        running = exchange_in_thread(market, dialect=dialect, speed=speed, paused=True, start_now=True)
-    with running as exchange, closing(SERVED[venue](exchange.rest_url, symbol)) as its:
+    made = PEERS[venue].market([symbol], seed=seed, start_ms=begin_ms, trades_per_s=trades_per_s)
+    with (
+        exchange_in_thread(made.market, dialect=made.dialect, speed=speed, paused=True, start_now=True) as exchange,
+        closing(SERVED[venue](exchange.rest_url, symbol)) as its,
+    ):
         yield exchange, its

@@ -10,6 +10,7 @@ import random
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +72,9 @@ def candles_of(mongod_uri: str, database: str) -> list[dict[str, Any]]:
     return sorted(documents, key=lambda d: (d["symbol"], d["timeframe"], d["open_time"]))
 
 
-def trades_of(folder: Path) -> dict[str, pl.DataFrame]:
-    """All stored trades by symbol."""
-    with TradeReader(folder / "trades" / "binance") as reader:
+def trades_of(folder: Path, venue: str = "binance") -> dict[str, pl.DataFrame]:
+    """All stored trades of a venue by symbol."""
+    with TradeReader(folder / "trades" / venue) as reader:
         return {symbol: reader.trades(symbol, 0, 2 << 42) for symbol in reader.symbols()}
 
 
@@ -229,9 +230,11 @@ def _candles_that_differ(
 
 def _same(ours: Any, theirs: Any) -> bool:
     """Equal; quote volumes of a day have more digits than float64, so their last place depends on where the start
-    fell.
+    fell. What the venue does not state is not a number.
     """
-    return is_same(ours, theirs) if isinstance(theirs, float) and isinstance(ours, float) else bool(ours == theirs)
+    if isinstance(theirs, float) and isinstance(ours, float):
+        return is_same(ours, theirs) or (isnan(ours) and isnan(theirs))
+    return bool(ours == theirs)
 
 
 def _trades_that_differ(expected: dict[str, pl.DataFrame], found: dict[str, pl.DataFrame]) -> Iterator[tuple[Any, ...]]:

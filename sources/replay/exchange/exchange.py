@@ -34,7 +34,8 @@ class ReplayExchange:
     """An exchange that plays a market to its clients. Everything here belongs to one event loop.
 
     The market begins when there is a subscription and the subscriptions have been unchanged for `settle_s`, so that
-    clients receive its first messages; with `start_now` it begins at once.
+    clients receive its first messages; with `start_now` it begins at once. With `wall_ms` it begins with the first
+    request or connection, and is moved so that it is under way by that clock: its first part is played unseen.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class ReplayExchange:
         limits: Limits | None = None,
         settle_s: float = 0.0,
         start_now: bool = False,
+        wall_ms: Callable[[], int] | None = None,
     ) -> None:
         """`dialect` is the protocol that it speaks; default Binance's."""
         loop = asyncio.get_running_loop()
@@ -67,6 +69,8 @@ class ReplayExchange:
         self._speed: Speed = speed
         self._settle_s = settle_s
         self._start_now = start_now
+        self._wall_ms = wall_ms
+        self._contacted = asyncio.Event()
         self._weights = WeightLimiter(self.limits)
         self._budget = Budget(loop.time, most_bytes_per_s=self.limits.fault_bytes_per_s)
         self._faults = FaultInjector(market, self._budget, self.dialect.with_clock, self.dialect.forms)
@@ -114,10 +118,21 @@ class ReplayExchange:
         """Plays the market up to a time before anything is served; see `Player.skip`."""
         self._player.skip(to_ms)
 
+    def contact(self) -> None:
+        """Called before anything is answered: the first call begins a market that waits for it."""
+        if self._wall_ms is None or self._contacted.is_set():
+            return
+        self._contacted.set()
+        self.market.move_to(self._wall_ms())
+        if self._speed != "max":
+            self._player.skip(self._wall_ms)
+
     async def run(self) -> None:
         """Plays the market to its end. Clients and REST are served before, during and after it."""
         try:
-            if not self._start_now:
+            if self._wall_ms is not None:
+                await self._contacted.wait()
+            elif not self._start_now:
                 await self._subscriptions_settle()
             _log.info("market_started", kind=self.market.kind, at_ms=self.market.now_ms, speed=self._speed)
             await self._player.play()

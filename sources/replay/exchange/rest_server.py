@@ -29,6 +29,7 @@ class RestServer:
     async def on_request(self, request: web.Request) -> web.StreamResponse:
         """Answers a request for any path without a handler of its own."""
         now_s = wall_ms() / 1_000
+        self._exchange.contact()
         if request.method == "OPTIONS":
             return web.Response(status=HTTPStatus.OK, headers={**self._api.headers(now_s), **_PREFLIGHT})
         ordered = self._exchange.refusal(request.path)

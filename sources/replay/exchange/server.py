@@ -8,7 +8,7 @@ async with running_exchange(market, speed="max") as exchange:
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -43,6 +43,7 @@ class _StreamServer:
 
     async def _connect(self, request: web.Request) -> web.StreamResponse:
         dialect = self._exchange.dialect
+        self._exchange.contact()
         try:
             conversation = dialect.open(request, self._exchange)
         except HandshakeError as error:
@@ -101,6 +102,7 @@ async def running_exchange(
     settle_s: float = 0.0,
     start_now: bool = False,
     paused: bool = False,
+    wall_ms: Callable[[], int] | None = None,
 ) -> AsyncIterator[ReplayExchange]:
     """A market served on `host` and `port` (0: a free one) for the length of the block; see `ReplayExchange`.
 
@@ -108,7 +110,7 @@ async def running_exchange(
     market is logged when it happens and raised at the end of the block.
     """
     exchange = ReplayExchange(
-        market, dialect=dialect, speed=speed, limits=limits, settle_s=settle_s, start_now=start_now
+        market, dialect=dialect, speed=speed, limits=limits, settle_s=settle_s, start_now=start_now, wall_ms=wall_ms
     )
     if paused:
         exchange.pause()

@@ -59,6 +59,11 @@ class Market(Protocol):
         wanted one that is not due yet, so that REST is never ahead of the streams.
         """
 
+    def move_to(self, now_ms: int) -> None:
+        """Moves the times of a market that is not played yet and has the times of now, so that it begins shortly before
+        `now_ms`.
+        """
+
     @property
     def now_ms(self) -> int:
         """Exchange time of what was played last; the market's begin before that."""

@@ -1,6 +1,6 @@
 """A market that plays timelines. Tapes and synthetic markets differ only in where their timelines come from."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from sources.replay.market.derived import BinanceDerived, Derive, Derived, Follower
@@ -28,18 +28,31 @@ class Playback:
         begin_ms: int,
         recorded: frozenset[str] = frozenset(),
         derive: Derive | None = None,
+        move: Callable[[int], int] | None = None,
     ) -> None:
+        """`move` moves the times of a market that is not played yet to near a time; it returns the new begin."""
         self.kind: MarketKind = kind
         self.markets = markets
         """Its symbols."""
         self._timelines = iter(timelines)
-        self._now_ms = begin_ms
+        self._move = move
         self.derived: Derived = derive(markets, recorded) if derive else BinanceDerived(kind, markets, recorded)
         """What is sent beside the channels of the timelines."""
+        self._begin(begin_ms)
+
+    def _begin(self, begin_ms: int) -> None:
         tick_ms = self.derived.tick_ms
+        self._now_ms = begin_ms
         self._tick_ms = begin_ms - begin_ms % tick_ms + LAG_MS
         if self._tick_ms <= begin_ms:
             self._tick_ms += tick_ms
+
+    def move_to(self, now_ms: int) -> None:
+        """Moves the times of a market that is not played yet, so that it begins shortly before `now_ms`; not those of
+        one whose times are its own.
+        """
+        if self._move is not None:
+            self._begin(self._move(now_ms))
 
     @property
     def now_ms(self) -> int:
@@ -55,7 +68,7 @@ class Playback:
                 self.markets[segment.symbol].begin(segment)
             yield from self._play_timeline(timeline, wanted, is_due)
             while self._tick_ms <= timeline.end_ms:
-                yield from self._on_tick(wanted)
+                yield from self._on_tick(wanted, is_due)
         yield from self.derived.on_end(self._now_ms, wanted)
 
     def _play_timeline(self, timeline: Timeline, wanted: Wanted, is_due: IsDue) -> Iterator[Message]:
@@ -69,7 +82,7 @@ class Playback:
         tick_ms = self._tick_ms
         for due_ms, channel, index in timeline:
             while due_ms >= tick_ms:
-                yield from self._on_tick(wanted)
+                yield from self._on_tick(wanted, is_due)
                 tick_ms = self._tick_ms
             streams = [stream for stream in channel.streams if wanted(stream)]
             moves_rest = streams or channel in followers or any(map(wanted, siblings.get(channel, ())))
@@ -82,7 +95,9 @@ class Playback:
             if channel in followers:
                 yield from followers[channel](due_ms, index, wanted)
 
-    def _on_tick(self, wanted: Wanted) -> Iterator[Message]:
+    def _on_tick(self, wanted: Wanted, is_due: IsDue) -> Iterator[Message]:
+        if not is_due(self._tick_ms):
+            yield Message(self._tick_ms, PAUSE, b"")
         now_ms = self._now_ms = self._tick_ms
         self._tick_ms += self.derived.tick_ms
         yield from self.derived.on_tick(now_ms, wanted)

@@ -12,6 +12,8 @@ Speed: TypeAlias = float | Literal["max"]
 TURN = 512
 """Most messages before control returns to the event loop."""
 
+_NEAR_MS = 2_000
+"""Before the end of what is skipped every message is looked at, so that none is played early."""
 _LEAD_S = 0.05
 """How far a market may run ahead through messages without a subscriber."""
 _PASSED_OVER = 2_048
@@ -181,6 +183,8 @@ class Player:
         no client is subscribed. Otherwise the market would not yield before its end, or would run ahead of its time.
         """
         if self._wanted(stream):
+            return True
+        if self._skip_to_ms and self._market.now_ms > self._skip_to_ms() - _NEAR_MS:
             return True
         if self._clock and self._market.now_ms > self._clock.now_ms + self._lead_ms:
             return True

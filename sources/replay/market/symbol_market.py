@@ -198,14 +198,15 @@ class SymbolMarket:
         if segment is None or segment.depth_channel is None:
             return None
         channel = segment.depth_channel
-        for index in range(self._book_cursor, channel.played + 1):
+        played = channel.played  # once: tests look at a book from another thread
+        for index in range(self._book_cursor, played + 1):
             if index in segment.snapshots:
                 self._book = Book(segment.snapshots[index])
                 for earlier in range(max(0, index - _BEFORE_SNAPSHOT), index):
                     self._book.apply(decode_update(channel.payloads[earlier]))
-            if self._book and index < channel.played:
+            if self._book and index < played:
                 self._book.apply(decode_update(channel.payloads[index]))
-        self._book_cursor = channel.played
+        self._book_cursor = played
         return self._book
 
     def best(self) -> tuple[Level, Level]:

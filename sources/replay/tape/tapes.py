@@ -1,8 +1,9 @@
 """Loads tapes into a market.
 
 Times. `original` leaves them unchanged. `now` moves them all by one constant, a whole number of minutes, such that the
-tape begins within the minute before this call: its one-minute klines stay the same, longer ones get other boundaries
-(history before the tape is moved by whole periods of its own, see `history.shifted`).
+tape begins within the minute before it is loaded, or before `Playback.move_to`: its one-minute klines stay the same,
+longer ones get other boundaries (history before the tape is moved by whole periods of its own, see `history.shifted`).
+A tape of less than `_SHORT_MS` that is not looped is moved to now itself, as a minute of it would be missed.
 """
 
 from collections import defaultdict
@@ -27,6 +28,10 @@ from sources.replay.tape.loops import SymbolLoops, loop_length_ms, timeline_of
 from sources.replay.tape.recordings import Line, is_of_market, is_recording, read_lines
 from sources.replay.tape.symbol_tape import SymbolTape, tape_of_files, tape_of_lines
 from sources.replay.tape.trade_files import TradeFile, is_trade_file, read_trades
+
+_SHORT_MS = 4 * MINUTE_MS
+_LEAD_MS = 2_000
+"""How much of a tape has been played at least at the first answer."""
 
 log = structlog.get_logger(__name__)
 
@@ -59,35 +64,55 @@ def playback_of(
     """The market of the tapes of some symbols; `derive` is what another venue than Binance sends."""
     loops = [SymbolLoops(kind, tape, loop=loop) for tape in tapes]
     begin_ms, end_ms = _span(tapes)
-    shift_ms = (wall_ms() - begin_ms) // MINUTE_MS * MINUTE_MS if times == "now" else 0
+    move = _Move(begin_ms, end_ms, loop=loop)
+    if times == "now":
+        move.ms = (wall_ms() - begin_ms) // MINUTE_MS * MINUTE_MS
     markets = {
-        symbol.tape.symbol: SymbolMarket(symbol.encoder, _history(symbol, kind, history, shift_ms)) for symbol in loops
+        symbol.tape.symbol: SymbolMarket(symbol.encoder, _history(symbol, kind, history, move)) for symbol in loops
     }
-    log.info("tape_loaded", market=kind, symbols=list(markets), begin_ms=begin_ms, end_ms=end_ms, shift_ms=shift_ms)
+    log.info("tape_loaded", market=kind, symbols=list(markets), begin_ms=begin_ms, end_ms=end_ms, shift_ms=move.ms)
     return Playback(
         kind,
         markets,
-        _timelines(loops, begin_ms, end_ms, shift_ms, loop=loop),
-        begin_ms=begin_ms + shift_ms,
+        _timelines(loops, move),
+        begin_ms=begin_ms + move.ms,
         recorded=frozenset().union(*(symbol.recorded for symbol in loops)),
         derive=derive,
+        move=move.to if times == "now" else None,
     )
 
 
-def _timelines(
-    loops: Sequence[SymbolLoops], begin_ms: int, end_ms: int, shift_ms: int, *, loop: bool
-) -> Iterator[Timeline]:
-    length = loop_length_ms(begin_ms, end_ms)
-    for loop_number in islice(count(), None if loop else 1):
-        yield timeline_of(loops, loop_number, time_ms=shift_ms + loop_number * length, begin_ms=begin_ms, end_ms=end_ms)
+class _Move:
+    """How far the times of a tape are moved; nothing may have been read of the market before it changes."""
+
+    def __init__(self, begin_ms: int, end_ms: int, *, loop: bool) -> None:
+        self.begin_ms, self.end_ms = begin_ms, end_ms
+        self.loop = loop
+        self.ms = 0
+
+    def to(self, now_ms: int) -> int:
+        """Moves the begin to shortly before a time, by whole minutes where the tape is long enough; the new begin."""
+        length_ms = self.end_ms - self.begin_ms
+        lead_ms = min(_LEAD_MS, length_ms // 4)
+        self.ms = now_ms - lead_ms - self.begin_ms
+        if self.loop or length_ms >= _SHORT_MS:
+            self.ms -= self.ms % MINUTE_MS
+        return self.begin_ms + self.ms
 
 
-def _history(loops: SymbolLoops, kind: MarketKind, folder: Path | None, shift_ms: int) -> History:
+def _timelines(loops: Sequence[SymbolLoops], move: _Move) -> Iterator[Timeline]:
+    length = loop_length_ms(move.begin_ms, move.end_ms)
+    for loop_number in islice(count(), None if move.loop else 1):
+        time_ms = move.ms + loop_number * length
+        yield timeline_of(loops, loop_number, time_ms=time_ms, begin_ms=move.begin_ms, end_ms=move.end_ms)
+
+
+def _history(loops: SymbolLoops, kind: MarketKind, folder: Path | None, move: _Move) -> History:
     tape = loops.tape
     if folder is None or tape.trades.is_empty():
         return History()
     rows = read_history(folder, kind=kind, symbol=tape.symbol, decimals=tape.decimals, totals=loops.totals)
-    return History(lambda: shifted(rows, shift_ms))
+    return History(lambda: shifted(rows, move.ms))
 
 
 def _files(paths: Sequence[Path], kind: MarketKind) -> list[Path]:

@@ -21,7 +21,7 @@ from tests.fakes.examples import alternating
 from tests.fakes.fuzzed_flow import faulty_flow
 from tests.fakes.true_tape import TrueTape
 
-SECONDS = 75
+SECONDS = 65
 """A whole minute, and its closed klines."""
 TRADES_PER_S = 5.0
 """Of a symbol: several times as many as any fault waits for and changes."""
