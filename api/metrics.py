@@ -11,6 +11,7 @@ from api.live.messages import HubMessage, ms_of
 from api.live.view import LiveEvent, LiveView, Lost
 from api.state_metrics import ClosedCandles, state_metrics
 from sinks.hub.latency import LATENCY_S, latency_histogram
+from sinks.hub.payloads import MarketDataBody
 
 TIMED: Final = ("MarketData", "Trade", "OrderBook")
 """Channels that the hub publishes without delay; a candle may wait for its trades."""
@@ -48,6 +49,7 @@ class ApiMetrics:
             "market_data_api_seconds", "Time to answer, by route", ["route"], buckets=LATENCY_S, registry=self.registry
         )
         self._timed: dict[tuple[str, str, str], int] = {}  # bounded by the symbols that the hubs publish
+        self._priced: dict[tuple[str, str], float] = {}
         self.completeness: dict[tuple[str, str], float] = {}
         """By venue and symbol, as last computed."""
         self.registry.register(_OnScrape(self._scrape))
@@ -75,10 +77,16 @@ class ApiMetrics:
                 self._observe_latency(event, ms_of(stamp))
 
     def _observe_latency(self, event: HubMessage, time_ms: int) -> None:
-        """Observes the latency once an exchange time: a price republished with new 24-hour figures is skipped."""
+        """Observes the latency once an exchange time; of prices, only of a new one. One that came again with later
+        trades is published with the next 24-hour figures, however late these are.
+        """
         key = event.venue, event.channel, event.symbol
-        if time_ms != self._timed.get(key):
-            self._timed[key] = time_ms
+        is_new = time_ms != self._timed.get(key)
+        self._timed[key] = time_ms
+        if isinstance(event.body, MarketDataBody):
+            is_new = self._priced.get(key[::2]) != event.body.price
+            self._priced[key[::2]] = event.body.price
+        if is_new:
             self.latency.labels(event.venue).observe(max(0, event.stamp_ms - time_ms) / 1_000)
 
     def _scrape(self) -> Iterator[Metric]:

@@ -120,12 +120,18 @@ class VenueRules(Struct, frozen=True):
     """Fields of a candle that klines and trade streams of the venue count differently by design: where they differ in
     these alone, neither is wrong.
     """
+    klines_have_ids: bool = False
+    """Klines of the stream state the ids of their first and last trades, so that their proof covers these. Those of
+    REST and of files never do.
+    """
     unreported_fields: frozenset[str] = frozenset()
     """Volumes that klines of the venue do not have: they are NaN there, and nothing is compared with them; the same
     for `trades`, which is -1 then.
     """
     rounded_fields: frozenset[str] = frozenset()
     """Volumes that klines of the venue state only nearly: their sums are compared with nothing."""
+    klines_kept: int = 0
+    """Newest klines of a timeframe that REST serves, the running one among them; 0: it serves all."""
     has_comparable_ticker: bool = True
     """The window of the 24-hour ticker is known, so that its figures can be compared with ours."""
     book_line: str = ""

@@ -38,7 +38,7 @@ from flows.verification.choice import SETTLE_S, CannotRunError, Options, chosen,
 from flows.verification.mending import Mending
 from flows.verification.output import VerificationProgress, as_json, show
 from flows.verification.records import RecordRepair
-from flows.verification.refill import GetTrades, TradeRefill
+from flows.verification.refill import GetTrades, Note, TradeRefill
 from flows.verification.repair import CandleRepair
 from flows.verification.stores import ArchiveKlines, RestVenue, VenueStores
 from sinks.mongo.commands import leave_request
@@ -144,10 +144,11 @@ class _Run:
     def _mending_of(
         self, settings: Settings, trades: Path | None, database: Database[dict[str, Any]], rest: RestVenue | None
     ) -> Mending:
-        refill = _refill(trades, settings, rest.trades if rest else None) if trades else None
+        candles = _repair(settings, database, self._stores)
+        refill = _refill(trades, settings, rest.trades if rest else None, candles.note) if trades else None
         return Mending(
             self._stores,
-            _repair(settings, database, self._stores),
+            candles,
             timeframe=self._timeframes[0],
             verifier=lambda symbol, start, end: self._verifier(
                 symbol, max(start, self._options.start), min(end, self._options.end)
@@ -248,7 +249,7 @@ def _repair(settings: Settings, database: Database[dict[str, Any]], stores: Venu
     return CandleRepair(stores, store, venue=settings.feed.venue, submit=partial(leave_request, database))
 
 
-def _refill(trades: Path, settings: Settings, get: GetTrades | None) -> TradeRefill:
+def _refill(trades: Path, settings: Settings, get: GetTrades | None, note: Note) -> TradeRefill:
     venue = settings.feed.venue
     return TradeRefill(
         trades,
@@ -257,6 +258,7 @@ def _refill(trades: Path, settings: Settings, get: GetTrades | None) -> TradeRef
         rules=VENUES[venue].rules,
         most_trades=settings.feed.repair_trades,
         get=get,
+        note=note,
     )
 
 

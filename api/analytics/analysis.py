@@ -6,7 +6,8 @@ For one timeframe, with `clip` to that range, at the newest candle:
 
 - trend       = clip((EMA20 - EMA50) / ATR14)
 - momentum    = mean of clip((RSI14 - 50) / 20) and clip(2 * MACD histogram / ATR14)
-- volume      = clip(5 * (2 * taker buys / volume - 1)) of the last 20 candles
+- volume      = clip(5 * (2 * taker buys / volume - 1)) of the last 20 candles; none while the exchange's own are among
+                them and do not state what takers bought
 - volatility  = ATR14 / mean ATR14 of the last 100 candles; it has no direction: above 1 it lowers the confidence
 - score       = mean of trend, momentum and volume by `Weights`
 
@@ -21,6 +22,7 @@ Over the timeframes, by their weights:
 """
 
 from collections.abc import Mapping, Sequence
+from math import isnan
 from typing import Final, Literal
 
 import numpy as np
@@ -127,7 +129,7 @@ def analyse_timeframe(timeframe: str, candles: Sequence[Candle], weights: Weight
     reasons = [
         _reason(trend, f"{timeframe}: trend {{:+.2f}}, EMA20 {_g(fast)} against EMA50 {_g(slow)}, ATR14 {_g(atr)}"),
         _reason(momentum, f"{timeframe}: momentum {{:+.2f}}, RSI14 {_g(strength)}, MACD histogram {_g(histogram)}"),
-        _reason(volume, f"{timeframe}: volume {{:+.2f}}, takers bought {100 * (bought or 0):.1f} %"),
+        f"{timeframe}: volume {_volume_text(volume, bought)}",
         _reason(volatility, f"{timeframe}: volatility {{:.2f}} of the usual"),
     ]
     if count < NEEDED:
@@ -149,8 +151,12 @@ def _volatility(bars: Bars) -> float | None:
 
 
 def _bought(candles: Sequence[Candle]) -> float | None:
+    """The share of the volume that takers bought; None without a trade, and where the exchange's own candle among them
+    does not state it.
+    """
     volume = sum(candle.volume for candle in candles)
-    return sum(candle.taker_buy_volume for candle in candles) / volume if volume else None
+    bought = sum(candle.taker_buy_volume for candle in candles)
+    return None if isnan(bought) or not volume else bought / volume
 
 
 def _mean(weighted: Sequence[tuple[float, float]]) -> float | None:
@@ -192,6 +198,12 @@ def _reasons(
 
 def _reason(value: float | None, text: str) -> str:
     return "" if value is None else text.format(value)
+
+
+def _volume_text(volume: float | None, bought: float | None) -> str:
+    if volume is None or bought is None:
+        return f"unknown, as the last {VOLUME_CANDLES} candles have no trades or do not state what takers bought"
+    return f"{volume:+.2f}, takers bought {100 * bought:.1f} %"
 
 
 def _g(value: float | None) -> str:

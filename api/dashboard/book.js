@@ -1,7 +1,7 @@
 /** The order book: best levels of both sides around the spread, with bars of the cumulative quantity. */
 
 import { byId, element, paintSoon, write } from "./page.js";
-import { compact, decimalsOf, fixed, precision } from "./format.js";
+import { compact, decimalsOf, decimalsUpTo, fixed, precision } from "./format.js";
 
 const LEVELS = 14;
 
@@ -42,8 +42,9 @@ export class Book {
     const decimals = precision.see(this.#instrument, ...shown.map(([price]) => price));
     const places = Math.min(5, decimalsOf(shown.map(([, quantity]) => quantity)));
     const most = Math.max(total(bids), total(asks));
-    paintSide(this.#bids, bids, decimals, places, most);
-    paintSide(this.#asks, asks, decimals, places, most);
+    const sums = most < 10_000 ? (sum) => fixed(sum, decimalsUpTo(most, places)) : compact;
+    paintSide(this.#bids, bids, decimals, places, { most, sums });
+    paintSide(this.#asks, asks, decimals, places, { most, sums });
     this.#paintMiddle(bids, asks, decimals);
   };
 
@@ -76,14 +77,14 @@ function sideOf(body, count) {
   return rows;
 }
 
-function paintSide(rows, levels, decimals, places, most) {
+function paintSide(rows, levels, decimals, places, { most, sums }) {
   let sum = 0;
   rows.forEach(({ row, price, quantity, sum: total }, index) => {
     const level = levels[index];
     sum += level ? level[1] : 0;
     write(price, level ? fixed(level[0], decimals) : "");
     write(quantity, level ? fixed(level[1], places) : "");
-    write(total, level ? compact(sum) : "");
+    write(total, level ? sums(sum) : "");
     row.style.backgroundSize = `${level ? (100 * sum) / most : 0}% 100%`;
   });
 }

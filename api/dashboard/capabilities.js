@@ -24,7 +24,10 @@ export class Capabilities {
 
 function entryOf({ kind, proven, witness, blind_spots: blind }) {
   const text = proven ? `${proven}. Witness: ${witness}.` : "not proven.";
-  const entry = element("div", "", element("b", "", kind), ` ${text}`);
-  if (blind.length) entry.append(element("ul", "", ...blind.map((spot) => element("li", "", spot))));
+  const entry = element("div", "", element("b", "", kind), " ", ...wordsOf(text));
+  if (blind.length) entry.append(element("ul", "", ...blind.map((spot) => element("li", "", ...wordsOf(spot)))));
   return entry;
 }
+
+/** A text with what stands between backticks as code. */
+const wordsOf = (text) => text.split("`").map((part, index) => (index % 2 ? element("code", "", part) : part));

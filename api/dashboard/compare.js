@@ -1,7 +1,7 @@
 /** The same asset on all venues: the newest prices by quote asset, and the spread between those that are current. */
 
 import { byId, element } from "./page.js";
-import { age, fixed } from "./format.js";
+import { age, decimalsOf, fixed } from "./format.js";
 import { get } from "./rest.js";
 
 export class Compare {
@@ -42,18 +42,24 @@ function paint(found, focus) {
   byId("compare").hidden = !several;
   if (!several) return;
   byId("compare-base").textContent = found.base;
-  byId("compared").replaceChildren(...quotes.flatMap((quote) => [headOf(quote), ...quote.prices.map((price) => rowOf(price, focus))]));
+  byId("compared").replaceChildren(...quotes.flatMap((quote) => rowsOf(quote, focus)));
 }
 
-function headOf({ quote, spread, spread_percent: percent }) {
-  const text = spread === null ? "" : `spread ${spread} (${fixed(percent, 3)}%)`;
+function rowsOf(quote, focus) {
+  const decimals = Math.max(2, decimalsOf(quote.prices.map(({ price }) => price)));
+  return [headOf(quote, decimals), ...quote.prices.map((price) => rowOf(price, decimals, focus))];
+}
+
+function headOf({ quote, spread, spread_percent: percent }, decimals) {
+  const text = spread === null ? "" : `spread ${fixed(spread, decimals)} (${fixed(percent, 3)}%)`;
   const cell = element("td", "", text);
   cell.colSpan = 2;
   return element("tr", "quote", element("th", "", quote), cell);
 }
 
-function rowOf(price, focus) {
-  const row = element("tr", price.stale ? "old" : "", element("th", "", price.venue), element("td", "", String(price.price)));
+function rowOf(price, decimals, focus) {
+  const cells = [element("th", "", price.venue), element("td", "", fixed(price.price, decimals))];
+  const row = element("tr", price.stale ? "old" : "", ...cells);
   row.append(element("td", "", price.stale ? (price.state ?? "stale") : age(price.age_ms)));
   row.title = `${price.symbol}, ${price.state ?? "state unknown"}, ${age(price.age_ms)} old`;
   if (price.venue === focus.venue && price.symbol === focus.symbol) row.setAttribute("aria-current", "true");

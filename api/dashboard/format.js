@@ -13,11 +13,14 @@ function format(decimals) {
 }
 
 const short = new Intl.NumberFormat("en-US", { notation: "compact", maximumSignificantDigits: 4 });
+const shortened = new Intl.NumberFormat("en-US", {
+  notation: "compact", minimumSignificantDigits: 4, maximumSignificantDigits: 4,
+}); // so that a column of them has its points in one place
 
 export const NONE = "–";
 
 export const fixed = (value, decimals) => (value == null ? NONE : format(decimals).format(value));
-export const compact = (value) => (value == null ? NONE : short.format(value));
+export const compact = (value) => (value == null ? NONE : (Math.abs(value) < 1_000 ? short : shortened).format(value));
 export const signed = (value, decimals) => (value == null ? NONE : (value > 0 ? "+" : "") + fixed(value, decimals));
 export const percent = (value) => (value == null ? NONE : `${signed(value, 2)}%`);
 
@@ -52,6 +55,9 @@ export function decimalsOf(values) {
   }
   return Math.min(most, 8);
 }
+
+/** Decimals of a column whose greatest number is `most`: four digits of that, and at most `places`. */
+export const decimalsUpTo = (most, places) => Math.min(places, Math.max(0, 3 - Math.floor(Math.log10(most || 1))));
 
 /** Decimals of the prices of each instrument, `{ venue, symbol }`: the most seen so far, so that columns do not jump. */
 export class Precision {

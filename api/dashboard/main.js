@@ -60,7 +60,7 @@ function onMessage(message, venue, fromSnapshot, url) {
   const { type, data } = message;
   heardAt = performance.now();
   if (type === "MarketData") {
-    if (!fromSnapshot) quality.measure(message);
+    quality.measure(message, venue, fromSnapshot);
     takePrice(data, venue);
   } else if (type === "Incident") {
     quality.onIncident(data);
@@ -136,6 +136,7 @@ function chooseSymbol() {
   quality.choose(focus);
   compare.choose(focus);
   analysis.choose(focus);
+  symbols.choose(focus, new Set(prices.instruments.map(({ venue }) => venue)).size > 1);
   void readTrades();
   void readBook();
   void quality.refresh();

@@ -81,7 +81,8 @@ export class Prices {
   }
 
   #inOrder() {
-    return [...this.#rows.values()].sort((one, other) => (one.symbol < other.symbol ? -1 : 1));
+    const rank = ({ symbol, venue }) => `${symbol} ${venue}`;
+    return [...this.#rows.values()].sort((one, other) => (rank(one) < rank(other) ? -1 : 1));
   }
 
   #row(venue, symbol) {

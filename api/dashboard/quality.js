@@ -10,7 +10,7 @@ const MEASURED_MS = 5_000;
 export class Quality {
   #focus = null;
   #latencies = [];
-  #timed = new Map();
+  #measured = new Map(); // the last price of each instrument
   #measuredAt = 0;
   #incident = null;
 
@@ -41,13 +41,14 @@ export class Quality {
   }
 
   /**
-   * From the exchange's time to the broadcast's, both in the message: this machine's clock is not used. A price that is
-   * republished with new 24-hour figures is skipped.
+   * From the exchange's time to the broadcast's, both in the message: this machine's clock is not used. Only a new price
+   * is measured: one that came again with later trades is published with the next 24-hour figures, however late these are.
    */
-  measure(message) {
-    const { symbol, timestamp } = message.data;
-    if (!timestamp || this.#timed.get(symbol) === timestamp) return;
-    this.#timed.set(symbol, timestamp);
+  measure(message, venue, fromSnapshot) {
+    const { symbol, timestamp, price } = message.data;
+    const key = `${venue} ${symbol}`, known = this.#measured.get(key);
+    this.#measured.set(key, price);
+    if (fromSnapshot || !timestamp || known === undefined || known === price) return;
     this.#measuredAt = performance.now();
     this.#latencies.push(Date.parse(message.timestamp) - Date.parse(message.data.timestamp));
     if (this.#latencies.length > LATENCIES) this.#latencies.shift();

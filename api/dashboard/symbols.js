@@ -6,6 +6,8 @@ import { get, post, remove } from "./rest.js";
 const PATIENCE = 30; // polls, one a second
 
 export class Symbols {
+  #venue; // new symbols are of the shown venue
+
   constructor(prices) {
     this.prices = prices;
     byId("add").onsubmit = (event) => {
@@ -13,6 +15,11 @@ export class Symbols {
       void this.#told(() => this.#add(byId("add-symbol").value.trim()));
     };
     byId("add-symbol").onfocus = () => void this.#told(() => this.#offer());
+  }
+
+  choose({ venue }, isOneOfSeveral) {
+    this.#venue = venue;
+    byId("add-symbol").placeholder = isOneOfSeveral ? `Add at ${venue}  /` : "Add a symbol  /";
   }
 
   /** Removes a symbol once the flow confirms it. */
@@ -26,7 +33,7 @@ export class Symbols {
 
   async #add(name) {
     if (!name) return;
-    const { venue, symbol } = await post("/api/symbols", { symbol: name });
+    const { venue, symbol } = await post("/api/symbols", { symbol: name, venue: this.#venue });
     byId("add-symbol").value = "";
     this.prices.expect(venue, symbol);
     if (await confirmed(venue, symbol, true)) note(`${symbol} is followed`);
@@ -34,7 +41,7 @@ export class Symbols {
   }
 
   async #offer() {
-    const { symbols } = await get("/api/supported-symbols");
+    const { symbols } = await get("/api/supported-symbols", { venue: this.#venue });
     const options = symbols.map(({ symbol }) => Object.assign(element("option"), { value: symbol }));
     byId("supported").replaceChildren(...options);
   }

@@ -117,7 +117,6 @@ class Mending:
         report.refilled += filled.trades
         report.removed += filled.removed
         report.left += [filled.left] if filled.left else []
-        self._candles.note(filled.incidents)
 
     def _refuted_candles(self, verifier: SymbolVerifier) -> list[Candle]:
         """The exchange's candles whose trades were wrong: now they have them."""

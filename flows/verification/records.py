@@ -5,7 +5,8 @@ column of times: either may be what is wrong. There every id between the trades 
 ids that the record itself names; what the venue does not have of them is left as a gap like any other.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import groupby, pairwise
 from operator import attrgetter
 from typing import Final
@@ -22,9 +23,8 @@ from flows.verification.checks.findings import few
 from flows.verification.checks.symbol import EARLIEST_MS
 from flows.verification.checks.trade_ids import IdGap
 from flows.verification.checks.unreadable import UnreadableRecord
-from flows.verification.refill import Refilled, TradeRefill, how_to_fetch, how_to_import, in_use
+from flows.verification.refill import NameRun, Refilled, TradeRefill, how_to_fetch, how_to_import, in_use
 from sinks.trades.codec import MINUTE_MS, TradeColumns, minute_of
-from sinks.trades.durable import runs_of
 from sinks.trades.reader import TradeView
 from sinks.trades.record_checks import ids_in, times_in
 from sinks.trades.store import StoreInUseError, TradeStore
@@ -36,6 +36,8 @@ Place = tuple[int, int]
 Known = tuple[int, int]
 """Id and time of a stored trade."""
 
+_OF_ITS_TIME: Final = "{} trades of its time fetched from the exchange and stored"
+
 _log = structlog.get_logger("flows.verify")
 
 
@@ -43,12 +45,37 @@ class _Outcome(Struct, frozen=True):
     """What has become of one record."""
 
     record: UnreadableRecord
-    places: Sequence[Place] = ()
-    """Where its trades may belong."""
     fetched: frozenset[int] = frozenset()
     """Ids of the trades that were fetched for it."""
+    incidents: tuple[Incident, ...] = ()
     why_left: str = ""
     """Why it is there as before; empty when it is not."""
+
+
+class _Fetched:
+    """What has been fetched for one record."""
+
+    def __init__(self, name: NameRun) -> None:
+        """`name` makes the incidents of what is stored."""
+        self.name = name
+        self.ids: set[int] = set()
+        self.incidents: list[Incident] = []
+        self._before = 0
+
+    def begin_place(self) -> None:
+        """From here on another place is completed."""
+        self._before = len(self.ids)
+
+    @property
+    def has_of_place(self) -> bool:
+        """Whether something was fetched for the place that is completed."""
+        return len(self.ids) > self._before
+
+    def take(self, incidents: Iterable[Incident]) -> None:
+        """Takes those of what was stored, each with its ids."""
+        for one in incidents:
+            self.incidents.append(one)
+            self.ids.update(range(one.first_id, one.last_id + 1))
 
 
 class RecordRepair:
@@ -73,26 +100,33 @@ class RecordRepair:
                     done += [self._repair(store, symbol, record, before) for record in of_path]
             except StoreInUseError:
                 done += [_Outcome(record, why_left=in_use(path)) for record in of_path]
-        gone = [one for one in done if not one.why_left]
-        incidents = [incident for one in gone for incident in self._incidents(symbol, one)]
+        incidents = tuple(incident for one in done for incident in one.incidents)
         fetched = {number for one in done for number in one.fetched}
-        return Refilled(len(fetched), tuple(incidents), _left(symbol, done), len(gone))
+        gone = [one for one in done if not one.why_left]
+        return Refilled(len(fetched), incidents, _left(symbol, done), len(gone))
 
     # --- one record ---
 
     def _repair(self, store: TradeStore, symbol: str, record: UnreadableRecord, before: Refilled) -> _Outcome:
         value = store.value(record.key)
         places = self._places(record, value) if symbol else []
-        if value is None or not self._is_bad(store, symbol, record):
-            return _Outcome(record, places)  # what was fetched has taken its place
-        fetched, why = self._complete_all(store, symbol, places, set(ids_in(value)), before)
+        begin, end = places[0] if places else (wall_ms(), wall_ms())
+        cause = f"verification: the stored record {record.name} could not be read, {record.reason}"
+        line = partial(Incident, "repair", self._venue, symbol, begin, end, cause)
+        fetched = _Fetched(lambda first, last: line(_OF_ITS_TIME.format(last - first + 1), first, last))
+        is_bad = value is not None and self._is_bad(store, symbol, record)
+        own = set(ids_in(value)) if value is not None else set()
+        why = self._complete_all(store, symbol, places, own, before, fetched) if is_bad else ""
         if why:
-            return _Outcome(record, places, fetched, why)
-        if self._is_bad(store, symbol, record):  # what was fetched may be stored under its key
+            return _Outcome(record, frozenset(fetched.ids), tuple(fetched.incidents), why)
+        if not fetched.incidents:
+            fetched.incidents.append(line("it is there no more"))
+            self._refill.note(fetched.incidents)
+        if is_bad and self._is_bad(store, symbol, record):  # what was fetched may be stored under its key
             store.remove(record.key)
             store.sync()
-        _log.info("trade_record_removed", record=record.name, reason=record.reason, fetched=len(fetched))
-        return _Outcome(record, places, fetched)
+        _log.info("trade_record_removed", record=record.name, reason=record.reason, fetched=len(fetched.ids))
+        return _Outcome(record, frozenset(fetched.ids), tuple(fetched.incidents))
 
     def _places(self, record: UnreadableRecord, value: bytes | None) -> list[Place]:
         """Where the trades of a record may belong, as its times and its key say."""
@@ -111,94 +145,83 @@ class RecordRepair:
         return record.key in bad
 
     def _complete_all(
-        self, store: TradeStore, symbol: str, places: Sequence[Place], own: set[int], before: Refilled
-    ) -> tuple[frozenset[int], str]:
-        """Fetches what lacks at the places of a record with the ids `own`. Returns the ids of what was fetched, and why
-        the record must stay; no reason when nothing is lost with it.
+        self, store: TradeStore, symbol: str, places: Sequence[Place], own: set[int], before: Refilled, to: _Fetched
+    ) -> str:
+        """Fetches what lacks at the places of a record with the ids `own`. Returns why the record must stay; no reason
+        when nothing is lost with it.
         """
-        fetched: frozenset[int] = frozenset()
         whys = [] if places else [before.left]
         # where trades are stored on both sides first: at an end all up to a false time would be fetched
         for place in sorted(places, key=lambda place: not _around(store, symbol, place).is_inside):
             if own and own <= _ids_near(store, symbol, places):
-                return fetched, ""
-            ids, why = self._complete(store, symbol, place, sorted(own))
-            fetched |= ids
-            has_answered = ids or any(one.begin <= place[1] and one.end >= place[0] for one in before.incidents)
+                return ""
+            to.begin_place()
+            why = self._complete(store, symbol, place, sorted(own), to)
+            has_answered = to.has_of_place or any(
+                one.begin <= place[1] and one.end >= place[0] for one in before.incidents
+            )
             whys += [why] if why and not has_answered else []
         if own and own <= _ids_near(store, symbol, places):
-            return fetched, ""
-        return fetched, next(filter(None, whys), "")
+            return ""
+        return next(filter(None, whys), "")
 
     # --- one place ---
 
-    def _complete(self, store: TradeStore, symbol: str, place: Place, own: Sequence[int]) -> tuple[frozenset[int], str]:
-        """Fetches what lacks at a place. Returns the ids of what was fetched, and why something still lacks."""
+    def _complete(self, store: TradeStore, symbol: str, place: Place, own: Sequence[int], to: _Fetched) -> str:
+        """Fetches what lacks at a place. Returns why something still lacks."""
         if place[0] > self._latest:
-            return frozenset(), AHEAD
+            return AHEAD
         around = _around(store, symbol, place)
         if around.is_whole:
-            return frozenset(), ""
+            return ""
         if not self._refill.can_fetch:
-            return frozenset(), how_to_fetch(symbol)
+            return how_to_fetch(symbol)
         gaps = around.gaps
         if not around.known and own:
             gaps = [IdGap(own[0], own[-1], *place)]
         small = [gap for gap in gaps if gap.last - gap.first < self._refill.most_trades]
-        fetched = {number for gap in small for number in self._refill.fill(store, symbol, gap)}
+        for gap in small:
+            to.take(self._refill.fill(store, symbol, gap, lambda _, first, last: to.name(first, last)).incidents)
         is_open = len(small) < len(gaps) or not (around.known or own)
         if around.known and not around.has_later:
-            is_open |= not self._fetch_behind(store, symbol, around.known[-1], place[1], fetched)
+            is_open |= not self._fetch_behind(store, symbol, around.known[-1], place[1], to)
         if around.known and not around.has_earlier:
-            is_open |= not self._fetch_ahead(store, symbol, around.known[0], place[0], fetched)
+            is_open |= not self._fetch_ahead(store, symbol, around.known[0], place[0], to)
         if is_open:
-            most = self._refill.most_trades
-            return frozenset(fetched), how_to_import(place[0], place[1] + 1, most_trades=most)
-        lacks = bool(_around(store, symbol, place).gaps)
-        return frozenset(fetched), "the venue does not have all of its trades" if lacks else ""
+            return how_to_import(place[0], place[1] + 1, most_trades=self._refill.most_trades)
+        return "the venue does not have all of its trades" if _around(store, symbol, place).gaps else ""
 
-    def _fetch_behind(self, store: TradeStore, symbol: str, last: Known, end: int, fetched: set[int]) -> bool:
+    def _fetch_behind(self, store: TradeStore, symbol: str, last: Known, end: int, to: _Fetched) -> bool:
         """Fetches the trades from the last one that is stored up to a time. Returns whether that has been all."""
         following = last[0] + 1
         while following - last[0] <= self._refill.most_trades:
             query = PastTradesQuery(symbol, following, following + QUERY_TRADES - 1, last[1], end)
             answer = self._refill.answer(query)
-            self._take(store, query, [trade for trade in answer if trade.time <= end], fetched)
+            self._take(store, query, [trade for trade in answer if trade.time <= end], to)
             if not answer:
-                return bool(fetched)
+                return to.has_of_place
             if answer[-1].time > end:
                 return answer[0].id == following
             following = answer[-1].id + 1
         return False
 
-    def _fetch_ahead(self, store: TradeStore, symbol: str, first: Known, begin: int, fetched: set[int]) -> bool:
+    def _fetch_ahead(self, store: TradeStore, symbol: str, first: Known, begin: int, to: _Fetched) -> bool:
         """Fetches the trades from a time up to the first one that is stored. Returns whether that has been all."""
         last = first[0] - 1
         while last >= 0 and first[0] - last <= self._refill.most_trades:
             query = PastTradesQuery(symbol, max(0, last - QUERY_TRADES + 1), last, begin, first[1])
             answer = self._refill.answer(query)
-            self._take(store, query, [trade for trade in answer if trade.time >= begin], fetched)
+            self._take(store, query, [trade for trade in answer if trade.time >= begin], to)
             if not answer:
-                return bool(fetched)
+                return to.has_of_place
             if answer[0].time < begin:
                 return answer[-1].id == last
             last = query.first_id - 1
         return last < 0
 
-    def _take(self, store: TradeStore, query: PastTradesQuery, answer: Sequence[Trade], fetched: set[int]) -> None:
+    def _take(self, store: TradeStore, query: PastTradesQuery, answer: Sequence[Trade], to: _Fetched) -> None:
         trades = list(self._refill.believed(query, answer))
-        self._refill.add(store, query.symbol, trades)
-        fetched.update(trade.id for trade in trades)
-
-    def _incidents(self, symbol: str, one: _Outcome) -> Iterator[Incident]:
-        """One for each run of ids that were fetched for a record; one without ids where none were."""
-        begin, end = one.places[0] if one.places else (wall_ms(), wall_ms())
-        cause = f"verification: the stored record {one.record.name} could not be read, {one.record.reason}"
-        for run in runs_of(sorted(one.fetched), begin, end):
-            outcome = f"{run.last_id - run.first_id + 1} trades of its time fetched from the exchange and stored"
-            yield Incident("repair", self._venue, symbol, begin, end, cause, outcome, run.first_id, run.last_id)
-        if not one.fetched:
-            yield Incident("repair", self._venue, symbol, begin, end, cause, "it is there no more")
+        to.take(self._refill.add(store, query.symbol, trades, to.name))
 
 
 class _Around(Struct, frozen=True):

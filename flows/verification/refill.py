@@ -1,6 +1,7 @@
 """Fetches trades that are missing in the store, or wrong, from the venue, and stores them, if no flow writes to it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,6 +27,12 @@ from sinks.trades.writer import part_of, partition_names
 
 GetTrades = Callable[[TradesQuery], list[Trade]]
 """The venue's trades of a query; `VenueError` when it does not answer, `QueryError` when it has none of that kind."""
+Note = Callable[[Iterable[Incident]], None]
+"""Stores incidents durably: each before what it names, so that none lacks after a kill; once more changes nothing."""
+NameRun = Callable[[int, int], Incident]
+"""The incident of a run of trades that are stored: its first and last id."""
+PAGE_TRADES = 1_000
+"""Trades of one page of a venue's REST side: gaps within so many ids are fetched by one query."""
 _SAME_AND_NO_CANDLE = "the venue's trades are the same, and its candle of this time cannot be had; ask again later"
 _SEVERAL = "verification: a trade was stored with several values"
 Item = TypeVar("Item")
@@ -40,7 +47,7 @@ class Refilled(Struct, frozen=True):
     trades: int = 0
     """Number of trades stored."""
     incidents: tuple[Incident, ...] = ()
-    """Incidents for the ledger."""
+    """Incidents that the ledger has of it."""
     left: str = ""
     """What is still missing, why, and what to do; empty when nothing is."""
     removed: int = 0
@@ -53,7 +60,15 @@ class TradeRefill:
     """
 
     def __init__(
-        self, path: Path, *, venue: str, partitions: int, rules: VenueRules, most_trades: int, get: GetTrades | None
+        self,
+        path: Path,
+        *,
+        venue: str,
+        partitions: int,
+        rules: VenueRules,
+        most_trades: int,
+        get: GetTrades | None,
+        note: Note,
     ) -> None:
         """`path` is the venue's directory of partitions. Without `get` the venue is not queried; a gap of more than
         `most_trades` is left to an import.
@@ -64,6 +79,7 @@ class TradeRefill:
         self._rules = rules
         self.most_trades = most_trades
         self._get = get
+        self.note = note
 
     @property
     def can_fetch(self) -> bool:
@@ -76,14 +92,15 @@ class TradeRefill:
         """
         small = [gap for gap in gaps if gap.last - gap.first < self.most_trades]
         large = [gap for gap in gaps if gap.last - gap.first >= self.most_trades]
-        done, why = self._done(symbol, small, lambda store, gap: self.fill(store, symbol, gap))
+        found, why = self._done(symbol, near_each_other(small), lambda store, near: self._fill_all(store, symbol, near))
         if why:
             return Refilled(left=_sentence(symbol, gaps, why))
+        done = [one for of_near in found for one in of_near]
         left = [_sentence(symbol, large, _how_to_import(large, self.most_trades))] if large else []
-        if unfilled := [gap for gap, ids in zip(small, done, strict=True) if len(ids) <= gap.last - gap.first]:
+        if unfilled := [gap for gap, one in zip(small, done, strict=True) if one.trades <= gap.last - gap.first]:
             left.append(_sentence(symbol, unfilled, "the venue does not have all of them"))
-        incidents = [one for gap, ids in zip(small, done, strict=True) for one in self.incidents(symbol, gap, ids)]
-        return Refilled(sum(map(len, done)), tuple(incidents), "; ".join(left))
+        incidents = tuple(incident for one in done for incident in one.incidents)
+        return Refilled(sum(one.trades for one in done), incidents, "; ".join(left))
 
     def replace(self, symbol: str, refuted: Sequence[Refutation]) -> Refilled:
         """Stores the venue's trades of these periods in the place of the stored ones, as far as it has them. Where they
@@ -128,14 +145,8 @@ class TradeRefill:
         done, why = self._done(symbol, misplaced, lambda store, one: self._remove(store, symbol, one))
         if why:
             return Refilled(left=f"{what}: {why}")
-        cause = "verification: trades were stored among others that follow each other without them"
-        incidents = [
-            Incident("repair", self._venue, symbol, one.begin, one.end, cause, f"{count} of them removed")
-            for one, count in zip(misplaced, done, strict=True)
-            if count
-        ]
-        left = "" if all(done) else f"{what}: the venue has them there, or not those around them"
-        return Refilled(sum(done), tuple(incidents), left)
+        left = "" if all(count for count, _ in done) else f"{what}: the venue has them there, or not those around them"
+        return Refilled(sum(count for count, _ in done), tuple(one for _, found in done for one in found), left)
 
     def _done(
         self, symbol: str, items: Sequence[Item], work: Callable[[TradeStore, Item], Result]
@@ -150,26 +161,34 @@ class TradeRefill:
         except StoreInUseError:
             return [], in_use(part)
 
-    def _remove(self, store: TradeStore, symbol: str, one: Misplaced) -> int:
+    def _remove(self, store: TradeStore, symbol: str, one: Misplaced) -> tuple[int, list[Incident]]:
         number, time = one.witness
         around = PastTradesQuery(symbol, number, number, time, time)
         query = PastTradesQuery(symbol, one.first, one.last, one.begin, one.end)
         if not list(self.believed(around, self.answer(around))):
-            return 0
+            return 0, []
         true = {trade.id for trade in self.believed(query, self.answer(query))}
         stored = _stored(store, symbol, one.begin, one.end)
         false = tuple(trade for trade, _ in stored if one.first <= trade.id <= one.last and trade.id not in true)
-        _write(store, TradeBatch(self._venue, symbol, [], late=True, replaced=false))
-        return len(false)
+        if not false:
+            return 0, []
+        cause = "verification: trades were stored among others that follow each other without them"
+        outcome = f"{len(false)} of them removed"
+        incidents = [Incident("repair", self._venue, symbol, one.begin, one.end, cause, outcome)]
+        self.note(incidents)
+        _write(store, [TradeBatch(self._venue, symbol, [], late=True, replaced=false)])
+        return len(false), incidents
 
     def _decide(self, store: TradeStore, query: DisputedTradesQuery, cause: str) -> tuple[int, list[Incident]]:
         batch, _ = self._vouched(query)
         if batch is None:
             return 0, []
-        _write(store, batch)
         outcome = "only what the exchange's REST side has is stored"
         ids, times = (query.first_id, query.last_id), (query.begin, query.end)
-        return len(batch.trades), [Incident("repair", self._venue, query.symbol, *times, cause, outcome, *ids)]
+        incidents = [Incident("repair", self._venue, query.symbol, *times, cause, outcome, *ids)]
+        self.note(incidents)
+        _write(store, [batch])
+        return len(batch.trades), incidents
 
     def _replace(self, store: TradeStore, refuted: Refutation) -> Refilled:
         query = refuted.query
@@ -179,16 +198,21 @@ class TradeRefill:
             return Refilled(left=_wrong_sentence(query.symbol, ids, why))
         false = self._false(store, refuted, batch.trades)
         batch = structs.replace(batch, replaced=false)
-        disputes: list[Dispute] = []
         known = set(store.ids(query.symbol, batch.begin, batch.end + 1, on_bad=leave_out).tolist())
-        _write(store, batch, disputes.append)
-        changed = sum(dispute.trades for dispute in disputes) + sum(trade.id not in known for trade in batch.trades)
-        changed += len(false)
+        changed = sum(trade.id not in known for trade in batch.trades) + len(false)
+        incidents: list[Incident] = []
+
+        def before_write(disputes: Sequence[Dispute]) -> None:
+            nonlocal changed
+            changed += sum(dispute.trades for dispute in disputes)
+            if changed or refuted.is_confirmed:
+                incidents.append(self._incident_of_wrong(query, changed))
+            self.note(incidents)
+
+        _write(store, [batch], before_write)
         _log.info("trades_replaced", symbol=query.symbol, first_id=ids[0][0], last_id=ids[0][1], trades=changed)
-        if changed or refuted.is_confirmed:
-            left = "" if changed else _wrong_sentence(query.symbol, ids, "the venue's trades are the same")
-            return Refilled(changed, (self._incident_of_wrong(query, changed),), left)
-        return Refilled(left=_wrong_sentence(query.symbol, ids, _SAME_AND_NO_CANDLE))
+        left = "the venue's trades are the same" if incidents else _SAME_AND_NO_CANDLE
+        return Refilled(changed, tuple(incidents), "" if changed else _wrong_sentence(query.symbol, ids, left))
 
     def _vouched(self, query: DisputedTradesQuery) -> tuple[TradeBatch | None, str]:
         """The venue's trades of a query as a batch that it vouches for; or None, and why."""
@@ -226,17 +250,37 @@ class TradeRefill:
         place = part_of(Instrument(self._venue, symbol).key, self._partitions)
         return self._path / partition_names(self._partitions)[place]
 
-    def fill(self, store: TradeStore, symbol: str, gap: IdGap) -> list[int]:
-        """Stores what the venue has of a gap; returns the ids of the trades. Errors as of `refill`."""
-        stored: set[int] = set()
-        for first in range(gap.first, gap.last + 1, QUERY_TRADES):
-            last = min(gap.last, first + QUERY_TRADES - 1)
-            query = PastTradesQuery(symbol, first, last, gap.after_time, gap.before_time)
-            trades = list(self.believed(query, self.answer(query)))
-            self.add(store, symbol, trades)
-            stored |= {trade.id for trade in trades}
-        _log.info("trades_refilled", symbol=symbol, first_id=gap.first, last_id=gap.last, trades=len(stored))
-        return sorted(stored)
+    def _fill_all(self, store: TradeStore, symbol: str, near: Sequence[IdGap]) -> list[Refilled]:
+        """Stores what the venue has of gaps that are near each other, or of one; the result of each."""
+        if len(near) == 1:
+            return [self.fill(store, symbol, near[0], partial(self._name, symbol))]
+        around = structs.replace(near[0], last=near[-1].last, before_time=near[-1].before_time)
+        answer = self.answer(_query(symbol, around))
+        found = [
+            list(self.believed(_query(symbol, gap), [one for one in answer if gap.first <= one.id <= gap.last]))
+            for gap in near
+        ]
+        names = [partial(self._name, symbol, gap) for gap in near]
+        noted = self._add_all(store, symbol, list(zip(found, names, strict=True)))
+        _log.info("trades_refilled", symbol=symbol, first_id=around.first, last_id=around.last, gaps=len(near))
+        return [Refilled(len(trades), tuple(incidents)) for trades, incidents in zip(found, noted, strict=True)]
+
+    def fill(self, store: TradeStore, symbol: str, gap: IdGap, name: Callable[[IdGap, int, int], Incident]) -> Refilled:
+        """Stores what the venue has of a gap, part by part, each named in the ledger as if it were the begin of a gap
+        of its own: that is what is left after a kill. Errors as of `refill`.
+        """
+        incidents: list[Incident] = []
+        rest, trades = gap, 0
+        while rest.first <= rest.last:
+            part = structs.replace(rest, last=min(rest.last, rest.first + QUERY_TRADES - 1))
+            query = _query(symbol, part)
+            found = list(self.believed(query, self.answer(query)))
+            incidents += self.add(store, symbol, found, partial(name, rest))
+            trades += len(found)
+            after_time = found[-1].time if found else rest.after_time
+            rest = structs.replace(rest, first=part.last + 1, after_time=after_time)
+        _log.info("trades_refilled", symbol=symbol, first_id=gap.first, last_id=gap.last, trades=trades)
+        return Refilled(trades, tuple(incidents))
 
     def answer(self, query: TradesQuery) -> list[Trade]:
         """The venue's answer, whatever it is. `can_fetch` must be true."""
@@ -251,23 +295,53 @@ class TradeRefill:
             else:
                 yield trade
 
-    def add(self, store: TradeStore, symbol: str, trades: list[Trade]) -> None:
-        """Stores trades beside those that are stored already."""
-        if trades:
-            _write(store, TradeBatch(self._venue, symbol, trades, late=True))
+    def add(self, store: TradeStore, symbol: str, trades: list[Trade], name: NameRun) -> list[Incident]:
+        """Stores trades, ids rising, beside those that are stored already; returns the incidents of their runs."""
+        return self._add_all(store, symbol, [(trades, name)])[0]
 
-    def incidents(self, symbol: str, gap: IdGap, ids: list[int]) -> Iterator[Incident]:
-        """One for each run of the ids that were stored: of the others the ledger still says that they lack."""
+    def _add_all(
+        self, store: TradeStore, symbol: str, found: Sequence[tuple[list[Trade], NameRun]]
+    ) -> list[list[Incident]]:
+        """The same of trades of several places, in one write. Only the runs that were stored are named: of the others
+        the ledger still says that they lack.
+        """
+        incidents = [
+            [name(run.first_id, run.last_id) for run in runs_of([trade.id for trade in trades], 0, 0)]
+            for trades, name in found
+        ]
+        if any(incidents):
+            self.note([incident for of_place in incidents for incident in of_place])
+            _write(store, [TradeBatch(self._venue, symbol, trades, late=True) for trades, _ in found if trades])
+        return incidents
+
+    def _name(self, symbol: str, gap: IdGap, first: int, last: int) -> Incident:
         cause = f"verification: trades {gap.first} to {gap.last} were not stored"
-        for run in runs_of(ids, gap.after_time, gap.before_time):
-            outcome = f"{run.last_id - run.first_id + 1} trades fetched from the exchange and stored"
-            yield Incident("repair", self._venue, symbol, run.begin, run.end, cause, outcome, run.first_id, run.last_id)
+        outcome = f"{last - first + 1} trades fetched from the exchange and stored"
+        return Incident("repair", self._venue, symbol, gap.after_time, gap.before_time, cause, outcome, first, last)
 
 
-def _write(store: TradeStore, batch: TradeBatch, on_dispute: Callable[[Dispute], None] = lambda _: None) -> None:
-    """Adds a batch durably."""
+def near_each_other(gaps: Iterable[IdGap]) -> list[list[IdGap]]:
+    """Gaps in their order, those together that one page of the venue holds."""
+    groups: list[list[IdGap]] = []
+    for gap in gaps:
+        is_near = groups and gap.first > groups[-1][-1].last and gap.last - groups[-1][0].first < PAGE_TRADES
+        if is_near:
+            groups[-1].append(gap)
+        else:
+            groups.append([gap])
+    return groups
+
+
+def _query(symbol: str, gap: IdGap) -> PastTradesQuery:
+    return PastTradesQuery(symbol, gap.first, gap.last, gap.after_time, gap.before_time)
+
+
+def _write(
+    store: TradeStore, batches: Sequence[TradeBatch], before_write: Callable[[Sequence[Dispute]], None] = lambda _: None
+) -> None:
+    """Adds batches durably, in one write."""
     with store.lock:
-        add_batches(store, [batch], record_ms=MINUTE_MS, on_dispute=on_dispute)
+        add_batches(store, batches, record_ms=MINUTE_MS, before_write=before_write)
     store.sync()
 
 

@@ -118,15 +118,15 @@ class CandleRepair:
             first_id=candle.first_id,
             last_id=candle.last_id,
         )
+        self.note(
+            [incident]
+        )  # a newer version may come before the candle, and a kill: a line too many, and none too few
         if stored is not None and stored.fault:
             self._store.replace(new, timeout_s=WRITE_TIMEOUT_S)
-            is_written = True
-        else:
-            is_written = bool(self._store.store([new], timeout_s=WRITE_TIMEOUT_S).closed)
-        if is_written:
-            self.note([incident])
-            _log.info("candle_repaired", symbol=candle.symbol, timeframe=candle.timeframe, open_time=candle.open_time)
-        return [new] if is_written else []
+        elif not self._store.store([new], timeout_s=WRITE_TIMEOUT_S).closed:
+            return []
+        _log.info("candle_repaired", symbol=candle.symbol, timeframe=candle.timeframe, open_time=candle.open_time)
+        return [new]
 
     # --- documents that cannot be read, and that nothing replaces ---
 

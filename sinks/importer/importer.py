@@ -214,9 +214,10 @@ class Importer:
                 replaced.append(stored)
                 if version.status == "venue" and stored.status in COMPLETE:
                     refuted.append(stored)
+            if stored is not None and is_same_candle(version, stored) and self._improvement.contradicts(candle, stored):
+                disputed.append(stored)
             if version is stored:
-                if self._improvement.contradicts(candle, stored):
-                    disputed.append(stored)
+                if disputed and disputed[-1] is stored:
                     stored_on[place] = contested(
                         stored, was_vouched=self._improvement.origin_of(stored).has_vouched_trades
                     )

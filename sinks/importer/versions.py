@@ -7,7 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct, structs
 
-from flows.model import COMPLETE, LIVE, PRICES, TRADED, Candle, Incident, Origin, timeframe_ms
+from flows.model import COMPLETE, IDS, LIVE, PRICES, TRADED, Candle, Incident, Origin, timeframe_ms
 
 _VALUES = (*PRICES, *TRADED, "trades", "taker_buy_volume")
 
@@ -66,8 +66,9 @@ def _touches(candle: Candle, times: dict[int, list[int]]) -> bool:
 
 
 def is_same_candle(candle: Candle, stored: Candle) -> bool:
-    """Whether two versions have the same values, whatever their status."""
-    return all(getattr(candle, name) == getattr(stored, name) for name in _VALUES)
+    """Whether two versions have the same values, and ids where both have some, whatever their status."""
+    names = (*_VALUES, *IDS) if candle.first_id >= 0 and stored.first_id >= 0 else _VALUES
+    return all(getattr(candle, name) == getattr(stored, name) for name in names)
 
 
 def replacement(stored: list[Candle]) -> Incident:

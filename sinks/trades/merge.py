@@ -5,7 +5,7 @@ replaces it or comes from a vouched source.
 """
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -76,6 +76,7 @@ def add_batches(
     *,
     record_ms: int = SECOND_MS,
     on_dispute: Callable[[Dispute], None] = lambda _: None,
+    before_write: Callable[[Sequence[Dispute]], None] = lambda _: None,
     on_replaced: OnBad = leave_out,
 ) -> list[Second]:
     """Writes the trades of batches to records of `record_ms`, a second or directly a minute, and returns the starts of
@@ -85,7 +86,8 @@ def add_batches(
     is called, once for each symbol and voucher. In minutes that holds for the trade of an id in whatever minute it
     is stored: an id is there once. Trades that are vouched for go to minutes in any case. A trade that cannot be is
     refused with an ERROR. A stored record that cannot be read is replaced where new trades belong into it, with a call
-    of `on_replaced`; elsewhere it stays. `TradeStoreError` when nothing was written. The caller holds `store.lock`.
+    of `on_replaced`; elsewhere it stays. `before_write` is called with all disputes before anything is written.
+    `TradeStoreError` when nothing was written. The caller holds `store.lock`.
     """
     seconds: list[Second] = []
     disputes: list[Dispute] = []
@@ -111,6 +113,7 @@ def add_batches(
             for start in old.keys() - encoded.keys():
                 dispute.include(changes.drop(symbol, old[start], moved))
         disputes.append(dispute)
+    before_write([dispute for dispute in disputes if dispute.trades])
     moves = changes.moves()
     store.on_moving(moves)
     if writes := changes.writes():

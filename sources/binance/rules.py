@@ -38,6 +38,7 @@ RULES: Final[dict[str, VenueRules]] = {
     "binance": VenueRules(
         # 57,229 aggregates of a whole day, and every capture at hand: the fills of one begin where those before it end
         fills_follow=True,
+        klines_have_ids=True,
         ticker_counts_trades=True,
         book_line=PUBLIC_LINE,
         # steps 4 and 5: one that ends at or before the snapshot is dropped, and each next one begins right after it
@@ -46,6 +47,7 @@ RULES: Final[dict[str, VenueRules]] = {
     "binance-usdm": VenueRules(
         # fills of the insurance fund and of auto-deleveraging are in no aggregate
         fills_follow=False,
+        klines_have_ids=True,
         ticker_counts_trades=False,
         # klines count them: whatever adds trades up may differ, but no price
         incomparable_fields=frozenset(("trades", *IDS, *VOLUMES)),

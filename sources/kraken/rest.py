@@ -33,8 +33,6 @@ MOST_TRADES: Final = 10_000
 """Most trades in the answer to one query; for more the caller queries the rest."""
 MOST_PAGES: Final = 12
 """Most requests of one query for trades, whatever the answers say."""
-MOST_KLINES: Final = 720
-"""Rows of an answer of klines, the newest; older ones are not served."""
 DEPTH_LIMIT: Final = 500
 """Most levels a side."""
 _EARLIER_MS: Final = (0, 60_000, 3_600_000)

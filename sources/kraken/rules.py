@@ -11,6 +11,8 @@ from flows.model import BOUGHT, BookTicker, Ticker
 
 MARKET_LINE: Final = "market"
 BOOK_LINE: Final = "book"
+MOST_KLINES: Final = 720
+"""Rows of an answer of klines, the newest; older ones are not served (https://docs.kraken.com/api, `OHLC`)."""
 
 
 class Crc32(Struct, frozen=True):
@@ -32,6 +34,7 @@ RULES: Final = VenueRules(
     unreported_fields=frozenset(BOUGHT),
     # the product of volume and a rounded average price
     rounded_fields=frozenset(("quote_volume",)),
+    klines_kept=MOST_KLINES,
     book_line=BOOK_LINE,
     has_books_on_line=True,
     book_checksum=Crc32(),

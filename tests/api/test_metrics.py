@@ -35,15 +35,23 @@ def watched() -> Watched:
     return Watched()
 
 
-def price(*, made_ms: int, symbol: str = "BTCUSDT") -> HubMessage:
-    """A price of the exchange's time `BEGIN`."""
-    return HubMessage("binance", "MarketData", MarketDataBody.of(MarketData("binance", symbol, 1.0, BEGIN)), made_ms, 1)
+def price(*, made_ms: int, symbol: str = "BTCUSDT", amount: float = 1.0, time: int = BEGIN) -> HubMessage:
+    """A price of the exchange's time `time`."""
+    body = MarketDataBody.of(MarketData("binance", symbol, amount, time))
+    return HubMessage("binance", "MarketData", body, made_ms, 1)
 
 
 def test_the_latency_counts_channels_without_delay(watched: Watched) -> None:
     late_candle = HubMessage("binance", "Candle", CandleBody.of(candle()), BEGIN + 90_000, 2)
     watched.receive(price(made_ms=BEGIN + 250), price(made_ms=BEGIN + 500, symbol="ETHUSDT"), late_candle)
     watched.receive(price(made_ms=BEGIN + 90_000))  # with new figures of the day
+    assert (watched.value(f"{LATENCY}_count", "binance"), watched.value(f"{LATENCY}_sum", "binance")) == (2.0, 0.75)
+
+
+def test_a_price_that_came_again_is_not_as_late_as_the_figures_that_bring_it(watched: Watched) -> None:
+    watched.receive(price(made_ms=BEGIN + 250))
+    watched.receive(price(made_ms=BEGIN + 60_000, time=BEGIN + 1_000))  # the exchange was silent for 59 s
+    watched.receive(price(made_ms=BEGIN + 61_500, time=BEGIN + 61_000, amount=2.0))
     assert (watched.value(f"{LATENCY}_count", "binance"), watched.value(f"{LATENCY}_sum", "binance")) == (2.0, 0.75)
 
 

@@ -310,6 +310,29 @@ def test_a_trade_that_was_taken_back_is_no_hole(tmp_path: Path) -> None:
 # --- order ---
 
 
+@pytest.mark.parametrize("is_vouched", [False, True])
+def test_a_second_import_mends_ids_that_no_kline_of_the_first_has_stated(
+    tmp_path: Path, truth: Remembered, *, is_vouched: bool
+) -> None:
+    rows, store = day_of(rows_of(3), 0), StoredCandles()
+    ids = pl.col("id", "first", "last")
+    for name, of_import in (("false", rows.with_columns(ids + 500)), ("true", rows)):
+        path = put(tmp_path / name, of_import)
+        if is_vouched or name == "true":
+            seal(path)
+        for timeframe in TIMEFRAMES:
+            seal(put_klines(tmp_path / name, truth, timeframe))
+        import_into(store, tmp_path / name, "XUSDT", TIMEFRAMES)
+        stored = {place: (one.first_id, one.last_id, one.proof) for place, one in store.candles.items()}
+        shift = 500 if name == "false" else 0
+        assert stored == {
+            place: (one.first_id + shift, one.last_id + shift, "equal")
+            for place, one in truth.candles.items()
+            if one.open_time < BEGIN + DAY_MS
+        }
+    assert {(one.status, one.revision) for one in store.candles.values()} == {("repaired", 1)}
+
+
 def test_rows_that_alternate_between_two_times_give_the_candles_of_rows_in_order(
     tmp_path: Path, truth: Remembered
 ) -> None:

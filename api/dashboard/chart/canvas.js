@@ -1,7 +1,7 @@
 /** Draws a chart with TradingView's lightweight-charts; throws where the library is not installed. */
 
 import { colour } from "../page.js";
-import { compact } from "../format.js";
+import { compact, fixed } from "../format.js";
 import { ProfileOverlay, VacuumOverlay } from "./overlays.js";
 
 const LIBRARY = "/static/vendor/lightweight-charts.standalone.production.mjs";
@@ -85,7 +85,7 @@ class Canvas {
   }
 
   setDecimals(decimals) {
-    this.#candles.applyOptions({ priceFormat: { type: "price", precision: decimals, minMove: 10 ** -decimals } });
+    this.#candles.applyOptions({ priceFormat: { type: "custom", formatter: (price) => fixed(price, decimals), minMove: 10 ** -decimals } });
   }
 
   setCandles(candles) {

@@ -1,5 +1,7 @@
 """Which of two versions of a candle is better proven: the one that is stored, or the one that an import has made."""
 
+from collections.abc import Iterable
+
 from msgspec import structs
 
 from flows.bounds import ANY_VENUE, VenueRules
@@ -33,7 +35,24 @@ def improved(
     * Of two that have all trades and no proof, the one wins for which a checksum vouches, or else that which holds
       those of the other one and more.
     * A candle that lacks trades marks a stored one that is not proven and has no more of them.
+    * Whatever else is decided, what no kline states comes from the trades alone, ids first of all: it is that of the
+      new trades where they are vouched for, as they are stored from then on, and that of the stored one otherwise.
     """
+    fields = _fields_of_trades(candle, stored, rules)
+    if not fields:
+        return _improved(candle, stored, origin, stored_origin, rules)
+    if origin.has_vouched_trades and not _are_stated(fields, stored, stored_origin, rules):
+        return _corrected(
+            candle, stored, fields, _improved(candle, _with(stored, candle, fields), origin, stored_origin, rules)
+        )
+    if stored.status == "unproven" and not candle.proof:
+        return candle  # which of the two is right is the doubt
+    kept = _with(candle, stored, fields)
+    version = _improved(kept, stored, origin, stored_origin, rules)
+    return candle if version is kept else version
+
+
+def _improved(candle: Candle, stored: Candle, origin: Origin, stored_origin: Origin, rules: VenueRules) -> Candle:
     does_agree = _agree(candle, stored, rules)
     if does_agree and _is_complete_or_venue(candle) and stored.status in BELIEVED and not stored.proof:
         proof = "equal" if candle.status == "venue" else candle.proof
@@ -48,6 +67,35 @@ def improved(
     if status in COMPLETE and (stored.status in UPGRADABLE or not does_agree):
         status = "repaired"
     return structs.replace(candle, status=status, revision=stored.revision + 1 + candle.revision)
+
+
+def _fields_of_trades(candle: Candle, stored: Candle, rules: VenueRules) -> list[str]:
+    """What differs between two versions that both have all trades, if it is nothing that a kline proves."""
+    if candle.status not in COMPLETE or stored.status not in BELIEVED:
+        return []
+    fields = differing_fields(candle, stored)
+    return fields if rules.incomparable_fields.union(IDS).issuperset(fields) else []
+
+
+def _are_stated(fields: Iterable[str], stored: Candle, origin: Origin, rules: VenueRules) -> bool:
+    """Whether the proof of a stored candle is that of a kline which states these fields too: the stream's."""
+    is_of_stream = bool(stored.proof) and origin.klines == "exchange" and rules.klines_have_ids
+    return is_of_stream and rules.incomparable_fields.isdisjoint(fields)
+
+
+def _with(candle: Candle, other: Candle, fields: Iterable[str]) -> Candle:
+    """A candle with these fields of another one."""
+    return structs.replace(candle, **{name: getattr(other, name) for name in fields})
+
+
+def _corrected(candle: Candle, stored: Candle, fields: Iterable[str], version: Candle) -> Candle:
+    """The next revision of a stored candle, with these fields of the new one. `version` is what is decided of the rest:
+    the new one itself where the stored one stays.
+    """
+    base = _with(stored, candle, fields) if version is candle else version
+    status = "repaired" if base.status in COMPLETE else base.status
+    revision = stored.revision + 1 + candle.revision
+    return structs.replace(base, status=status, revision=revision, event_time=candle.event_time)
 
 
 def _agree(candle: Candle, stored: Candle, rules: VenueRules) -> bool:

@@ -2,7 +2,8 @@
 
 The window is the running minute and the 1,440 before it, and its minutes are our own candles: so they are complete by
 id, amended when those are, and cost nothing by trade. Those before the first candle, and whatever else is missing, are
-the exchange's klines, by a query. Without a trade the window moves on by time.
+the exchange's klines, by a query. Minutes that it serves no more are not known: the statistics stay incomplete until
+the window has left them behind. Without a trade the window moves on by time.
 
 The exchange's own ticker means nearly the same, and is compared with it whenever both end with the same trade:
 * One that counts from the begin of a minute must be equal.
@@ -11,6 +12,7 @@ The exchange's own ticker means nearly the same, and is compared with it wheneve
 * It may count fewer trades, unless the venue's rules exclude that (`ticker_counts_trades`).
 """
 
+from collections.abc import Iterable
 from math import isnan
 from typing import NamedTuple, TypeAlias
 
@@ -162,9 +164,10 @@ class DayStats:
         running = self._window.running
         assert running is not None  # noqa: S101 - the window has begun
         self._partial = {time for time in self._partial if time >= self._window.begin}
-        self._lacks = bool(self._partial or self._window.missing(max(self._first, running - self._length)))
+        missing = self._window.missing(max(self._first, running - self._length))
+        self._lacks = bool(self._partial or missing)
         self._dirty = True
-        if not self._lacks:
+        if not self._served((*self._partial, *missing)):
             self._failures = 0
         elif not self._is_queried and self._query_at is None:
             self._query_at = now.local + doubled_ms(RETRY_MIN_MS, self._failures, longest_ms=RETRY_MAX_MS)
@@ -179,16 +182,26 @@ class DayStats:
                 self._partial.discard(kline.open_time)
         newest = klines[-1].open_time if klines else query.end + self._length
         for open_time in self._window.missing(newest):
-            if open_time >= query.start:
+            if open_time >= max(query.start, self._oldest_served):
                 self._window.put(open_time, NOTHING)
         self._partial -= set(range(query.start, newest, self._length))
+
+    @property
+    def _oldest_served(self) -> int:
+        """Open time of the oldest minute that the exchange still has a kline of."""
+        running, kept = self._window.running, self._rules.klines_kept
+        assert running is not None  # noqa: S101 - the window has begun
+        return running - (kept - 1) * self._length if kept else self._window.begin
+
+    def _served(self, minutes: Iterable[int]) -> list[int]:
+        return [time for time in minutes if time >= self._oldest_served]
 
     def _query(self) -> list[KlinesQuery]:
         running = self._window.running
         assert running is not None  # noqa: S101 - the window has begun
         self._query_at = None
         closed = [time for time in self._partial if time < running]
-        wanted = [*closed, *self._window.missing(running)]
+        wanted = self._served((*closed, *self._window.missing(running)))
         if not wanted:
             return []
         self._is_queried = True

@@ -12,6 +12,7 @@ from flows.operators.candles.bucket import Bucket
 from flows.queries import DisputedTradesQuery
 from flows.verification.checks.claims import StoredCandle
 from flows.verification.checks.day import Day, DayTrades
+from flows.verification.checks.empty_days import EmptyDays
 from flows.verification.checks.exchange import absent, against
 from flows.verification.checks.findings import Finding, SymbolCounts
 from flows.verification.checks.held import Held, held_by, required_candles
@@ -89,6 +90,7 @@ class SymbolVerifier:
             task.symbol, fills_follow=task.rules.fills_follow, first=self._held.first if is_from_first else None
         )
         self._has_trades = trades is not None
+        self._empty = EmptyDays(stores, task.symbol, latest=task.latest)
         kept = {name: self._kept_ms(name, most) for name, most in task.required.items()}
         self._required = required_candles(kept, self._spans, trades, task.now)
         self._added: set[str] = set()
@@ -298,10 +300,13 @@ class SymbolVerifier:
     def _verify(self, begin: int, end: int) -> Iterator[Finding]:
         task = self._task
         trades = self._take_day(begin, end)
-        ledger = self._stores.ledger(task.symbol, begin, end)
+        has_trades = bool(trades.buckets or trades.gaps)
+        ledger = self._stores.ledger(task.symbol, begin, end) if has_trades else self._empty.ledger(begin, end)
         yield from self._report_gaps(trades.gaps, ledger, begin, end)
         first, last = max(begin, task.start), min(end, task.end)
         candles = {name: self._candles(name, first, last) for name in task.timeframes}
+        if not any(candles.values()):
+            self._empty.look_behind(end, self._spans)
         theirs = {name: found for name in candles if (found := self._theirs(name, candles[name], first, last))}
         day = Day(
             task.venue,
@@ -339,7 +344,7 @@ class SymbolVerifier:
 
     def _candles(self, timeframe: str, begin: int, end: int) -> list[StoredCandle]:
         span = self._spans.get(timeframe)
-        if span is None or span[1] < begin or span[0] >= end:
+        if span is None or span[1] < begin or span[0] >= end or self._empty.holds(begin, end):
             return []
         return self._stores.candles(self._task.symbol, timeframe, begin, end)
 

@@ -110,6 +110,20 @@ def test_a_price_that_never_moved_says_nothing_but_its_volume() -> None:
     assert analyse({"1m": flat, "1h": flat}, WEIGHTS).confidence == 0.0
 
 
+def test_an_exchange_that_does_not_state_what_takers_bought_leaves_the_volume_out() -> None:
+    candles = with_buyers(wandering(300), 0.55)
+    candles[-2] = msgspec.structs.replace(candles[-2], taker_buy_volume=float("nan"))
+
+    result = analyse_timeframe("1m", candles, WEIGHTS)
+
+    assert result.volume is None
+    assert result.trend is not None
+    assert result.momentum is not None
+    assert result.score == pytest.approx((0.5 * result.trend + 0.3 * result.momentum) / 0.8)
+    unknown = "1m: volume unknown, as the last 20 candles have no trades or do not state what takers bought"
+    assert unknown in result.reasons
+
+
 def test_a_timeframe_without_weight_is_left_out() -> None:
     analysis = analyse({"1m": wandering(60)}, Weights({"1m": 0.0, "1h": 1.0}))
 

@@ -41,3 +41,33 @@ def test_what_was_told_stays_until_the_ledger_has_it() -> None:
 
 def test_another_instrument_has_incidents_of_its_own() -> None:
     assert said(["choose"], ["told", "silent", 5], ["choose"], ["read"])[-1] == "none"
+
+
+MEASURE = """
+const shown = {};
+globalThis.document = { getElementById: (id) => (shown[id] ??= { dataset: {}, parentElement: {} }) };
+globalThis.sessionStorage = { getItem: () => null };
+const { Quality } = await import(process.argv[1]);
+const quality = new Quality();
+const iso = (ms) => new Date(ms).toISOString();
+const said = [];
+for (const [venue, price, made, sent, fromSnapshot] of JSON.parse(process.argv[2])) {
+  const data = { symbol: "X", price, timestamp: iso(made) };
+  quality.measure({ data, timestamp: iso(sent) }, venue, fromSnapshot);
+  quality.paintLatency(true);
+  said.push(shown.latency.textContent ?? shown.latency.firstChild?.data);
+}
+console.log(JSON.stringify(said));
+"""
+
+
+def test_the_latency_is_that_of_new_prices() -> None:
+    steps = [
+        ("kraken", 1.0, 1_000, 9_000, True),
+        ("kraken", 1.0, 2_000, 9_000, False),  # the same price in later trades, with new figures of the day
+        ("coinbase", 3.0, 2_000, 9_000, False),  # the first that is known of it
+        ("kraken", 2.0, 9_000, 9_025, False),
+        ("coinbase", 3.0, 9_000, 20_000, False),
+    ]
+    none = "\u2013"
+    assert json.loads(printed(MEASURE, "quality.js", json.dumps(steps))) == [none, none, none, "25 ms", "25 ms"]

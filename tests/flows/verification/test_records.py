@@ -38,10 +38,11 @@ def ask(query: TradesQuery) -> list[Trade]:
     return [one for one in VENUE if query.first_id <= one.id <= query.last_id]
 
 
-def repair_of(path: Path, get: GetTrades | None, **changes: Any) -> RecordRepair:
+def repair_of(path: Path, get: GetTrades | None, *, latest: int = LATEST_MS, **changes: Any) -> RecordRepair:
     known: dict[str, Any] = {"venue": "binance", "partitions": 1, "rules": VenueRules(), "most_trades": 1_000}
+    known["note"] = changes.pop("note", lambda _: None)
     refill = TradeRefill(path, get=get, **{**known, **changes})
-    return RecordRepair(refill, venue="binance", latest=LATEST_MS)
+    return RecordRepair(refill, venue="binance", latest=latest)
 
 
 def store_at(path: Path, record_ms: int, trades: list[Trade] = STORED) -> None:
@@ -238,10 +239,8 @@ def test_a_record_ahead_of_the_clock_that_tells_nothing_is_left(tmp_path: Path) 
     store_at(tmp_path, SECOND_MS)
     with TradeStore(tmp_path / "part-00") as store:
         put(store, encode_key(SYMBOL, BEGIN + 10**11), b"anything")
-    refill = TradeRefill(
-        tmp_path, venue="binance", partitions=1, rules=VenueRules(), most_trades=1_000, get=lambda _: []
-    )
-    done = RecordRepair(refill, venue="binance", latest=BEGIN + 10**9).repair(SYMBOL, unreadable(tmp_path), Refilled())
+    repair = repair_of(tmp_path, lambda _: [], latest=BEGIN + 10**9)
+    done = repair.repair(SYMBOL, unreadable(tmp_path), Refilled())
     assert (done.removed, done.left.endswith(AHEAD)) == (0, True)
 
 

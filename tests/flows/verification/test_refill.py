@@ -1,7 +1,11 @@
+from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import structs
 
 from flows.bounds import VenueRules
@@ -11,8 +15,9 @@ from flows.operators.candles.disputed_trades import LEFT
 from flows.queries import DisputedTradesQuery, PastTradesQuery, QueryError, TradesQuery
 from flows.verification.checks.recount import candle_of
 from flows.verification.checks.refuted import Refutation
-from flows.verification.checks.trade_ids import IdGap, Misplaced
-from flows.verification.refill import GetTrades, TradeRefill
+from flows.verification.checks.trade_ids import IdGap, Misplaced, TradeIds
+from flows.verification.refill import PAGE_TRADES, GetTrades, TradeRefill, near_each_other
+from sinks.mongo.documents import incident_id
 from sinks.trades.merge import add_batches
 from sinks.trades.reader import TradeReader
 from sinks.trades.store import TradeStore
@@ -38,7 +43,7 @@ def path(tmp_path: Path) -> Path:
 
 def refill_of(path: Path, get: GetTrades | None, **changes: Any) -> TradeRefill:
     known: dict[str, Any] = {"venue": "binance", "partitions": 1, "rules": VenueRules(fills_follow=True)}
-    return TradeRefill(path, **known, **{"most_trades": 1_000, "get": get, **changes})
+    return TradeRefill(path, **known, **{"most_trades": 1_000, "get": get, "note": list, **changes})
 
 
 def stored(path: Path) -> list[tuple[Any, ...]]:
@@ -59,7 +64,7 @@ def test_what_lacks_is_fetched_and_stored(path: Path) -> None:
 
     done = refill_of(path, get).refill(SYMBOL, HOLES)
 
-    assert asked == [PastTradesQuery(SYMBOL, h.first, h.last, h.after_time, h.before_time) for h in HOLES]
+    assert asked == [PastTradesQuery(SYMBOL, 5, 29, ALL[4].time, ALL[30].time)], "one page has them all"
     assert stored(path) == rows(ALL)
     assert (done.trades, done.left) == (12, "")
     assert done.incidents[0] == Incident(
@@ -79,7 +84,7 @@ def test_what_lacks_is_fetched_and_stored(path: Path) -> None:
     ],
 )
 def test_what_cannot_be_is_not_stored_and_what_the_venue_lacks_is_named(path: Path, false: Trade) -> None:
-    done = refill_of(path, lambda query: [] if query.first_id == 5 else [*ALL[20:21], false]).refill(SYMBOL, HOLES)
+    done = refill_of(path, lambda _: [*ALL[20:21], false]).refill(SYMBOL, HOLES)
 
     assert stored(path) == rows([one for one in ALL if one.id not in LACKING or one.id == 20])
     assert (done.trades, [(one.first_id, one.last_id) for one in done.incidents]) == (1, [(20, 20)])
@@ -110,15 +115,102 @@ def test_beside_a_flow_nothing_is_asked_or_stored(path: Path) -> None:
     assert done.left == f"trades 5 to 6, 20 to 29 of BTCUSDT are not stored: {what}"
 
 
-def test_a_venue_that_does_not_answer_ends_it_and_what_was_filled_stays(path: Path) -> None:
+# --- kills ---
+
+FAR = [trade(number + 5_000, number * 1_000 + 3_600_000, 100 + number / 4, 1.0) for number in range(40)]
+FAR_HOLE = IdGap(5_005, 5_006, FAR[4].time, FAR[7].time)
+LONG_HOLE = IdGap(40, 4_999, ALL[39].time, FAR[0].time)
+LONG = [trade(number, number * 100 + 40_000, 101.0, 1.0) for number in range(40, 5_000)]
+
+
+class Killed(BaseException):
+    pass
+
+
+class Ledger:
+    """Incidents as the store has them: once each. It ends the process before or after one write of it."""
+
+    def __init__(self) -> None:
+        self.lines: dict[str, Incident] = {}
+        self.writes = 0
+        self.kill_before = self.kill_after = -1
+
+    def note(self, incidents: Iterable[Incident]) -> None:
+        place, self.writes = self.writes, self.writes + 1
+        if place == self.kill_before:
+            raise Killed
+        self.lines |= {incident_id(one): one for one in incidents}
+        if place == self.kill_after:
+            raise Killed
+
+
+def holed(path: Path) -> Path:
+    with TradeStore(path / "part-00") as store, store.lock:
+        there = [one for one in ALL if one.id not in LACKING] + [one for one in FAR if not 5_005 <= one.id <= 5_006]
+        add_batches(store, [TradeBatch("binance", SYMBOL, there)])
+    return path
+
+
+@pytest.mark.parametrize("kill", ["kill_before", "kill_after"])
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+def test_a_repair_that_is_killed_and_run_again_names_each_of_its_gaps_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill: str, place: int
+) -> None:
+    monkeypatch.setattr("flows.verification.refill.QUERY_TRADES", 2_500)
+    known = {one.id: one for one in (*ALL, *LONG, *FAR)}
+
     def get(query: TradesQuery) -> list[Trade]:
-        if query.first_id == 20:
+        return [known[number] for number in range(query.first_id, query.last_id + 1) if number in known]
+
+    calm, ledger = Ledger(), Ledger()
+    gaps = [*HOLES, LONG_HOLE, FAR_HOLE]
+    refill_of(holed(tmp_path / "calm"), get, note=calm.note, most_trades=10_000).refill(SYMBOL, gaps)
+    assert calm.writes == 4, "two near gaps, two parts of a long one, and one that is far"
+
+    killed = holed(tmp_path / "killed")
+    setattr(ledger, kill, place)
+    with pytest.raises(Killed):
+        refill_of(killed, get, note=ledger.note, most_trades=10_000).refill(SYMBOL, gaps)
+    stored_ids = {row[0] for row in stored(killed)}
+    named = {number for one in ledger.lines.values() for number in range(one.first_id, one.last_id + 1)}
+    assert stored_ids - {one.id for one in ALL if one.id not in LACKING} - {one.id for one in FAR} <= named
+    found = [gap for gap in gaps_of(killed) if isinstance(gap, IdGap)]
+    refill_of(killed, get, note=ledger.note, most_trades=10_000).refill(SYMBOL, found)
+
+    assert (ledger.lines, stored(killed)) == (calm.lines, stored(tmp_path / "calm"))
+
+
+def gaps_of(path: Path) -> list[object]:
+    """What a verification finds."""
+    ids = TradeIds(SYMBOL, fills_follow=True)
+    with TradeReader(path) as reader:
+        frame = reader.trades(SYMBOL, 0, BEGIN * 2, every_fill=True)
+    return [*ids.add(frame), *ids.end()]
+
+
+def test_a_venue_that_does_not_answer_ends_it_and_what_was_filled_stays_and_is_named(tmp_path: Path) -> None:
+    def get(query: TradesQuery) -> list[Trade]:
+        if query.first_id > 30:
             raise VenueError("no answer")
         return ALL[query.first_id : query.last_id + 1]
 
+    path, noted = holed(tmp_path), list[Incident]()
     with pytest.raises(VenueError):
-        refill_of(path, get).refill(SYMBOL, HOLES)
-    assert stored(path) == rows([one for one in ALL if one.id not in LACKING or one.id < 20])
+        refill_of(path, get, note=noted.extend).refill(SYMBOL, [*HOLES, FAR_HOLE])
+    assert stored(path) == rows([*ALL, *(one for one in FAR if not 5_005 <= one.id <= 5_006)])
+    assert [(one.first_id, one.last_id) for one in noted] == [(5, 6), (20, 29)]
+
+
+@given(st.lists(st.tuples(st.integers(1, 900), st.integers(1, 900)), max_size=30))
+def test_gaps_that_are_near_share_a_page_and_none_is_lost(steps: list[tuple[int, int]]) -> None:
+    gaps, at = list[IdGap](), 0
+    for ahead, length in steps:
+        gaps.append(IdGap(at + ahead, at + ahead + length - 1, 0, 0))
+        at += ahead + length
+    groups = near_each_other(gaps)
+    assert [gap for group in groups for gap in group] == gaps
+    assert all(group[-1].last - group[0].first < PAGE_TRADES for group in groups)
+    assert all(two[0].last - one[0].first >= PAGE_TRADES for one, two in pairwise(groups))
 
 
 def test_without_a_venue_the_command_is_named(path: Path) -> None:

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from flows.bounds import VenueRules
 from flows.model import UNVOUCHED, Candle, Evidence, KlineSource, Origin, evidence
 from flows.operators.candles.upgrade import CLOSED, contradicts, improved
 from sources.binance.rules import RULES
@@ -195,3 +196,65 @@ def test_some_trades_that_are_none_of_the_stored_ones_contradict_it() -> None:
     some = structs.replace(PARTIAL, high=WHOLE.high + 1)
     assert contradicts(some, WHOLE)
     assert not contradicts(some, structs.replace(WHOLE, status="unproven"))
+
+
+# --- ids, which only klines of the stream state ---
+
+SPOT = RULES["binance"]
+
+
+def shifted(by: int, **changes: Any) -> Candle:
+    """As `WHOLE` with ids that are so much too high, and nothing else."""
+    return structs.replace(WHOLE, first_id=WHOLE.first_id + by, last_id=WHOLE.last_id + by, **changes)
+
+
+def ids(version: Candle) -> tuple[int, int]:
+    return version.first_id, version.last_id
+
+
+def without_ids(version: Candle) -> Candle:
+    return structs.replace(version, first_id=-1, last_id=-1, revision=0, status="final", event_time=0)
+
+
+claims = st.sampled_from(["final", "repaired"])
+proofs = st.sampled_from(["", "equal", "theirs wrong", "not comparable"])
+
+
+@given(
+    new=st.builds(shifted, st.just(0), status=claims, proof=proofs, revision=st.integers(0, 2), event_time=st.just(7)),
+    stored=st.builds(
+        shifted, st.integers(1, 1_000), status=st.sampled_from(["final", "repaired", "unproven"]), proof=proofs,
+        revision=st.integers(0, 2),
+    ).filter(lambda one: not (one.proof and one.status == "unproven")),
+    origin=st.sampled_from(ORIGINS),
+    stored_origin=st.sampled_from(ORIGINS),
+    rules=st.sampled_from([*RULES.values()]),
+)  # fmt: skip
+def test_of_two_that_differ_in_ids_alone_the_ids_of_vouched_trades_win_unless_a_kline_states_the_others(
+    new: Candle, stored: Candle, origin: Origin, stored_origin: Origin, rules: VenueRules
+) -> None:
+    version = improved(new, stored, origin=origin, stored_origin=stored_origin, rules=rules)
+    served = stored if version is new else version
+    is_stated = stored.proof and stored_origin.klines == "exchange" and not rules.incomparable_fields
+    wins = origin.has_vouched_trades and not is_stated
+    assert ids(served) == ids(new if wins else stored)
+    assert served.revision > stored.revision or ids(served) == ids(stored)
+    # what else is decided is as without the difference: a proof is kept or added, and no claim is lost
+    assert served.status in ("final", "repaired") or (served.status == stored.status and not new.proof)
+    assert without_ids(served) == without_ids(structs.replace(stored, proof=served.proof))
+    assert served.proof in {stored.proof, new.proof}
+    assert served.proof or not stored.proof
+    again = improved(new, served, origin=origin, stored_origin=origin if wins else stored_origin, rules=rules)
+    assert again is new or ids(again) == ids(served)
+
+
+@given(status=claims, proof=proofs, by=st.integers(1, 1_000))
+def test_ids_without_a_voucher_neither_change_ids_nor_take_a_doubt_about_them_away(
+    status: Any, proof: Any, by: int
+) -> None:
+    false = shifted(by, status=status, proof=proof)
+    served = improved(false, WHOLE, origin=Origin(klines="checksum"), rules=SPOT)
+    assert served is false or ids(served) == ids(WHOLE)
+    assert contradicts(false, WHOLE, rules=SPOT)
+    doubted = structs.replace(WHOLE, status="unproven")
+    assert improved(shifted(by), doubted, rules=SPOT) == shifted(by), "the doubt stays"

@@ -11,7 +11,7 @@ from flows.operators.pipeline import Pipeline
 from flows.operators.stats.day import OURS_STAY, DayStats, OncePerMinute, minutes_of
 from flows.operators.trades.sequence import Sequencer
 from flows.queries import KlinesQuery, Query, QueryError
-from sources.binance.rules import RULES
+from sources.venues import VENUES
 from tests.fakes.candles import BEGIN, candle, forming, kline_like
 from tests.fakes.recordings import official_klines, pepe_trades, recording
 
@@ -30,7 +30,7 @@ class Followed:
     """A machine whose local time stands still unless it is told otherwise."""
 
     def __init__(self, key: str = KEY) -> None:
-        self.machine = DayStats(key, rules=RULES[key.partition(":")[0]])
+        self.machine = DayStats(key, rules=VENUES[key.partition(":")[0]].rules)
         self.local = 1_000_000
         self.feed = BEGIN
 
@@ -148,6 +148,21 @@ def test_where_the_exchange_has_no_kline_there_was_nothing() -> None:
     unborn = Followed()
     unborn.take(forming(0, trades=21))
     assert stats_in(unborn.answer([])).complete
+
+
+def test_minutes_that_the_exchange_serves_no_more_are_not_known_and_not_wanted_again() -> None:
+    followed = Followed("kraken:BTC-USD")
+    (query,) = [item for item in followed.take(forming(0, trades=21)) if isinstance(item, KlinesQuery)]
+    assert query == KlinesQuery("BTC-USD", "1m", BEGIN - 719 * MINUTE, BEGIN - MINUTE)
+    half = stats_in(followed.answer(klines(-719, -1), query))
+    assert (half.complete, half.trades) == (False, 719 * 42 + 21)
+    for minute in range(720):
+        followed.local += MINUTE
+        out = followed.take(candle(minute))
+        assert not [item for item in out if isinstance(item, Query)]
+        assert not stats_in(out).complete
+    followed.local += MINUTE
+    assert stats_in(followed.take(candle(720))).complete  # the window begins with the oldest kline
 
 
 def test_a_minute_that_the_exchange_had_not_closed_is_asked_for_again() -> None:
@@ -302,7 +317,10 @@ def test_at_the_end_of_a_real_day_the_statistics_are_the_official_candle_of_that
     (official,) = official_klines(folder / "binance_spot_PEPEUSDT_1d_2024-10-27.csv")
     key = "binance:PEPEUSDT"
     builder = CandleBuilder(key, timeframes=("1m",), close_grace_ms=2_000, forming_ms=100)
-    chain, machine = Pipeline[Any, Any](Sequencer(key, reorder_ms=0), builder), DayStats(key, rules=RULES["binance"])
+    chain, machine = (
+        Pipeline[Any, Any](Sequencer(key, reorder_ms=0), builder),
+        DayStats(key, rules=VENUES["binance"].rules),
+    )
     trades = pepe_trades()
     out: list[Any] = []
     for place in range(0, len(trades), 50):

@@ -1,0 +1,29 @@
+"""Numbers as the page's own script writes them."""
+
+import json
+
+import pytest
+
+from tests.fakes.node import printed
+
+PLAY = """
+const { compact, decimalsUpTo, fixed } = await import(process.argv[1]);
+const [most, places, sums] = JSON.parse(process.argv[2]);
+console.log(JSON.stringify([sums.map((sum) => fixed(sum, decimalsUpTo(most, places))), sums.map(compact)]));
+"""
+
+
+@pytest.mark.parametrize(
+    ("most", "places", "sums", "column", "short"),
+    [
+        (92.57, 5, [0.8228, 56.0, 92.57], ["0.82", "56.00", "92.57"], ["0.8228", "56", "92.57"]),
+        (1220.0, 3, [803.0, 1220.0], ["803", "1,220"], ["803", "1.220K"]),
+        (0.5, 5, [0.25, 0.5], ["0.2500", "0.5000"], ["0.25", "0.5"]),
+        (7.0, 0, [3.0, 7.0], ["3", "7"], ["3", "7"]),
+        (0.0, 5, [0.0], ["0.000"], ["0"]),
+    ],
+)
+def test_a_column_of_sums_has_its_points_in_one_place(
+    most: float, places: int, sums: list[float], column: list[str], short: list[str]
+) -> None:
+    assert json.loads(printed(PLAY, "format.js", json.dumps([most, places, sums]))) == [column, short]
