@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
+from pymongo import MongoClient
 
 from flows.supervision.known import known
 from tests.fakes.deployment import environment_of, free_port
@@ -26,6 +28,7 @@ class Demo:
     def __init__(self, at: Path, process: subprocess.Popen[bytes], log: Path) -> None:
         self.at = at
         self.process = process
+        self.client = httpx.Client(timeout=10)  # one for all: each takes as long to make as ten requests
         self._log = log
 
     @property
@@ -68,9 +71,13 @@ class Demo:
     def is_ready(self) -> bool:
         """Whether the interface says so now."""
         try:
-            return httpx.get(f"http://127.0.0.1:{self.port('API')}/health/ready", timeout=10).status_code == 200
+            return self.client.get(f"http://127.0.0.1:{self.port('API')}/health/ready").status_code == 200
         except httpx.TransportError:
             return False
+
+    def mongo(self) -> MongoClient[dict[str, Any]]:
+        """A client of its database."""
+        return MongoClient(self.variables["MARKETFLOW_MONGO__URI"])
 
     def ask(self, *words: str, typed: str = "") -> subprocess.CompletedProcess[str]:
         """Runs a command of ours about it, in its folder, to the end."""
@@ -122,5 +129,6 @@ def running_demo(
         demo.until(lambda: "is started (pid " in demo.said)
         yield demo
     finally:
+        demo.client.close()
         process.kill()
         process.wait()
