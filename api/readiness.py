@@ -117,11 +117,11 @@ def missing_of(venue_states: list[VenueState]) -> list[str]:
         for venue_state in publishing
         if (unknown := unknown_state(venue_state))
     ]
-    missing += [
-        f"a line to {venue_state.venue} (there is none yet)"
-        for venue_state in publishing
-        if not (venue_state.states or venue_state.connections())
-    ]
+    for venue_state in publishing:
+        if not venue_state.states and not venue_state.connections():
+            missing.append(f"a line to {venue_state.venue} (there is none yet)")
+        elif not venue_state.states and venue_state.symbols():
+            missing.append(f"data of now of {venue_state.venue} (no instrument has a state yet)")
     found = instruments_of(publishing)
     for venue in dict.fromkeys(one.venue for one in found):  # that one venue has data is no comfort for another
         own = [one for one in found if one.venue == venue]

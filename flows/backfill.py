@@ -70,7 +70,13 @@ def build_flow(settings: Settings, source: Source[Keyed], importer: Importer) ->
     sink: the end mark of a span comes after all its results.
     """
     # no candle is closed by time, and forming ones are not published
-    never = {"reorder_ms": 0, "close_grace_ms": NEVER_MS, "forming_ms": NEVER_MS, "streams": ("aggTrade",)}
+    never = {
+        "reorder_ms": 0,
+        "redundancy": 1,
+        "close_grace_ms": NEVER_MS,
+        "forming_ms": NEVER_MS,
+        "streams": ("aggTrade",),
+    }
     rules = VENUES[settings.feed.venue].rules
     # shorter candles are kept until the longest one around them is compared
     longest_ms = timeframe_ms(settings.feed.timeframes[-1])

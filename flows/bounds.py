@@ -144,6 +144,10 @@ class VenueRules(Struct, frozen=True):
     """
     book_checksum: BookChecksum | None = None
     """How checksums of these books are made; None where the venue sends none."""
+    second_reorder_ms: int = 0
+    """How long missing trade ids may still arrive where redundant connections are two feeds: the second one may bring
+    them later, and in any order. 0: as the setting says.
+    """
     borrowed_times: frozenset[type] = frozenset()
     """Types of events without a time of their own: they have that of another message, and vouch for no time."""
     has_derivatives: bool = False

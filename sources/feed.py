@@ -37,6 +37,9 @@ class ConnectionPlan(Struct, frozen=True):
     """What `channel_of` calls the venue's regular sign of life, where a connection has one that comes whatever is
     traded: the connection lives as long as it comes, and is dead without it.
     """
+    second: "SecondLine | None" = None
+    """What the second one of redundant connections carries, where the venue has another feed for that; None: the same.
+    """
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -50,7 +53,16 @@ class ConnectionPlan(Struct, frozen=True):
 
     def emptied(self) -> "ConnectionPlan":
         """The same connection without anything on it."""
-        return structs.replace(self, kinds={}, names={}, not_trading=frozenset())
+        second = None if self.second is None else structs.replace(self.second, plan=self.second.plan.emptied())
+        return structs.replace(self, kinds={}, names={}, not_trading=frozenset(), second=second)
+
+
+class SecondLine(Struct, frozen=True):
+    """Another feed of a venue with streams of a plan. The line is up while either is, and its streams have one name."""
+
+    feed: "LineFeed"
+    plan: ConnectionPlan
+    """Its address, and the streams that it has: some of the plan's, or all."""
 
 
 IN_ORDER = -1
@@ -83,23 +95,12 @@ class Shutdown(Struct, frozen=True):
 Control: TypeAlias = Ack | Refusal | Shutdown
 
 
-class VenueFeed(Protocol):
-    """The streams of one venue."""
+class LineFeed(Protocol):
+    """Requests and frames of a connection."""
 
     venue: str
     request_interval_s: float
     """Least time between two requests on a connection, within the venue's limit and with room for pongs."""
-
-    def plans(
-        self,
-        desired: DesiredStreams,
-        current: Sequence[ConnectionPlan] = (),
-        *,
-        not_trading: frozenset[str] = frozenset(),
-    ) -> list[ConnectionPlan]:
-        """The connections for all `desired` streams. First those of `current`, in the same order: streams stay on their
-        connection, and one that is not needed any more has no streams. Symbols `not_trading` may be silent.
-        """
 
     def subscribe_requests(self, streams: tuple[str, ...]) -> list[tuple[int, str]]:
         """Requests `(id, text)` that subscribe the streams, as few as the venue allows."""
@@ -115,6 +116,21 @@ class VenueFeed(Protocol):
     def control_of(self, frame: bytes) -> Control | None:
         """What a frame that carries no data means; None when it means nothing to a connection. Never raises, whatever
         the frame contains.
+        """
+
+
+class VenueFeed(LineFeed, Protocol):
+    """The streams of one venue."""
+
+    def plans(
+        self,
+        desired: DesiredStreams,
+        current: Sequence[ConnectionPlan] = (),
+        *,
+        not_trading: frozenset[str] = frozenset(),
+    ) -> list[ConnectionPlan]:
+        """The connections for all `desired` streams. First those of `current`, in the same order: streams stay on their
+        connection, and one that is not needed any more has no streams. Symbols `not_trading` may be silent.
         """
 
 

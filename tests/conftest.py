@@ -50,6 +50,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish() -> None:
     """From here on the garbage collector looks only at what tests make: a look at all modules takes half a second."""
     gc.enable()
+    _keep_what_stays()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Nor at what the tests of other files have left, such as recordings that were read once for all: behind thousands
+    of tests each whole collection would take a third of a second, and some tests make several.
+    """
+    yield
+    if nextitem is not None and nextitem.path != item.path:
+        _keep_what_stays()
+
+
+def _keep_what_stays() -> None:
     gc.collect()
     gc.freeze()
 

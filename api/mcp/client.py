@@ -9,7 +9,7 @@ import httpx
 import msgspec
 from msgspec import Struct
 
-from flows.process.proxy import is_loopback
+from flows.process.proxy import is_loopback, trusted_by
 from flows.settings import Settings
 
 ACCEPTED: Final = 202
@@ -56,6 +56,7 @@ class RestClient:
             timeout=tools.timeout_s,
             headers={"Authorization": f"Bearer {api.token}"} if api.token else {},
             trust_env=not is_loopback(self.url),
+            verify=trusted_by(self.url),
         )
 
     async def __aenter__(self) -> Self:

@@ -58,13 +58,18 @@ def age(milliseconds: int | None) -> str:
 def _show(answer: dict[str, Any]) -> None:
     from flows.foreign import visible
 
-    typer.echo(f"{answer['venue']}, {answer['origin'] or 'origin unknown'}\n")
+    typer.echo(f"{', '.join(_venues(answer))}; {answer['origin'] or 'origin unknown'}\n")
     print_table(("venue", "instrument", "state", "for", "channels", "reason"), _instruments(answer["instruments"]))
     typer.echo()
     print_table(("part", "state", "age", "reason"), _parts(answer))
     missing = answer["missing"] or ([] if is_live(answer) else ["a flow that reports its instruments"])
     for sentence in missing:
         typer.echo(f"missing: {visible(sentence)}")
+
+
+def _venues(answer: dict[str, Any]) -> list[str]:
+    """Those of the flows, as the hubs name them; before a hub is reached that of the settings."""
+    return list(dict.fromkeys(flow["venue"] for flow in answer["flows"])) or [answer["venue"]]
 
 
 def _instruments(instruments: Iterable[dict[str, Any]]) -> Iterator[tuple[str, ...]]:

@@ -69,7 +69,10 @@ class Feed(Section):
     rotate_hours: Annotated[float, Field(ge=0, le=10_000)] = 12
     """Age at which a connection is replaced, without a break, before the venue ends it; 0 leaves that to the venue."""
     redundancy: Literal[1, 2] = 1
-    """Connections that carry the same streams in parallel; with 2 the loss of one loses nothing."""
+    """Connections that carry the same streams in parallel; with 2 the loss of one loses nothing. The second one for
+    Coinbase's trades is to its Advanced Trade feed, whose trades are taken to have the same ids: recordings of both
+    feeds at one time were not to be had.
+    """
     transport: Literal["websockets", "picows"] = "websockets"
     """The WebSocket library; `picows` is in C, several times as fast, and comes with `marketflow-data[fast]`.
     Both go through the proxy that the environment names, except to addresses of this machine.

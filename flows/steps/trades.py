@@ -101,7 +101,7 @@ def sequence_candles(
     return Pipeline(
         Sequencer(
             key,
-            reorder_ms=feed.reorder_ms,
+            reorder_ms=max(feed.reorder_ms, rules.second_reorder_ms if feed.redundancy > 1 else 0),
             repair_ms=feed.repair_ms if can_query else 0,
             repair_trades=feed.repair_trades,
             rules=rules,

@@ -1,7 +1,7 @@
 """Coinbase's market streams: addresses, names, requests and replies.
 
 Two lines, both without a key: the Exchange feed brings trades one by one, the newest trade id of each second, and
-tickers; the Advanced Trade feed brings books in numbered messages.
+tickers; the Advanced Trade feed brings books in numbered messages, and trades once more by a redundant connection.
 https://docs.cdp.coinbase.com/exchange/websocket-feed/overview
 https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websocket-overview
 """
@@ -12,12 +12,13 @@ from itertools import count
 from typing import Any, Final
 
 import msgspec
+from msgspec import structs
 
-from flows.foreign import quoted
 from flows.model import TRADE_KINDS
-from sources.coinbase.names import BOOKS_LINE, HEARTBEATS, MARKET_LINE, name_in, stream_name
-from sources.feed import IN_ORDER, Ack, ConnectionPlan, Control, DesiredStreams, Refusal
-from sources.frames import message_in
+from sources.coinbase.names import BOOKS_LINE, HEARTBEATS, MARKET_LINE, stream_in, stream_name, symbols_of
+from sources.coinbase.replies import control_of
+from sources.coinbase.second import AdvancedTrades
+from sources.feed import ConnectionPlan, Control, DesiredStreams
 from sources.spread import plans_of
 from sources.venue import FeedSettings, address_of
 
@@ -31,7 +32,6 @@ _CHANNELS: Final = {"trade": "matches", "heartbeat": "heartbeat", "ticker": "tic
 """Channels of the Exchange feed by kind of stream."""
 _STATUS: Final = {"name": "status"}
 """Of all products; a connection that has it already has it once."""
-_BEAT: Final = b'{"channel":"heartbeats"'
 _NUMBER: Final = b'"sequence_num":'
 """Rises by one from frame to frame of a connection of the Advanced feed, replies included."""
 
@@ -50,6 +50,8 @@ class CoinbaseFeed:
         self._settings = settings
         self._urls = _urls_of(settings)
         self._ids = count(1)
+        advanced = self._urls.get(BOOKS_LINE)
+        self._second = None if advanced is None else AdvancedTrades(settings.venue, advanced, self._request)
 
     # --- connections ---
 
@@ -78,7 +80,10 @@ class CoinbaseFeed:
         names = {stream_name(symbol, kind): (symbol, kind) for symbol in kinds for kind in kinds[symbol]}
         number = _NUMBER if line == BOOKS_LINE else b""
         heartbeat = HEARTBEATS if line == BOOKS_LINE else ""
-        return ConnectionPlan(line, self._urls[line], kinds, names, not_trading & kinds.keys(), number, heartbeat)
+        plan = ConnectionPlan(line, self._urls[line], kinds, names, not_trading & kinds.keys(), number, heartbeat)
+        if line != MARKET_LINE or self._second is None:
+            return plan
+        return structs.replace(plan, second=self._second.beside(plan))
 
     # --- requests ---
 
@@ -87,13 +92,13 @@ class CoinbaseFeed:
 
         On the other one a second one, for heartbeats: a connection that is silent for a minute is closed there.
         """
-        if books := _symbols_of(streams, "depth"):
+        if books := symbols_of(streams, "depth"):
             return [self._request({"type": "subscribe", "channel": "level2", "product_ids": books}), self._heartbeats()]
         return [self._exchange_request("subscribe", streams, _STATUS)] if streams else []
 
     def unsubscribe_requests(self, streams: tuple[str, ...]) -> list[tuple[int, str]]:
         """One request."""
-        if books := _symbols_of(streams, "depth"):
+        if books := symbols_of(streams, "depth"):
             return [self._request({"type": "unsubscribe", "channel": "level2", "product_ids": books})]
         return [self._exchange_request("unsubscribe", streams)] if streams else []
 
@@ -104,7 +109,7 @@ class CoinbaseFeed:
         channels: list[dict[str, Any]] = [
             {"name": channel, "product_ids": symbols}
             for kind, channel in _CHANNELS.items()
-            if (symbols := _symbols_of(streams, kind))
+            if (symbols := symbols_of(streams, kind))
         ]
         return self._request({"type": type_, "channels": [*channels, *more]})
 
@@ -115,19 +120,11 @@ class CoinbaseFeed:
 
     def channel_of(self, frame: bytes) -> str:
         """The stream that a message's type and product name; `heartbeats` for the sign of life of the books' line."""
-        return name_in(frame) or (HEARTBEATS if frame.startswith(_BEAT) else "")
+        return stream_in(frame)
 
     def control_of(self, frame: bytes) -> Control | None:
-        """A reply to a request lists all that is subscribed since, on either feed; an error names no request."""
-        message = message_in(frame)
-        if message is None:
-            return None
-        if "subscriptions" in (message.get("type"), message.get("channel")):
-            return Ack(IN_ORDER)
-        if message.get("type") != "error":
-            return None
-        words = [word for key in ("message", "reason") if isinstance(word := message.get(key), str) and word]
-        return Refusal(quoted(": ".join(words)), IN_ORDER)
+        """As `replies.py` says."""
+        return control_of(frame)
 
 
 def _urls_of(settings: FeedSettings) -> dict[str, str]:
@@ -135,9 +132,3 @@ def _urls_of(settings: FeedSettings) -> dict[str, str]:
     market = address_of(settings, "ws_url", _WS_URLS.get((settings.origin, MARKET_LINE)))
     books = settings.book_ws_url or _WS_URLS.get((settings.origin, BOOKS_LINE)) or settings.ws_url
     return {MARKET_LINE: market.rstrip("/")} | ({BOOKS_LINE: books.rstrip("/")} if books else {})
-
-
-def _symbols_of(streams: tuple[str, ...], kind: str) -> list[str]:
-    """The symbols of the streams of a kind."""
-    found = (name.rpartition("@") for name in streams)
-    return [symbol for symbol, _, of in found if of == kind]

@@ -18,8 +18,10 @@ _KINDS: Final = {
     b'{"type":"heartbeat"': "heartbeat",
     b'{"type":"ticker"': "ticker",
     b'{"channel":"l2_data"': "depth",
+    b'{"channel":"market_trades"': "trade",
 }
 """Kinds of streams by the begin of their messages."""
+_BEAT: Final = b'{"channel":"heartbeats"'
 _PRODUCT: Final = b'"product_id":"'
 _HEAD: Final = 512
 """Bytes within which the product of a message begins."""
@@ -38,3 +40,14 @@ def name_in(frame: bytes) -> str:
     if kind is None or begin < len(_PRODUCT) or end < 0:
         return ""
     return stream_name(frame[begin:end].decode(errors="replace"), kind)
+
+
+def stream_in(frame: bytes) -> str:
+    """The same, and `HEARTBEATS` for the sign of life of the Advanced feed."""
+    return name_in(frame) or (HEARTBEATS if frame.startswith(_BEAT) else "")
+
+
+def symbols_of(streams: tuple[str, ...], kind: str) -> list[str]:
+    """The symbols of the streams of a kind."""
+    found = (name.rpartition("@") for name in streams)
+    return [symbol for symbol, _, of in found if of == kind]

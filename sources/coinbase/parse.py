@@ -37,6 +37,7 @@ MOST_BOOK_BYTES = 16_000_000
 """Longest frame of books, bytes: a snapshot of 44,000 levels has 4,800,000."""
 
 _STATUS = b'{"type":"status"'
+_TRADES = b'{"channel":"market_trades"'
 _NAN = float("nan")
 """For figures that the venue does not state."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -65,7 +66,9 @@ class CoinbaseParser:
         self._venue = venue
         self._exchange: Callable[[bytes], list[wire.ExchangeMessage]] = lines_of(wire.ExchangeMessage)
         self._levels: Callable[[bytes], list[wire.LevelsMessage]] = lines_of(wire.LevelsMessage)
+        self._trades: Callable[[bytes], list[wire.TradesMessage]] = lines_of(wire.TradesMessage)
         self._one = json.Decoder(wire.ExchangeMessage, strict=False)
+        self._one_of_trades = json.Decoder(wire.TradesMessage, strict=False)
         self._one_of_levels = json.Decoder(wire.LevelsMessage, strict=False)
         self._outline = json.Decoder(wire.Outline)
         self._status = json.Decoder(wire.StatusMessage)
@@ -75,15 +78,31 @@ class CoinbaseParser:
     def parse(self, frames: RawFrames) -> Parsed:
         """Parses a poll. Never raises for the content of a frame: invalid messages go to `rejected` with a reason."""
         runs: _Runs = defaultdict(list)
-        is_books = frames.line == BOOKS_LINE
+        is_books, ignored = frames.line == BOOKS_LINE, 0
         try:
             if is_books:
                 _add_levels(runs, decoded(self._levels, frames.payloads, most_bytes=MOST_BOOK_BYTES))
             else:
-                _add_messages(runs, decoded(self._exchange, frames.payloads))
+                ignored = self._add_market(runs, frames.payloads)
         except UNREADABLE:
             return self._parse_each(frames, MOST_BOOK_BYTES if is_books else MOST_BYTES)
-        return self._of_subscribed(runs, frames, Parsed([], [], 0))
+        return self._of_subscribed(runs, frames, Parsed([], [], ignored))
+
+    def _add_market(self, runs: _Runs, payloads: list[bytes]) -> int:
+        """Messages of the Exchange feed, and what a redundant connection has brought of the Advanced feed meanwhile.
+        Returns how many have no events.
+        """
+        try:
+            messages, found = decoded(self._exchange, payloads), list[wire.TradesMessage]()
+        except UNREADABLE:
+            advanced = [payload for payload in payloads if payload.startswith(_TRADES)]
+            if not advanced:
+                raise
+            found = decoded(self._trades, advanced)
+            others = [payload for payload in payloads if not payload.startswith(_TRADES)]
+            messages = decoded(self._exchange, others) if others else []
+        _add_messages(runs, messages)
+        return _add_trades(runs, found)
 
     def _of_subscribed(self, runs: _Runs, frames: RawFrames, parsed: Parsed) -> Parsed:
         """Adds the runs of streams that are subscribed."""
@@ -117,6 +136,8 @@ class CoinbaseParser:
                 one: _Runs = defaultdict(list)
                 if found and isinstance(found[0], wire.LevelsMessage):
                     _add_levels(one, found)
+                elif found and isinstance(found[0], wire.TradesMessage):
+                    _add_trades(one, found)
                 else:
                     _add_messages(one, found)
             except Exception as error:  # noqa: BLE001 - whatever the decoder raises, only this frame is rejected
@@ -140,6 +161,8 @@ class CoinbaseParser:
             return [self._one.decode(payload)]
         if outline.channel == "l2_data":
             return [self._one_of_levels.decode(payload)]
+        if outline.channel == "market_trades":
+            return [self._one_of_trades.decode(payload)]
         if outline.type == "error":
             raise ValueError(f"{outline.message}: {outline.reason}")
         if outline.type or outline.channel:
@@ -193,6 +216,29 @@ def _add_messages(runs: _Runs, messages: Iterable[wire.ExchangeMessage]) -> None
             runs[symbol, "ticker"].append(_ticker(message, time))  # type: ignore[arg-type]
     for symbol, run in trades.items():
         runs[symbol, "trade"] += run
+
+
+def _add_trades(runs: _Runs, messages: Iterable[wire.TradesMessage]) -> int:
+    """In the order of their ids. What was traded before a subscription is left out, as on the Exchange feed: where it
+    is missing, it is fetched. Returns how many messages have nothing else.
+    """
+    trades: defaultdict[str, list[Trade]] = defaultdict(list)
+    empty = 0
+    for message in messages:
+        new = [one for event in message.events if event.type == "update" for one in event.trades]
+        empty += not new
+        for one in new:
+            time = milliseconds(one.time)
+            trades[one.product_id].append(
+                Trade(one.product_id, one.trade_id, time, one.price, one.size, one.side == "BUY", time)
+            )
+    for symbol, run in trades.items():
+        runs[symbol, "trade"] += sorted(run, key=_id_of)
+    return empty
+
+
+def _id_of(trade: Trade) -> int:
+    return trade.id
 
 
 def _ticker(message: wire.TickerMessage, time: int) -> Ticker:

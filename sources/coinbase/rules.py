@@ -14,5 +14,6 @@ RULES: Final = VenueRules(
     # nothing says to which moment the figures of its ticker reach back
     has_comparable_ticker=False,
     unreported_fields=UNREPORTED,
+    second_reorder_ms=1_000,  # sent every 250 ms, in any order within a second
     has_books_on_line=True,
 )

@@ -24,6 +24,8 @@ Quantity = Annotated[float, Meta(gt=0, lt=1e18)]
 QuantityOrZero = Annotated[float, Meta(ge=0, lt=1e24)]
 Side = Literal["buy", "sell"]
 """The maker's: `sell` means that the taker bought."""
+MOST_TRADES = 10_000
+"""Trades of a message; one has some, its snapshot 100."""
 MOST_LEVELS = 500_000
 """Levels of a whole book; one has 44,000."""
 
@@ -139,6 +141,37 @@ class LevelsMessage(Struct, frozen=True, gc=False, tag_field="channel", tag="l2_
     timestamp: Time
     sequence_num: Id
     events: list[LevelsEvent]
+
+
+class AdvancedTrade(Struct, frozen=True, gc=False):
+    """A trade of the Advanced feed, with the id that it has on the Exchange feed; the side is the maker's."""
+
+    trade_id: Id
+    product_id: Product
+    price: Price
+    size: Quantity
+    side: Literal["BUY", "SELL"]
+    time: Time
+
+
+class TradesEvent(Struct, frozen=True, gc=False):
+    """The newest trades before a subscription, newest first, or those of the last 250 ms, in any order."""
+
+    type: Literal["snapshot", "update"]
+    trades: Annotated[list[AdvancedTrade], Meta(max_length=MOST_TRADES)]
+
+
+class TradesMessage(Struct, frozen=True, gc=False, tag_field="channel", tag="market_trades"):
+    """Channel `market_trades` of the Advanced feed.
+
+    {"channel":"market_trades","timestamp":"2026-01-01T00:00:01.25Z","sequence_num":5,"events":[{"type":"update",
+     "trades":[{"trade_id":"1052000002","product_id":"BTC-USD","price":"93120.49","size":"0.2","side":"BUY",
+     "time":"2026-01-01T00:00:01.164892Z"}]}]}
+    """
+
+    timestamp: Time
+    sequence_num: Id
+    events: list[TradesEvent]
 
 
 class Outline(Struct, gc=False):

@@ -18,7 +18,7 @@ from sources.connection.refusals import Refusals
 from sources.connection.session import SHUTDOWN, UNEXPECTED, Session, SessionParts, unexpected
 from sources.connection.settings import ConnectionSettings
 from sources.connection.transport import transport_of
-from sources.feed import ConnectionPlan, VenueFeed
+from sources.feed import ConnectionPlan, LineFeed
 
 OVERLAP_S = 1.0
 """How long the old session overlaps a successor that delivers: the venue's servers do not all send at the same moment,
@@ -69,16 +69,18 @@ class Connection:
         self,
         plan: ConnectionPlan,
         *,
-        feed: VenueFeed,
+        feed: LineFeed,
         settings: ConnectionSettings,
         queue: FrameQueue,
         redundancy: Redundancy | None = None,
         refusals: Refusals | None = None,
         first_rotation_s: float | None = None,
+        is_second: bool = False,
     ) -> None:
         """`redundancy` and `refusals` are shared by the connections with the same streams; `first_rotation_s` staggers
-        their renewals.
+        their renewals. One that `is_second` carries what `plan.second` has, whose feed `feed` is.
         """
+        self._is_second = is_second
         self._plan = plan
         self._parts = SessionParts(feed, settings, transport_of(settings.transport), queue)
         self._settings = settings
@@ -127,13 +129,18 @@ class Connection:
         confirmed it on every open socket; a later socket subscribes to the new plan from its begin.
         """
         self._plan = plan
-        await asyncio.gather(*(session.change(plan) for session in self._sessions))
+        own = self._own(plan)
+        await asyncio.gather(*(session.change(own) for session in self._sessions))
+
+    def _own(self, plan: ConnectionPlan) -> ConnectionPlan:
+        """What this connection carries of a plan."""
+        return plan.second.plan if self._is_second and plan.second is not None else plan
 
     # --- sessions ---
 
     def _begin(self) -> Session:
         session = Session(
-            self._plan,
+            self._own(self._plan),
             parts=self._parts,
             on_opened=self._opened,
             on_subscribed=self._subscribed,
@@ -179,7 +186,7 @@ class Connection:
             return
         self._sessions.remove(old)  # later changes do not concern it
         try:
-            await old.change(self._plan.emptied())
+            await old.change(self._own(self._plan).emptied())
         finally:
             await old.close()
             self._redundancy.ends(old)
@@ -209,16 +216,19 @@ class Connection:
 
     def _opened(self) -> None:
         if self._redundancy.is_down:
-            self._parts.queue.put_event(Connected(self._plan.line, self._plan.symbols, self._plan.url))
+            self._parts.queue.put_event(Connected(self._plan.line, self._plan.symbols, self._own(self._plan).url))
 
     def _subscribed(self, session: Session, plan: ConnectionPlan) -> None:
         self._failures = 0
         self._has_hinted = False
         _log.info("subscribed", venue=self._parts.feed.venue, line=plan.line, symbols=len(plan.symbols))
+        whole = self._plan if self._is_second else plan
+        others = {name for other in self._redundancy.live for name in other.carried}
         if self._redundancy.begins(session):
-            self._refusals.begin(plan, session)
+            self._refusals.begin(whole, session)
         else:
-            self._update_refusals()
+            new = [name for name in session.carried if name not in others]  # than the ones of another feed
+            self._refusals.update(whole, self._redundancy.live, new)
 
     def _update_refusals(self) -> None:
         """Reports changed refusals, unless the connection is down."""

@@ -125,14 +125,16 @@ class _PlannedConnection:
         rotate_s = self._settings.rotate_hours * 3_600
         self._keep(self.watch.run())
         for number in range(1, self._settings.redundancy + 1):
+            second = plan.second if number > 1 else None
             connection = Connection(
                 plan,
-                feed=self._feed,
+                feed=self._feed if second is None else second.feed,
                 settings=self._settings,
                 queue=self.queue,
                 redundancy=self._redundancy,
                 refusals=self._refusals,
                 first_rotation_s=rotate_s * number / self._settings.redundancy,
+                is_second=second is not None,
             )
             self._connections.append(connection)
             self._keep(connection.run())

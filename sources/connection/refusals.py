@@ -39,7 +39,7 @@ class Refusals:
     def begin(self, plan: ConnectionPlan, session: Carrier) -> None:
         """The connection is up: reports which streams are confirmed and which refused."""
         self.streams = {}
-        self.update(plan, (session,), plan.names)
+        self.update(plan, (session,), session.carried)
 
     def update(self, plan: ConnectionPlan, sessions: Iterable[Carrier], new: Iterable[str] = ()) -> None:
         """Reports what has changed, and of the `new` streams those that are confirmed."""

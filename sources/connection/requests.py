@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from sources.connection.transport import Socket, TransportError
-from sources.feed import IN_ORDER, Ack, Refusal, VenueFeed
+from sources.feed import IN_ORDER, Ack, LineFeed, Refusal
 
 AFTER_REFUSAL = 2
 """Multiple of `request_interval_s` before the next request after a refusal: pongs count as well, and more refusals
@@ -19,7 +19,7 @@ class RequestError(Exception):
 class Requests:
     """Sends requests and waits for their replies."""
 
-    def __init__(self, feed: VenueFeed, *, timeout_s: float) -> None:
+    def __init__(self, feed: LineFeed, *, timeout_s: float) -> None:
         """`RequestError` for a reply that takes longer than `timeout_s`."""
         self._feed = feed
         self._timeout_s = timeout_s

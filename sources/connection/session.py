@@ -20,7 +20,7 @@ from sources.connection.frame_queue import FrameQueue
 from sources.connection.requests import RequestError, Requests
 from sources.connection.settings import ConnectionSettings
 from sources.connection.transport import Open, Receive, Socket, TransportError
-from sources.feed import Ack, ConnectionPlan, Refusal, Shutdown, VenueFeed
+from sources.feed import Ack, ConnectionPlan, LineFeed, Refusal, Shutdown
 
 ROOM_POLL_S = 0.002
 SHUTDOWN = "shutdown announced"
@@ -40,7 +40,7 @@ _log = structlog.get_logger(__name__)
 class SessionParts(NamedTuple):
     """What the sessions of a connection share."""
 
-    feed: VenueFeed
+    feed: LineFeed
     settings: ConnectionSettings
     open_socket: Open
     queue: FrameQueue

@@ -130,7 +130,9 @@ class ConnectionWatch:
     # --- activity ---
 
     def _active_on(self, live: tuple[Session, ...]) -> set[str]:
-        names = self._plan.names.keys() | ({self._plan.heartbeat} if self._plan.heartbeat else set())
+        second = self._plan.second
+        beats = {self._plan.heartbeat, "" if second is None else second.plan.heartbeat} - {""}
+        names = self._plan.names.keys() | beats
         by_session = [(session, names & session.active) for session in live]
         active = set().union(*(own for _, own in by_session))
         if len(live) > 1:

@@ -16,7 +16,7 @@ from purgatory.domain.model import OpenedState
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from flows.foreign import quoted, visible
-from flows.process.proxy import is_loopback
+from flows.process.proxy import is_loopback, trusted_by
 from flows.queries import Urgency
 from sources.rest.rate_limit import WINDOW_S, Permit, RateLimitedError, RateLimiter
 
@@ -195,7 +195,9 @@ def _open_client(base_url: str, timeout_s: float) -> httpx.AsyncClient:
     one cannot be used.
     """
     try:
-        return httpx.AsyncClient(base_url=base_url, timeout=timeout_s, trust_env=not is_loopback(base_url))
+        return httpx.AsyncClient(
+            base_url=base_url, timeout=timeout_s, trust_env=not is_loopback(base_url), verify=trusted_by(base_url)
+        )
     except (ImportError, ValueError, httpx.InvalidURL) as error:
         raise ProxyError(f"the proxy of the environment cannot be used for {base_url}: {error}") from error
 

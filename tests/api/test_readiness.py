@@ -1,7 +1,9 @@
+from api.live.messages import HubMessage
 from api.live.state import VenueState
 from api.live.venue_time import VenueTime
 from api.readiness import missing_of, venues_of
-from sinks.hub.payloads import ChannelBody, InstrumentBody
+from flows.model import FeedStatus
+from sinks.hub.payloads import ChannelBody, FeedStatusUpdate, InstrumentBody, StatusBody
 
 
 def venue_of(*states: str, venue: str = "binance") -> VenueState:
@@ -49,3 +51,11 @@ def test_a_venue_whose_flow_is_silent_is_named() -> None:
     now[0] = 10_000
     assert [one.ready for one in venues_of(states)] == [True, False]
     assert missing_of(states)[0] == "the flow of kraken (the flow gives no sign of life)"
+
+
+def test_a_line_that_carries_symbols_before_any_has_a_state_is_not_enough() -> None:
+    beginning = venue_of()
+    assert missing_of([beginning]) == ["a line to binance (there is none yet)"]
+    line = FeedStatusUpdate(FeedStatus("binance", "market", "connected", ("BTCUSDT",)), "replay")
+    beginning.take(HubMessage("binance", "Status", StatusBody.of(line), 1_000, 1))
+    assert missing_of([beginning]) == ["data of now of binance (no instrument has a state yet)"]

@@ -3,20 +3,23 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
 from flows.command.health import Asked
 from flows.settings import Api, Hub, Metrics, Replay, Settings, load_settings
-from flows.supervision.deployment import live_processes
+from flows.supervision.deployment import demo_processes, live_processes
 from tests import image_bundle
 from tests.commands_page import commands
 from tests.marked import ROOT
@@ -181,6 +184,33 @@ def test_the_settings_of_every_process_can_be_used(name: str, tmp_path: Path, mo
     assert (first, flag) == ("run", "--only")
     assert part in {spec.name for spec in live_processes(load_settings())}
     assert not any(spec.name == "mongod" for spec in live_processes(load_settings()))
+
+
+def places(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """By venue its origin, the paths below the exchange's address, and its symbols."""
+    return {
+        name: (feed.origin, *(urlsplit(str(url)).path for url in (feed.ws_url, feed.rest_url)), *feed.symbols)
+        for name, feed in settings.by_venue.items()
+    }
+
+
+@pytest.mark.parametrize("name", ["flow-demo", "api-demo"])
+def test_the_demo_is_the_one_of_the_command(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as variables:
+        composed = places(use(OURS[name]["environment"], tmp_path, variables))
+    exchange, *_, own = demo_processes(Settings())
+    with monkeypatch.context() as variables:
+        for variable, value in own.env.items():
+            variables.setenv(variable, value)
+        assert composed == places(load_settings())
+    script = shlex.split((DEPLOY / "compose" / "exchange.sh").read_text().replace("\\\n", " "), comments=True)
+    for option in ("--seed", "--beside", "--symbols"):
+        assert values_of(option, script) == values_of(option, exchange.argv)
+
+
+def values_of(option: str, argv: Sequence[str]) -> list[str]:
+    """What follows an option of a command, up to the next one."""
+    return list(takewhile(lambda word: not word.startswith("--"), argv[argv.index(option) + 1 :]))
 
 
 def test_secrets_are_files_and_stand_nowhere_else() -> None:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.fakes.demo import PATIENCE_S, Demo, running_demo
@@ -68,7 +69,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 def closed(demo: Demo) -> bool:
     """Whether there are closed candles."""
     url = f"http://127.0.0.1:{demo.port('API')}/api/chart/BTCUSDT/5m?limit=3"
-    return len((demo.client.get(url, timeout=60).json()["data"] or {}).get("candles", ())) == 3
+    return len((httpx.get(url, timeout=60).json()["data"] or {}).get("candles", ())) == 3
 
 
 def environment(demo: Demo) -> dict[str, str]:

@@ -16,6 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from api.live.messages import ms_of
 from flows.model import Candle, Kline, timeframe_ms
+from flows.process.proxy import trusted_by
 from flows.recovery import prepare
 from sinks.hub.payloads import iso_utc
 from sinks.trades.reader import TradeReader
@@ -105,7 +106,7 @@ class Deployment:
         self._mongod_uri = mongod_uri
         self.settings = settings
         self._life = AsyncExitStack()
-        self._http = httpx.AsyncClient(timeout=PATIENCE_S)
+        self._http = httpx.AsyncClient(timeout=PATIENCE_S, verify=trusted_by("http://127.0.0.1"))
 
     @property
     def store(self) -> Path:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import httpx
 
+from flows.process.proxy import trusted_by
 from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
 from tests.fakes.venue_peers import PEERS
 
@@ -37,7 +38,7 @@ class ServedVenue(Protocol):
 
 class _Client:
     def __init__(self, rest_url: str, symbol: str) -> None:
-        self._http = httpx.Client(base_url=rest_url, timeout=60)
+        self._http = httpx.Client(base_url=rest_url, timeout=60, verify=trusted_by(rest_url))
         self._symbol = symbol
 
     def close(self) -> None:

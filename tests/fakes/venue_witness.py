@@ -11,6 +11,7 @@ import httpx
 from websockets.sync.client import connect
 
 from flows.model import Kline, timeframe_ms
+from flows.process.proxy import trusted_by
 from tests.fakes.witness import Book
 
 PAGE = 1_000
@@ -25,7 +26,7 @@ class _Client:
 
     def __init__(self, rest_url: str) -> None:
         self._url = rest_url
-        self._http = httpx.Client(base_url=rest_url, timeout=30)
+        self._http = httpx.Client(base_url=rest_url, timeout=30, verify=trusted_by(rest_url))
 
     def close(self) -> None:
         """Ends its connections."""

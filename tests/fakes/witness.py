@@ -8,6 +8,7 @@ from pymongo import MongoClient
 
 from flows.model import Candle, Kline
 from flows.operators.candles.compare import differing_fields
+from flows.process.proxy import trusted_by
 from sinks.mongo.reader import read_candles
 from sinks.trades.reader import TradeReader
 
@@ -52,7 +53,7 @@ class Witness:
     """A client of the exchange's REST interface that has nothing in common with ours."""
 
     def __init__(self, rest_url: str) -> None:
-        self._http = httpx.Client(base_url=rest_url, timeout=30)
+        self._http = httpx.Client(base_url=rest_url, timeout=30, verify=trusted_by(rest_url))
 
     def close(self) -> None:
         """Ends its connections."""

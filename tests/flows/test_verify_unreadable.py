@@ -43,8 +43,9 @@ ALL = Options(settle_s=0, confirm_s=0)
 
 @pytest.fixture(scope="module")
 def exchange() -> Iterator[ThreadedExchange]:
-    """An exchange that has played all of a recording."""
-    market = load_tapes([recording("binance-spot-2024-08-08")], kind="spot", history=recording("kline-history"))
+    """An exchange that has played all of a symbol's recording."""
+    tapes = sorted(recording("binance-spot-2024-08-08").glob("btcusdt_*.gz"))
+    market = load_tapes(tapes, kind="spot", history=recording("kline-history"))
     with exchange_in_thread(market, speed=1e6, start_now=True) as exchange:
         exchange.wait_finished(120)
         yield exchange
@@ -55,17 +56,18 @@ def trades(exchange: ThreadedExchange) -> list[Trade]:
     """Its trades of some minutes."""
     found: list[Trade] = []
     first = 1
-    while not found or found[-1].time < BEGIN + MINUTES * MINUTE_MS:
-        params: dict[str, Any] = {"symbol": SYMBOL, "fromId": first, "limit": 1_000}
-        rows = httpx.get(f"{exchange.rest_url}/api/v3/aggTrades", params=params, trust_env=False, timeout=60).json()
-        found += [
-            AggregateTrade(
-                symbol=SYMBOL, id=row["a"], time=row["T"], price=float(row["p"]), quantity=float(row["q"]),
-                buyer_is_maker=row["m"], event_time=row["T"], first_id=row["f"], last_id=row["l"],
-            )
-            for row in rows
-        ]  # fmt: skip
-        first = rows[-1]["a"] + 1
+    with httpx.Client(base_url=exchange.rest_url, trust_env=False, timeout=60) as client:
+        while not found or found[-1].time < BEGIN + MINUTES * MINUTE_MS:
+            params: dict[str, Any] = {"symbol": SYMBOL, "fromId": first, "limit": 1_000}
+            rows = client.get("/api/v3/aggTrades", params=params).json()
+            found += [
+                AggregateTrade(
+                    symbol=SYMBOL, id=row["a"], time=row["T"], price=float(row["p"]), quantity=float(row["q"]),
+                    buyer_is_maker=row["m"], event_time=row["T"], first_id=row["f"], last_id=row["l"],
+                )
+                for row in rows
+            ]  # fmt: skip
+            first = rows[-1]["a"] + 1
     return [trade for trade in found if BEGIN <= trade.time < BEGIN + MINUTES * MINUTE_MS + 30_000]
 
 

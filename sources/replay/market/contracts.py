@@ -38,28 +38,50 @@ class Contract(NamedTuple):
 
     def rate(self, time_ms: int) -> str:
         """The rate that is settled at the first payment at or after a time."""
-        chance = _chance(self.symbol, "rate", -(-time_ms // FUNDING_MS))
+        chance = share_of(self.symbol, "rate", -(-time_ms // FUNDING_MS))
         return f"{0.0001 + 0.0004 * (chance - 0.5):.8f}"
 
     def mark(self, price: float, time_ms: int) -> tuple[str, str, str]:
         """Mark price, index price, and estimate of the price of settlement, at a price of the last trade."""
-        lean = math.sin(time_ms / 97_000 + _chance(self.symbol, "phase", 0) * 6.28)
+        lean = math.sin(self._phase(time_ms))
         index = price * (1 - _PREMIUM * lean / 2)
         return _value(price * (1 + _PREMIUM * lean / 2)), _value(index), _value(index * 0.99999)
 
+    def premium(self, time_ms: int) -> float:
+        """How far the mark price is above the index price, as a share of it."""
+        half = _PREMIUM * math.sin(self._phase(time_ms)) / 2
+        return (1 + half) / (1 - half) - 1
+
+    def premium_range(self, begin_ms: int, end_ms: int) -> tuple[float, float]:
+        """The least and the largest premium in a span."""
+        ends = [self.premium(begin_ms), self.premium(end_ms)]
+        for peak, sign in ((0.25, 1), (0.75, -1)):
+            turns = [self._phase(time_ms) / math.tau - peak for time_ms in (begin_ms, end_ms)]
+            if math.floor(turns[1]) > math.floor(turns[0]):
+                half = sign * _PREMIUM / 2
+                ends.append((1 + half) / (1 - half) - 1)
+        return min(ends), max(ends)
+
+    def mark_range(self, low: float, high: float) -> tuple[float, float]:
+        """Between which prices mark and index price are, where those of trades are between `low` and `high`."""
+        return low * (1 - _PREMIUM / 2), high * (1 + _PREMIUM / 2)
+
+    def _phase(self, time_ms: int) -> float:
+        return time_ms / 97_000 + share_of(self.symbol, "phase", 0) * 6.28
+
     def open_interest(self, price: float, time_ms: int) -> tuple[str, str]:
         """The quantity of open contracts, and its value."""
-        swing = 1 + 0.05 * math.sin(time_ms / _SWING_MS + _chance(self.symbol, "interest", 0) * 6.28)
+        swing = 1 + 0.05 * math.sin(time_ms / _SWING_MS + share_of(self.symbol, "interest", 0) * 6.28)
         quantity = round(_INTEREST_VALUE * swing / price, 3)
         return f"{quantity:.3f}", _value(quantity * price)
 
     def liquidation(self, price: float, event_ms: int, price_text: Any, quantity_text: Any) -> dict[str, Any] | None:
         """The `forceOrder` payload of a second; None where nothing is liquidated in it."""
         second = event_ms // 1_000
-        if _chance(self.symbol, "liquidation", second) * LIQUIDATION_EVERY_S >= 1:
+        if share_of(self.symbol, "liquidation", second) * LIQUIDATION_EVERY_S >= 1:
             return None
-        sells = _chance(self.symbol, "side", second) < _SELLERS
-        size = 0.1 + _chance(self.symbol, "size", second)
+        sells = share_of(self.symbol, "side", second) < _SELLERS
+        size = 0.1 + share_of(self.symbol, "size", second)
         quantity = quantity_text(_LIQUIDATED_VALUE * size / price)
         order = {
             "s": self.symbol,
@@ -111,6 +133,16 @@ class ContractSchedule:
         if has_orders and (order := self._liquidation(price, now_ms)):
             yield Message(now_ms, self._orders, msgspec.json.encode(order))
 
+    def mark(self, now_ms: int) -> dict[str, Any] | None:
+        """The mark price; None before the first trade."""
+        price = self._price(now_ms)
+        return None if price is None else self._mark(price, now_ms)
+
+    def liquidation(self, now_ms: int) -> dict[str, Any] | None:
+        """What is liquidated in this second; None where nothing is."""
+        price = self._price(now_ms)
+        return None if price is None else self._liquidation(price, now_ms)
+
     def _price(self, now_ms: int) -> float | None:
         kline = self._market.kline("1m", open_of("1m", now_ms))
         return None if kline is None else kline.close / 10**self._market.encoder.decimals.price
@@ -145,7 +177,7 @@ def _value(value: float) -> str:
     return f"{value:.8f}"
 
 
-def _chance(symbol: str, what: str, number: int) -> float:
+def share_of(symbol: str, what: str, number: int) -> float:
     """A number from 0 to 1 that is the same whenever it is looked at."""
     digest = blake2b(f"{symbol}:{what}:{number}".encode(), digest_size=8).digest()
     return int.from_bytes(digest) / 2**64

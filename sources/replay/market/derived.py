@@ -11,6 +11,7 @@ from sources.replay.market.market import MarketKind, Message, Wanted
 from sources.replay.market.schedules import LAG_MS, TICK_MS, WINDOWS_MS, SymbolSchedule
 from sources.replay.market.symbol_market import SymbolMarket
 from sources.replay.market.timeline import ChannelTimeline, SymbolSegment
+from sources.replay.market.usdm_streams import AllContracts
 
 Follower: TypeAlias = Callable[[int, int, Wanted], Iterator[Message]]
 """The messages that follow one of a channel, from its due time and its index, as far as they are wanted."""
@@ -65,6 +66,13 @@ class BinanceDerived:
         self._kind: MarketKind = kind
         self._books = {symbol: BookStreams(market, recorded) for symbol, market in markets.items()}
         self._schedules = [SymbolSchedule(market, recorded) for market in markets.values()]
+        self._contracts = AllContracts(
+            [
+                (market, schedule.contract)
+                for market, schedule in zip(markets.values(), self._schedules, strict=True)
+                if schedule.contract is not None
+            ]
+        )
 
     def followers(self, segment: SymbolSegment) -> dict[ChannelTimeline, Follower]:
         """Of the book, and of aggregates from which the trades are derived."""
@@ -85,6 +93,8 @@ class BinanceDerived:
             yield from schedule.on_tick(now_ms, wanted)
         if now_ms % 1_000 != LAG_MS:
             return
+        if self._kind == "usdm":
+            yield from self._contracts.on_second(now_ms, wanted)
         for stream, window, mini in _ALL_TICKERS[self._kind]:
             if wanted(stream):
                 changed = (schedule.changed(stream, now_ms, window, mini=mini) for schedule in self._schedules)

@@ -8,6 +8,7 @@ from typing import Any
 
 from sources.replay.market.decimals import decimal_text
 from sources.replay.market.encode import PayloadEncoder
+from sources.replay.market.market import MarketKind
 
 # fmt: off
 _QUOTES = (
@@ -25,6 +26,13 @@ _ORDERS = {
     "spot": ["LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT"],
     "usdm": ["LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"],
 }
+
+
+_MOST_QUANTITIES: dict[MarketKind, tuple[tuple[int, int], ...]] = {
+    "spot": ((9_000, 5), (120, 5)),
+    "usdm": ((1_000, 3), (120, 3)),
+}
+"""The largest quantity of an order, and of one at market price, of a symbol with so many decimals (bitcoin's)."""
 
 
 def split_symbol(symbol: str) -> tuple[str, str]:
@@ -143,9 +151,14 @@ def _price_and_lot(encoder: PayloadEncoder) -> list[dict[str, Any]]:
     numbers = encoder.decimals
     tick, step = numbers.price_text(1), numbers.quantity_text(1)
     most_price = decimal_text(1_000_000, 0, numbers.printed_price)
-    most_quantity = decimal_text(9_000 * 10 ** (8 - min(numbers.quantity, 8)), 0, numbers.printed_quantity)
+    # The finer its steps, the dearer is what is traded.
+    most, most_at_once = (
+        decimal_text(size * 10 ** max(decimals - numbers.quantity, 0), 0, numbers.printed_quantity)
+        for size, decimals in _MOST_QUANTITIES[encoder.kind]
+    )
+    market_step = numbers.quantity_text(0) if encoder.kind == "spot" else step  # spot has no steps of its own there
     return [
         {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": most_price, "tickSize": tick},
-        {"filterType": "LOT_SIZE", "minQty": step, "maxQty": most_quantity, "stepSize": step},
-        {"filterType": "MARKET_LOT_SIZE", "minQty": step, "maxQty": most_quantity, "stepSize": step},
+        {"filterType": "LOT_SIZE", "minQty": step, "maxQty": most, "stepSize": step},
+        {"filterType": "MARKET_LOT_SIZE", "minQty": market_step, "maxQty": most_at_once, "stepSize": market_step},
     ]

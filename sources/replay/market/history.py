@@ -6,6 +6,7 @@ hour or two, 1 m for ten weeks, 1 h for years.
 """
 
 from bisect import bisect_left
+from collections import OrderedDict
 from collections.abc import Callable
 
 import numpy as np
@@ -25,12 +26,46 @@ _PENDING = 64
 """Most appended frames that are kept unmerged until the next query."""
 
 
+_OLD_WHOLES = 64
+
+
+class Shelf:
+    """Frames that can be computed again, as many as are wanted most of the time: those used last."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._frames: OrderedDict[int, pl.DataFrame] = OrderedDict()
+        self._slots = 0
+
+    def slot(self, make: Callable[[], pl.DataFrame]) -> Callable[[], pl.DataFrame]:
+        """A function with the result of `make`, which it calls when it is not there any more."""
+        number, self._slots = self._slots, self._slots + 1
+
+        def frame() -> pl.DataFrame:
+            found = self._frames.pop(number, None)
+            self._frames[number] = made = make() if found is None else found
+            if len(self._frames) > self._most:
+                self._frames.popitem(last=False)
+            return made
+
+        return frame
+
+
 class History:
     """Pieces of one symbol in order of time, all of them before the segment that is being played."""
 
-    def __init__(self, source: Callable[[], pl.DataFrame] | None = None) -> None:
-        """`source` returns the rows (`HISTORY`); it is called when they are first needed."""
+    def __init__(
+        self,
+        source: Callable[[], pl.DataFrame] | None = None,
+        *,
+        old: Callable[[], pl.DataFrame] | None = None,
+    ) -> None:
+        """`source` returns the rows (`HISTORY`); it is called when they are first needed. `old` returns those before
+        them, whenever they are needed: they are not kept here.
+        """
         self._source = source
+        self._old = old
+        self._old_wholes: dict[int, Kline | None] = {}  # by the time from which on
         self._pending: list[tuple[pl.DataFrame, str]] = []
         self._opens = np.empty(0, np.int64)
         self._wholes: dict[int, Kline] = {}  # by the row with which they begin
@@ -44,14 +79,26 @@ class History:
 
     def pieces(self, interval: str, *, start_ms: int, zone_ms: int = 0) -> pl.DataFrame:
         """The pieces from which klines of an interval can be rolled up, from a moment on."""
-        divides = _divides(interval, zone_ms)
-        return self._frame.filter(divides & (pl.col("open_time") >= start_ms)).select(*PIECE)
+        wanted = _divides(interval, zone_ms) & (pl.col("open_time") >= start_ms)
+        frames = [self._frame]
+        if self._old is not None and not self._is_recent(interval, zone_ms, start_ms):
+            frames.insert(0, self._old())
+        return pl.concat([frame.filter(wanted).select(*PIECE) for frame in frames])
 
-    def first_open(self, interval: str, *, zone_ms: int = 0) -> int | None:
-        """Begin of the oldest piece from which klines of an interval can be rolled up; None without any."""
-        divides = _divides(interval, zone_ms)
-        oldest = self._frame.select(pl.col("open_time").filter(divides).first()).item()
-        return None if oldest is None else int(oldest)
+    def first_open(self, interval: str, *, zone_ms: int = 0, before_ms: int = 0) -> int | None:
+        """Begin of the oldest piece from which klines of an interval can be rolled up; None without any. One by
+        `before_ms` is old enough.
+        """
+        if self._old is not None and not self._is_recent(interval, zone_ms, before_ms):
+            oldest = _first(self._old(), interval, zone_ms)
+            if oldest is not None:
+                return oldest
+        return _first(self._frame, interval, zone_ms)
+
+    def _is_recent(self, interval: str, zone_ms: int, time_ms: int) -> bool:
+        """Whether the rows that are kept begin by a time."""
+        oldest = _first(self._frame, interval, zone_ms)
+        return oldest is not None and oldest <= time_ms
 
     @property
     def last_open(self) -> int | None:
@@ -59,8 +106,34 @@ class History:
         frame = self._frame
         return None if frame.is_empty() else int(frame["open_time"][-1])
 
+    def last_quantity(self) -> int:
+        """Quantity of an average trade of the newest piece; 0 without any."""
+        last = self._frame.tail(1).select(pl.col("volume") // pl.max_horizontal("trades", 1)).to_series()
+        return int(last[0]) if last.len() else 0
+
     def since(self, time_ms: int) -> Kline | None:
         """Everything that began at a moment or later as one kline; None without anything."""
+        recent = self._recent_since(time_ms)
+        before = self._old_since(time_ms)
+        return before.then(recent) if before and recent else before or recent
+
+    def _old_since(self, time_ms: int) -> Kline | None:
+        """What is not kept of that; it never changes."""
+        if self._old is None or not self._is_old(time_ms):
+            return None
+        if time_ms not in self._old_wholes:
+            rows = self._old().filter(pl.col("open_time") >= time_ms)
+            if len(self._old_wholes) >= _OLD_WHOLES:
+                self._old_wholes.clear()
+            self._old_wholes[time_ms] = _whole(rows) if rows.height else None
+        return self._old_wholes[time_ms]
+
+    def _is_old(self, time_ms: int) -> bool:
+        """Whether a time is before the rows that are kept."""
+        frame = self._frame
+        return frame.is_empty() or time_ms < int(frame["open_time"][0])
+
+    def _recent_since(self, time_ms: int) -> Kline | None:
         row = self._row(time_ms)
         if row == self._rows.height:
             return None
@@ -72,7 +145,12 @@ class History:
     def close_before(self, time_ms: int) -> int | None:
         """The last price of what began before a moment."""
         row = self._row(time_ms)
-        return int(self._rows["close"][row - 1]) if row else None
+        if row:
+            return int(self._rows["close"][row - 1])
+        if self._old is None:
+            return None
+        before = self._old().filter(pl.col("open_time") < time_ms)["close"]
+        return int(before[-1]) if before.len() else None
 
     def _row(self, time_ms: int) -> int:
         frame = self._frame
@@ -107,6 +185,12 @@ def shifted(history: pl.DataFrame, shift_ms: int) -> pl.DataFrame:
     still begins where klines begin.
     """
     return history.with_columns(pl.col("open_time") + pl.lit(shift_ms) // pl.col("base_ms") * pl.col("base_ms"))
+
+
+def _first(frame: pl.DataFrame, interval: str, zone_ms: int) -> int | None:
+    """Begin of the first row from which klines of an interval can be rolled up."""
+    oldest = frame.select(pl.col("open_time").filter(_divides(interval, zone_ms)).first()).item()
+    return None if oldest is None else int(oldest)
 
 
 def _divides(interval: str, zone_ms: int) -> pl.Expr:

@@ -73,6 +73,21 @@ class KlineSchedule:
             yield Message(now_ms, self.stream, text)
 
 
+class ContinuousKlines(KlineSchedule):
+    """The same of a pair and a kind of contract, of USD-M."""
+
+    def __init__(self, market: SymbolMarket, interval: str) -> None:
+        super().__init__(market, interval)
+        self.stream = f"{market.encoder.pair.lower()}_perpetual@continuousKline_{interval}"
+
+    def _message(self, open_ms: int, now_ms: int, *, closed: bool) -> Iterator[Message]:
+        for message in super()._message(open_ms, now_ms, closed=closed):
+            kline = msgspec.json.decode(message.data)["k"]
+            del kline["s"]
+            head = {"e": "continuous_kline", "E": now_ms, "ps": self._market.encoder.pair, "ct": "PERPETUAL"}
+            yield message._replace(data=msgspec.json.encode(head | {"k": kline}))
+
+
 class SymbolSchedule:
     """The streams of one symbol that are sent by the clock; `recorded` are those that the tape contains."""
 
@@ -85,6 +100,8 @@ class SymbolSchedule:
             for zone in _ZONES[encoder.kind]
             for interval in intervals_of(encoder.kind)
         ]
+        if encoder.kind == "usdm":
+            schedules += [ContinuousKlines(market, interval) for interval in intervals_of("usdm")]
         self._klines = [(schedule.stream, schedule) for schedule in schedules if schedule.stream not in recorded]
         self._ticker, self._mini = f"{name}@ticker", f"{name}@miniTicker"
         self._ticker_ms = _TICKER_MS[encoder.kind]
@@ -92,7 +109,8 @@ class SymbolSchedule:
         self._average = f"{name}@avgPrice"
         self._shown: dict[str, tuple[int, ...]] = {}
         self._recorded = recorded
-        self._contract = ContractSchedule(market, recorded) if encoder.kind == "usdm" else None
+        self.contract = ContractSchedule(market, recorded) if encoder.kind == "usdm" else None
+        """What a futures contract has besides."""
 
     def on_tick(self, now_ms: int, wanted: Wanted) -> Iterator[Message]:
         """The messages due now of the streams that are wanted."""
@@ -103,8 +121,8 @@ class SymbolSchedule:
                 schedule.reset()
         if now_ms % _SECOND_MS != LAG_MS:
             return
-        if self._contract is not None:
-            yield from self._contract.on_second(now_ms, wanted)
+        if self.contract is not None:
+            yield from self.contract.on_second(now_ms, wanted)
         if now_ms % self._ticker_ms == LAG_MS:
             yield from self._on_tickers(now_ms, wanted)
         if self._market.encoder.kind == "spot":

@@ -1,7 +1,7 @@
 """One symbol of a market as far as it has been played: its trades, klines, book and 24-hour figures.
 
 Everything is computed on demand, from the segment that is being played, the history before it, and the number of
-messages sent. Bound: of finished segments, the newest with `_PAST_ROWS` trades are kept for REST, and history becomes
+messages sent. Bound: of finished segments, the newest with `past_rows` trades are kept for REST, and history becomes
 coarser with age (`history.py`).
 """
 
@@ -21,7 +21,7 @@ from sources.replay.market.intervals import MINUTE_MS, earlier_open, next_open, 
 from sources.replay.market.klines import Kline, klines_of
 from sources.replay.market.timeline import SymbolSegment
 
-_PAST_ROWS = 400_000
+MOST_PAST_ROWS = 400_000
 AVERAGE_MS = 5 * MINUTE_MS
 """Of how long the average price is."""
 _BEFORE_SNAPSHOT = 100
@@ -31,19 +31,26 @@ _BEFORE_SNAPSHOT = 100
 class SymbolMarket:
     """The state of one symbol."""
 
-    def __init__(self, encoder: PayloadEncoder, history: History | None = None) -> None:
+    def __init__(
+        self, encoder: PayloadEncoder, history: History | None = None, *, past_rows: int = MOST_PAST_ROWS
+    ) -> None:
+        """`past_rows`: how many of the trades of finished segments are kept, at most `MOST_PAST_ROWS`."""
+        self._most_past_rows = min(past_rows, MOST_PAST_ROWS)
         self.encoder = encoder
         self._history = history or History()
         self._segment: SymbolSegment | None = None
         self._past: deque[tuple[pl.DataFrame, pl.DataFrame]] = deque()
         self._past_rows = 0
         self._past_count = 0
+        self._past_quantity: int | None = None
         self._book: Book | None = None
         self._book_cursor = 0
 
     def begin(self, segment: SymbolSegment) -> None:
         """Starts a segment; the one before becomes history."""
         if self._segment is not None:
+            if self._book_cursor:
+                self.book()  # to its end, as the next segment may go on with it
             self._keep(self._segment)
         self._segment = segment
         self._book_cursor = 0
@@ -83,12 +90,13 @@ class SymbolMarket:
         """Klines as REST serves them: ascending, the running one last, empty periods flat; from `start_ms` on, else
         the newest `limit` up to `end_ms`.
         """
-        known = self._first_open(interval, zone_ms)
         last = open_of(interval, now_ms if end_ms is None else min(now_ms, end_ms), zone_ms=zone_ms)
+        wanted = earlier_open(interval, last, max(limit - 1, 0), zone_ms=zone_ms) if start_ms is None else start_ms
+        known = self._first_open(interval, zone_ms, wanted)
         if known is None or limit < 1:
             return []
         if start_ms is None:
-            first = max(known, earlier_open(interval, last, limit - 1, zone_ms=zone_ms))
+            first = max(known, wanted)
         else:
             first = open_of(interval, max(start_ms, known), zone_ms=zone_ms)
             first = first if first >= start_ms else next_open(interval, first, zone_ms=zone_ms)
@@ -113,8 +121,8 @@ class SymbolMarket:
             open_ms = next_open(interval, open_ms, zone_ms=zone_ms)
         return klines
 
-    def _first_open(self, interval: str, zone_ms: int) -> int | None:
-        known = self._history.first_open(interval, zone_ms=zone_ms)
+    def _first_open(self, interval: str, zone_ms: int, before_ms: int) -> int | None:
+        known = self._history.first_open(interval, zone_ms=zone_ms, before_ms=before_ms)
         if known is None and self._segment and self._segment.rows:
             known = self._segment.totals.times[0]
         return None if known is None else open_of(interval, known, zone_ms=zone_ms)
@@ -187,8 +195,13 @@ class SymbolMarket:
         return before.then(recent) if before and recent else recent or before
 
     def _last_quantity(self) -> int:
+        """Quantity of the last trade; of one in the history it is the average of its piece."""
         segment = self._segment
-        return int(segment.totals.pieces["volume"][segment.rows - 1]) if segment and segment.rows else 0
+        if segment is not None and segment.rows:
+            return int(segment.totals.pieces["volume"][segment.rows - 1])
+        if self._past_quantity is None:
+            self._past_quantity = self._history.last_quantity()
+        return self._past_quantity
 
     # --- the book
 
@@ -200,7 +213,9 @@ class SymbolMarket:
         channel = segment.depth_channel
         played = channel.played  # once: tests look at a book from another thread
         for index in range(self._book_cursor, played + 1):
-            if index in segment.snapshots:
+            if index == 0 and self._book and self._book.last_id == segment.begins_at_update:
+                pass
+            elif index in segment.snapshots:
                 self._book = Book(segment.snapshots[index])
                 for earlier in range(max(0, index - _BEFORE_SNAPSHOT), index):
                     self._book.apply(decode_update(channel.payloads[earlier]))
@@ -219,6 +234,14 @@ class SymbolMarket:
         if book is None:
             return nothing, nothing
         return book.best_bid() or nothing, book.best_ask() or nothing
+
+    def quote(self, now_ms: int) -> bytes | None:
+        """The present `bookTicker`; None while there is none."""
+        channel = self._segment.quote_channel if self._segment else None
+        if channel is not None and channel.played:
+            return channel.payloads[channel.played - 1]
+        book = self.book()
+        return None if book is None else self.encoder.book_ticker(book.last_id, *self.best(), event_ms=now_ms)
 
     # --- trades
 
@@ -256,7 +279,9 @@ class SymbolMarket:
         played = segment.totals.pieces.head(segment.rows)
         self._history.append(played, "1s" if self.encoder.kind == "spot" else "1m")
         self._past_count += segment.rows
+        if played.height:
+            self._past_quantity = int(played["volume"][-1])
         self._past.append((segment.trades, segment.aggregates))
         self._past_rows += segment.trades.height
-        while self._past_rows - self._past[0][0].height >= _PAST_ROWS:
+        while self._past_rows - self._past[0][0].height >= self._most_past_rows:
             self._past_rows -= self._past.popleft()[0].height

@@ -83,6 +83,8 @@ class SymbolSegment:
     depth_channel: ChannelTimeline | None = None
     snapshots: Mapping[int, DepthSnapshot] = field(default_factory=dict)
     """Book snapshots by the index of the depth message that follows them."""
+    begins_at_update: int | None = None
+    """The update id of the snapshot before the first depth message, where the segment before leads to it."""
     quote_channel: ChannelTimeline | None = None
     recorded: Sequence[ChannelTimeline] = ()
     """The other channels of the tape: klines, tickers."""

@@ -9,7 +9,8 @@ from random import Random
 from typing import NamedTuple
 
 _LEVELS = 300
-_MOST_LEVELS = 500
+_FIRST_LEVELS = 1_200
+_MOST_LEVELS = 1_500
 _DEPTH_OF_PRICE = 0.004
 """Mean distance of a new level from the top, as a share of the price."""
 _CHURN = 3
@@ -96,7 +97,7 @@ class Ladder:
         for side, step in ((self.bids, -1), (self.asks, 1)):
             best = ticks if step < 0 else ticks + 1
             side.put(best, self._draw_lots())
-            for _ in range(_LEVELS - 1):
+            for _ in range(_FIRST_LEVELS - 1):
                 self._add_level(side, best, step)
             side.changed.clear()
 

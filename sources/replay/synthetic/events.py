@@ -1,6 +1,8 @@
 """The events of a segment of a synthetic market, collected as numbers and encoded when they are needed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import polars as pl
 
@@ -13,6 +15,20 @@ from sources.replay.market.timeline import ChannelTimeline, SymbolSegment, Writt
 from sources.replay.synthetic.book_maker import Diff, Ladder, Top
 
 
+class _Change(NamedTuple):
+    """The changes of a slot, lean: many of them are kept."""
+
+    due_ms: int
+    place: int
+    first_id: int
+    last_id: int
+    previous_id: int
+    bids: int
+    """How many of the levels are bids; they come first."""
+    levels: "array[int]"
+    """Tick and lots of each."""
+
+
 class EventLog:
     """Collects the events of a segment. Each has a place of its own, so that the order is kept."""
 
@@ -22,7 +38,7 @@ class EventLog:
         self._place = 0
         self._trades: list[tuple[int, int, int, int, int, int, int, bool]] = []
         self._tops: list[tuple[int, int, Top]] = []
-        self._diffs: list[tuple[int, int, Diff]] = []
+        self._diffs: list[_Change] = []
         self.fills = 0
         """Trades of the order that is being filled."""
 
@@ -41,7 +57,10 @@ class EventLog:
     def add_diff(self, time_ms: int, diff: Diff) -> None:
         """The changes of a slot."""
         self._place += 2
-        self._diffs.append((time_ms, self._place, diff))
+        flat = array("q", [number for level in (*diff.bids, *diff.asks) for number in level])
+        self._diffs.append(
+            _Change(time_ms, self._place, diff.first_id, diff.last_id, diff.previous_id, len(diff.bids), flat)
+        )
 
     def segment(self, first_aggregate_id: int) -> SymbolSegment:
         """The segment. Aggregates are derived, so they agree with the trades; none spans two segments, as their times
@@ -68,6 +87,7 @@ class EventLog:
             totals_channel=trade_channel,
             depth_channel=self._depth_channel(),
             snapshots=self._snapshot,
+            begins_at_update=self._snapshot.last_id,
             quote_channel=self._quote_channel(name),
         )
 
@@ -77,8 +97,8 @@ class EventLog:
         return ChannelTimeline([f"{name}@bookTicker"], payloads, due=rows["due"], place=rows["place"])
 
     def _depth_channel(self) -> ChannelTimeline:
-        due = pl.Series([due for due, _, _ in self._diffs], dtype=pl.Int64)
-        place = pl.Series([place for _, place, _ in self._diffs], dtype=pl.Int64)
+        due = pl.Series([diff.due_ms for diff in self._diffs], dtype=pl.Int64)
+        place = pl.Series([diff.place for diff in self._diffs], dtype=pl.Int64)
         streams = streams_at_once(self._encoder.kind, self._encoder.symbol, "depth@100ms")
         return ChannelTimeline(streams, _DiffPayloads(self._encoder, self._diffs), due=due, place=place)
 
@@ -89,15 +109,16 @@ _QUOTE = dict.fromkeys(("due", "place", "update_id", "bid", "bid_lots", "ask", "
 class _DiffPayloads:
     """`depthUpdate` payloads, encoded on access."""
 
-    def __init__(self, encoder: PayloadEncoder, diffs: Sequence[tuple[int, int, Diff]]) -> None:
+    def __init__(self, encoder: PayloadEncoder, diffs: Sequence[_Change]) -> None:
         self._encoder = encoder
         self._diffs = diffs
 
     def __getitem__(self, index: int, /) -> bytes:
-        time_ms, _, diff = self._diffs[index]
-        bids, asks = _levels(self._encoder, diff.bids), _levels(self._encoder, diff.asks)
+        diff = self._diffs[index]
+        levels = _levels(self._encoder, zip(diff.levels[::2], diff.levels[1::2], strict=True))
+        bids, asks = levels[: diff.bids], levels[diff.bids :]
         return self._encoder.depth_update(
-            diff.first_id, diff.last_id, diff.previous_id, bids=bids, asks=asks, event_ms=time_ms
+            diff.first_id, diff.last_id, diff.previous_id, bids=bids, asks=asks, event_ms=diff.due_ms
         )
 
 
@@ -106,14 +127,16 @@ class _FirstSnapshot(Mapping[int, DepthSnapshot]):
 
     def __init__(self, encoder: PayloadEncoder, ladder: Ladder) -> None:
         self._encoder = encoder
-        self._last_id = ladder.last_diff_id
-        self._sides = tuple(list(side.lots.items()) for side in (ladder.bids, ladder.asks))
+        self.last_id = ladder.last_diff_id
+        self._sides = tuple(
+            (array("q", side.lots.keys()), array("q", side.lots.values())) for side in (ladder.bids, ladder.asks)
+        )
 
     def __getitem__(self, index: int) -> DepthSnapshot:
         if index:
             raise KeyError(index)
-        bids, asks = (_levels(self._encoder, side) for side in self._sides)
-        return DepthSnapshot(self._last_id, bids, asks)
+        bids, asks = (_levels(self._encoder, zip(*side, strict=True)) for side in self._sides)
+        return DepthSnapshot(self.last_id, bids, asks)
 
     def __iter__(self) -> Iterator[int]:
         return iter((0,))
@@ -125,6 +148,6 @@ class _FirstSnapshot(Mapping[int, DepthSnapshot]):
         return index == 0
 
 
-def _levels(encoder: PayloadEncoder, levels: Sequence[tuple[int, int]]) -> list[tuple[str, str]]:
+def _levels(encoder: PayloadEncoder, levels: Iterable[tuple[int, int]]) -> list[tuple[str, str]]:
     price, quantity = encoder.decimals.price_text, encoder.decimals.quantity_text
     return [(price(tick), quantity(lots)) for tick, lots in levels]

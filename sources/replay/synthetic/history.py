@@ -65,14 +65,15 @@ class _Walk(NamedTuple):
     trades_per_s: float
 
     def klines(self, first_ms: int, end_ms: int, close: int) -> pl.DataFrame:
-        """The klines (`PIECE`) that begin from `first_ms` to before `end_ms`, oldest first; each opens where the one
-        before it closed, and the last closes at `close`. Trade ids are left 0.
+        """The klines (`PIECE`) that begin from `first_ms` to before `end_ms`, oldest first; each opens within a tick of
+        the close before it, and the last closes at `close`. Trade ids are left 0.
         """
         open_times = np.arange(end_ms - self.length_ms, first_ms - 1, -self.length_ms)
         log_volatility = _faded(self.random.normal(0.0, 0.2, open_times.size), _COOLING)
         spread = _YEARLY_VOLATILITY * math.sqrt(self.length_ms / _YEAR_MS) * np.exp(log_volatility)
         prices = self._prices(close, spread)
-        opened, closed = prices[1:], prices[:-1]
+        # Taker's sides change: a period opens a tick off the close before it, or not.
+        opened, closed = np.maximum(prices[1:] + self.random.integers(-1, 2, spread.size), 1), prices[:-1]
         upper, lower = np.maximum(opened, closed), np.minimum(opened, closed)
         high = upper + (upper * spread * 0.6 * self._shares(spread.size)).astype(np.int64)
         low = np.maximum(lower - (lower * spread * 0.6 * self._shares(spread.size)).astype(np.int64), 1)

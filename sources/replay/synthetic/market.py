@@ -14,7 +14,7 @@ import polars as pl
 
 from sources.replay.market.derived import Derive
 from sources.replay.market.encode import PayloadEncoder
-from sources.replay.market.history import History
+from sources.replay.market.history import History, Shelf
 from sources.replay.market.market import MarketKind
 from sources.replay.market.playback import Playback
 from sources.replay.market.prefetch import Lazy, Prefetch
@@ -30,6 +30,12 @@ _SLOT_MS = 100
 _SEGMENT_TRADES = 1_000
 """Trades per symbol and segment, within the bounds below: this bounds the memory."""
 _SEGMENT_SLOTS = (1, 200)
+_WHOLE_HISTORIES = 8
+"""Of more symbols not all histories are kept whole, but these: 6 MB each."""
+_RECENT_MS = 26 * 3_600_000
+"""What is kept of the others."""
+_ALL_PAST_ROWS, _LEAST_PAST_ROWS = 2_000_000, 10_000
+"""Trades played that are kept for REST, of all symbols and at least of each."""
 _FIRST_SEGMENT_SLOTS = 20
 """The first segment is short, as all clients wait for it; each is twice as long as the one before, up to the bounds."""
 _FILLS = 1.6
@@ -68,8 +74,17 @@ class SyntheticMarket(Playback):
         profiles = [profile(symbol) if profile else profile_of(kind, symbol) for symbol in symbols]
         makers = [_MarketMaker(kind, one, seed, begin_ms, trades_per_s) for one in profiles]
         pasts = ThreadPoolExecutor(1, thread_name_prefix="pasts")
+        shelf = Shelf(_WHOLE_HISTORIES)
+        keeps_all = len(makers) <= _WHOLE_HISTORIES
         markets = {
-            maker.profile.symbol: SymbolMarket(maker.encoder, History(Lazy(pasts, maker.history))) for maker in makers
+            maker.profile.symbol: SymbolMarket(
+                maker.encoder,
+                History(Lazy(pasts, maker.history))
+                if keeps_all
+                else History(Lazy(pasts, maker.recent_history), old=shelf.slot(maker.old_history)),
+                past_rows=max(_ALL_PAST_ROWS // len(makers), _LEAST_PAST_ROWS),
+            )
+            for maker in makers
         }
         timelines = Prefetch(_timelines(makers, begin_ms, trades_per_s))
         super().__init__(kind, markets, timelines, begin_ms=begin_ms, derive=derive)
@@ -133,6 +148,18 @@ class _MarketMaker:
         return synthetic_history(
             self.profile, seed=self._seed, begin_ms=self._begin_ms, trades_per_s=self._trades_per_s
         )
+
+    def recent_history(self) -> pl.DataFrame:
+        """The part of it that is needed all the time."""
+        return self.history().filter(self._is_recent)
+
+    def old_history(self) -> pl.DataFrame:
+        """The rest of it."""
+        return self.history().filter(~self._is_recent)
+
+    @property
+    def _is_recent(self) -> pl.Expr:
+        return pl.col("open_time") >= self._begin_ms - _RECENT_MS
 
     def segment(self, begin_ms: int, end_ms: int) -> SymbolSegment:
         """The market between two times, in whole slots."""

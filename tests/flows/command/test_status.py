@@ -48,6 +48,7 @@ async def test_all_is_live(deployment: Deployment, run: Run) -> None:
             ("BTCUSDT", "live"), ("ETHUSDT", "quiet"),
         ]  # fmt: skip
         table = await run("status", "--url", url)
+        assert table.stdout.startswith("binance; replay\n")
         assert table.exit_code == 0
         assert ["binance", "BTCUSDT", "live"] in [line.split()[:3] for line in table.stdout.splitlines()]
 

@@ -1,8 +1,10 @@
+from ssl import CERT_REQUIRED, SSLContext
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.process.proxy import is_loopback
+from flows.process.proxy import is_loopback, trusted_by
 
 
 @pytest.mark.parametrize(
@@ -49,3 +51,17 @@ def test_all_others(url: str) -> None:
 def test_it_never_raises(text: str) -> None:
     is_loopback(text)
     is_loopback(f"http://{text}")
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "HTTP://venue.example"])
+def test_a_client_of_a_plain_address_trusts_no_certificate(url: str) -> None:
+    found = trusted_by(url)
+    assert isinstance(found, SSLContext)
+    assert found.verify_mode is CERT_REQUIRED
+    assert found.check_hostname
+    assert found.get_ca_certs() == []
+
+
+@pytest.mark.parametrize("url", ["https://api.venue.example", "HTTPS://127.0.0.1", "venue.example", ""])
+def test_any_other_trusts_those_of_the_system(url: str) -> None:
+    assert trusted_by(url) is True

@@ -141,9 +141,14 @@ def test_streams_of_recorded_frames() -> None:
     assert [fed.channel_of(frame) for frame in exchange_frames()] == wanted
     for frame in advanced_frames():
         body = msgspec.json.decode(frame)
-        is_book = body["channel"] == "l2_data"
-        beat = "heartbeats" if body["channel"] == "heartbeats" else ""
-        assert fed.channel_of(frame) == (f"{body['events'][0]['product_id']}@depth" if is_book else beat)
+        match body["channel"]:
+            case "l2_data":
+                expected = f"{body['events'][0]['product_id']}@depth"
+            case "market_trades":
+                expected = f"{body['events'][0]['trades'][0]['product_id']}@trade"
+            case channel:
+                expected = "heartbeats" if channel == "heartbeats" else ""
+        assert fed.channel_of(frame) == expected
         assert (fed.control_of(frame) == Ack(IN_ORDER)) is (body["channel"] == "subscriptions")
 
 

@@ -219,8 +219,9 @@ def test_recorded_books_are_never_crossed_and_are_those_of_plain_sums() -> None:
     assert deltas == 773
 
 
-def test_of_all_recorded_messages_of_the_advanced_feed_only_those_of_books_are_data() -> None:
+def test_of_all_recorded_messages_of_the_advanced_feed_only_books_and_new_trades_are_data() -> None:
     parsed = CoinbaseParser("coinbase").parse(RawFrames("books", list(advanced_frames()), 0))
     assert parsed.rejected == []
-    assert parsed.ignored == len(advanced_frames()) - len(book_frames())
-    assert {type(event) for event in events(parsed)} == {LineSnapshot, LineDelta}
+    trades = [frame for frame in advanced_frames() if b'"market_trades"' in frame[:40] and b'"type":"update"' in frame]
+    assert parsed.ignored == len(advanced_frames()) - len(book_frames()) - len(trades)
+    assert {type(event) for event in events(parsed)} == {LineSnapshot, LineDelta, Trade}

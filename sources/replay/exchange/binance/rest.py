@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
-from sources.replay.exchange.binance.parameters import Parameters, Takes
+from sources.replay.exchange.binance.parameters import ApiError, Parameters, Takes
 from sources.replay.exchange.dialect import View, symbol_names
 from sources.replay.exchange.limits import RestLimits
 
@@ -85,6 +85,24 @@ class TimeRange(NamedTuple):
 def time_range(parameters: Parameters) -> TimeRange:
     """`startTime` and `endTime`."""
     return TimeRange(parameters.time_ms("startTime"), parameters.time_ms("endTime"))
+
+
+def ordered_times(parameters: Parameters) -> TimeRange:
+    """`startTime` and `endTime`; -1023 when they are reversed, as USD-M has it."""
+    times = time_range(parameters)
+    if times.is_reversed:
+        raise ApiError(-1023, "Start time is greater than end time.")
+    return times
+
+
+def steps_of(of: TimeRange, step_ms: int, now_ms: int, limit: int, *, oldest_ms: int) -> list[int]:
+    """Whole steps of a time until now, ascending: from its begin on, else the newest."""
+    end_ms = now_ms if of.end_ms is None else min(of.end_ms, now_ms)
+    if of.start_ms is None:
+        last = end_ms // step_ms
+        return [step * step_ms for step in range(max(0, last - limit + 1), last + 1)]
+    first = -(-max(of.start_ms, oldest_ms) // step_ms)
+    return [step * step_ms for step in range(first, min(first + limit, end_ms // step_ms + 1))]
 
 
 def weight_of(size: int, steps: tuple[tuple[int, int], ...]) -> int:

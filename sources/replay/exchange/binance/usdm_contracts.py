@@ -1,25 +1,12 @@
 """REST of USD-M that spot does not have: mark price, funding, open interest. Market data alone, as `usdm_rest`."""
 
-from typing import Any, Final
+from typing import Any
 
 from sources.replay.exchange.binance.parameters import ApiError, Parameters
-from sources.replay.exchange.binance.rest import Answer, Endpoint, TimeRange, time_range
+from sources.replay.exchange.binance.rest import Answer, Endpoint, ordered_times, steps_of
+from sources.replay.exchange.binance.usdm_data import KEPT_MS, PERIODS
 from sources.replay.exchange.dialect import View
 from sources.replay.market.contracts import CAP, FUNDING_MS, INTERVAL_HOURS, Contract
-
-_KEPT_MS: Final = 30 * 86_400_000
-"""How far back the history of open interest goes."""
-_PERIODS: Final = {
-    "5m": 300_000,
-    "15m": 900_000,
-    "30m": 1_800_000,
-    "1h": 3_600_000,
-    "2h": 7_200_000,
-    "4h": 14_400_000,
-    "6h": 21_600_000,
-    "12h": 43_200_000,
-    "1d": 86_400_000,
-}
 
 
 class ContractRest:
@@ -61,7 +48,7 @@ class ContractRest:
         """The settled payments that have been, ascending; without a symbol those of all."""
         chosen = self._symbols if parameters.text("symbol") is None else (parameters.symbol(self._symbols),)
         limit = parameters.limit(default=100, most=1_000, clamps=False)
-        times = _times(time_range(parameters), FUNDING_MS, self._view.now_ms, limit, oldest_ms=0)
+        times = steps_of(ordered_times(parameters), FUNDING_MS, self._view.now_ms, limit, oldest_ms=0)
         prices = {symbol: self._prices(symbol, "8h", times) for symbol in chosen}
         rows = [self._payment(symbol, time_ms, prices[symbol][time_ms]) for time_ms in times for symbol in chosen]
         return Answer(rows[:limit], 1)
@@ -92,12 +79,12 @@ class ContractRest:
     def _open_interest_history(self, parameters: Parameters) -> Answer:
         symbol = parameters.symbol(self._symbols)
         period = parameters.required("period")
-        step_ms = _PERIODS.get(period)
+        step_ms = PERIODS.get(period)
         if step_ms is None:
             raise ApiError(-1130, "Data sent for parameter 'period' is not valid.")
         limit = parameters.limit(default=30, most=500, clamps=False)
         now_ms = self._view.now_ms
-        times = _times(time_range(parameters), step_ms, now_ms, limit, oldest_ms=now_ms - _KEPT_MS)
+        times = steps_of(ordered_times(parameters), step_ms, now_ms, limit, oldest_ms=now_ms - KEPT_MS)
         prices = self._prices(symbol, period, times)
         return Answer([self._interest_row(symbol, time_ms, prices[time_ms]) for time_ms in times], 0)
 
@@ -115,15 +102,3 @@ class ContractRest:
             return {}
         rows = self._view.market.klines(symbol, interval, start_ms=times[0], end_ms=times[-1], limit=len(times))
         return dict.fromkeys(times, now) | {row[0]: float(row[1]) for row in rows}
-
-
-def _times(of: TimeRange, step_ms: int, now_ms: int, limit: int, *, oldest_ms: int) -> list[int]:
-    """Whole steps of a time until now, ascending: from its begin on, else the newest."""
-    if of.is_reversed:
-        raise ApiError(-1023, "Start time is greater than end time.")
-    end_ms = now_ms if of.end_ms is None else min(of.end_ms, now_ms)
-    if of.start_ms is None:
-        last = end_ms // step_ms
-        return [step * step_ms for step in range(max(0, last - limit + 1), last + 1)]
-    first = -(-max(of.start_ms, oldest_ms) // step_ms)
-    return [step * step_ms for step in range(first, min(first + limit, end_ms // step_ms + 1))]

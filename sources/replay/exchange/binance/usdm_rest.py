@@ -10,14 +10,14 @@ from sources.replay.exchange.binance.parameters import ApiError, Parameters, Tak
 from sources.replay.exchange.binance.rest import (
     Answer,
     MarketRest,
-    TimeRange,
     book_or_empty,
     checked,
+    ordered_times,
     rate_limit,
-    time_range,
     weight_of,
 )
 from sources.replay.exchange.binance.usdm_contracts import ContractRest
+from sources.replay.exchange.binance.usdm_data import KLINE_WEIGHTS, DataRest
 from sources.replay.exchange.dialect import View
 from sources.replay.exchange.limits import RestLimits
 from sources.replay.market.intervals import intervals_of
@@ -25,7 +25,6 @@ from sources.replay.market.intervals import intervals_of
 _PREFIX = "/fapi/v1/"
 _DEPTH_WEIGHTS = ((50, 2), (100, 5), (500, 10), (1_000, 20))
 _DEPTH_LIMITS = (5, 10, 20, 50, 100, 500, 1_000)
-_KLINE_WEIGHTS = ((99, 1), (499, 2), (1_000, 5), (1_500, 10))
 _HOUR_MS = 3_600_000
 _ONE = Takes(("symbol",))
 _TAKES = {
@@ -52,6 +51,7 @@ class UsdmRest(MarketRest):
         """Paths and their handlers."""
         self.endpoints["/fapi/v2/ticker/price"] = self._price
         self.endpoints |= ContractRest(view, self._symbols).endpoints
+        self.endpoints |= DataRest(view, self._symbols).endpoints
 
     def _exchange_info(self, _: Parameters) -> Answer:
         rate_limits = [
@@ -98,7 +98,7 @@ class UsdmRest(MarketRest):
     def _agg_trades(self, parameters: Parameters) -> Answer:
         symbol = parameters.symbol(self._symbols)
         limit = parameters.limit(default=500, most=1_000, clamps=False)
-        from_id, times = parameters.integer("fromId"), _ordered_times(parameters)
+        from_id, times = parameters.integer("fromId"), ordered_times(parameters)
         if from_id is None and (times.length_ms or 0) > _HOUR_MS:
             raise ApiError(-1127, "More than 1 hours between startTime and endTime.")
         rows = self._view.market.agg_trades(
@@ -120,9 +120,9 @@ class UsdmRest(MarketRest):
     def _klines_of(self, symbol: str, parameters: Parameters) -> Answer:
         interval = parameters.interval(intervals_of("usdm"))
         limit = parameters.limit(default=500, most=1_500, clamps=False)
-        times = _ordered_times(parameters)
+        times = ordered_times(parameters)
         rows = self._view.market.klines(symbol, interval, start_ms=times.start_ms, end_ms=times.end_ms, limit=limit)
-        return Answer(rows, weight_of(limit, _KLINE_WEIGHTS))
+        return Answer(rows, weight_of(limit, KLINE_WEIGHTS))
 
     def _ticker(self, parameters: Parameters) -> Answer:
         return self._one_or_all(parameters, self._view.market.ticker, weights=(1, 40))
@@ -144,10 +144,3 @@ class UsdmRest(MarketRest):
         if parameters.text("symbol") is None:
             return Answer([row(symbol) for symbol in self._symbols], weights[1])
         return Answer(row(parameters.symbol(self._symbols)), weights[0])
-
-
-def _ordered_times(parameters: Parameters) -> TimeRange:
-    times = time_range(parameters)
-    if times.is_reversed:
-        raise ApiError(-1023, "Start time is greater than end time.")
-    return times

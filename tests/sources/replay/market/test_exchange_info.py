@@ -24,7 +24,10 @@ def test_tick_and_step_of_spot() -> None:
     row = exchange_info_row(PayloadEncoder("spot", "BTCUSDT", decimals_of("spot", price=2, quantity=5)))
     filters = {each["filterType"]: each for each in row["filters"]}
     assert filters["PRICE_FILTER"]["tickSize"] == "0.01000000"
-    assert filters["LOT_SIZE"]["stepSize"] == "0.00001000"
+    assert filters["LOT_SIZE"] == {
+        "filterType": "LOT_SIZE", "minQty": "0.00001000", "maxQty": "9000.00000000", "stepSize": "0.00001000",
+    }  # fmt: skip
+    assert filters["MARKET_LOT_SIZE"]["maxQty"] == "120.00000000"
     assert (row["status"], row["baseAsset"], row["quoteAsset"], row["permissionSets"]) == (
         "TRADING",
         "BTC",
@@ -38,4 +41,5 @@ def test_tick_and_precision_of_futures() -> None:
     filters = {each["filterType"]: each for each in row["filters"]}
     assert filters["PRICE_FILTER"]["tickSize"] == "0.10"
     assert filters["MARKET_LOT_SIZE"]["stepSize"] == "0.001"
+    assert (filters["LOT_SIZE"]["maxQty"], filters["MARKET_LOT_SIZE"]["maxQty"]) == ("1000.000", "120.000")
     assert (row["contractType"], row["pricePrecision"], row["quantityPrecision"]) == ("PERPETUAL", 2, 3)

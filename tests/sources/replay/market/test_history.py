@@ -1,7 +1,11 @@
+from functools import partial
+
 import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sources.replay.market.aggregate import PIECE, roll_up
-from sources.replay.market.history import HISTORY, History, based, shifted
+from sources.replay.market.history import HISTORY, History, Shelf, based, shifted
 from sources.replay.market.klines import Kline, klines_of
 
 MINUTE_MS = 60_000
@@ -73,3 +77,31 @@ def test_a_shift_keeps_klines_on_their_grid() -> None:
     moved = shifted(rows, 17 * MINUTE_MS)
     assert moved.columns == list(HISTORY)
     assert moved["open_time"].to_list() == [15 * MINUTE_MS, 30 * MINUTE_MS]
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 399), st.sampled_from(["1m", "5m", "1h"]), st.sampled_from([0, 60_000, 1_800_000]))
+def test_old_rows_that_are_not_kept_change_nothing(cut: int, interval: str, zone_ms: int) -> None:
+    rows = based(frame(*(kline(minute * MINUTE_MS, 100 + minute % 7, 2 * minute) for minute in range(400))), "1m")
+    whole = History(lambda: rows)
+    parted = History(lambda: rows.slice(cut), old=Shelf(1).slot(lambda: rows.head(cut)))
+    for time_ms in (0, 5_000_000, 12_000_000, 24_000_000):
+        same = parted.pieces(interval, start_ms=time_ms, zone_ms=zone_ms)
+        assert same.equals(whole.pieces(interval, start_ms=time_ms, zone_ms=zone_ms))
+        assert parted.since(time_ms) == whole.since(time_ms)
+        assert parted.close_before(time_ms) == whole.close_before(time_ms)
+    assert parted.first_open(interval, zone_ms=zone_ms) == whole.first_open(interval, zone_ms=zone_ms)
+
+
+def test_a_shelf_keeps_what_was_used_last() -> None:
+    made: list[int] = []
+
+    def make(number: int) -> pl.DataFrame:
+        made.append(number)
+        return frame()
+
+    shelf = Shelf(2)
+    slots = [shelf.slot(partial(make, number)) for number in range(3)]
+    for number in (0, 1, 0, 2, 0, 1):
+        slots[number]()
+    assert made == [0, 1, 2, 1]

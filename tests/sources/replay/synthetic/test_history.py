@@ -17,7 +17,8 @@ def test_it_is_one_chain_that_ends_at_the_first_price() -> None:
     ends = (history["open_time"] + history["base_ms"]).to_list()
     assert ends[:-1] == history["open_time"].to_list()[1:]
     assert ends[-1] == BEGIN_MS
-    assert history["close"].to_list()[:-1] == history["open"].to_list()[1:]
+    steps = history["open"].to_numpy()[1:] - history["close"].to_numpy()[:-1]
+    assert set(steps) == {-1, 0, 1}
     assert history["close"][-1] == profile.ticks
     assert history["last_id"][-1] == profile.first_trade_id - 1
     assert history["last_id"].to_list()[:-1] == [first - 1 for first in history["first_id"].to_list()[1:]]
