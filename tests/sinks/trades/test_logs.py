@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,7 @@ for number in count():
 """
 
 
+@cache
 def batches_of(number: int) -> list[TradeBatch]:
     """The trades of one synced write, a second of them for each symbol."""
     ids = range(number * EACH, (number + 1) * EACH)

@@ -48,11 +48,16 @@ class Line:
         """Until then, each stream has messages at these times."""
         waiting: dict[str, Iterator[float]] = {name: iter(of) for name, of in times.items()}
         due = {name: next(of, float("inf")) for name, of in waiting.items()}
+        soonest_s = min(due.values(), default=float("inf"))
         while self.now_s < until_s:
+            if soonest_s > self.now_s + LOOK_S:
+                self.look()
+                continue
             active = [name for name, at_s in due.items() if at_s <= self.now_s + LOOK_S]
             for name in active:
                 while due[name] <= self.now_s + LOOK_S:
                     due[name] = next(waiting[name], float("inf"))
+            soonest_s = min(due.values())
             self.look(*active)
 
     @property

@@ -88,7 +88,7 @@ def test_the_book_chains_and_its_top_is_the_quote_that_trades_hit(kind: MarketKi
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_closed_klines_equal_a_recount_of_the_trades(kind: MarketKind) -> None:
-    messages = take(market(kind), 12_000, "btcusdt@trade", "btcusdt@kline_1m")
+    messages = take(market(kind, trades_per_s=15.0), 5_000, "btcusdt@trade", "btcusdt@kline_1m")
     klines = {k["t"]: k for push in payloads(messages, "@kline_1m") if (k := push["k"])["x"]}
     trades = payloads(messages, "@trade")
     whole = [open_ms for open_ms in klines if open_ms >= START_MS]
