@@ -151,7 +151,8 @@ class _MarketMaker:
 
     def recent_history(self) -> pl.DataFrame:
         """The part of it that is needed all the time."""
-        return self.history().filter(self._is_recent)
+        # Gathered, as the rows of a filter may be a view of the whole history and keep it.
+        return self.history().select(pl.all().gather(self._is_recent.arg_true()))
 
     def old_history(self) -> pl.DataFrame:
         """The rest of it."""
