@@ -237,8 +237,8 @@ def routes(services: Services) -> list[AnyRoute]:
 
 
 def joining(before: Sequence[Candle], shown: Sequence[Candle]) -> Sequence[Candle]:
-    """The last of the candles `before` that follow each other up to those `shown`: what lies behind a hole is another
-    price, and an average that begins with it is wrong for long. The store has a hole while older candles are fetched.
+    """The last of the candles `before` that follow each other up to those `shown`: what lies before a gap is another
+    price, and an average that begins with it is wrong for long. The store has gaps while older candles are fetched.
     """
     length, expected = timeframe_ms(shown[0].timeframe), shown[0].open_time
     for count, candle in enumerate(reversed(before)):
