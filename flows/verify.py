@@ -31,7 +31,7 @@ from flows.process.gc import keep_loaded
 from flows.process.interrupts import raise_on_interrupt
 from flows.settings import Settings, SettingsError, load_settings
 from flows.supervision.spec import LIVE_FOLDER
-from flows.verification.checks.findings import Finding, Findings, Report
+from flows.verification.checks.findings import NOTES, Finding, Findings, Report
 from flows.verification.checks.reading import GetKlines
 from flows.verification.checks.symbol import SymbolVerifier, Task
 from flows.verification.choice import SETTLE_S, CannotRunError, Options, chosen, with_data
@@ -205,6 +205,7 @@ class _Run:
         again = Findings(f for f in self._verifier(symbol, start, end).findings() if f.place in places)
         again.add(self._of_unknown_timeframes(symbol))
         again.notes, again.noted = found.notes, found.noted
+        again.of_candles += [one for one in found.of_candles if one.kind in NOTES]
         return again
 
     def _of_unknown_timeframes(self, symbol: str) -> Iterator[Finding]:

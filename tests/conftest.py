@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,16 +28,23 @@ FAST = ("diagnosticDataCollectionEnabled=false", "ttlMonitorSleepSecs=1", "enabl
 """Parameters of a server for tests: it looks for what has expired every second, and can be held at its fail points."""
 
 _numbers = count(1)
-_LONGEST = "tests/e2e/test_crash.py"
-"""It takes minutes: begun last, it would be waited for by itself."""
+_SERVER = pytest.StashKey[str]()
+"""The address of the shared server, once it is started."""
+_USERS = pytest.StashKey[set[Path]]()
+"""The modules with tests that ask for it."""
+_OWN_OF_MONGODB = ("admin", "config", "local")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest tests first. Those that ask for the MongoDB server are marked `database`."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Whole deployments first: they wait as much as they work, so they belong beside tests that only work, and none of
+    them is begun last and waited for by itself. Those that ask for the MongoDB server are marked `database`.
+    """
+    users = config.stash[_USERS] = set[Path]()
     for item in items:
         if "mongod_uri" in getattr(item, "fixturenames", ()):
             item.add_marker("database")
-    items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
+            users.add(item.path)
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/e2e/"))
 
 
 def pytest_collection_finish() -> None:
@@ -79,8 +87,23 @@ def own_environment() -> Iterator[None]:
             os.environ.pop(name, None)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def own_databases(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Drops what the tests of a module have left in the shared server: each second it looks through all databases for
+    what has expired, which takes more of a processor the more there are.
+    """
+    yield
+    stash = request.config.stash
+    if _SERVER not in stash or request.path not in stash[_USERS]:
+        return
+    with MongoClient[dict[str, Any]](stash[_SERVER]) as client:
+        for name in client.list_database_names():
+            if name not in _OWN_OF_MONGODB:
+                client.drop_database(name)
+
+
 @pytest.fixture(scope="session")
-def mongod_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def mongod_uri(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[str]:
     """The bundled server, with nothing in it."""
     try:
         bundled_binary()
@@ -88,6 +111,7 @@ def mongod_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pytest.skip(str(error))
     path = tmp_path_factory.mktemp("mongod")
     with running_mongod(path, parameters=FAST) as uri:
+        pytestconfig.stash[_SERVER] = uri
         yield uri
     shutil.rmtree(path)  # its journal alone takes 300 MB
 

@@ -4,7 +4,7 @@ Indicators are computed with `memory` candles before the first one returned, so 
 Where the store has fewer, `settled` is false.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct
@@ -27,7 +27,7 @@ from api.http.route import (
 from api.live.candle_cache import SeriesKey
 from api.routes.prices import OfSymbol, OfSymbols
 from api.services import Services
-from flows.model import Candle
+from flows.model import Candle, timeframe_ms
 from flows.names import TEXT_END
 from sinks.hub.payloads import iso_utc
 
@@ -142,7 +142,9 @@ class IndicatorHandlers:
             raise Problem(
                 "no_data", f"no {params.timeframe} candle of {symbol} is stored; request /api/chart to fetch them"
             )
-        bars, shown = Bars.of(candles), candles[-params.limit :]
+        shown = candles[-params.limit :]
+        candles = [*joining(candles[: -params.limit], shown), *shown]
+        bars = Bars.of(candles)
         age = self._analysis.age(venue, symbol, shown[-1])
         return IndicatorAnswer(
             venue,
@@ -232,6 +234,18 @@ def routes(services: Services) -> list[AnyRoute]:
             errors=("bad_request", "unknown_venue", "unreadable_data", "store_unavailable"),
         ),
     ]
+
+
+def joining(before: Sequence[Candle], shown: Sequence[Candle]) -> Sequence[Candle]:
+    """The last of the candles `before` that follow each other up to those `shown`: what lies before a gap is another
+    price, and an average that begins with it is wrong for long. The store has gaps while older candles are fetched.
+    """
+    length, expected = timeframe_ms(shown[0].timeframe), shown[0].open_time
+    for count, candle in enumerate(reversed(before)):
+        expected -= length
+        if candle.open_time != expected:
+            return before[len(before) - count :]
+    return before
 
 
 def _parsed(names: tuple[str, ...]) -> list[Wanted]:

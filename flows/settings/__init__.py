@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 
 from flows.foreign import visible
 from flows.settings.api import Analysis, Api
-from flows.settings.faults import text_of
+from flows.settings.faults import nearest, text_of
 from flows.settings.feed import Books, Feed, Rest, VenueName
 from flows.settings.files import file_settings, settings_file
 from flows.settings.hub import Heartbeat, Hub, Log, Metrics
@@ -273,6 +273,7 @@ def _text_of(found: ErrorDetails, section: str, key: str) -> str:
         return f"no such venue; venues are {', '.join(get_args(VenueName))}"
     if found["type"] == "extra_forbidden":
         keys = list(known[section].model_fields) if section in known and key else []
-        names = ", ".join(keys or Settings.model_fields)
-        return f"no such setting; {f'those of {section}' if keys else 'sections'} are {names}"
+        known_names = keys or list(Settings.model_fields)
+        hint = nearest(key if keys else section, known_names)
+        return f"no such setting; {f'those of {section}' if keys else 'sections'} are {', '.join(known_names)}{hint}"
     return text_of(found)[:_MOST_TEXT]

@@ -11,6 +11,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from flows.settings.faults import nearest
+
 PREFIX: Final = "MARKETFLOW_"
 VENUES: Final = "venues"
 """The section with a section for each venue, here named as in `venues.kraken`."""
@@ -158,9 +160,10 @@ def _text_in_file(path: str, name: str) -> str:
 def _refuse_unknown(name: str, section: str, key: str, known: Mapping[str, Iterable[str]]) -> None:
     got = f"; got {shown_under(key or section, os.environ[name])}"
     if section not in known:
-        raise SettingsError(f"{name} is no setting; sections are {', '.join(known)}{got}")
+        raise SettingsError(f"{name} is no setting; sections are {', '.join(known)}{got}{nearest(section, known)}")
     if key and key not in known[section]:
-        raise SettingsError(f"{name} is no setting; those of {section} are {', '.join(known[section])}{got}")
+        those = f"those of {section} are {', '.join(known[section])}"
+        raise SettingsError(f"{name} is no setting; {those}{got}{nearest(key, known[section])}")
 
 
 def _sections_in(name: str, section: str) -> Values:

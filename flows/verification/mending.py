@@ -54,7 +54,7 @@ class Mending:
         """Rewrites wrong candles from stored trades, fetches trades that lack, are wrong or cannot be read, and
         rewrites the candles of these.
         """
-        written = self._candles.repair([*found.listed, *found.notes], verifier.recounted, until=verifier.counts.until)
+        written = self._candles.repair(found.of_candles, verifier.recounted, until=verifier.counts.until)
         corrected: list[Candle] = []
         self._misplaced = []
         refilled = NOTHING
@@ -134,4 +134,4 @@ class Mending:
         verifier = self._verifier(symbol, start, end)
         found = Findings(verifier.findings())
         self._misplaced += verifier.misplaced
-        return self._candles.repair([*found.listed, *found.notes], verifier.recounted, until=verifier.counts.until)
+        return self._candles.repair(found.of_candles, verifier.recounted, until=verifier.counts.until)

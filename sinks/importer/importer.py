@@ -228,11 +228,11 @@ class Importer:
             out.append(version)
         doubted = in_doubt(refuted, stored_on, {(candle.timeframe, candle.open_time) for candle in out})
         stored_on.update({(candle.timeframe, candle.open_time): candle for candle in doubted})
-        self._write_candles([*out, *contradicted, *doubted])
         incidents = [replacement(replaced)] if replaced else []
         incidents += [contradiction(disputed, len(contradicted))] if disputed else []
         if incidents:
             self._ledger.write(incidents)
+        self._write_candles([*out, *contradicted, *doubted])
 
     def _next_version(self, candle: Candle, stored: Candle) -> Candle:
         """The version to write; the stored one where that is as good, whatever revision the new one has, as an import

@@ -220,8 +220,9 @@ class CandleStore:
         upserts = [
             candle_upsert(candle, now_ms=now_ms, retention_days=self._retention_of(candle.venue)) for candle in candles
         ]
-        newer = self._upsert(MARKET_DATA, upserts)
+        # first what says why: after a kill in between the same candles are written again, and no line lacks
         self._upsert(INCIDENTS, [incident_upsert(incident, now_ms=now_ms) for incident in incidents])
+        newer = self._upsert(MARKET_DATA, upserts)
         minutes = [
             stats_upsert(stats, now_ms=now_ms, retention_days=self._retention_of(stats.venue)) for stats in statistics
         ]

@@ -119,7 +119,7 @@ async def test_a_store_that_is_down_is_logged_and_the_api_goes_on(tmp_path: Path
         deployment.tell(LIVE, price(101.5, time=NOW), FORMING)
         with capture_logs() as logs:
             deployment.keeps_analyses = True
-            async with interface(deployment) as running:
+            async with interface(deployment, store_timeout_s=1) as running:
                 with pytest.raises(Problem, match="the candle store does not answer"):
                     await recorder(running.services).record()
                 await until(lambda: any(line["event"] == "analyses_not_stored" for line in logs))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import pytest
+import pytest_asyncio
 from aiohttp import ClientSession
 from msgspec import structs
 from playwright.async_api import Browser, Locator, Page, Route, expect
@@ -37,7 +38,7 @@ from tests.fakes.candles import candle, forming
 from tests.fakes.deployment import RunningFlow, flow_settings, free_port, running_flow
 from tests.fakes.interface import NOW, Deployment, Interface, fill, interface, price, state, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]  # the browser is of one loop
 
 SYMBOLS: Final = ("BTCUSDT", "ETHUSDT")
 LISTED: Final = (*SYMBOLS, "SOLUSDT")
@@ -89,11 +90,6 @@ def book(*, synced: bool) -> BookView:
     return BookView("binance", "BTCUSDT", synced, 43, NOW, bids, asks)
 
 
-def browser_path() -> str:
-    """The machine's browser, or the test is skipped."""
-    return chromium() or pytest.skip(NO_BROWSER)
-
-
 class Stage:
     """The deployment behind the page, and its browser."""
 
@@ -105,8 +101,6 @@ class Stage:
         self._browser = browser
         self.rest_url = exchange.rest_url
         self.url = ""
-        self.complaints: list[str] = []
-        """What the pages' consoles and scripts found fault with."""
         prepare(folder / "recovery")
 
     @asynccontextmanager
@@ -138,33 +132,56 @@ class Stage:
 
     @asynccontextmanager
     async def page(self, *, size: tuple[int, int] = DESKTOP, **options: Any) -> AsyncIterator[Page]:
-        """The page in a window of its own, with prices and a chart."""
+        """The page in a window of its own, with prices and a chart. Its console and scripts must find no fault."""
         width, height = size
         context = await self._browser.new_context(viewport={"width": width, "height": height}, **options)
         page = await context.new_page()
         page.set_default_timeout(PATIENCE_MS)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        complaints: list[str] = []
+        page.on("pageerror", lambda error: complaints.append(str(error)))
         await page.goto(f"{self.url}/#BTCUSDT/1m")
         await expect(page.locator("#light")).to_have_attribute("data-state", "live")
         await expect(page.locator("#legend")).to_be_visible()
         await expect(page.locator("#bids .level span").first).not_to_be_empty()
-        yield page
-        await context.close()
+        try:
+            yield page
+        finally:
+            await context.close()
+        assert complaints == []
 
 
-@pytest.fixture
-async def stage(tmp_path: Path, mongod_uri: str) -> AsyncIterator[Stage]:
-    """A synthetic exchange, an interface and a browser; the flow is the test's own."""
-    executable = browser_path()
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """One for all tests: each has windows of its own, which share nothing."""
+    executable = chromium() or pytest.skip(NO_BROWSER)
     expect.set_options(timeout=PATIENCE_MS)
+    async with running_browser(executable) as found:
+        yield found
+
+
+@asynccontextmanager
+async def staged(folder: Path, mongod_uri: str, browser: Browser) -> AsyncIterator[Stage]:
+    """A synthetic exchange, an interface and a browser."""
     market = SyntheticMarket("spot", LISTED, seed=7, start_ms=BEGIN)
     async with AsyncExitStack() as stack:
         exchange = stack.enter_context(exchange_in_thread(market, speed=SPEED, start_now=True))
-        browser = await stack.enter_async_context(running_browser(executable))
-        found = Stage(tmp_path, exchange, mongod_uri, browser)
+        found = Stage(folder, exchange, mongod_uri, browser)
         found.url, _ = await stack.enter_async_context(running_api(found.settings()))
         yield found
-        assert found.complaints == []
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def stage(tmp_path: Path, mongod_uri: str, browser: Browser) -> AsyncIterator[Stage]:
+    """A stage for a test that stops what others need; the flow is the test's own."""
+    async with staged(tmp_path, mongod_uri, browser) as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def market(tmp_path_factory: pytest.TempPathFactory, mongod_uri: str, browser: Browser) -> AsyncIterator[Stage]:
+    """A stage whose flow runs, for all tests that only look."""
+    async with staged(tmp_path_factory.mktemp("market"), mongod_uri, browser) as found, found.flow():
+        yield found
 
 
 async def changed(locator: Locator) -> tuple[str, str]:
@@ -191,8 +208,8 @@ async def keep(page: Page, folder: Path, name: str) -> None:
     await page.screenshot(path=chosen / f"{name}.png", full_page=True)
 
 
-async def test_it_shows_the_market_as_it_moves(stage: Stage, tmp_path: Path) -> None:
-    async with stage.flow(), stage.page(color_scheme="dark") as page:
+async def test_it_shows_the_market_as_it_moves(market: Stage, tmp_path: Path) -> None:
+    async with market.page(color_scheme="dark") as page:
         await expect(page.locator("#banner")).to_contain_text("synthetic")
         assert await page.locator("#prices li .name").all_inner_texts() == list(SYMBOLS)
         for place in ("#price", "#prices li[data-symbol=ETHUSDT] .price", "#legend-close", "#bids .level span"):
@@ -208,8 +225,8 @@ async def test_it_shows_the_market_as_it_moves(stage: Stage, tmp_path: Path) -> 
         await keep(page, tmp_path, "dark")
 
 
-async def test_symbol_and_timeframe_are_chosen_by_keys_and_by_pointer(stage: Stage, tmp_path: Path) -> None:
-    async with stage.flow(), stage.page(color_scheme="light") as page:
+async def test_symbol_and_timeframe_are_chosen_by_keys_and_by_pointer(market: Stage, tmp_path: Path) -> None:
+    async with market.page(color_scheme="light") as page:
         await page.keyboard.press("ArrowDown")
         await expect(page.locator("#symbol")).to_have_text("ETHUSDT")
         await expect(page.locator("#prices li[aria-selected]")).to_have_attribute("data-symbol", "ETHUSDT")
@@ -226,10 +243,42 @@ async def test_symbol_and_timeframe_are_chosen_by_keys_and_by_pointer(stage: Sta
         assert await page.evaluate("document.documentElement.dataset.theme") == "dark"
 
 
-async def test_it_fits_a_phone(stage: Stage, tmp_path: Path) -> None:
-    async with stage.flow(), stage.page(size=PHONE, color_scheme="dark", has_touch=True) as page:
+async def test_it_fits_a_phone(market: Stage, tmp_path: Path) -> None:
+    async with market.page(size=PHONE, color_scheme="dark", has_touch=True) as page:
         assert await page.evaluate("document.documentElement.scrollWidth") == PHONE[0]
         await keep(page, tmp_path, "phone")
+
+
+@pytest.mark.skipif(not LIBRARY.is_file(), reason=NO_LIBRARY)
+async def test_history_comes_on_scrolling_back(market: Stage) -> None:
+    async with market.page() as page:
+        box = await page.locator("#canvas").bounding_box()
+        assert box is not None
+        for _ in range(3):
+            held = await count(page)
+            async with asyncio.timeout(PATIENCE_MS / 1_000):
+                while await count(page) <= held:
+                    await page.mouse.move(box["x"] + 100, box["y"] + 200)
+                    await page.mouse.down()
+                    await page.mouse.move(box["x"] + 800, box["y"] + 200, steps=4)
+                    await page.mouse.up()
+                    await page.wait_for_timeout(200)
+        await until(lambda: page.evaluate(IS_WHOLE))
+
+
+async def count(page: Page) -> int:
+    """How many candles the page holds."""
+    held: int = await page.evaluate("marketflow.candles.length")
+    return held
+
+
+async def test_without_the_chart_library_the_rest_works(market: Stage) -> None:
+    async with market.page() as page:
+        await page.route("**/vendor/**", lambda route: route.abort())
+        await page.reload()
+        await expect(page.locator("#no-chart")).to_be_visible()
+        await changed(page.locator("#price"))
+        await changed(page.locator("#legend-close"))
 
 
 async def test_a_cut_is_shown_and_what_was_missed_is_filled(stage: Stage, tmp_path: Path) -> None:
@@ -260,51 +309,17 @@ async def shown_minutes(page: Page, begun: str) -> list[int]:
     return [time // 60_000 for time in held if time >= since]
 
 
-@pytest.mark.skipif(not LIBRARY.is_file(), reason=NO_LIBRARY)
-async def test_history_comes_on_scrolling_back(stage: Stage) -> None:
-    async with stage.flow(), stage.page() as page:
-        box = await page.locator("#canvas").bounding_box()
-        assert box is not None
-        for _ in range(3):
-            held = await count(page)
-            async with asyncio.timeout(PATIENCE_MS / 1_000):
-                while await count(page) <= held:
-                    await page.mouse.move(box["x"] + 100, box["y"] + 200)
-                    await page.mouse.down()
-                    await page.mouse.move(box["x"] + 800, box["y"] + 200, steps=4)
-                    await page.mouse.up()
-                    await page.wait_for_timeout(200)
-        await until(lambda: page.evaluate(IS_WHOLE))
-
-
-async def count(page: Page) -> int:
-    """How many candles the page holds."""
-    held: int = await page.evaluate("marketflow.candles.length")
-    return held
-
-
-async def test_without_the_chart_library_the_rest_works(stage: Stage) -> None:
-    async with stage.flow(), stage.page() as page:
-        await page.route("**/vendor/**", lambda route: route.abort())
-        await page.reload()
-        await expect(page.locator("#no-chart")).to_be_visible()
-        await changed(page.locator("#price"))
-        await changed(page.locator("#legend-close"))
-
-
-@pytest.fixture
-async def told(tmp_path: Path, mongod_uri: str) -> AsyncIterator[Told]:
+@pytest_asyncio.fixture(loop_scope="module")
+async def told(tmp_path: Path, mongod_uri: str, browser: Browser) -> AsyncIterator[Told]:
     """The page on a hub that says what the test tells it to, with ten stored candles."""
-    executable = browser_path()
-    expect.set_options(timeout=PATIENCE_MS)
     deployment = Deployment(tmp_path, mongod_uri)
     fill(deployment)
     deployment.list_instruments("BTCEUR", "BTCUSDT", "ETHUSDT", "SOLUSDT")
     async with AsyncExitStack() as stack:
         stack.push_async_callback(deployment.stop_hub)
         running = await stack.enter_async_context(interface(deployment))
-        browser = await stack.enter_async_context(running_browser(executable))
         page = await browser.new_page()
+        stack.push_async_callback(page.close)
         await page.goto(f"{running.url}/#BTCUSDT/1m")
         await expect(page.locator("#legend-status")).to_contain_text("forming")
         await expect(page.locator("#light")).to_have_attribute("data-state", "live")
@@ -352,7 +367,7 @@ async def test_a_hole_in_the_chart_is_filled_when_the_store_has_the_candles(told
     await page.reload()
     await until(lambda: page.evaluate("marketflow.candles.length === 7"))
     assert not await page.evaluate(IS_WHOLE)
-    await page.unroute(charts)
+    await page.unroute_all(behavior="wait")  # one may be on its way
     await until(lambda: page.evaluate(IS_WHOLE))
     assert await count(page) == 11
     closes = await page.evaluate("marketflow.candles.map(({ close }) => close)")

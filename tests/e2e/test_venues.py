@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from pymongo import MongoClient
+from pymongo.database import Database
 
 from flows.recovery import prepare
 from flows.settings import Settings
@@ -94,16 +95,18 @@ async def assert_rest_equals_the_exchange(api: Server, flow: RunningFlow, exchan
     [newest] = exchange.its.trades(exchange.its.newest_id())
     of_venue = {"venue": exchange.venue}
 
-    def data(path: str, **parameters: Any) -> Any:
-        answer = httpx.get(f"{api.url}/api/{path}", params=parameters | of_venue, timeout=START_S)
-        return answer.json()["data"] if answer.is_success else None
+    with httpx.Client(base_url=f"{api.url}/api", timeout=START_S) as client:
 
-    def has_the_price() -> bool:
-        found = data(f"prices/{SYMBOL}")
-        return found is not None and (found["venue"], found["price"]) == (exchange.venue, newest[2])
+        def data(path: str, **parameters: Any) -> Any:
+            answer = client.get(path, params=parameters | of_venue)
+            return answer.json()["data"] if answer.is_success else None
 
-    await until(has_the_price, flow)
-    trades = data("trades", symbol=SYMBOL, limit=20)
+        def has_the_price() -> bool:
+            found = data(f"prices/{SYMBOL}")
+            return found is not None and (found["venue"], found["price"]) == (exchange.venue, newest[2])
+
+        await until(has_the_price, flow)
+        trades = data("trades", symbol=SYMBOL, limit=20)
     assert trades["venue"] == exchange.venue
     shown = [(one["id"], one["price"], one["quantity"], one["buyer_is_maker"]) for one in trades["trades"]]
     assert shown == [(row[0], row[2], row[3], row[4]) for row in exchange.its.trades(shown[0][0])]
@@ -197,16 +200,16 @@ def minutes_of(demo: Demo, venue: str, symbol: str) -> dict[int, Minute]:
         return its.minutes()
 
 
-def closed_candles(demo: Demo, venue: str, symbol: str) -> dict[int, Minute]:
-    """What is stored of the minutes that are over."""
-    with MongoClient[dict[str, Any]](demo.variables["MARKETFLOW_MONGO__URI"]) as mongo:
-        candles = read_candles(mongo[Settings().mongo.database], venue, symbol, "1m", 0, DAY[1])
+def closed_candles(database: Database[dict[str, Any]], venue: str, symbol: str, since: int = 0) -> dict[int, Minute]:
+    """What is stored of the minutes that are over, from one on."""
+    candles = read_candles(database, venue, symbol, "1m", since, DAY[1])
     return {c.open_time: (c.open, c.high, c.low, c.close, c.volume) for c in candles if c.is_closed}
 
 
 @pytest.mark.slow
 def test_the_demo_shows_one_market_at_three_venues(tmp_path: Path) -> None:
-    with running_demo(tmp_path, venues=DEMO_VENUES) as demo:
+    with running_demo(tmp_path, venues=DEMO_VENUES) as demo, demo.mongo() as mongo:
+        database = mongo[Settings().mongo.database]
         demo.until_ready()
         instruments = instruments_of(demo)
         assert {venue for venue, _ in instruments} == set(DEMO_VENUES)
@@ -214,8 +217,8 @@ def test_the_demo_shows_one_market_at_three_venues(tmp_path: Path) -> None:
         begun = {one: max(minutes_of(demo, *one)) for one in instruments}  # the one after it began before this
         for one in instruments:
             seen = begun[one] + 120_000
-            demo.until(lambda one=one, seen=seen: seen in closed_candles(demo, *one))  # type: ignore[misc]
-            stored = closed_candles(demo, *one)
+            demo.until(lambda one=one, seen=seen: seen in closed_candles(database, *one, since=seen))  # type: ignore[misc]
+            stored = closed_candles(database, *one)
             expected = {time: row for time, row in minutes_of(demo, *one).items() if time <= seen}
             assert {time: stored.get(time) for time in expected} == {
                 time: pytest.approx(row) for time, row in expected.items()

@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
+from pymongo import MongoClient
 
 from flows.process.proxy import trusted_by
 from flows.supervision.known import known
@@ -73,6 +75,10 @@ class Demo:
             return httpx.get(url, timeout=10, verify=trusted_by(url)).status_code == 200
         except httpx.TransportError:
             return False
+
+    def mongo(self) -> MongoClient[dict[str, Any]]:
+        """A client of its database."""
+        return MongoClient(self.variables["MARKETFLOW_MONGO__URI"])
 
     def ask(self, *words: str, typed: str = "") -> subprocess.CompletedProcess[str]:
         """Runs a command of ours about it, in its folder, to the end."""

@@ -253,6 +253,19 @@ def test_more_than_one_repair_mends_is_left_for_the_next(
         assert any("repair again for others" in sentence for sentence in left) is is_told
 
 
+def test_a_repair_mends_more_than_a_report_lists(
+    filled: Settings, mongo_client: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.verification.checks.findings.MOST_LISTED", 2)
+    wrong = {"timeframe": "1m", "open_time": {"$gte": BEGIN + 60_000, "$lt": BEGIN + 360_000}}
+    candles_of(filled, mongo_client).update_many(wrong, {"$inc": {"volume": 1.0}})
+
+    report = verify(filled, structs.replace(ALL, repair=True))
+
+    assert (len(report.findings), report.totals["candle"], report.repaired) == (2, 5, 5)
+    assert verify(filled, ALL).is_true
+
+
 @pytest.mark.e2e
 def test_trades_that_lack_are_left_with_what_to_do(settings: Settings, mongo_client: Documents) -> None:
     fill(settings, mongo_client, HOUR[:200] + HOUR[201:], true_candles(HOUR, TIMEFRAMES))

@@ -9,6 +9,8 @@ from msgspec import Struct, field
 
 MOST_LISTED = 1_000
 """Findings that a report lists; further ones are only counted."""
+MOST_MENDED = 100_000
+"""Findings and notes about candles that one repair looks at."""
 NAMED = 3
 """Most things of one kind that a sentence names; the others are counted."""
 
@@ -123,13 +125,14 @@ class Report(Struct):
 
 
 class Findings:
-    """Collects findings and notes, the first `MOST_LISTED` of each as such."""
+    """Collects findings and notes, the first `MOST_LISTED` of each as such, and the first `MOST_MENDED` of candles."""
 
     def __init__(self, findings: Iterable[Finding] = ()) -> None:
         self.listed: list[Finding] = []
         self.totals: Counter[str] = Counter()
         self.notes: list[Finding] = []
         self.noted: Counter[str] = Counter()
+        self.of_candles: list[Finding] = []
         self.add(findings)
 
     def add(self, findings: Iterable[Finding]) -> None:
@@ -140,6 +143,8 @@ class Findings:
             totals[finding.kind] += 1
             if len(listed) < MOST_LISTED:
                 listed.append(finding)
+            if finding.timeframe and len(self.of_candles) < MOST_MENDED:
+                self.of_candles.append(finding)
 
     @property
     def is_complete(self) -> bool:

@@ -56,7 +56,8 @@ class Market(Protocol):
     def play(self, wanted: Wanted, is_due: IsDue = always_due) -> Iterator[Message]:
         """The messages in the order of their `due_ms`, endless for a synthetic or looped market. Taking a message moves
         the market's own state (book, last trade, now) to just after it. A message of the stream `PAUSE` precedes a
-        wanted one that is not due yet, so that REST is never ahead of the streams.
+        wanted one that is not due yet, so that REST is never ahead of the streams; and any other one, where `PAUSE`
+        itself is wanted.
         """
 
     def move_to(self, now_ms: int) -> None:

@@ -86,7 +86,7 @@ class Playback:
                 tick_ms = self._tick_ms
             streams = [stream for stream in channel.streams if wanted(stream)]
             moves_rest = streams or channel in followers or any(map(wanted, siblings.get(channel, ())))
-            if moves_rest and not is_due(due_ms):
+            if (moves_rest or wanted(PAUSE)) and not is_due(due_ms):
                 yield Message(due_ms, PAUSE, b"")
             self._now_ms = due_ms
             channel.played = index + 1

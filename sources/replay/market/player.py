@@ -182,9 +182,9 @@ class Player:
         """Whether a client wants a stream; now and then True regardless, so that control returns regularly even when
         no client is subscribed. Otherwise the market would not yield before its end, or would run ahead of its time.
         """
+        if stream == PAUSE:
+            return self._skip_to_ms is not None and self._market.now_ms > self._skip_to_ms() - _NEAR_MS
         if self._wanted(stream):
-            return True
-        if self._skip_to_ms and self._market.now_ms > self._skip_to_ms() - _NEAR_MS:
             return True
         if self._clock and self._market.now_ms > self._clock.now_ms + self._lead_ms:
             return True

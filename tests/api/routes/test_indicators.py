@@ -4,6 +4,7 @@ import pytest
 from api.analytics.analysis import Analysis
 from api.analytics.bars import Bars
 from api.analytics.indicators import IndicatorSeries, compute, parse_wanted
+from api.routes.indicators import joining
 from flows.model import Candle
 from sinks.hub.payloads import iso_utc
 from tests.fakes.candle_runs import wandering
@@ -40,6 +41,12 @@ async def test_indicators_of_stored_candles_and_the_forming_one(stored: Deployme
     assert found == [values(candles, text, 50) for text in ("rsi", "bbands:10:2.5", "sma")]
     assert (answer["is_closed"], answer["settled"], answer["statuses"]) == (False, True, {"final": 49, "forming": 1})
     assert (answer["age_ms"], answer["stale"]) == (0, False)
+
+
+@pytest.mark.parametrize(("missing", "kept"), [((), 50), ((49,), 0), ((10, 30), 19), ((0,), 49)])
+def test_what_lies_behind_a_hole_warms_nothing_up(missing: tuple[int, ...], kept: int) -> None:
+    before = [candle for number, candle in enumerate(MINUTES[:50]) if number not in missing]
+    assert joining(before, MINUTES[50:]) == MINUTES[50 - kept : 50]
 
 
 async def test_the_latest_only(stored: Deployment) -> None:

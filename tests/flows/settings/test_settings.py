@@ -146,12 +146,15 @@ def test_an_import_begins_with_a_day_or_at_a_time_of_utc(told: Any, hour: int) -
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
-    [("MARKETFLOW_FEED__SYMBOLZ", "is no setting"), ("MARKETFLOW_FED__SYMBOLS", "sections are feed, rest, mongo")],
+    ("name", "says", "nearest"),
+    [
+        ("MARKETFLOW_FEED__SYMBOLZ", "is no setting", "symbols"),
+        ("MARKETFLOW_FED__SYMBOLS", "sections are feed, rest, mongo", "feed"),
+    ],
 )
-def test_an_unknown_variable_is_named(name: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_variable_is_named(name: str, says: str, nearest: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "17")
-    with pytest.raises(SettingsError, match=f"{name}.*{says}.*; got '17'"):
+    with pytest.raises(SettingsError, match=f"{name}.*{says}.*; got '17'; did you mean {nearest}"):
         load_settings()
 
 
@@ -355,6 +358,8 @@ def test_nonsense_in_the_environment_is_named_with_its_value_and_its_place(
         ("[hub]\nprot = 1\n", "hub.prot: no such setting; those of hub are enabled, host, port"),
         ("\n[hbu]\nport = 1\n", "hbu: no such setting; sections are feed, rest, mongo"),
         ("\n[hbu]\nport = 1\n", "({}, line 2)"),
+        ("\n[hbu]\nport = 1\n", "; did you mean hub?; got"),
+        ("[hub]\nprot = 1\n", "; did you mean port?; got"),
         ("[feed]\nbackoff_max_s = 1\n", "feed.backoff_max_s: it is below backoff_min_s, 2: choose at least"),
     ],
 )  # fmt: skip

@@ -1,6 +1,6 @@
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from msgspec import Struct, structs
@@ -115,6 +115,33 @@ def test_a_mark_waits_until_what_follows_has_closed_the_candles_before_it(
     importer.write([[structs.replace(over, end=BEGIN + 3 * DAY_MS), Mark(4)]])
     importer.close()
     assert heard.stored[3:] == [Mark(4)]
+
+
+class Killed(BaseException):
+    pass
+
+
+class Dying:
+    """A writer of candles whose process ends with the first write."""
+
+    held = 0
+
+    def write(self, batch: list[Candle]) -> None:
+        raise Killed
+
+    def close(self) -> None:
+        pass
+
+
+def test_what_is_replaced_is_in_the_ledger_before_it_is_replaced() -> None:
+    heard, false = Heard(), structs.replace(candle(0), close=99.5)
+    improvement = Improvement(lambda *_: [false], improved, contradicts, lambda _: Origin())
+    importer = heard.importer(candles=cast("MongoWriter", Dying()), improvement=improvement)
+    whole = Coverage(("BTCUSDT",), BEGIN, BEGIN + DAY_MS, "a day", vouched="all")
+    importer.write([[whole, candle(0)]])
+    with pytest.raises(Killed):
+        importer.close()
+    assert [(one.kind, one.begin) for one in heard.incidents] == [("repair", false.open_time)]
 
 
 def test_without_candles_no_mark_waits() -> None:
