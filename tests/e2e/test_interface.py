@@ -199,7 +199,8 @@ async def assert_nothing_is_amiss(caller: Caller) -> None:
     assert min(minutes) >= 8, "of the ten minutes that were played"
     assert without_silence(quality["incidents"]) == []
     status = await caller.data("/api/status")
-    assert (status["origin"], status["missing"]) == ("replay", [])
+    missing = [text for text in status["missing"] if " silent " not in text]  # the tape is at its end
+    assert (status["origin"], missing) == ("replay", [])
     assert {tuple(line["symbols"]) for line in status["lines"]} == {SYMBOLS}
 
 

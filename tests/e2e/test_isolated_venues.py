@@ -37,6 +37,8 @@ ENDLESS = 1_000_000
 """More messages than there are."""
 CURRENT = {"live", "quiet"}
 """States of what is current."""
+STARVED = {"silent", "unsynced", "unknown"}
+"""Those of what is not read in time on a busy machine; a line that is lost is `cut`."""
 PATIENT = {
     "feed__streams": "aggTrade,kline,depth",
     # what is closed by time alone is amended: one version more than in a run that had the time for all trades
@@ -152,11 +154,10 @@ async def test_what_becomes_of_one_venue_changes_nothing_of_the_others(mongod_ur
             assert_equals_the_exchange(all_four, mongod_uri, one)
     for venue in OTHERS:
         assert without_silence(incidents(client.messages, venue)) == without_silence(incidents(calm.messages, venue))
-        # on a busy machine all venues may be silent to both
         seen, expected = (
             states(one.messages[at:], venue) for one, at in zip((client, calm), begins[::-1], strict=True)
         )
-        assert {(channel, state) for channel, state in seen - expected if state not in CURRENT} == set()
+        assert {(channel, state) for channel, state in seen - expected if state not in CURRENT | STARVED} == set()
         assert seen & {("trades", state) for state in CURRENT}
     assert "reject" in lied
     assert {"disconnect", "reconnect"} <= {one["kind"] for one in incidents(client.messages, FAULTY)}

@@ -68,17 +68,21 @@ class Pairs:
         return sorted(self.theirs.keys() & self.ours.keys())
 
 
-def assert_equal(ours: dict[str, Any], theirs: dict[str, Any], uncounted: Kline | None, unit: float) -> None:
-    """Every field, with what the exchange does not count taken away from ours."""
+def assert_equal(
+    ours: dict[str, Any], theirs: dict[str, Any], uncounted: Kline | None, following: Kline | None, unit: float
+) -> None:
+    """Every field, with what the exchange does not count taken away from ours; its window opens with the minute that
+    follows.
+    """
     assert ours["last"] == theirs["last_price"]
-    if uncounted is None:
+    if uncounted is None or following is None:
         assert (ours["open"], ours["high"], ours["low"]) == (theirs["open"], theirs["high"], theirs["low"])
         assert is_same(ours["change"], theirs["price_change"])
         assert abs(ours["change_percent"] - theirs["price_change_percent"]) <= PERCENT_UNIT / 2 + 1e-9
         assert theirs["weighted_average"] <= ours["weighted_average"] + 1e-9 < theirs["weighted_average"] + unit
     else:
         assert ours["open"] == uncounted.open
-        assert theirs["open"] == uncounted.close  # each of its klines begins where the one before ended
+        assert theirs["open"] == following.open
         assert ours["high"] == max(theirs["high"], uncounted.high)
         assert ours["low"] == min(theirs["low"], uncounted.low)
     for name in ("volume", "quote_volume"):
@@ -105,8 +109,9 @@ async def test_they_equal_the_exchanges_own(kind: MarketKind, venue: str, mongod
             await client.until(pairs.take)
             assert await flow.stop() == 0, flow.said()
     for moment in pairs.moments:
-        uncounted = pairs.uncounted.get(moment[0])
-        assert_equal(pairs.ours[moment], pairs.theirs[moment], uncounted, unit=10.0 ** -(8 if kind == "spot" else 2))
+        uncounted, following = (pairs.uncounted.get(moment[0] + after) for after in (0, MINUTE_MS))
+        unit = 10.0 ** -(8 if kind == "spot" else 2)
+        assert_equal(pairs.ours[moment], pairs.theirs[moment], uncounted, following, unit)
     assert mismatches(client) == []
 
 

@@ -176,7 +176,8 @@ def test_foreign_and_odd_frames_are_refused_and_change_nothing(name: str) -> Non
         assert all(found.reason for found in line.rejected)
         for symbol in (one, other):
             assert_trades_are_the_exchanges(line, symbol)
-            assert all(view.synced for view in line.of_symbol(symbol, BookView)[before[symbol] :])
+            unsynced = [view for view in line.of_symbol(symbol, BookView)[before[symbol] :] if not view.synced]
+            assert unsynced == [], (unsynced, line.of_symbol(symbol, Incident), line.events_of(Disconnected))
         assert len(line.events_of(Disconnected)) == lines
         assert rejected(line, foreign=False) == odd
         assert_the_book_is_the_exchanges(line, one)

@@ -17,7 +17,7 @@ from flows.bounds import VenueRules
 from flows.model import IDS, PRICES, VOLUMES, Candle, Kline, TradedOhlcv
 
 PRINTED_UNIT = 1e-8
-"""No venue prints more decimals; what differs by less than half of this is printed the same."""
+"""No venue prints more decimals; what differs by at most half of this may be printed the same."""
 ULPS = 4
 """Quote volumes have more digits than float64; so many units in the last place are rounding and nothing else."""
 
@@ -63,8 +63,7 @@ def identified(kline: Kline, known: Kline | None) -> Kline:
 
 def is_same(ours: float, theirs: float) -> bool:
     """Equal as printed, or as near as float64 can be."""
-    difference = abs(ours - theirs)
-    return difference < PRINTED_UNIT / 2 or difference <= ULPS * 2**-52 * abs(theirs)
+    return abs(ours - theirs) <= PRINTED_UNIT / 2 + ULPS * 2**-52 * abs(theirs)
 
 
 def _differs(ours: float, theirs: float) -> bool:
