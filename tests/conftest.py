@@ -27,7 +27,11 @@ settings.load_profile("marketflow")  # a busy machine is no failure: speed belon
 FAST = ("diagnosticDataCollectionEnabled=false", "ttlMonitorSleepSecs=1", "enableTestCommands=1")
 """Parameters of a server for tests: it looks for what has expired every second, and can be held at its fail points."""
 
+THAW_EACH = 20
+"""Files of tests after which the garbage collector looks at everything."""
+
 _numbers = count(1)
+_files = count(1)
 _SERVER = pytest.StashKey[str]()
 """The address of the shared server, once it is started."""
 _USERS = pytest.StashKey[set[Path]]()
@@ -64,6 +68,8 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def _keep_what_stays() -> None:
+    if next(_files) % THAW_EACH == 0:
+        gc.unfreeze()  # what has become garbage since would stay for ever
     gc.collect()
     gc.freeze()
 

@@ -33,6 +33,8 @@ MINUTE_MS = 60_000
 OddForm = Literal["empty", "two", "lines", "number", "null", "string", "list", "object", "text"]
 FOREIGN = 5
 """Foreign messages of a stream."""
+STEADY = 10
+"""Views of a book in a row."""
 NOTICED_BY = {
     ("kraken", "crossed"): "the book's checksum is",
     ("kraken", "jump"): "the book's checksum is",
@@ -70,6 +72,12 @@ def playing(name: str) -> Iterator[VenueLine]:
 def is_right(line: VenueLine, symbol: str) -> bool:
     view = line.view(symbol)
     return view is not None and view.synced
+
+
+def is_steady(line: VenueLine, symbol: str) -> bool:
+    """Whether its book has been right for a while: at first a busy machine may begin it twice."""
+    views = line.of_symbol(symbol, BookView)[-STEADY:]
+    return len(views) == STEADY and all(view.synced for view in views)
 
 
 def words_of(line: VenueLine, symbol: str) -> str:
@@ -162,6 +170,7 @@ def refused_trades(line: VenueLine, symbol: str) -> list[Rejected]:
 def test_foreign_and_odd_frames_are_refused_and_change_nothing(name: str) -> None:
     with playing(name) as line:
         one, other = PEERS[name].symbols
+        line.until(lambda: is_steady(line, one) and is_steady(line, other))
         before = {symbol: len(line.of_symbol(symbol, BookView)) for symbol in (one, other)}
         lines = len(line.events_of(Disconnected))
         streams = (PEERS[name].trades_of(one), PEERS[name].books_of(one))
