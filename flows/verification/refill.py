@@ -19,8 +19,9 @@ from flows.verification.checks.findings import few
 from flows.verification.checks.refuted import Refutation
 from flows.verification.checks.trade_ids import IdGap, Misplaced
 from sinks.trades.codec import FILLS, MINUTE_MS, minute_of
+from sinks.trades.disputes import Dispute
 from sinks.trades.durable import runs_of
-from sinks.trades.merge import Dispute, add_batches
+from sinks.trades.merge import add_batches
 from sinks.trades.store import StoreInUseError, TradeStore
 from sinks.trades.stored_records import leave_out
 from sinks.trades.writer import part_of, partition_names

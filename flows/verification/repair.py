@@ -118,9 +118,8 @@ class CandleRepair:
             first_id=candle.first_id,
             last_id=candle.last_id,
         )
-        self.note(
-            [incident]
-        )  # a newer version may come before the candle, and a kill: a line too many, and none too few
+        # a newer version may come before the candle, and a kill: a line too many, and none too few
+        self.note([incident])
         if stored is not None and stored.fault:
             self._store.replace(new, timeout_s=WRITE_TIMEOUT_S)
         elif not self._store.store([new], timeout_s=WRITE_TIMEOUT_S).closed:

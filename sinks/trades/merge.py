@@ -10,7 +10,6 @@ from itertools import groupby
 
 import numpy as np
 import structlog
-from msgspec import Struct
 from rocksdict import WriteBatch
 
 from flows.model import Trade, TradeBatch, Voucher
@@ -32,6 +31,7 @@ from sinks.trades.codec import (
     minute_of,
     without,
 )
+from sinks.trades.disputes import Dispute
 from sinks.trades.durable import IdSpan, Moves, runs_of
 from sinks.trades.places import TimeSpan, ids_of, shared, spans_around, spans_of, starts_beyond
 from sinks.trades.record_checks import BadRecord, OnBad, RecordError, are_sound, refusal_of
@@ -42,32 +42,6 @@ log = structlog.get_logger(__name__)
 
 Second = tuple[str, int]
 """A symbol, and the start of a second in ms UTC."""
-
-
-class Dispute(Struct):
-    """Trades of a symbol whose stored values differ from new ones with the same ids."""
-
-    symbol: str
-    vouched_by: Voucher
-    """What vouches for the new ones, which have replaced the stored ones; without it the stored ones are kept."""
-    trades: int = 0
-    first_id: int = -1
-    last_id: int = -1
-    begin: int = 0
-    """Time of the first, ms UTC, as it is stored from now on."""
-    end: int = 0
-
-    def include(self, rows: Iterable[Row]) -> None:
-        """Adds trades."""
-        for row in rows:
-            number, time = row[0], row[3]
-            self.first_id, self.last_id = _wider(self.first_id, self.last_id, number, is_first=not self.trades)
-            self.begin, self.end = _wider(self.begin, self.end, time, is_first=not self.trades)
-            self.trades += 1
-
-
-def _wider(low: int, high: int, value: int, *, is_first: bool) -> tuple[int, int]:
-    return (value, value) if is_first else (min(low, value), max(high, value))
 
 
 def add_batches(
@@ -112,8 +86,9 @@ def add_batches(
         if moved:
             for start in old.keys() - encoded.keys():
                 dispute.include(changes.drop(symbol, old[start], moved))
-        disputes.append(dispute)
-    before_write([dispute for dispute in disputes if dispute.trades])
+        if dispute.trades:
+            disputes.append(dispute)
+    before_write(disputes)
     moves = changes.moves()
     store.on_moving(moves)
     if writes := changes.writes():
@@ -122,8 +97,7 @@ def add_batches(
         store.on_stored(symbol, spans)
     store.on_moving(moves)  # another batch of these may have written the same trade to the time that it has no more
     for dispute in disputes:
-        if dispute.trades:
-            on_dispute(dispute)
+        on_dispute(dispute)
     changes.report_replaced(on_replaced)
     return seconds
 
@@ -168,8 +142,8 @@ class _Changes:
                 self._take_out(symbol, [trade.id])
 
     def _take_out(self, symbol: str, ids: Iterable[int]) -> None:
-        if ids := set(ids):
-            self._taken_out.setdefault(symbol, set()).update(ids)
+        if taken := set(ids):
+            self._taken_out.setdefault(symbol, set()).update(taken)
 
     def moves(self) -> list[Moves]:
         """Where the trades that have left a record are from now on; they may be in the same one again."""

@@ -20,7 +20,8 @@ from sinks.buffered.writer import BufferedWriter
 from sinks.trades.buffer import Loss, TradeBuffer
 from sinks.trades.codec import SECOND_MS
 from sinks.trades.compaction import Clocks, TradeCompactor
-from sinks.trades.merge import Dispute, add_batches
+from sinks.trades.disputes import Dispute
+from sinks.trades.merge import add_batches
 from sinks.trades.reader import TradeView
 from sinks.trades.record_checks import BadRecord, incident_of
 from sinks.trades.store import StoreBusyError, TradeStore, TradeStoreError

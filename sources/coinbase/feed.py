@@ -15,7 +15,15 @@ import msgspec
 from msgspec import structs
 
 from flows.model import TRADE_KINDS
-from sources.coinbase.names import BOOKS_LINE, HEARTBEATS, MARKET_LINE, stream_in, stream_name, symbols_of
+from sources.coinbase.names import (
+    BOOKS_LINE,
+    HEARTBEATS,
+    MARKET_LINE,
+    SUBSCRIBE_HEARTBEATS,
+    stream_in,
+    stream_name,
+    symbols_of,
+)
 from sources.coinbase.replies import control_of
 from sources.coinbase.second import AdvancedTrades
 from sources.feed import ConnectionPlan, Control, DesiredStreams
@@ -93,7 +101,8 @@ class CoinbaseFeed:
         On the other one a second one, for heartbeats: a connection that is silent for a minute is closed there.
         """
         if books := symbols_of(streams, "depth"):
-            return [self._request({"type": "subscribe", "channel": "level2", "product_ids": books}), self._heartbeats()]
+            levels = self._request({"type": "subscribe", "channel": "level2", "product_ids": books})
+            return [levels, self._request(SUBSCRIBE_HEARTBEATS)]
         return [self._exchange_request("subscribe", streams, _STATUS)] if streams else []
 
     def unsubscribe_requests(self, streams: tuple[str, ...]) -> list[tuple[int, str]]:
@@ -101,9 +110,6 @@ class CoinbaseFeed:
         if books := symbols_of(streams, "depth"):
             return [self._request({"type": "unsubscribe", "channel": "level2", "product_ids": books})]
         return [self._exchange_request("unsubscribe", streams)] if streams else []
-
-    def _heartbeats(self) -> tuple[int, str]:
-        return self._request({"type": "subscribe", "channel": HEARTBEATS})
 
     def _exchange_request(self, type_: str, streams: tuple[str, ...], *more: dict[str, Any]) -> tuple[int, str]:
         channels: list[dict[str, Any]] = [

@@ -10,6 +10,8 @@ BOOKS_LINE: Final = "books"
 """The Advanced Trade feed: books, in numbered messages."""
 HEARTBEATS: Final = "heartbeats"
 """The channel of the Advanced feed that is a sign of life: one message a second."""
+SUBSCRIBE_HEARTBEATS: Final = {"type": "subscribe", "channel": HEARTBEATS}
+"""The request for it."""
 SYMBOL_LENGTH: Final = 64
 
 _KINDS: Final = {

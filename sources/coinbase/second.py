@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flows.model import TRADE_KINDS
-from sources.coinbase.names import HEARTBEATS, stream_in, symbols_of
+from sources.coinbase.names import HEARTBEATS, SUBSCRIBE_HEARTBEATS, stream_in, symbols_of
 from sources.coinbase.replies import control_of
 from sources.feed import ConnectionPlan, Control, SecondLine
 
@@ -40,8 +40,7 @@ class AdvancedTrades:
 
     def subscribe_requests(self, streams: tuple[str, ...]) -> list[Request]:
         """One request, and one for heartbeats: a connection that is silent for a minute is closed."""
-        beats = self._request({"type": "subscribe", "channel": HEARTBEATS})
-        return [self._of("subscribe", streams), beats] if streams else []
+        return [self._of("subscribe", streams), self._request(SUBSCRIBE_HEARTBEATS)] if streams else []
 
     def unsubscribe_requests(self, streams: tuple[str, ...]) -> list[Request]:
         """One request."""

@@ -37,7 +37,7 @@ ENDLESS = 1_000_000
 """More messages than there are."""
 CURRENT = {"live", "quiet"}
 """States of what is current."""
-STARVED = {"silent", "unsynced", "unknown"}
+STARVED = {"silent", "unsynced"}
 """Those of what is not read in time on a busy machine; a line that is lost is `cut`."""
 PATIENT = {
     "feed__streams": "aggTrade,kline,depth",

@@ -8,7 +8,8 @@ from msgspec import structs
 
 from flows.model import AggregateTrade, Trade, TradeBatch
 from sinks.trades.codec import END_MS, MINUTE_MS, SECOND_MS, decode_frame, encode_key
-from sinks.trades.merge import Dispute, add_batches, merge_minutes
+from sinks.trades.disputes import Dispute
+from sinks.trades.merge import add_batches, merge_minutes
 from sinks.trades.reader import TradeView
 from sinks.trades.store import TradeStore
 from tests.fakes.trades import BEGIN, cut, trade, trade_runs

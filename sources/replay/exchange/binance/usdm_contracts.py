@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from sources.replay.exchange.binance.parameters import ApiError, Parameters
+from sources.replay.exchange.binance.parameters import Parameters
 from sources.replay.exchange.binance.rest import Answer, Endpoint, ordered_times, steps_of
-from sources.replay.exchange.binance.usdm_data import KEPT_MS, PERIODS
+from sources.replay.exchange.binance.usdm_data import period_times
 from sources.replay.exchange.dialect import View
 from sources.replay.market.contracts import CAP, FUNDING_MS, INTERVAL_HOURS, Contract
 
@@ -78,13 +78,7 @@ class ContractRest:
 
     def _open_interest_history(self, parameters: Parameters) -> Answer:
         symbol = parameters.symbol(self._symbols)
-        period = parameters.required("period")
-        step_ms = PERIODS.get(period)
-        if step_ms is None:
-            raise ApiError(-1130, "Data sent for parameter 'period' is not valid.")
-        limit = parameters.limit(default=30, most=500, clamps=False)
-        now_ms = self._view.now_ms
-        times = steps_of(ordered_times(parameters), step_ms, now_ms, limit, oldest_ms=now_ms - KEPT_MS)
+        period, times = period_times(parameters, self._view.now_ms)
         prices = self._prices(symbol, period, times)
         return Answer([self._interest_row(symbol, time_ms, prices[time_ms]) for time_ms in times], 0)
 

@@ -6,26 +6,17 @@ How accounts are distributed is made up of the symbol and the time: every look a
 from collections.abc import Callable
 from typing import Any, Final
 
-from sources.replay.exchange.binance.parameters import ApiError, Parameters, Takes
+from flows.model import DAY_MS
+from sources.replay.exchange.binance.parameters import ApiError, Parameters, Takes, invalid
 from sources.replay.exchange.binance.rest import Answer, Endpoint, checked, ordered_times, steps_of, weight_of
 from sources.replay.exchange.dialect import View
 from sources.replay.market.contracts import Contract, share_of
-from sources.replay.market.intervals import intervals_of, next_open
+from sources.replay.market.intervals import INTERVALS_MS, intervals_of, next_open
 
 KLINE_WEIGHTS: Final = ((99, 1), (499, 2), (1_000, 5), (1_500, 10))
-PERIODS: Final = {
-    "5m": 300_000,
-    "15m": 900_000,
-    "30m": 1_800_000,
-    "1h": 3_600_000,
-    "2h": 7_200_000,
-    "4h": 14_400_000,
-    "6h": 21_600_000,
-    "12h": 43_200_000,
-    "1d": 86_400_000,
-}
-"""The periods of `/futures/data`, ms."""
-KEPT_MS: Final = 30 * 86_400_000
+_PERIODS: Final = ("5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d")
+"""The periods of `/futures/data`."""
+_KEPT_MS: Final = 30 * DAY_MS
 """How far back `/futures/data` goes."""
 _RATIOS: Final = ("topLongShortAccountRatio", "topLongShortPositionRatio", "globalLongShortAccountRatio")
 _HALF_SWING: Final = 0.2
@@ -79,12 +70,8 @@ class DataRest:
 
     def _rows(self, symbol: str, parameters: Parameters) -> list[list[Any]]:
         """The klines of the period that are closed."""
-        period = parameters.required("period")
-        step_ms, now_ms = PERIODS.get(period), self._view.now_ms
-        if step_ms is None:
-            raise ApiError(-1130, "Data sent for parameter 'period' is not valid.")
-        limit = parameters.limit(default=30, most=500, clamps=False)
-        times = steps_of(ordered_times(parameters), step_ms, now_ms, limit, oldest_ms=now_ms - KEPT_MS)
+        now_ms = self._view.now_ms
+        period, times = period_times(parameters, now_ms)
         if not times:
             return []
         rows = self._view.market.klines(symbol, period, start_ms=times[0], end_ms=times[-1], limit=len(times))
@@ -107,6 +94,16 @@ class DataRest:
             return Answer([], 0)
         pair = parameters.required("pair")
         return Answer([_basis_row(Contract(symbol), pair, row) for row in self._rows(symbol, parameters)], 0)
+
+
+def period_times(parameters: Parameters, now_ms: int) -> tuple[str, list[int]]:
+    """The `period` of a request to `/futures/data`, and the begins, ms UTC, ascending, of those that it wants."""
+    period = parameters.required("period")
+    if period not in _PERIODS:
+        raise invalid("period")
+    limit = parameters.limit(default=30, most=500, clamps=False)
+    times = ordered_times(parameters)
+    return period, steps_of(times, INTERVALS_MS[period], now_ms, limit, oldest_ms=now_ms - _KEPT_MS)
 
 
 def _row(row: list[Any], opened: str, high: str, low: str, close: str) -> list[Any]:
