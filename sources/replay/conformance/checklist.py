@@ -30,7 +30,7 @@ ANSWER_S: Final = 20.0
 """Longest time for one rule."""
 __all__ = ["check", "findings_about", "is_broken", "rules_of"]
 
-HEARD: Final = "streams can be listened to"
+FOLLOWED: Final = "streams can be listened to"
 
 
 def rules_of(market: str) -> list[Rule]:
@@ -56,7 +56,7 @@ async def findings_about(
     try:
         await peer.listen(stream_rules.streams_of(peer.market, peer.symbol), listen_s)
     except (*UNREACHABLE, *MISSHAPEN) as error:
-        take(Finding(stream_rules.AREA, HEARD, Outcome.BROKEN, described(error)))
+        take(Finding(stream_rules.AREA, FOLLOWED, Outcome.BROKEN, described(error)))
     for rule in rules_of(peer.market):
         take(await judged(rule, peer, ANSWER_S))
     return findings

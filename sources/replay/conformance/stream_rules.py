@@ -1,4 +1,4 @@
-"""The checklist's rules of what streams bring, judged by what was heard."""
+"""The checklist's rules of what streams bring, judged by what was received."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -51,7 +51,7 @@ def streams_of(market: str, symbol: str) -> list[str]:
     return [symbol.lower() + kind for kind in dict.fromkeys(kinds)]
 
 
-def _heard(peer: Peer, kind: str, least: int = 1) -> Sequence[dict[str, Any]]:
+def _messages_of(peer: Peer, kind: str, least: int = 1) -> Sequence[dict[str, Any]]:
     stream = peer.symbol.lower() + kind
     messages = some(peer.seen.of(stream), stream, least)
     for message in messages:
@@ -60,7 +60,7 @@ def _heard(peer: Peer, kind: str, least: int = 1) -> Sequence[dict[str, Any]]:
 
 
 async def _aggregates(peer: Peer) -> None:
-    messages = _heard(peer, "@aggTrade", 2)
+    messages = _messages_of(peer, "@aggTrade", 2)
     for one in messages:
         require_fields(one, _AGGREGATE)
         require(one["e"] == "aggTrade" and one["f"] <= one["l"], "no aggregate", one)
@@ -72,14 +72,14 @@ async def _aggregates(peer: Peer) -> None:
 
 
 async def _trades(peer: Peer) -> None:
-    messages = _heard(peer, "@trade", 2)
+    messages = _messages_of(peer, "@trade", 2)
     for one in messages:
         require_fields(one, _EVENT | {"t": int, "p": str, "q": str, "T": int, "m": bool})
     require_rising([one["t"] for one in messages], "ids of trades")
 
 
 async def _klines(peer: Peer) -> None:
-    messages = _heard(peer, "@kline_1m")
+    messages = _messages_of(peer, "@kline_1m")
     for one in messages:
         require_fields(one, _EVENT | {"k": dict})
         kline = one["k"]
@@ -95,7 +95,7 @@ async def _klines(peer: Peer) -> None:
 
 
 async def _ticker(peer: Peer) -> None:
-    for one in _heard(peer, "@ticker"):
+    for one in _messages_of(peer, "@ticker"):
         require_fields(one, _EVENT | {"O": int, "C": int, "F": int, "L": int, "n": int})
         require_decimals(one, _TICKER)
         require(float(one["l"]) <= float(one["c"]) <= float(one["h"]), "the last price is beyond high and low", one)
@@ -103,7 +103,7 @@ async def _ticker(peer: Peer) -> None:
 
 
 async def _best(peer: Peer) -> None:
-    messages = _heard(peer, "@bookTicker", 2)
+    messages = _messages_of(peer, "@bookTicker", 2)
     for one in messages:
         require_fields(one, _BEST)
         bid, ask = float(one["b"]), float(one["a"])
@@ -125,15 +125,17 @@ def _chained(peer: Peer, messages: Sequence[dict[str, Any]]) -> None:
 
 
 async def _books(peer: Peer) -> None:
-    _chained(peer, _heard(peer, "@depth@100ms", 2))
+    _chained(peer, _messages_of(peer, "@depth@100ms", 2))
 
 
 async def _snapshot(peer: Peer) -> None:
-    messages = _heard(peer, "@depth@100ms", 2)
+    messages = _messages_of(peer, "@depth@100ms", 2)
     last = peer.seen.snapshot.get("lastUpdateId")
     if last is None or messages[-1]["u"] < last:
         raise UnseenError("no difference came behind the book of REST")
-    require(messages[0]["U"] <= last + 1, "the book of REST is older than what was heard before it was queried", last)
+    require(
+        messages[0]["U"] <= last + 1, "the book of REST is older than what was received before it was queried", last
+    )
     joins = [one for one in messages if one["U"] <= last <= one["u"] or one["U"] <= last + 1 <= one["u"]]
     spans = [(one["U"], one["u"]) for one in messages[-3:]]
     is_between = peer.market == "usdm" and any(a["u"] <= last < b["U"] for a, b in pairwise(messages))
@@ -142,7 +144,7 @@ async def _snapshot(peer: Peer) -> None:
 
 async def _partial(peer: Peer) -> None:
     sides = ("bids", "asks") if peer.market == "spot" else ("b", "a")
-    for one in _heard(peer, "@depth5"):
+    for one in _messages_of(peer, "@depth5"):
         if peer.market == "spot":
             require(not one.keys() & {"e", "E", "s"}, "a partial book of spot has no event", one)
             require_fields(one, {"lastUpdateId": int})
@@ -152,7 +154,7 @@ async def _partial(peer: Peer) -> None:
 
 async def _speed(peer: Peer) -> None:
     kind, every_ms = SLOWEST[peer.market]
-    messages = _heard(peer, kind, 2)
+    messages = _messages_of(peer, kind, 2)
     _chained(peer, messages)
     for before, after in pairwise(messages):
         apart = after["E"] - before["E"]
@@ -160,7 +162,7 @@ async def _speed(peer: Peer) -> None:
 
 
 async def _marks(peer: Peer) -> None:
-    for one in _heard(peer, "@markPrice@1s"):
+    for one in _messages_of(peer, "@markPrice@1s"):
         require_fields(one, _EVENT | {"T": int})
         require_decimals(one, ("p", "i", "r"))
 
