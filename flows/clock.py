@@ -7,7 +7,10 @@ time measures durations and limits output rates. The wall clock only stamps logs
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
+
+Reading: TypeAlias = tuple[int, int]
+"""A venue's time (ms UTC; 0 while it is not known), and how often its clock began anew: for another process."""
 
 WINDOW_MS = 60_000
 """Local time for which an observation counts, so that a drifting clock is followed in both directions."""
@@ -54,12 +57,16 @@ class FeedClock:
     Where `tick` is called, which must be more often than every `LEAP_MS`, a longer pause counts as a leap of the local
     clock or of the process: the time then stands still until the next observation, and older offsets are dropped. Any
     thread may read; one thread observes and ticks.
+
+    In a cluster one process observes it. The others `follow` what that one reads: their local clocks have another zero,
+    so the venue's time travels with the data.
     """
 
     __slots__ = (
         "_before_leap",
         "_believed",
         "_claim",
+        "_follows",
         "_is_guarded",
         "_leaps",
         "_monotonic_ms",
@@ -81,6 +88,8 @@ class FeedClock:
         self._claim: int | None = None
         self._ticked: int | None = None
         self._leaps = 0
+        self._follows = True
+        """Nothing was observed here: another process may say the time."""
         self._seen = 0
         """Number of leaps at the last observation."""
         self._before_leap = 0
@@ -103,6 +112,7 @@ class FeedClock:
 
     def observe(self, exchange_time: int) -> None:
         """Takes a trusted exchange time (ms UTC)."""
+        self._follows = False
         local = self._monotonic_ms()
         offset = exchange_time - local
         if self._offset is None or self._has_leapt(local):
@@ -116,8 +126,28 @@ class FeedClock:
             agreed, self._claim = min(offset, self._claim), max(offset, self._claim)
             self._put(local, agreed)
 
+    def reading(self) -> Reading:
+        """What it says now, for the clocks of other processes; nothing where it follows another one itself."""
+        is_known = not self._follows and self.is_sure
+        return (self.now().feed if is_known else 0), self.begins
+
+    def follow(self, reading: Reading) -> None:
+        """Takes the reading of the process that observes the venue, which has believed it: so one suffices. It came
+        with data and may be late; the least delayed one of the window counts. Without effect where it is observed.
+        """
+        time, begins = reading
+        if not self._follows or not time:
+            return
+        local = self._monotonic_ms()
+        if self._offset is None or begins != self.begins or self._has_leapt(local):
+            self._begin(local, time - local)
+            self.begins = begins
+        else:
+            self._put(local, time - local)
+
     def set_to(self, exchange_time: int) -> None:
         """Restarts at this time (ms UTC), on which enough messages agree."""
+        self._follows = False
         local = self._monotonic_ms()
         self._begin(local, exchange_time - local)
 

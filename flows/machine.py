@@ -14,8 +14,7 @@ from bytewax import operators as op
 from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 
-from flows.bounds import trade_time
-from flows.clock import FeedClock, Now, monotonic_ms
+from flows.clock import FeedClock, Now, Reading, monotonic_ms
 from flows.model import Removed
 from flows.operators.protocol import QueryingMachine
 from flows.operators.state_version import StateKeyError
@@ -48,8 +47,10 @@ def refuse_queries(key: str, query: Query, answer: Callable[[Any], None]) -> Non
     answer(QueryError(f"{key}: {type(query).__name__} cannot be answered here", lasting=True))
 
 
-class MachineLogic(StatefulBatchLogic[tuple[str, In], Out | Removed, State], Generic[In, Out]):
-    """A machine as a logic of the engine. Values are `(key, item)`, as the engine does not pass the key."""
+class MachineLogic(StatefulBatchLogic[tuple[str, In, Reading], Out | Removed, State], Generic[In, Out]):
+    """A machine as a logic of the engine. Values are `(key, item, reading)`, as the engine does not pass the key; the
+    reading is that of the clock where the item comes from, which may be in another process.
+    """
 
     def __init__(
         self,
@@ -69,7 +70,7 @@ class MachineLogic(StatefulBatchLogic[tuple[str, In], Out | Removed, State], Gen
         self._due: int | None = None if self._machine is None else self._machine.due_in(self._now)
         self._answers: deque[tuple[Query, Any]] = deque()
 
-    def on_batch(self, values: list[tuple[str, In]]) -> tuple[Sequence[Out | Removed], bool]:
+    def on_batch(self, values: list[tuple[str, In, Reading]]) -> tuple[Sequence[Out | Removed], bool]:
         """Everything that has arrived for this key; a timer that is due comes last, as the input is older.
 
         After `Removed` the key has no machine and no state, unless more items follow. `StateKeyError` when the machine
@@ -77,14 +78,10 @@ class MachineLogic(StatefulBatchLogic[tuple[str, In], Out | Removed, State], Gen
         """
         if values[0][0] != self._key:
             self._take_key(values[0][0])
-        newest = values[-1][1]
-        now = self._clock.now()
-        if isinstance(newest, list) and getattr(newest[-1], "time", 0) > now.feed:
-            self._clock.observe(trade_time(newest[-1]))  # in a cluster the source may be in another process
-            now = self._clock.now()
-        self._now = now
+        self._clock.follow(values[-1][2])
+        self._now = now = self._clock.now()
         out: list[Out | Removed | Query] = []
-        for _, item in values:
+        for _, item, _ in values:
             if isinstance(item, Removed):
                 out = [*self._run_queries(out), *self._end_machine(now), item]
                 continue
@@ -174,8 +171,10 @@ def _wake_at(local_ms: int) -> datetime:
     return wake
 
 
-def _with_key(batch: list[tuple[str, X]]) -> list[tuple[str, tuple[str, X]]]:
-    return [(keyed[0], keyed) for keyed in batch]
+def with_reading(clock: FeedClock, batch: list[tuple[str, X]]) -> list[tuple[str, tuple[str, X, Reading]]]:
+    """Keyed items as `MachineLogic` takes them."""
+    reading = clock.reading()
+    return [(key, (key, item, reading)) for key, item in batch]
 
 
 @operator
@@ -189,19 +188,21 @@ def machine(
     """One machine for each key; `build(key, state)` makes it, `state` being the result of its `snapshot`, or None.
     `Removed` ends the machine of its key and follows its last results.
     """
-    keyed: KeyedStream[tuple[str, In]] = op.flat_map_batch("key", up, _with_key)
+    keyed: KeyedStream[tuple[str, In, Reading]] = op.flat_map_batch("key", up, partial(with_reading, clock))
     build_logic: Callable[[State | None], MachineLogic[In, Out]] = partial(
         MachineLogic, build=build, clock=clock, runner=runner
     )
     return op.stateful_batch("machine", keyed, build_logic)
 
 
-class _KeeperLogic(StatefulBatchLogic[In, Out, int]):
-    def __init__(self, take: Callable[[list[In]], list[Out]]) -> None:
+class _KeeperLogic(StatefulBatchLogic[tuple[In, Reading], Out, int]):
+    def __init__(self, clock: FeedClock, take: Callable[[list[In]], list[Out]]) -> None:
+        self._clock = clock
         self._take = take
 
-    def on_batch(self, values: list[In]) -> tuple[list[Out], bool]:
-        return self._take(values), StatefulBatchLogic.RETAIN
+    def on_batch(self, values: list[tuple[In, Reading]]) -> tuple[list[Out], bool]:
+        self._clock.follow(values[-1][1])
+        return self._take([item for item, _ in values]), StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> int:
         """A version: after a restart the source sends everything anew."""
@@ -213,8 +214,14 @@ def keeper(
     step_id: str,  # noqa: ARG001 - the engine's decorator takes it
     up: Stream[In],
     build: Callable[[], Callable[[list[In]], list[Out]]],
+    clock: FeedClock,
 ) -> Stream[Out]:
-    """One `build()` for the whole deployment takes all items, from all workers."""
-    keyed: KeyedStream[In] = op.key_on("key", up, lambda _: "all")
-    kept: KeyedStream[Out] = op.stateful_batch("keeper", keyed, lambda _: _KeeperLogic(build()))
+    """One `build()` for the whole deployment takes all items, from all workers. `clock` is the one that it reads."""
+    keyed: KeyedStream[tuple[In, Reading]] = op.flat_map_batch("key", up, partial(_for_one, clock))
+    kept: KeyedStream[Out] = op.stateful_batch("keeper", keyed, lambda _: _KeeperLogic(clock, build()))
     return op.map("value", kept, lambda keyed: keyed[1])
+
+
+def _for_one(clock: FeedClock, batch: list[X]) -> list[tuple[str, tuple[X, Reading]]]:
+    reading = clock.reading()
+    return [("all", (item, reading)) for item in batch]

@@ -38,16 +38,17 @@ def freshness(
         is_timely=feed.is_timely,
         outages=outages,
     )
-    return _freshness(step_id, build, *built(observed))
+    return _freshness(step_id, build, clock, *built(observed))
 
 
 @operator
 def _freshness(
     step_id: str,  # noqa: ARG001 - the engine's decorator takes it
     build: Callable[[], Freshness],
+    clock: FeedClock,
     *observed: Stream[Observation],
 ) -> Stream[InstrumentStatus | Heartbeat]:
-    return keeper("states", op.merge("observations", *observed), build)
+    return keeper("states", op.merge("observations", *observed), build, clock)
 
 
 def incidents(step_id: str, clock: FeedClock, *found: Stream[Incident | Progress | Flush] | None) -> Stream[Incident]:

@@ -5,6 +5,7 @@ named `symbol@kind`, with what is subscribed behind it: `BTC-USD@trade`, `BTC-US
 `BTC-USD@depth@100`.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -14,9 +15,13 @@ INTERVALS: Final[dict[str, int]] = {"1m": 1, "5m": 5, "15m": 15, "30m": 30, "1h"
 """The timeframes that Kraken has, of those that divide a day; in minutes."""
 TIMEFRAMES: Final[dict[int, str]] = {minutes: name for name, minutes in INTERVALS.items()}
 _NEW_ASSETS: Final = {new: old for old, new in OLDER_ASSETS.items()}
-_MOST_SECONDS: Final = 1_000
+_MOST_REMEMBERED: Final = 1_000
 _SECOND: Final = len("2026-07-07T23:00:04")
-_USUAL: Final = len("2026-07-07T23:00:04.585581Z")
+_USUAL: Final = len(".585581Z")
+MILLISECOND: Final = len("2026-07-07T23:00:04.585")
+"""Length of a time up to its milliseconds."""
+REST_OF_USUAL: Final = frozenset(f"{number:03}Z" for number in range(1_000))
+"""What follows these in a usual time."""
 
 
 def venue_name(symbol: str) -> str:
@@ -40,33 +45,51 @@ def rest_pair(symbol: str) -> str:
 
 
 class Times:
-    """Reads times; the seconds of those before are remembered."""
+    """Reads times; the seconds and milliseconds of those before are remembered."""
 
     def __init__(self) -> None:
-        self._seconds: dict[str, int] = {}
+        self._seconds = _Seconds()
+        self.millis: Mapping[str, int] = _Millis(self._seconds)
+        """Milliseconds UTC by the first `MILLISECOND` characters of a time that ends with one of `REST_OF_USUAL`;
+        `ValueError` for anything else.
+        """
 
     def micros(self, text: str) -> int:
         """Microseconds UTC of `2026-07-07T23:00:04.585581Z`; `ValueError` for anything else."""
-        second = self._seconds.get(text[:_SECOND])
-        if second is not None and len(text) == _USUAL and text[_SECOND] == "." and text[-1] == "Z":
-            digits = text[_SECOND + 1 : -1]
-            if digits.isdigit() and digits.isascii():
-                return second + int(digits)
-        if second is None:
-            second = self._second_of(text[:_SECOND])
+        second = self._seconds[text[:_SECOND]]
         rest = text[_SECOND:]
         if rest == "Z":
             return second
         fraction = rest[1:-1]
         if rest[0] != "." or rest[-1] != "Z" or not (fraction.isascii() and fraction.isdigit()):
             raise ValueError("a time that does not end in decimals of a second and Z")
-        return second + int((fraction + "00000")[:6])
+        return second + int(fraction if len(rest) == _USUAL else (fraction + "00000")[:6])
 
-    def _second_of(self, text: str) -> int:
+
+class _Seconds(dict[str, int]):
+    """Microseconds UTC by the text of a second."""
+
+    def __missing__(self, text: str) -> int:
         if len(text) != _SECOND or text[10] != "T":
             raise ValueError("a time that is none")
-        if len(self._seconds) >= _MOST_SECONDS:
-            self._seconds.clear()
-        second = int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1_000_000
-        self._seconds[text] = second
+        if len(self) >= _MOST_REMEMBERED:
+            self.clear()
+        second = self[text] = int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1_000_000
         return second
+
+
+class _Millis(dict[str, int]):
+    """Milliseconds UTC by the text of one."""
+
+    def __init__(self, seconds: _Seconds) -> None:
+        super().__init__()
+        self._seconds = seconds
+
+    def __missing__(self, text: str) -> int:
+        second, digits = self._seconds[text[:_SECOND]], text[_SECOND + 1 :]
+        if text[_SECOND] != "." or not (digits.isascii() and digits.isdigit()):
+            raise ValueError("a time that does not end in decimals of a second and Z")
+        if len(self) >= _MOST_REMEMBERED:
+            self.clear()
+        millis = self[text] = second // 1_000 + int(digits)
+        return millis

@@ -1,7 +1,7 @@
 """Parses frames of Kraken into events of the model.
 
-The fast path decodes all frames of a poll in one call. When one is none of the known messages (a reply, an unknown
-channel, a malformed frame), that poll takes the slow path, frame by frame. Only messages of subscribed streams pass.
+Frames are decoded one by one: the events of one are made while what was decoded is still in the processor's cache.
+That is quicker than to decode a poll in one call. Only messages of subscribed streams pass.
 """
 
 from collections.abc import Callable
@@ -27,11 +27,11 @@ from flows.model import (
     TradingStatus,
 )
 from flows.model.printed import printed
-from sources.frames import KEPT_BYTES, UNREADABLE, decoded, reason_of, too_long
+from sources.frames import KEPT_BYTES, UNREADABLE, reason_of, too_long
 from sources.kraken import wire
 from sources.kraken.instruments import Instruments
 from sources.kraken.klines import RunningKlines, kline_of
-from sources.kraken.names import TIMEFRAMES, Times, symbol_of_venue
+from sources.kraken.names import MILLISECOND, REST_OF_USUAL, TIMEFRAMES, Times, symbol_of_venue
 from sources.statuses import MOST_SYMBOLS
 
 VENUE: Final = "kraken"
@@ -60,14 +60,15 @@ class KrakenParser:
     """
 
     def __init__(self) -> None:
-        self._decode_lines: Callable[[bytes], list[wire.Message]] = json.Decoder(wire.Message).decode_lines
         self._decode: Callable[[bytes], wire.Message] = json.Decoder(wire.Message).decode
         self._outline = json.Decoder(wire.Outline).decode
         self._times = Times()
         self._instruments = Instruments()
         self._klines = RunningKlines()
-        self._said = {"trade": 0, "ohlc": 0, "book": 0}
+        self._said = {"ohlc": 0, "book": 0}
         """Microseconds of the last message of each channel, not the latest: a wrong time ends with the next one."""
+        self._traded_at = ""
+        """The same of trades, as the venue has written it."""
         self._names: dict[str, str] = {}
         """By `symbol@kind` the whole name of each stream of the connection."""
         self._names_of: StreamNames | None = None
@@ -78,60 +79,64 @@ class KrakenParser:
         """Parses a poll. Never raises for the content of a frame: invalid messages go to `rejected` with a reason."""
         if frames.streams is not self._names_of:
             self._names_of, self._names, self._traded = frames.streams, _names_in(frames.streams), {}
-        runs = _Runs()
-        try:
-            messages = decoded(self._decode_lines, frames.payloads, most_bytes=MOST_BYTES)
-        except UNREADABLE:
-            return self._parse_each(frames, runs)
-        parsed = Parsed(runs.found, [], 0)
-        ignored = 0
-        for message, payload in zip(messages, frames.payloads, strict=True):
-            try:
-                if type(message) is wire.TradeMessage:
-                    self._add_trades(message, runs, frames, parsed.rejected)
-                else:
-                    ignored += self._add(message, runs, frames, parsed.rejected)
-            except Exception as error:  # noqa: BLE001 - whatever is wrong inside, only this frame is rejected
-                parsed.rejected.append(_refused(reason_of(error), payload, frames))
-        return parsed._replace(ignored=ignored, statuses=tuple(runs.statuses))
-
-    def _parse_each(self, frames: RawFrames, runs: "_Runs") -> Parsed:
-        rejected: list[Rejected] = []
-        ignored = 0
+        runs, rejected, ignored = _Runs(), list[Rejected](), 0
+        decode, symbols, trades, times = self._decode, self._traded, runs.trades, self._times
+        millis, of_trades = times.millis, wire.TradeMessage
         for payload in frames.payloads:
             try:
-                if len(payload) > MOST_BYTES:
-                    too_long(payload)
-                message = self._message_in(payload)
-                ignored += 1 if message is None else self._add(message, runs, frames, rejected)
+                message = decode(payload) if len(payload) <= MOST_BYTES else too_long(payload)
+                if type(message) is not of_trades:
+                    ignored += self._add(message, runs, frames, rejected)
+                    continue
+                for row in message.data:  # the hot path: a call for each would cost a tenth
+                    symbol = symbols.get(row.symbol)
+                    if symbol is None:
+                        symbol = self._note_traded(row.symbol, frames)
+                    if not symbol:
+                        self._note_foreign(row.symbol, "trade", row, frames, rejected)
+                        continue
+                    stamp = row.timestamp
+                    is_usual = stamp[MILLISECOND:] in REST_OF_USUAL
+                    time = millis[stamp[:MILLISECOND]] if is_usual else times.micros(stamp) // 1_000
+                    run = trades.get(symbol)
+                    if run is None:
+                        run = trades[symbol] = runs.begun(symbol)
+                    # the side is the taker's: where the taker sold, the buyer was the maker
+                    run.append(Trade(symbol, row.trade_id, time, row.price, row.qty, row.side == "sell", time))
+                    self._traded_at = stamp
             except Exception as error:  # noqa: BLE001 - whatever the decoder raises, only this frame is rejected
-                rejected.append(_refused(reason_of(error), payload, frames))
+                reason = self._fault_of(payload, error)
+                ignored += not reason
+                rejected += [_refused(reason, payload, frames)] if reason else []
         return Parsed(runs.found, rejected, ignored, tuple(runs.statuses))
 
-    def _message_in(self, payload: bytes) -> wire.Message | None:
-        """The message of a frame; None for a reply and for an unknown channel."""
-        outline = self._outline(payload)
+    def _fault_of(self, payload: bytes, error: Exception) -> str:
+        """Why a frame that gave this error is refused; empty for a reply, and for an unknown channel."""
+        if not isinstance(error, UNREADABLE) or len(payload) > MOST_BYTES:
+            return reason_of(error)
+        try:
+            outline = self._outline(payload)
+        except Exception as unreadable:  # noqa: BLE001 - whatever the decoder raises
+            return reason_of(unreadable)
         if outline.channel in _CHANNELS:
-            return self._decode(payload)
+            return reason_of(error)
         if outline.channel or outline.method or outline.error is not msgspec.UNSET:
-            return None
-        raise ValueError("the message says neither its channel nor what it answers")
+            return ""
+        return reason_of(ValueError("the message says neither its channel nor what it answers"))
 
     # --- messages ---
 
     def _add(self, message: wire.Message, runs: "_Runs", frames: RawFrames, rejected: list[Rejected]) -> int:
-        """Adds the events of a message; returns whether it has none by its nature."""
+        """Adds the events of a message without trades; returns whether it has none by its nature."""
         if isinstance(message, wire.BookMessage):
             self._add_books(message, runs, frames, rejected)
-        elif isinstance(message, wire.TradeMessage):
-            self._add_trades(message, runs, frames, rejected)
         elif isinstance(message, wire.OhlcMessage):
             self._add_klines(message, runs, frames, rejected)
         elif isinstance(message, wire.TickerMessage):
             for ticker in message.data:
                 self._add_ticker(ticker, runs, frames, rejected)
         else:
-            self._add_statuses(message, runs, frames)
+            self._add_statuses(message, runs, frames)  # type: ignore[arg-type]
             return 1
         return 0
 
@@ -159,30 +164,6 @@ class KrakenParser:
                 continue
             symbol = symbol_of_venue(row.symbol)
             runs.add(symbol, self._book(symbol, row, depth, is_snapshot=message.type == "snapshot"))
-
-    def _add_trades(
-        self, message: wire.TradeMessage, runs: "_Runs", frames: RawFrames, rejected: list[Rejected]
-    ) -> None:
-        """The hot path."""
-        symbols, trades, micros_of = self._traded, runs.trades, self._times.micros
-        micros = 0
-        for row in message.data:
-            symbol = symbols.get(row.symbol)
-            if symbol is None:
-                symbol = self._note_traded(row.symbol, frames)
-            if not symbol:
-                self._note_foreign(row.symbol, "trade", row, frames, rejected)
-                continue
-            micros = micros_of(row.timestamp)
-            time = micros // 1_000
-            run = trades.get(symbol)
-            if run is None:
-                run = trades[symbol] = []
-                runs.found.append((symbol, run))
-            # the side is the taker's: where the taker sold, the buyer was the maker
-            run.append(Trade(symbol, row.trade_id, time, row.price, row.qty, row.side == "sell", time))
-        if micros:
-            self._said["trade"] = micros
 
     def _note_traded(self, name: str, frames: RawFrames) -> str:
         """Our symbol of an instrument with a subscription to trades; empty for any other."""
@@ -213,7 +194,7 @@ class KrakenParser:
         if not self._carries(row.symbol, "ticker", frames):
             self._note_foreign(row.symbol, "ticker", row, frames, rejected)
             return
-        micros = self._times.micros(row.timestamp) if row.timestamp else max(self._said.values())
+        micros = self._times.micros(row.timestamp) if row.timestamp else self._last_said()
         if not micros:
             return  # nothing has said yet what time it is at the venue
         symbol, time = symbol_of_venue(row.symbol), micros // 1_000
@@ -221,6 +202,11 @@ class KrakenParser:
         if self._names.get(f"{symbol}@ticker", "").endswith("@bbo"):
             bid, ask = (row.bid, row.bid_qty), (row.ask, row.ask_qty)
             runs.add(symbol, BookTicker(symbol, micros, *bid, *ask, event_time=time))
+
+    def _last_said(self) -> int:
+        """The newest of these times, microseconds UTC; 0 before the first message."""
+        traded = self._times.micros(self._traded_at) if self._traded_at else 0
+        return max(traded, *self._said.values())
 
     # --- books ---
 
@@ -274,6 +260,12 @@ class _Runs:
         self.statuses: list[TradingStatus] = []
         self._open: dict[tuple[str, type], list[MarketEvent]] = {}
 
+    def begun(self, symbol: str) -> list[MarketEvent]:
+        """A new run."""
+        run: list[MarketEvent] = []
+        self.found.append((symbol, run))
+        return run
+
     def add(self, symbol: str, event: MarketEvent) -> None:
         kind = type(event)
         run = self._open.get((symbol, kind))
@@ -282,8 +274,7 @@ class _Runs:
                 self._open.pop((symbol, LineDelta), None)
             elif kind is LineDelta:
                 self._open.pop((symbol, LineSnapshot), None)
-            run = self._open[symbol, kind] = []
-            self.found.append((symbol, run))
+            run = self._open[symbol, kind] = self.begun(symbol)
         run.append(event)
 
 

@@ -41,6 +41,7 @@ PROGRAM = "python -m sources.replay"
 LINGER_S = 3.0
 """Longest wait for clients to leave before the exchange ends."""
 _LOOK_S = 0.02
+_INTERRUPTED = 130
 
 _CONTROL = """control endpoint:
   GET  /control/state     market, connected clients, active faults
@@ -96,7 +97,18 @@ def parse_arguments(
     add("--settle", type=float, default=0.5, metavar="S", help="wait until subscriptions are unchanged so long")
     add("--host", default=defaults.host, help="address to listen on (default: %(default)s)")
     add("--port", type=int, default=defaults.port, help="port to listen on, 0 for a free one (default: %(default)s)")
+    add(
+        "--check",
+        metavar="URL",
+        help="serve nothing, but check a server of Binance's protocol, for --market and --symbols",
+    )
+    add("--check-streams", metavar="URL", help="of --check: where its streams are (default: the same with ws)")
+    add("--check-s", type=float, default=10.0, metavar="S", help="of --check: time to listen (default: %(default)s)")
+    add("--json", action="store_true", help="of --check: print JSON instead of a table")
     arguments = parser.parse_args(argv)
+    if arguments.check:
+        _complete_check(arguments, parser)
+        return arguments
     if arguments.synthetic == bool(arguments.tapes):
         parser.error("name tapes, or say --synthetic" if not arguments.tapes else "tapes or --synthetic, not both")
     if arguments.beside and not (arguments.synthetic and arguments.venue == "binance"):
@@ -110,6 +122,18 @@ def parse_arguments(
     arguments.beside = list(dict.fromkeys(arguments.beside))
     arguments.times = arguments.times or ("now" if arguments.synthetic else "original")
     return arguments
+
+
+def _complete_check(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    scheme, separator, rest = arguments.check.partition("://")
+    if scheme not in {"http", "https"} or not rest:
+        parser.error(f"--check {arguments.check}: write the address of its REST side, as https://api.binance.com")
+    if arguments.synthetic or arguments.tapes or arguments.venue != "binance":
+        parser.error("--check serves nothing: leave tapes, --synthetic and --venue out")
+    if not 0 < arguments.check_s < float("inf"):
+        parser.error("--check-s is no time: write seconds above 0")
+    arguments.check_streams = arguments.check_streams or scheme.replace("http", "ws") + separator + rest
+    arguments.symbols = arguments.symbols or list(Feed().symbols)
 
 
 def _speed(text: str) -> Speed:
@@ -237,6 +261,8 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROGRAM, epilog: str 
         return CANNOT_RUN
     arguments = parse_arguments(sys.argv[1:] if argv is None else argv, settings.replay, prog=prog, examples=epilog)
     set_up_logs(settings.log)
+    if arguments.check:
+        return _check(arguments)
     raise_descriptor_limit()
     try:
         asyncio.run(serve(arguments))
@@ -244,6 +270,24 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROGRAM, epilog: str 
         _log.error("replay_exchange_failed", reason=_reason(error, arguments))
         return CANNOT_RUN
     return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    """Checks a server; the exit status is 1 where a rule is broken."""
+    from sources.replay.conformance.checklist import check, is_broken  # noqa: PLC0415 - serving needs none of it
+
+    try:
+        findings = check(
+            arguments.check,
+            arguments.check_streams,
+            market=arguments.market,
+            symbol=symbol_of(arguments.symbols[0]),
+            listen_s=arguments.check_s,
+            as_json=arguments.json,
+        )
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    return int(is_broken(findings))
 
 
 def _reason(error: Exception, arguments: argparse.Namespace) -> str:

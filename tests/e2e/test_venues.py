@@ -19,7 +19,16 @@ from sinks.mongo.commands import CAPABILITIES, INSTRUMENTS
 from sinks.mongo.reader import read_candles
 from sources.venues import VENUES
 from tests.fakes.demo import Demo, running_demo
-from tests.fakes.deployment import START_S, RunningFlow, Server, free_port, hub_client, running_flow, running_interface
+from tests.fakes.deployment import (
+    START_S,
+    HubClient,
+    RunningFlow,
+    Server,
+    free_port,
+    hub_client,
+    running_flow,
+    running_interface,
+)
 from tests.fakes.served_venues import SERVED, Minute
 from tests.fakes.several_venues import (
     BEGIN_MS,
@@ -41,7 +50,7 @@ SYMBOL = "BTCUSDT"
 ALIKE = ("binance", "binance-usdm")
 """Venues that have this symbol."""
 FAST = {"speed": 20.0, "trades_per_s": 20.0}
-MANY = {"speed": 8.0, "trades_per_s": 2.0}
+MANY = {"speed": 3.0, "trades_per_s": 2.0}
 DAY = (0, 2 << 42)
 OHLCV = ("open", "high", "low", "close", "volume")
 
@@ -50,6 +59,19 @@ def of_two_processes(*folders: Path) -> list[tuple[Path, tuple[str, ...]]]:
     """The folder and the flags of each process of a cluster."""
     addresses = ";".join(f"127.0.0.1:{free_port()}" for _ in folders)
     return [(folder, ("-i", str(number), "-a", addresses)) for number, folder in enumerate(folders)]
+
+
+async def until_times_are_known(client: HubClient, *venues: str) -> None:
+    """Waits for a heartbeat of each venue with its time: also where its source is in another process."""
+    await client.subscribe("Status")
+    waiting = set(venues)
+
+    def is_last(message: dict[str, Any]) -> bool:
+        if message["type"] == "Status" and message["data"]["state"] == "alive" and message["data"]["time"]:
+            waiting.discard(message["data"]["venue"])
+        return not waiting
+
+    await client.until(is_last)
 
 
 @pytest.mark.parametrize("ways", ["two workers", "two processes"])
@@ -67,6 +89,8 @@ async def test_four_venues_are_complete(mongod_uri: str, tmp_path: Path, ways: s
             for exchange in found:
                 exchange.served.resume()
             await until(lambda: all(has_trades(tmp_path, exchange) for exchange in found), *flows)
+            async with hub_client(flows[0].hub_url) as client:
+                await until_times_are_known(client, *FOUR)
             await until_closed(1, flows[0], *found)
             await until_complete({tmp_path: flows[0]}, *found)
             assert await asyncio.gather(*(flow.stop() for flow in flows)) == [0] * len(flows), flows[0].said()

@@ -137,9 +137,9 @@ class FuzzedFlow:
         for price in run("prices", lambda: self._prices(valid)) or []:
             self._check_price(price)
         for keyed in run("gather", lambda: self._gather(valid)) or []:
-            self._take_candles(keyed[0], partial(self._candles.logic(keyed[0]).on_batch, [keyed]))
+            self._take_candles(keyed[0], self._candles.taking(*keyed))
         for change in run("book_events", lambda: book_events(valid)) or []:
-            self._take_views(change[0], partial(self._books.logic(change[0]).on_batch, [change]))
+            self._take_views(change[0], self._books.taking(*change))
 
     def answer(self, _key: str, query: Query, answer: Callable[[Any], None]) -> None:
         """What a machine asks of the venue."""
@@ -260,6 +260,10 @@ class _Machines:
         if key not in self._by_key:
             self._by_key[key] = MachineLogic(None, self._build, clock=self._clock, runner=self._flow.answer)
         return self._by_key[key]
+
+    def taking(self, key: str, item: object) -> Callable[[], tuple[Sequence[Any], bool]]:
+        """The call that hands an item to the machine of a key."""
+        return partial(self.logic(key).on_batch, [(key, item, self._clock.reading())])
 
     def drop(self, key: str) -> None:
         """Forgets a machine."""

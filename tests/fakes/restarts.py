@@ -174,7 +174,7 @@ class Process:
         return pickle.dumps(self._logic.snapshot())
 
     def _take(self, items: Sequence[Any]) -> None:
-        self._store.write(self._logic.on_batch([(KEY, item) for item in items])[0])
+        self._store.write(self._logic.on_batch([(KEY, item, self._clock.reading()) for item in items])[0])
 
     def _run(self, _key: str, query: Query, answer: Callable[[Any], None]) -> None:
         self._due.append((self._step + self._life.slow, query, answer))

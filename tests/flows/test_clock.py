@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.clock import LEAP_MS, STEP_MS, WINDOW_MS, FeedClock, Now
+from flows.clock import LEAP_MS, STEP_MS, WINDOW_MS, FeedClock, Now, Reading
 
 BEGIN = 1_767_225_600_000
 
@@ -176,3 +176,65 @@ def test_a_guarded_clock_begins_anew_behind_a_leap() -> None:
     local.ms += LEAP_MS + 1
     assert local.hear(BEGIN + 4_000) == BEGIN + 4_000
     assert (local.clock.begins, local.clock.is_ahead) == (2, False)
+
+
+class Cluster:
+    """The clock of the process that observes the venue, and that of another one, whose local time has another zero."""
+
+    def __init__(self) -> None:
+        self.ms = 0
+        self.source = FeedClock(lambda: self.ms)
+        self.other = FeedClock(lambda: self.ms + 5_000_000)
+
+    def deliver(self, reading: Reading) -> int:
+        """Takes a reading and gives how far the other clock is ahead of the one that is observed."""
+        self.other.follow(reading)
+        return self.other.now().feed - self.source.now().feed
+
+
+def test_a_clock_that_observes_nothing_follows_the_one_that_does() -> None:
+    cluster = Cluster()
+    assert cluster.deliver(cluster.source.reading()) == 0
+    assert not cluster.other.is_sure
+    cluster.source.observe(BEGIN)
+    assert cluster.deliver(cluster.source.reading()) == 0
+    assert cluster.other.is_sure
+    cluster.ms += 30_000  # without a message both go on
+    assert cluster.other.now().feed == BEGIN + 30_000
+    for later in (90_000, 91_000):  # one reading suffices, however far it is
+        cluster.source.observe(BEGIN + later)
+    assert cluster.deliver(cluster.source.reading()) == 0
+
+
+def test_it_goes_back_with_the_one_that_it_follows() -> None:
+    cluster = Cluster()
+    cluster.source.observe(BEGIN)
+    cluster.deliver(cluster.source.reading())
+    cluster.source.set_to(BEGIN - 3_600_000)
+    assert cluster.deliver(cluster.source.reading()) == 0
+    cluster.source.guard()
+    cluster.source.believe(cluster.source.offset - 2_000)
+    cluster.ms += WINDOW_MS + 1_000
+    assert cluster.deliver(cluster.source.reading()) == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 5_000), st.integers(0, 3_000)), min_size=1, max_size=80))
+def test_what_is_late_on_the_way_never_puts_it_ahead(steps: list[tuple[int, int]]) -> None:
+    """Between processes a reading is delayed by any time, and readings may overtake each other."""
+    cluster = Cluster()
+    cluster.source.observe(BEGIN)
+    sent: list[tuple[int, Reading]] = []
+    for pause, delay in steps:
+        cluster.ms += pause
+        sent.append((cluster.ms + delay, cluster.source.reading()))
+        for due, reading in [one for one in sent if one[0] <= cluster.ms]:
+            sent.remove((due, reading))
+            ahead = cluster.deliver(reading)
+            assert -3_000 - 5_000 <= ahead <= 0
+
+
+def test_a_clock_that_follows_tells_no_other_one() -> None:
+    cluster = Cluster()
+    cluster.source.observe(BEGIN)
+    cluster.deliver(cluster.source.reading())
+    assert cluster.other.reading()[0] == 0

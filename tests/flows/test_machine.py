@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -6,8 +8,8 @@ from bytewax.dataflow import Dataflow
 from bytewax.operators import StatefulBatchLogic
 from bytewax.testing import TestingSink, TestingSource, cluster_main, run_main
 
-from flows.clock import FeedClock, Now
-from flows.machine import ANSWER_POLL_MS, HEARTBEAT_MS, MachineLogic, keeper, machine, refuse_queries
+from flows.clock import FeedClock, Now, Reading
+from flows.machine import ANSWER_POLL_MS, HEARTBEAT_MS, MachineLogic, keeper, machine, refuse_queries, with_reading
 from flows.model import Removed
 from flows.operators.state_version import StateKeyError
 from flows.queries import Query, QueryError
@@ -50,6 +52,14 @@ class Asking(Echo):
         return [Query(events), "given"]
 
 
+UNKNOWN: Reading = 0, 0
+
+
+def take(logic: MachineLogic[Any, Any], *items: Any) -> tuple[Sequence[Any], bool]:
+    """As the engine hands on what comes from the process of the logic."""
+    return logic.on_batch([("k", item, UNKNOWN) for item in items])
+
+
 def clock_at(local: list[int], feed: int = BEGIN) -> FeedClock:
     clock = FeedClock(lambda: local[0])
     clock.observe(feed)
@@ -69,19 +79,19 @@ def test_everything_of_a_key_goes_to_its_machine_and_the_end_too() -> None:
 def test_a_timer_that_is_due_goes_after_what_has_arrived() -> None:
     local = [0]
     logic = MachineLogic(None, lambda key, state: Echo(key, state, due_at=BEGIN + 50), clock=clock_at(local))
-    logic.on_batch([("k", "first")])
+    take(logic, "first")
     logic.notify_at()
     local[0] = 60
-    assert logic.on_batch([("k", "second")]) == (["second", "timer"], StatefulBatchLogic.RETAIN)
+    assert take(logic, "second") == (["second", "timer"], StatefulBatchLogic.RETAIN)
 
 
 def test_timers_are_never_far_away() -> None:
     local = [0]
     logic = MachineLogic(None, lambda key, state: Echo(key, state, due_at=BEGIN + 10**9), clock=clock_at(local))
-    logic.on_batch([("k", "x")])
+    take(logic, "x")
     far = logic.notify_at()
     near = MachineLogic(None, lambda key, state: Echo(key, state, due_at=BEGIN + 10), clock=clock_at(local))
-    near.on_batch([("k", "x")])
+    take(near, "x")
     soon = near.notify_at()
     assert far is not None
     assert soon is not None
@@ -90,15 +100,41 @@ def test_timers_are_never_far_away() -> None:
 
 def test_being_woken_for_nothing_does_nothing() -> None:
     logic = MachineLogic(None, lambda key, state: Echo(key, state, due_at=BEGIN + 50), clock=clock_at([0]))
-    logic.on_batch([("k", "x")])
+    take(logic, "x")
     assert logic.on_notify() == ([], StatefulBatchLogic.RETAIN)
 
 
-def test_newer_events_move_the_feeds_time() -> None:
+@pytest.mark.parametrize("newest", ["a ticker", [trade(1, 0)], [trade(1, 900)], []])
+def test_in_another_process_than_the_source_the_time_comes_with_whatever_comes(newest: Any) -> None:
+    local = [7]
+    clock = FeedClock(lambda: local[0])
+    logic = MachineLogic(None, lambda key, state: Echo(key, state, due_at=BEGIN + 400), clock=clock)
+    logic.on_batch([("k", "older", (BEGIN, 1)), ("k", newest, (BEGIN + 300, 1))])
+    assert clock.now().feed == BEGIN + 300
+    local[0] += 100
+    assert logic.on_notify()[0] == ["timer"]
+
+
+def test_in_the_process_of_the_source_nothing_that_comes_moves_its_time() -> None:
     clock = clock_at([0])
     logic = MachineLogic(None, Echo, clock=clock)
-    logic.on_batch([("k", [trade(1, 300)])])
-    assert clock.now().feed == BEGIN + 300
+    logic.on_batch([("k", [trade(1, 300)], (BEGIN + 60_000, 5))])
+    assert clock.now().feed == BEGIN
+
+
+def test_the_time_of_the_step_before_travels_with_its_items() -> None:
+    """The engine hands items to a logic whose clock has observed nothing, as in a process without the source."""
+    out: list[Any] = []
+    flow = Dataflow("test")
+    up: Any = op.input("in", flow, TestingSource([("a", "x"), ("b", "y")]))
+    [here, there] = [FeedClock(lambda: 0), FeedClock(lambda: 90_000)]
+    here.observe(BEGIN)
+    keyed: Any = op.flat_map_batch("key", up, partial(with_reading, here))
+    logic = partial(MachineLogic[Any, Any], build=Echo, clock=there)
+    op.output("out", op.stateful_batch("machine", keyed, logic), TestingSink(out))
+    run_main(flow)
+    assert there.now() == (BEGIN, 90_000)
+    assert there.reading() == (0, 1)  # it is no source of time for others
 
 
 def test_an_ask_is_run_elsewhere_and_its_answer_comes_back_to_the_machine() -> None:
@@ -106,7 +142,7 @@ def test_an_ask_is_run_elsewhere_and_its_answer_comes_back_to_the_machine() -> N
     logic = MachineLogic(
         None, Asking, clock=clock_at([0]), runner=lambda key, query, answer: asked.append((key, query, answer))
     )
-    assert logic.on_batch([("k", "trades 7 to 9")]) == (["given"], StatefulBatchLogic.RETAIN)
+    assert take(logic, "trades 7 to 9") == (["given"], StatefulBatchLogic.RETAIN)
     [(key, query, answer)] = asked
     assert (key, query) == ("k", Query("trades 7 to 9"))
     assert logic.notify_at() is not None  # it looks for the answer every few milliseconds
@@ -118,7 +154,7 @@ def test_an_ask_is_run_elsewhere_and_its_answer_comes_back_to_the_machine() -> N
 
 def test_where_nobody_answers_an_ask_the_machine_hears_so() -> None:
     logic = MachineLogic[Any, Any](None, Asking, clock=clock_at([0]), runner=refuse_queries)
-    logic.on_batch([("k", "x")])
+    take(logic, "x")
     [(what, error)] = list[Any](logic.on_notify()[0])
     assert what == "x"
     assert isinstance(error, QueryError)
@@ -127,7 +163,7 @@ def test_where_nobody_answers_an_ask_the_machine_hears_so() -> None:
 def test_a_recovered_machine_has_its_key_and_state_and_its_timer_runs() -> None:
     local = [0]
     first = MachineLogic(None, Echo, clock=clock_at(local))
-    first.on_batch([("k", "x")])
+    take(first, "x")
     again = MachineLogic(first.snapshot(), lambda key, state: Echo(key, state, due_at=BEGIN + 5), clock=clock_at(local))
     assert again.snapshot() == ("k", ["x"])
     assert again.notify_at() is not None
@@ -137,12 +173,12 @@ def test_a_recovered_machine_has_its_key_and_state_and_its_timer_runs() -> None:
 
 def test_a_machine_is_not_resumed_under_another_key() -> None:
     first = MachineLogic(None, Echo, clock=clock_at([0]))
-    first.on_batch([("k", "x")])
+    take(first, "x")
     again = MachineLogic(first.snapshot(), Echo, clock=clock_at([0]))
     with pytest.raises(StateKeyError, match="for other is the state of k"):
-        again.on_batch([("other", "y")])
+        again.on_batch([("other", "y", UNKNOWN)])
     assert again.snapshot() == ("k", ["x"])
-    assert again.on_batch([("k", "y")])[0] == ["y"]
+    assert take(again, "y")[0] == ["y"]
 
 
 GONE = Removed("market", ("K",), ("aggTrade",), is_gone=True)
@@ -150,13 +186,13 @@ GONE = Removed("market", ("K",), ("aggTrade",), is_gone=True)
 
 def test_a_machine_whose_streams_have_ended_hands_on_what_it_holds_and_is_forgotten() -> None:
     logic = MachineLogic(None, Echo, clock=clock_at([0]))
-    logic.on_batch([("k", "first")])
-    assert logic.on_batch([("k", "last"), ("k", GONE)]) == (["last", "end", GONE], StatefulBatchLogic.DISCARD)
+    take(logic, "first")
+    assert take(logic, "last", GONE) == (["last", "end", GONE], StatefulBatchLogic.DISCARD)
 
 
 def test_what_comes_behind_the_end_gets_a_new_machine() -> None:
     logic = MachineLogic(None, Echo, clock=clock_at([0]))
-    out = logic.on_batch([("k", "old"), ("k", GONE), ("k", "new")])
+    out = take(logic, "old", GONE, "new")
     assert out == (["old", "end", GONE, "new"], StatefulBatchLogic.RETAIN)
     assert logic.snapshot() == ("k", ["new"])
 
@@ -164,8 +200,8 @@ def test_what_comes_behind_the_end_gets_a_new_machine() -> None:
 def test_an_answer_to_a_machine_that_is_gone_reaches_nobody() -> None:
     asked: list[Any] = []
     logic = MachineLogic(None, Asking, clock=clock_at([0]), runner=lambda *question: asked.append(question))
-    logic.on_batch([("k", "x")])
-    logic.on_batch([("k", GONE), ("k", "y")])
+    take(logic, "x")
+    take(logic, GONE, "y")
     asked[0][2]("late")
     assert logic.on_notify()[0] == []
     asked[1][2]("in time")
@@ -174,7 +210,7 @@ def test_an_answer_to_a_machine_that_is_gone_reaches_nobody() -> None:
 
 def test_the_end_of_a_key_that_has_no_machine_makes_none() -> None:
     logic = MachineLogic(None, Echo, clock=clock_at([0]))
-    assert logic.on_batch([("k", GONE)]) == ([GONE], StatefulBatchLogic.DISCARD)
+    assert take(logic, GONE) == ([GONE], StatefulBatchLogic.DISCARD)
 
 
 def test_the_engine_begins_anew_with_a_key_that_was_removed() -> None:
@@ -201,15 +237,15 @@ def test_one_keeper_takes_what_comes_at_every_worker() -> None:
         taken: list[int] = []
         built.append(taken)
 
-        def take(items: list[int]) -> list[int]:
+        def keep(items: list[int]) -> list[int]:
             taken.extend(items)
             return [len(taken)]
 
-        return take
+        return keep
 
     flow, out = Dataflow("kept"), list[int]()
     numbers = op.input("numbers", flow, TestingSource(range(8)))
-    op.output("out", keeper("keeper", numbers, build), TestingSink(out))
+    op.output("out", keeper("keeper", numbers, build, clock_at([0])), TestingSink(out))
     cluster_main(flow, [], 0, worker_count_per_proc=2)
     assert [sorted(taken) for taken in built] == [list(range(8))]
     assert max(out) == 8

@@ -74,6 +74,14 @@ def test_a_trade_with_another_time_is_refused_and_named(text: str) -> None:
     parsed = KrakenParser().parse(polled(trade_frame({"timestamp": text}), trade_frame({"trade_id": 9})))
     assert [(one.symbol, one.kind) for one in parsed.rejected] == [("BTC-USD", "trade")]
     assert [event.id for _, run in parsed.events for event in run] == [9]  # type: ignore[union-attr]
+    assert KrakenParser().parse(polled(trade_frame({"timestamp": text}))).events == []
+
+
+def test_a_message_that_says_nothing_of_itself_is_refused() -> None:
+    parsed = KrakenParser().parse(polled(b'{"data":[]}', b"\xff", b"", trade_frame({})))
+    assert len(parsed.rejected) == 3
+    assert "neither its channel nor what it answers" in parsed.rejected[0].reason
+    assert [len(run) for _, run in parsed.events] == [1]
 
 
 def test_runs_are_by_instrument_and_type_in_the_order_of_arrival() -> None:

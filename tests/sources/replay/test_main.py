@@ -44,6 +44,9 @@ def test_settings_name_the_address_unless_the_command_does() -> None:
         (["a.gz", "--beside", "kraken"], "--beside is for a synthetic market of Binance"),
         (["--synthetic", "--venue", "kraken", "--beside", "coinbase"], "--beside is for a synthetic market of Binance"),
         (["--synthetic", "--beside", "okx"], "invalid choice: 'okx'"),
+        (["--check", "stream.example"], "write the address of its REST side"),
+        (["--check", "http://a", "--synthetic"], "--check serves nothing"),
+        (["--check", "http://a", "--check-s", "0"], "--check-s is no time"),
     ],
 )
 def test_a_command_that_cannot_be_understood(argv: list[str], reason: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,1 @@
+"""Whether a server keeps to Binance's protocol: the checklist behind `marketflow replay --check URL`."""
