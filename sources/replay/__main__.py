@@ -84,6 +84,13 @@ def parse_arguments(
     add(
         "--symbols", nargs="+", help="of the synthetic market (default: the settings' of Binance, else BTC-USD ETH-USD)"
     )
+    add(
+        "--quiet",
+        nargs="+",
+        default=[],
+        metavar="SYMBOL",
+        help="of Binance's symbols those that trade once in some minutes",
+    )
     add("--trades-per-s", type=float, default=20.0, metavar="N", help="of each synthetic symbol (default: 20)")
     add("--history", type=Path, help="folder of kline files that lead up to the tapes")
     add("--venue", choices=("binance", *SYNTHETIC), default="binance", help="whose protocol (default: %(default)s)")
@@ -117,6 +124,10 @@ def parse_arguments(
         parser.error("--begin is for a synthetic market of now")
     if arguments.venue != "binance" and (arguments.history or arguments.market != "spot"):
         parser.error("--history and --market are of Binance")
+    if arguments.quiet and not (
+        arguments.synthetic and set(arguments.quiet) <= set(arguments.symbols or Feed().symbols)
+    ):
+        parser.error("--quiet names symbols of a synthetic market of Binance")
     if not arguments.symbols:
         arguments.symbols = list(SYMBOLS.get(arguments.venue, Feed().symbols))
     arguments.beside = list(dict.fromkeys(arguments.beside))
@@ -165,6 +176,7 @@ def open_market(arguments: argparse.Namespace) -> Market:
         seed=arguments.seed,
         start_ms=_start_ms(arguments),
         trades_per_s=arguments.trades_per_s,
+        quiet=frozenset(map(symbol_of, arguments.quiet)),
     )
 
 

@@ -1,12 +1,12 @@
 """A seeded market without end: trades that hit the top of a book whose diffs chain, after a history of years.
 
 The same seed, symbols and start give the same bytes, whatever the subscriptions. Prices are a random walk with changing
-volatility; trades come in bursts, with more of them around midnight than at noon. For demonstration and tests; it
-predicts nothing.
+volatility, of which a part is common to all symbols; trades come in bursts, with more of them around midnight than at
+noon. For demonstration and tests; it predicts nothing.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
@@ -45,6 +45,11 @@ _MOST_FILLS = 8
 _BURSTS = 0.004
 """Share of slots in which a burst begins."""
 _BUYERS = 0.5
+_IN_COMMON = 0.7
+"""Share of a step of the price that is the same for all symbols: two of them correlate by its square."""
+_ALONE = math.sqrt(1 - _IN_COMMON**2)
+_QUIET_PER_S = 0.01
+"""Trades of a quiet symbol a second: one in a few minutes."""
 _STAYS, _DEVIATES = 0.995, 2e-5
 """How much of the deviation between two venues is left after a slot, and what is added: 2e-4 on average."""
 _MANY = 30.0
@@ -54,9 +59,10 @@ _MANY = 30.0
 class SyntheticMarket(Playback):
     """A market of synthetic symbols. Implements `Market`; it begins at the whole second before `start_ms`.
 
-    `trades_per_s` is what every symbol has on average over a day. `profile` gives each symbol's profile where it is not
-    one of Binance, and `derive` what its venue sends. A symbol that follows another has its price, as a market of
-    Binance spot with the same seed, begin and activity shows it, but for a small deviation.
+    `trades_per_s` is what every symbol has on average over a day, but for those that are `quiet`: they trade once in
+    some minutes. `profile` gives each symbol's profile where it is not one of Binance, and `derive` what its venue
+    sends. A symbol that follows another has its price, as a market of Binance spot with the same seed, begin and
+    activity shows it, but for a small deviation.
     """
 
     def __init__(
@@ -69,10 +75,12 @@ class SyntheticMarket(Playback):
         trades_per_s: float = 20.0,
         profile: Callable[[str], Profile] | None = None,
         derive: Derive | None = None,
+        quiet: Collection[str] = (),
     ) -> None:
         begin_ms = start_ms - start_ms % 1_000
         profiles = [profile(symbol) if profile else profile_of(kind, symbol) for symbol in symbols]
-        makers = [_MarketMaker(kind, one, seed, begin_ms, trades_per_s) for one in profiles]
+        rates = [min(trades_per_s, _QUIET_PER_S) if one.symbol in quiet else trades_per_s for one in profiles]
+        makers = [_MarketMaker(kind, one, seed, begin_ms, rate) for one, rate in zip(profiles, rates, strict=True)]
         pasts = ThreadPoolExecutor(1, thread_name_prefix="pasts")
         shelf = Shelf(_WHOLE_HISTORIES)
         keeps_all = len(makers) <= _WHOLE_HISTORIES
@@ -128,6 +136,7 @@ class _MarketMaker:
         self._begin_ms = begin_ms
         self._trades_per_s = trades_per_s
         self._random = Random(f"{seed}:{profile.symbol}")  # noqa: S311  # a market, no secret
+        self._common = Random(f"{seed}:common")  # noqa: S311  # a market, no secret
         self._regime = _Regime(self._random)
         self._fair = float(profile.ticks)
         self._reference = _Reference(profile, seed, begin_ms, trades_per_s) if profile.reference else None
@@ -193,7 +202,8 @@ class _MarketMaker:
         """Moves the fair price by a random step, with slight mean reversion to its start."""
         sigma = _SECOND_VOLATILITY * math.sqrt(_SLOT_MS / 1_000) * wildness
         pull = 1e-6 * math.log(self.profile.ticks / self._fair)
-        self._fair *= math.exp(self._random.gauss(0.0, sigma) + pull)
+        step = _IN_COMMON * self._common.gauss(0.0, 1.0) + _ALONE * self._random.gauss(0.0, 1.0)
+        self._fair *= math.exp(sigma * step + pull)
 
     def _order_times(self, slot_ms: int, busyness: float) -> list[int]:
         """Times of the orders in a slot, after its first and before its last millisecond."""

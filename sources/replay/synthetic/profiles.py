@@ -14,16 +14,33 @@ _SHARP_DIGITS = 5
 """Digits in the price of an unknown symbol."""
 
 _DOLLARS = frozenset(("USD", "USDT", "USDC"))
-_KNOWN_PRICES = {"BTCUSDT": 60_000.0, "ETHUSDT": 2_600.0, "BNBUSDT": 520.0, "SOLUSDT": 150.0, "XRPUSDT": 0.58}
-_KNOWN_DECIMALS: dict[tuple[MarketKind, str], Decimals] = {
-    ("spot", "BTCUSDT"): decimals_of("spot", price=2, quantity=5),
-    ("spot", "ETHUSDT"): decimals_of("spot", price=2, quantity=4),
-    ("spot", "BNBUSDT"): decimals_of("spot", price=2, quantity=3),
-    ("spot", "SOLUSDT"): decimals_of("spot", price=2, quantity=3),
-    ("spot", "XRPUSDT"): decimals_of("spot", price=4, quantity=0),
-    ("usdm", "BTCUSDT"): decimals_of("usdm", price=1, quantity=3, printed=(2, 3)),
-    ("usdm", "ETHUSDT"): decimals_of("usdm", price=2, quantity=3),
+# fmt: off
+_SPOT: dict[str, tuple[float, int, int]] = {
+    "BTCUSDT": (60_000.0, 2, 5), "ETHUSDT": (2_600.0, 2, 4), "BNBUSDT": (520.0, 2, 3), "SOLUSDT": (150.0, 2, 3),
+    "XRPUSDT": (0.58, 4, 0), "DOGEUSDT": (0.12, 5, 0), "ADAUSDT": (0.38, 4, 1), "TRXUSDT": (0.155, 4, 1),
+    "AVAXUSDT": (27.0, 2, 2), "LINKUSDT": (11.5, 2, 2), "DOTUSDT": (4.5, 3, 2), "LTCUSDT": (66.0, 2, 3),
+    "BCHUSDT": (340.0, 1, 3), "TONUSDT": (5.5, 3, 2), "NEARUSDT": (4.2, 3, 1), "UNIUSDT": (7.0, 3, 2),
+    "ATOMUSDT": (4.5, 3, 2), "ETCUSDT": (18.5, 2, 2), "XLMUSDT": (0.095, 4, 0), "FILUSDT": (3.7, 3, 2),
+    "APTUSDT": (6.5, 2, 2), "ARBUSDT": (0.55, 4, 1), "OPUSDT": (1.5, 3, 2), "SUIUSDT": (1.0, 4, 1),
+    "INJUSDT": (19.0, 2, 2), "SHIBUSDT": (0.0000145, 8, 0), "PEPEUSDT": (0.0000085, 8, 0),
+    "BONKUSDT": (0.000019, 8, 0), "FLOKIUSDT": (0.00013, 8, 0), "1000SATSUSDT": (0.0003, 8, 0),
+    "WIFUSDT": (1.7, 3, 2), "币安人生USDT": (0.12, 4, 1), "ETHBTC": (0.0433, 5, 4),
 }
+"""Of usual names: a price of the year 2024, decimals of prices, decimals of quantities."""
+_USDM: dict[str, tuple[float, Decimals]] = {
+    "BTCUSDT": (60_000.0, decimals_of("usdm", price=1, quantity=3, printed=(2, 3))),
+    "ETHUSDT": (2_600.0, decimals_of("usdm", price=2, quantity=3)),
+    "BNBUSDT": (520.0, decimals_of("usdm", price=2, quantity=2, printed=(3, 2))),
+    "SOLUSDT": (150.0, decimals_of("usdm", price=2, quantity=2, printed=(4, 2))),
+    "XRPUSDT": (0.58, decimals_of("usdm", price=4, quantity=1)),
+    "DOGEUSDT": (0.12, decimals_of("usdm", price=5, quantity=0, printed=(6, 0))),
+    "ADAUSDT": (0.38, decimals_of("usdm", price=4, quantity=0, printed=(5, 0))),
+    "1000PEPEUSDT": (0.0085, decimals_of("usdm", price=7, quantity=0)),
+    "1000SHIBUSDT": (0.0145, decimals_of("usdm", price=6, quantity=0)),
+    "1000BONKUSDT": (0.019, decimals_of("usdm", price=6, quantity=0)),
+}
+"""The same of contracts whose decimals are not spot's; what they print is often finer than their ticks."""
+# fmt: on
 
 
 class Profile(NamedTuple):
@@ -69,8 +86,7 @@ def following(symbol: str, reference: str, *, price: int, quantity: int) -> Prof
 def profile_of(kind: MarketKind, symbol: str) -> Profile:
     """The profile of any symbol."""
     digest = hashlib.sha256(symbol.encode()).digest()
-    price = _KNOWN_PRICES.get(symbol) or 10 ** (int.from_bytes(digest[:4]) / 2**32 * 5 - 2)
-    decimals = _KNOWN_DECIMALS.get((kind, symbol)) or _decimals(kind, price)
+    price, decimals = _known(kind, symbol) or _unknown(kind, digest)
     ids = 1_000_000_000 + int.from_bytes(digest[4:8])
     return Profile(
         symbol=symbol,
@@ -81,6 +97,22 @@ def profile_of(kind: MarketKind, symbol: str) -> Profile:
         first_aggregate_id=ids // 2,
         first_update_id=ids * 10,
     )
+
+
+def _known(kind: MarketKind, symbol: str) -> tuple[float, Decimals] | None:
+    """Price and decimals of a usual name."""
+    if kind == "usdm" and symbol in _USDM:
+        return _USDM[symbol]
+    if symbol not in _SPOT:
+        return None
+    price, of_price, of_quantity = _SPOT[symbol]
+    return price, decimals_of(kind, price=of_price, quantity=of_quantity)
+
+
+def _unknown(kind: MarketKind, digest: bytes) -> tuple[float, Decimals]:
+    """The same of any other name, by its hash."""
+    price = 10 ** (int.from_bytes(digest[:4]) / 2**32 * 5 - 2)
+    return price, _decimals(kind, price)
 
 
 def _decimals(kind: MarketKind, price: float) -> Decimals:

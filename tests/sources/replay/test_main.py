@@ -44,6 +44,7 @@ def test_settings_name_the_address_unless_the_command_does() -> None:
         (["a.gz", "--beside", "kraken"], "--beside is for a synthetic market of Binance"),
         (["--synthetic", "--venue", "kraken", "--beside", "coinbase"], "--beside is for a synthetic market of Binance"),
         (["--synthetic", "--beside", "okx"], "invalid choice: 'okx'"),
+        (["a.gz", "--quiet", "BTCUSDT"], "--quiet names symbols of a synthetic market"),
         (["--check", "stream.example"], "write the address of its REST side"),
         (["--check", "http://a", "--synthetic"], "--check serves nothing"),
         (["--check", "http://a", "--check-s", "0"], "--check-s is no time"),

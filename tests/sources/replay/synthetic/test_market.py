@@ -1,5 +1,8 @@
+from collections import Counter
 from decimal import Decimal
-from itertools import islice, pairwise
+from itertools import islice, pairwise, takewhile
+from math import log
+from statistics import correlation
 from typing import Any
 
 import msgspec
@@ -173,3 +176,38 @@ def test_the_rate_is_what_was_asked_for() -> None:
     messages = take(market(trades_per_s=200.0), 20_000, "btcusdt@trade", "foousdt@trade")
     per_s = len(messages) / 2 / (messages[-1].due_ms - messages[0].due_ms) * 1_000
     assert 200 * 0.4 < per_s < 200 * 1.5
+
+
+def mids_by_second(messages: list[Message], symbol: str) -> list[float]:
+    """The middle between bid and ask at the end of each second."""
+    mids: dict[int, float] = {}
+    for message in messages:
+        if message.stream == f"{symbol}@bookTicker":
+            quote = msgspec.json.decode(message.data)
+            mids[message.due_ms // 1_000] = (float(quote["b"]) + float(quote["a"])) / 2
+    return [mids[second] for second in sorted(mids)]
+
+
+def test_prices_have_a_part_in_common_and_a_quiet_symbol_trades_seldom() -> None:
+    played = SyntheticMarket(
+        "spot", ["BTCUSDT", "ETHUSDT", "PEPEUSDT"], seed=7, start_ms=START_MS, trades_per_s=1.0, quiet={"PEPEUSDT"}
+    )
+    wanted = {"btcusdt@bookTicker", "ethusdt@bookTicker", "pepeusdt@trade", "btcusdt@trade"}
+    messages = list(takewhile(lambda one: one.due_ms < START_MS + 600_000, played.play(wanted.__contains__)))
+    bitcoin, ether = (mids_by_second(messages, symbol) for symbol in ("btcusdt", "ethusdt"))
+    steps = [[log(after / before) for before, after in pairwise(mids)] for mids in (bitcoin, ether)]
+    assert 0.3 < correlation(*steps) < 0.7
+    counts = Counter(message.stream for message in messages)
+    assert 1 <= counts["pepeusdt@trade"] < 40 < counts["btcusdt@trade"]
+
+
+@pytest.mark.parametrize("symbol", ["PEPEUSDT", "SHIBUSDT", "币安人生USDT"])
+def test_prices_of_few_ticks_stay_prices_and_the_book_has_both_sides(symbol: str) -> None:
+    played = SyntheticMarket("spot", [symbol], seed=7, start_ms=START_MS, trades_per_s=40.0)
+    trades = payloads(take(played, 2_000, f"{symbol.lower()}@trade"), "@trade")
+    assert all(Decimal(trade["p"]) > 0 and Decimal(trade["q"]) > 0 for trade in trades)
+    book = played.depth(symbol, 5_000)
+    assert book is not None
+    assert min(len(book["bids"]), len(book["asks"])) > 100
+    assert Decimal(book["bids"][-1][0]) > 0
+    assert Decimal(book["bids"][0][0]) < Decimal(book["asks"][0][0])

@@ -5,9 +5,24 @@ from hypothesis import strategies as st
 from sources.replay.synthetic.profiles import profile_of
 
 
-@pytest.mark.parametrize(("symbol", "price"), [("BTCUSDT", "60000.00000000"), ("ETHUSDT", "2600.00000000")])
+@pytest.mark.parametrize(
+    ("symbol", "price"),
+    [
+        ("BTCUSDT", "60000.00000000"), ("ETHUSDT", "2600.00000000"), ("DOGEUSDT", "0.12000000"),
+        ("PEPEUSDT", "0.00000850"), ("SHIBUSDT", "0.00001450"), ("1000SATSUSDT", "0.00030000"),
+        ("币安人生USDT", "0.12000000"),
+    ],
+)  # fmt: skip
 def test_known_symbols_begin_near_their_price(symbol: str, price: str) -> None:
     profile = profile_of("spot", symbol)
+    assert profile.decimals.price_text(profile.ticks) == price
+
+
+@pytest.mark.parametrize(
+    ("symbol", "price"), [("BTCUSDT", "60000.00"), ("1000PEPEUSDT", "0.0085000"), ("DOGEUSDT", "0.120000")]
+)
+def test_contracts_print_as_many_decimals_as_the_exchange(symbol: str, price: str) -> None:
+    profile = profile_of("usdm", symbol)
     assert profile.decimals.price_text(profile.ticks) == price
 
 
