@@ -527,9 +527,12 @@ async def test_no_latency_is_shown_that_is_not_measured_now(told: Told) -> None:
 
 @pytest.mark.parametrize("stage", [CALM], indirect=True, ids=["calm"])
 async def test_a_paused_exchange_and_a_hung_flow_are_shown_within_seconds(stage: Stage, tmp_path: Path) -> None:
-    async with stage.flow() as flow, stage.page() as page, ClientSession() as operator:
+    async with AsyncExitStack() as stack:
+        flow = await stack.enter_async_context(stage.flow())
+        operator = await stack.enter_async_context(ClientSession())
+        await asyncio.sleep(PACE_S)  # no page meanwhile: one that moves takes half a processor
+        page = await stack.enter_async_context(stage.page())
         await expect(page.locator("#light")).to_have_attribute("data-state", "live")
-        await page.wait_for_timeout(PACE_S * 1_000)
         async with operator.post(f"{stage.rest_url}/control/pause") as answer:
             assert answer.status == 200
         shown_s = await seconds_until(page, "#light", "silent")
