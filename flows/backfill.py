@@ -36,7 +36,7 @@ from flows.runtime.query_handlers import open_database
 from flows.settings import Settings, SettingsError, load_settings
 from flows.steps import pack, sequence_candles
 from sinks.bridge import PartitionedWriterSink
-from sinks.importer import Importer, Improvement
+from sinks.importer import Importer, Improvement, are_incidents_stored
 from sinks.ledger import IncidentWriter
 from sinks.mongo.reader import CandleReader
 from sinks.mongo.writer import MongoWriter, open_mongo_writer
@@ -120,7 +120,7 @@ def build_importer(
     return Importer(
         candles=candles,
         most_candles=min(MOST_CANDLES, settings.mongo.buffer // 2),
-        trades=_open_trades(settings, ledger, end_ms) if settings.trades.enabled else [],
+        trades=_open_trades(settings, ledger, candles, end_ms) if settings.trades.enabled else [],
         ledger=ledger,
         marker=Span,
         on_stored=on_stored,
@@ -155,9 +155,11 @@ def _open_mongo(settings: Settings, ledger: IncidentWriter) -> MongoWriter:
     )
 
 
-def _open_trades(settings: Settings, ledger: IncidentWriter, end_ms: int | None) -> list[TradeWriter]:
+def _open_trades(
+    settings: Settings, ledger: IncidentWriter, candles: MongoWriter | None, end_ms: int | None
+) -> list[TradeWriter]:
     """The writers of all partitions. Old data is kept, unless the settings enable retention, and is written to records
-    of a minute directly.
+    of a minute directly. What replaces or drops stored trades waits until `candles` has stored the lines of the ledger.
     """
     kept = {} if settings.backfill.retention else {"retention_days": 0.0}
     return [
@@ -168,6 +170,7 @@ def _open_trades(settings: Settings, ledger: IncidentWriter, end_ms: int | None)
             record_ms=MINUTE_MS,
             clocks=Clocks(venue_now=lambda: end_ms),
             on_incident=lambda incident: ledger.write([incident]),
+            are_incidents_stored=(lambda: True) if candles is None else partial(are_incidents_stored, candles),
         )
         for partition in partition_names(settings.trades.partitions)
     ]

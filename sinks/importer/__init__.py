@@ -1,6 +1,6 @@
 """The writer of an import, behind the machines of the live flow."""
 
-from sinks.importer.importer import Importer
+from sinks.importer.importer import Importer, are_incidents_stored
 from sinks.importer.versions import Improvement
 
-__all__ = ["Importer", "Improvement"]
+__all__ = ["Importer", "Improvement", "are_incidents_stored"]

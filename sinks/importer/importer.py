@@ -29,6 +29,7 @@ from flows.model import (
 )
 from flows.model.vouched import VouchedTimes
 from sinks.importer.versions import Improvement, contested, contradiction, in_doubt, is_same_candle, replacement
+from sinks.importer.whole_sources import WholeSources
 from sinks.mongo.documents import DocumentError
 from sinks.mongo.writer import MongoWriter
 from sinks.trades.writer import TradeWriter, part_of
@@ -47,6 +48,8 @@ MOST_DAYS = 100
 """Most days of symbols whose lookups are cached; and days before its end in which a gap marks candles."""
 KNOWN_DAYS = 8
 """Most of those with stored candles in memory, a megabyte each."""
+LEDGER_S = 20.0
+"""Longest time that trades wait for the ledger at once."""
 MONGODB, TRADE_STORE = "MongoDB", "the trade store"
 """Names of the stores in messages."""
 _LOOK_S = 0.005
@@ -99,6 +102,7 @@ class Importer:
         self._of_day: dict[tuple[str, int], Candle] = {}
         """The newest versions of a day with stored candles, which is compared when it is over."""
         self._vouched = VouchedTimes()
+        self._wholes = WholeSources()
         self._timeout_s = timeout_s
         self._reached: list[Any] = []
         self._undecided: list[Any] = []
@@ -141,22 +145,30 @@ class Importer:
                 case StoreOnly():
                     candles.append(item.candle)
                 case TradeBatch():
-                    self._take_trades(item)
+                    self._take_trades(self._wholes.marked(item))
                 case Incident():
                     self._take_candles(candles)
                     candles = []
                     self._take_incident(item)
-                case Coverage(is_over=False):
-                    self._vouched.take(item)
                 case Coverage():
-                    is_decided = item.vouched == "all" or not item.goes_on
-                    self._open_until = None if is_decided else item.end
+                    self._take_coverage(item)
                 case _ if isinstance(item, self._marker):
                     self._take_candles(candles)
                     self._write_day()
                     candles = []
                     self._take_marker(item)
         self._take_candles(candles)
+
+    def _take_coverage(self, coverage: Coverage) -> None:
+        if coverage.is_over:
+            is_decided = coverage.vouched == "all" or not coverage.goes_on
+            self._open_until = None if is_decided else coverage.end
+            for batch in self._wholes.end(coverage) if coverage.has_trades else ():
+                self._take_trades(batch)
+            return
+        self._vouched.take(coverage)
+        if coverage.has_trades:
+            self._wholes.begin(coverage)
 
     def _take_marker(self, marker: Any) -> None:
         """A process that is begun again may read from here on: so it must find every candle before it stored."""
@@ -322,9 +334,7 @@ class Importer:
             return
         writer = self._trades[part_of(Instrument(batch.venue, batch.symbol).key, len(self._trades))]
         if self._wait(writer, most=MOST_TRADES, store=TRADE_STORE):
-            writer.write(
-                [structs.replace(batch, vouched_by="checksum") if self._vouched.has_trades_of(batch.symbol) else batch]
-            )
+            writer.write([batch])
 
     def _report_stored(self) -> None:
         """Waits until everything is stored, and reports it."""
@@ -356,3 +366,13 @@ class Importer:
         self._has_failed = True
         why = f" ({cause})" if self._candles and store == MONGODB and (cause := self._candles.outage) else ""
         self._on_failure(f"{store} {did} for {self._timeout_s:g} s{why}: see to it, and run the import again")
+
+
+def are_incidents_stored(candles: MongoWriter) -> bool:
+    """Waits until all incidents that a writer has are stored. False when that lasts longer than `LEDGER_S`."""
+    until_ms = monotonic_ms() + LEDGER_S * 1_000
+    while any(isinstance(item, Incident) for item in candles.pending()):
+        if monotonic_ms() > until_ms:
+            return False
+        time.sleep(_LOOK_S)
+    return True

@@ -9,7 +9,7 @@ from sinks.trades.codec import Row
 
 
 class Dispute(Struct):
-    """Trades of a symbol whose stored values differ from new ones with the same ids."""
+    """Stored trades of a symbol that differ from new ones with the same ids, or that cannot be true beside these."""
 
     symbol: str
     vouched_by: Voucher

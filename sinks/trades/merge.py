@@ -4,15 +4,13 @@ Each is one atomic batch, and may be repeated: trades are joined by id, and the 
 replaces it or comes from a vouched source.
 """
 
-import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
-import structlog
 from rocksdict import WriteBatch
 
-from flows.model import Trade, TradeBatch, Voucher
+from flows.model import Trade, TradeBatch
 from sinks.trades.codec import (
     MINUTE_MS,
     SECOND_MS,
@@ -22,23 +20,21 @@ from sinks.trades.codec import (
     decode_start,
     decode_symbol,
     encode_key,
-    encode_periods,
     encode_record,
     first_id,
-    is_aggregate,
     join_columns,
     last_id,
     minute_of,
     without,
 )
+from sinks.trades.contradictions import Contradictions, SourceBatch
 from sinks.trades.disputes import Dispute
 from sinks.trades.durable import IdSpan, Moves, runs_of
 from sinks.trades.places import TimeSpan, ids_of, shared, spans_around, spans_of, starts_beyond
-from sinks.trades.record_checks import BadRecord, OnBad, RecordError, are_sound, refusal_of
+from sinks.trades.record_checks import BadRecord, OnBad, RecordError
+from sinks.trades.sources import Source, by_source, encoded
 from sinks.trades.store import TradeStore
 from sinks.trades.stored_records import leave_out
-
-log = structlog.get_logger(__name__)
 
 Second = tuple[str, int]
 """A symbol, and the start of a second in ms UTC."""
@@ -49,45 +45,32 @@ def add_batches(
     batches: Iterable[TradeBatch],
     *,
     record_ms: int = SECOND_MS,
-    on_dispute: Callable[[Dispute], None] = lambda _: None,
     before_write: Callable[[Sequence[Dispute]], None] = lambda _: None,
     on_replaced: OnBad = leave_out,
 ) -> list[Second]:
     """Writes the trades of batches to records of `record_ms`, a second or directly a minute, and returns the starts of
     these.
 
-    A stored trade is unchanged, unless the batch replaces it or is vouched for. Where the values differ, `on_dispute`
-    is called, once for each symbol and voucher. In minutes that holds for the trade of an id in whatever minute it
-    is stored: an id is there once. Trades that are vouched for go to minutes in any case. A trade that cannot be is
-    refused with an ERROR. A stored record that cannot be read is replaced where new trades belong into it, with a call
-    of `on_replaced`; elsewhere it stays. `before_write` is called with all disputes before anything is written.
-    `TradeStoreError` when nothing was written. The caller holds `store.lock`.
+    A stored trade is unchanged, unless the batch replaces it, is vouched for, or is a `SourceBatch` that it cannot be
+    true beside. In minutes that holds for the trade of an id in whatever minute it is stored: an id is there once.
+    Trades that are vouched for go to minutes in any case. A trade that cannot be is refused with an ERROR. A stored
+    record that cannot be read is replaced where new trades belong into it, with a call of `on_replaced`; elsewhere it
+    stays. `before_write` is called before anything is written with what is stored otherwise, one dispute for each
+    symbol and voucher. `TradeStoreError` when nothing was written. The caller holds `store.lock`.
     """
     seconds: list[Second] = []
     disputes: list[Dispute] = []
     batches = list(batches)
     changes = _changes_without_replaced(store, batches)
     written: dict[str, list[IdSpan]] = {}
-    for (symbol, voucher), possible in _encoded(_by_source(batches), record_ms).items():
-        dispute = Dispute(symbol, voucher)
-        length_ms = MINUTE_MS if voucher else record_ms
-        encoded = possible
-        old = {start: [start] for start in encoded}
-        if length_ms == MINUTE_MS:
-            of_source = [batch for batch in batches if (batch.symbol, batch.vouched_by) == (symbol, voucher)]
-            old = changes.old_starts(symbol, spans_around(of_source), encoded)
-            encoded, refused = (encoded, []) if voucher else changes.without_stored(symbol, encoded, old)
-            dispute.include(refused)
-        moved = _MovedIds(encoded.values()) if voucher and old else None
-        for start, columns in encoded.items():
-            dispute.include(changes.add(symbol, start, columns, old.get(start, []), moved))
-            seconds.append((symbol, start))
-            written.setdefault(symbol, []).extend(spans_of(columns, start, start + length_ms - 1))
-        if moved:
-            for start in old.keys() - encoded.keys():
-                dispute.include(changes.drop(symbol, old[start], moved))
-        if dispute.trades:
-            disputes.append(dispute)
+    sources = by_source(batches)
+    for source, possible in zip(sources, encoded(sources, record_ms), strict=True):
+        length_ms = MINUTE_MS if source.voucher else record_ms
+        records, dispute = _add_source(changes, source, possible, length_ms)
+        for start, columns in records.items():
+            seconds.append((source.symbol, start))
+            written.setdefault(source.symbol, []).extend(spans_of(columns, start, start + length_ms - 1))
+        disputes += [dispute] if dispute.trades else []
     before_write(disputes)
     moves = changes.moves()
     store.on_moving(moves)
@@ -96,27 +79,40 @@ def add_batches(
     for symbol, spans in written.items():
         store.on_stored(symbol, spans)
     store.on_moving(moves)  # another batch of these may have written the same trade to the time that it has no more
-    for dispute in disputes:
-        on_dispute(dispute)
     changes.report_replaced(on_replaced)
     return seconds
 
 
-class _MovedIds:
-    """Finds stored trades that have another time in a vouched source."""
+def _add_source(
+    changes: "_Changes", source: Source, possible: dict[int, TradeColumns], length_ms: int
+) -> tuple[dict[int, TradeColumns], Dispute]:
+    """Adds the records of a source to the changes; returns those that were added, and what stored trades differ from
+    them, or cannot be true beside them.
+    """
+    symbol, records = source.symbol, possible
+    dispute = Dispute(symbol, source.voucher)
+    old = {start: [start] for start in records}
+    if length_ms == MINUTE_MS:
+        old = changes.old_starts(symbol, spans_around(source.batches), _ids_of(records, source.batches))
+        if not source.voucher:
+            records, refused = changes.without_stored(symbol, records, old)
+            dispute.include(refused)
+    contradictions = Contradictions(records.values(), source.batches) if source.voucher and old and records else None
+    for start, columns in records.items():
+        dispute.include(changes.add(symbol, start, columns, old.get(start, []), contradictions))
+    if contradictions:
+        for start in old.keys() - records.keys():
+            dispute.include(changes.drop(symbol, old[start], contradictions))
+    return records, dispute
 
-    def __init__(self, encoded: Iterable[TradeColumns]) -> None:
-        parts = list(encoded)
-        self._ids = frozenset(row[0] for part in parts for row in part.rows())
-        self._are_aggregates = any(part.first_id for part in parts)
 
-    def of(self, known: Mapping[int, Row], columns: Mapping[int, Row]) -> list[int]:
-        """The ids in `known` that the source has, but not in `columns`. Single fills have ids of their own."""
-        return [
-            number
-            for number, row in known.items()
-            if number in self._ids and number not in columns and is_aggregate(row) == self._are_aggregates
-        ]
+def _ids_of(records: Mapping[int, TradeColumns], batches: Sequence[TradeBatch]) -> tuple[int, int] | None:
+    """The first and the last id of new trades, and of what a source says to have none of; None without any."""
+    if not records:
+        return None
+    first, last = min(map(first_id, records.values())), max(map(last_id, records.values()))
+    known = [batch.after[0] + 1 for batch in batches if isinstance(batch, SourceBatch) and batch.after]
+    return min([first, *known]), last
 
 
 class _Changes:
@@ -159,13 +155,11 @@ class _Changes:
                 places += runs_of(sorted(found), decode_start(key), decode_start(key))
         return Moves(symbol, places, runs_of(sorted(gone), 0, 0))
 
-    def old_starts(
-        self, symbol: str, spans: list[TimeSpan], encoded: Mapping[int, TradeColumns]
-    ) -> dict[int, list[int]]:
-        """Starts of the records within the spans, and of others that hold the same ids, by their minutes: a minute may
-        be stored as seconds.
+    def old_starts(self, symbol: str, spans: list[TimeSpan], ids: tuple[int, int] | None) -> dict[int, list[int]]:
+        """Starts of the records within the spans, and of others that hold ids from the first to the last of these, by
+        their minutes: a minute may be stored as seconds.
         """
-        starts = set(starts_beyond(self._store, symbol, spans, encoded))
+        starts = set(starts_beyond(self._store, symbol, spans, ids))
         for begin, end in spans:
             first, last = encode_key(symbol, begin), encode_key(symbol, end)
             starts.update(decode_start(key) for key in self._changed if first <= key < last)
@@ -198,21 +192,22 @@ class _Changes:
         if not old:
             return
         ids = np.sort(np.concatenate([ids_of(columns) for columns in encoded.values()]))
-        moved: _MovedIds | None = None  # nearly never needed
+        moved: Contradictions | None = None  # nearly never needed
         for minute, start in ((minute, start) for minute, starts in old.items() for start in starts):
             own, record = encoded.get(minute), self._now_at(encode_key(symbol, start))
             if record is None or (own is not None and own.id == record.id):
                 continue
             found = shared(ids_of(record), ids)
             if len(found) > (0 if own is None else len(shared(found, ids_of(own)))):
-                known = {row[0]: row for row in record.rows()}
-                here = {} if own is None else {row[0]: row for row in own.rows()}
-                moved = moved or _MovedIds(encoded.values())
-                yield from (known[number] for number in moved.of(known, here))
+                moved = moved or Contradictions(encoded.values())
+                elsewhere = set(moved.of(record, own))
+                yield from (row for row in record.rows() if row[0] in elsewhere)
 
-    def add(self, symbol: str, start: int, columns: TradeColumns, old: list[int], moved: _MovedIds | None) -> list[Row]:
-        """Joins new trades with the stored ones of their time into one record. Without `moved` the stored ones win.
-        Returns the disputed trades, as they are stored from now on.
+    def add(
+        self, symbol: str, start: int, columns: TradeColumns, old: list[int], contradictions: Contradictions | None
+    ) -> list[Row]:
+        """Joins new trades with the stored ones of their time into one record. Without `contradictions` the stored ones
+        win. Returns the disputed trades, as they are stored from now on, or were.
         """
         key = encode_key(symbol, start)
         old_keys = [encode_key(symbol, number) for number in old]
@@ -221,24 +216,24 @@ class _Changes:
             self._changed[key] = columns
             return []
         stored = known[0][1] if len(known) == 1 else join_columns([record for _, record in known])
-        joined, disputed, elsewhere = _joined(stored, columns, moved)
-        self._take_out(symbol, elsewhere)
+        joined, disputed, taken_out = _joined(stored, columns, contradictions)
+        self._take_out(symbol, taken_out)
         if joined is not stored or len(known) > 1 or known[0][0] != key:
             self._changed |= dict.fromkeys((at for at, _ in known), None)
             self._changed[key] = joined
         return disputed
 
-    def drop(self, symbol: str, old: list[int], moved: _MovedIds) -> list[Row]:
-        """Removes the trades that have another time from stored records; returns them."""
+    def drop(self, symbol: str, old: list[int], contradictions: Contradictions) -> list[Row]:
+        """Removes the trades that have another time, or are false, from stored records; returns them."""
         dropped: list[Row] = []
         for key in (encode_key(symbol, start) for start in old):
             record = self._now_at(key)
-            known = {row[0]: row for row in record.rows()} if record is not None else {}
-            elsewhere = moved.of(known, {})
-            if elsewhere:
-                dropped += [known[number] for number in elsewhere]
-                self._take_out(symbol, elsewhere)
-                kept = [known[number] for number in sorted(known.keys() - set(elsewhere))]
+            gone = contradictions.of(record) if record is not None else []
+            if record is not None and gone:
+                known = {row[0]: row for row in record.rows()}
+                dropped += [known[number] for number in gone]
+                self._take_out(symbol, gone)
+                kept = [known[number] for number in sorted(known.keys() - set(gone))]
                 self._changed[key] = columns_of(kept) if kept else None
         return dropped
 
@@ -273,33 +268,21 @@ class _Changes:
 
 
 def _joined(
-    stored: TradeColumns, columns: TradeColumns, moved: _MovedIds | None
+    stored: TradeColumns, columns: TradeColumns, contradictions: Contradictions | None
 ) -> tuple[TradeColumns, list[Row], list[int]]:
-    """Both as one record, `stored` itself where nothing changes; the disputed rows, as in the record; and the ids that
-    have another time.
+    """Both as one record, `stored` itself where nothing changes; the disputed rows, as in the record or as they were;
+    and the ids that leave it.
     """
-    if moved is None and last_id(stored) < first_id(columns):
+    if contradictions is None and last_id(stored) < first_id(columns):
         return join_columns([stored, columns]), [], []
     old, new = ({row[0]: row for row in part.rows()} for part in (stored, columns))
-    elsewhere = moved.of(old, new) if moved else []
+    gone = contradictions.of(stored, columns) if contradictions else []
     disputed = [number for number, row in new.items() if old.get(number, row) != row]
-    if not elsewhere and not (disputed and moved) and old.keys() >= new.keys():
+    if not gone and not (disputed and contradictions) and old.keys() >= new.keys():
         return stored, [old[number] for number in disputed], []
-    rows = old | new if moved else new | old
-    kept = {number: row for number, row in rows.items() if number not in elsewhere}
-    reported = [*(rows[number] for number in disputed), *(old[number] for number in elsewhere)]
-    return columns_of(kept[number] for number in sorted(kept)), reported, elsewhere
-
-
-def _by_source(batches: Iterable[TradeBatch]) -> dict[tuple[str, Voucher], list[Trade]]:
-    """Trades by symbol and what vouches for them."""
-    sources: dict[tuple[str, Voucher], list[Trade]] = {}
-    for batch in batches:
-        trades = sources.setdefault((batch.symbol, batch.vouched_by), [])
-        if batch.replaced:
-            trades[:] = [trade for trade in trades if trade not in batch.replaced]
-        trades += batch.trades
-    return sources
+    rows = old | new if contradictions else new | old
+    reported = [*(rows[number] for number in disputed), *(old[number] for number in gone)]
+    return columns_of(rows[number] for number in sorted(rows.keys() - set(gone))), reported, gone
 
 
 def _changes_without_replaced(store: TradeStore, batches: Iterable[TradeBatch]) -> _Changes:
@@ -309,34 +292,6 @@ def _changes_without_replaced(store: TradeStore, batches: Iterable[TradeBatch]) 
         for trade in batch.replaced:
             changes.remove(batch.symbol, trade)
     return changes
-
-
-def _encoded(
-    sources: Mapping[tuple[str, Voucher], list[Trade]], record_ms: int
-) -> dict[tuple[str, Voucher], dict[int, TradeColumns]]:
-    """The records of the trades of each source, without those that cannot be: a record with one could not be read."""
-
-    def encode(is_possible: Callable[[str, Trade], bool] | None) -> dict[tuple[str, Voucher], dict[int, TradeColumns]]:
-        encoded = {}
-        for (symbol, voucher), trades in sources.items():
-            possible = trades if is_possible is None else [trade for trade in trades if is_possible(symbol, trade)]
-            encoded[symbol, voucher] = encode_periods(possible, length_ms=MINUTE_MS if voucher else record_ms)
-        return encoded
-
-    try:
-        encoded = encode(None)
-    except (struct.error, TypeError, ValueError, OverflowError):
-        return encode(_is_possible)
-    records = [record for periods in encoded.values() for record in periods.items()]
-    # all at once: a check of a few trades costs as much as one of thousands
-    are_possible = are_sound([start for start, _ in records], [columns for _, columns in records])
-    return encoded if are_possible else encode(_is_possible)
-
-
-def _is_possible(symbol: str, trade: Trade) -> bool:
-    if reason := refusal_of(trade):
-        log.error("trade_refused", symbol=symbol, trade=trade, reason=reason)
-    return not reason
 
 
 def merge_minutes(

@@ -2,7 +2,7 @@
 wrong time, so a record is found by its neighbours.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -34,15 +34,13 @@ def _bounds(batch: TradeBatch) -> TimeSpan:
     return min(batch.begin or times[0], *times), max(batch.end, *times)
 
 
-def starts_beyond(
-    store: TradeStore, symbol: str, spans: list[TimeSpan], encoded: Mapping[int, TradeColumns]
-) -> Iterator[int]:
-    """Starts of stored records outside the spans that may hold ids of new trades. Nearly always there are none, which
-    two reads show: what is stored before has lower ids, and what is stored behind has higher ones.
+def starts_beyond(store: TradeStore, symbol: str, spans: list[TimeSpan], ids: tuple[int, int] | None) -> Iterator[int]:
+    """Starts of stored records outside the spans that may hold ids from the first to the last of new trades. Nearly
+    always there are none, which two reads show: what is stored before has lower ids, and what is stored behind has
+    higher ones.
     """
-    if not (spans and encoded):
+    if not spans or ids is None:
         return
-    ids = min(map(first_id, encoded.values())), max(map(last_id, encoded.values()))
     begin, end = min(first for first, _ in spans), max(last for _, last in spans)
     before, behind = store.before(symbol, begin), store.from_on(symbol, end)
     is_below, is_above = before is None or last_id(before[1]) < ids[0], behind is None or first_id(behind[1]) > ids[1]

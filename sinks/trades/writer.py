@@ -7,7 +7,7 @@ The flow's thread only queues batches; a thread of the writer stores them, and a
 import time
 import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -38,10 +38,12 @@ _BUSY_S = 0.05
 _LONGEST_BUSY_S = 30.0  # then it is an outage: the flow must not wait for a stuck store
 _OUTCOMES: Final[Mapping[Voucher, str]] = {
     "": "the stored ones are kept: nothing vouches for the others",
-    "checksum": "replaced: a checksum of the exchange vouches for the new ones",
+    "checksum": "replaced, or dropped: a checksum of the exchange vouches for the new ones",
     "rest": "replaced: the exchange contradicts the candle of the stored ones, and its REST side has the new ones",
 }
 """Outcomes of a dispute, by what vouches for the new trades."""
+_OTHER_VALUES: Final = "other values than those that came with the same ids"
+_OTHER_VALUES_OR_IDS: Final = f"{_OTHER_VALUES}, or with ids that cannot be theirs beside these"
 _TRIES_BEFORE_REOPEN = 5  # RocksDB recovers from a full disk within 5 s, but not from every error
 
 
@@ -90,11 +92,16 @@ class TradeWriter(BufferedWriter[Loss, Counter[str]]):
         record_ms: int = SECOND_MS,
         clocks: Clocks | None = None,
         on_incident: OnIncident = lambda _: None,
+        are_incidents_stored: Callable[[], bool] = lambda: True,
     ) -> None:
         """Opens the store, and creates it if need be. `TradeStoreError` when that fails; no other method raises.
         `record_ms` is the length of a record: a second, or a minute where all trades are old. Old trades are deleted by
-        `clocks`, see `TradeCompactor`; without them, never.
+        `clocks`, see `TradeCompactor`; without them, never. Stored trades are replaced or dropped by what is vouched
+        for when `are_incidents_stored`, which may wait; until then the write is tried again.
         """
+        self._are_incidents_stored = are_incidents_stored
+        self._reported: list[Dispute] = []
+        """Those of the write that is being tried."""
         self._flush_s = flush_ms / 1_000
         self._record_ms = record_ms
         self._store = TradeStore(path, accepts_loss=True)
@@ -202,9 +209,10 @@ class TradeWriter(BufferedWriter[Loss, Counter[str]]):
                     self._store,
                     batches,
                     record_ms=self._record_ms,
-                    on_dispute=self._report_dispute,
+                    before_write=self._report_disputes,
                     on_replaced=self._report_replaced,
                 )
+                self._reported.clear()
                 self._compactor.on_written(seconds)
             self._outages.on_feed_time(max(batch.trades[-1].time for batch in batches))
 
@@ -226,13 +234,17 @@ class TradeWriter(BufferedWriter[Loss, Counter[str]]):
             )
         )
 
-    def _report_dispute(self, dispute: Dispute) -> None:
-        """Reports stored trades that differ from new ones with the same ids."""
-        log.warning("trades_disputed", symbol=dispute.symbol, trades=dispute.trades, vouched_by=dispute.vouched_by)
-        outcome = _OUTCOMES[dispute.vouched_by]
-        cause = f"{dispute.trades} trades are stored with other values than those that came with the same ids"
-        span, ids = (dispute.begin, dispute.end), (dispute.first_id, dispute.last_id)
-        self._outages.notify(Incident("mismatch", self._venue, dispute.symbol, *span, cause, outcome, *ids))
+    def _report_disputes(self, disputes: Sequence[Dispute]) -> None:
+        """Reports stored trades that are about to be replaced or dropped, and those that stay beside other ones.
+        `TradeStoreError` when that is not known to be noted.
+        """
+        new = [dispute for dispute in disputes if dispute not in self._reported]  # of a write that is tried again
+        for dispute in new:
+            log.warning("trades_disputed", symbol=dispute.symbol, trades=dispute.trades, vouched_by=dispute.vouched_by)
+            self._outages.notify(_incident_of(dispute, self._venue))
+        self._reported += new
+        if any(dispute.vouched_by for dispute in disputes) and not self._are_incidents_stored():
+            raise TradeStoreError("trades wait for the ledger, which is to name those that they replace")
 
     def _report_replaced(self, record: BadRecord) -> None:
         """Reports that new trades were written over a record that could not be read."""
@@ -260,6 +272,14 @@ class TradeWriter(BufferedWriter[Loss, Counter[str]]):
             self._outages.report(cause, outcome, symbol=loss.symbol, first_id=loss.first_id, last_id=loss.last_id)
 
 
+def _incident_of(dispute: Dispute, venue: str) -> Incident:
+    """The line of a dispute in the ledger."""
+    other = _OTHER_VALUES_OR_IDS if dispute.vouched_by == "checksum" else _OTHER_VALUES
+    cause, outcome = f"{dispute.trades} trades are stored with {other}", _OUTCOMES[dispute.vouched_by]
+    span, ids = (dispute.begin, dispute.end), (dispute.first_id, dispute.last_id)
+    return Incident("mismatch", venue, dispute.symbol, *span, cause, outcome, *ids)
+
+
 def _log_stored(recent: Counter[str]) -> None:
     for symbol, trades in recent.items():
         log.info("trades_stored", symbol=symbol, trades=trades)
@@ -274,9 +294,10 @@ def open_trade_writer(
     summary_s: float = 60.0,
     record_ms: int = SECOND_MS,
     clocks: Clocks | None = None,
+    are_incidents_stored: Callable[[], bool] = lambda: True,
 ) -> TradeWriter:
     """The writer of a partition (`part-00`, …) of a venue, by the settings. `TradeStoreError` when the store cannot be
-    opened. `clocks`: see `TradeWriter`.
+    opened. `clocks` and `are_incidents_stored`: see `TradeWriter`.
     """
     return TradeWriter(
         settings.path / venue / partition,
@@ -288,4 +309,5 @@ def open_trade_writer(
         record_ms=record_ms,
         clocks=clocks,
         on_incident=on_incident,
+        are_incidents_stored=are_incidents_stored,
     )

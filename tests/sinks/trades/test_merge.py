@@ -92,7 +92,7 @@ def test_what_is_vouched_for_takes_the_place_of_whatever_was_stored_of_the_same_
             stored_as = data.draw(st.sampled_from([SECOND_MS, MINUTE_MS]), label="stored as")
             add_batches(store, [batch(*wrong)], record_ms=stored_as)
         disputes: list[Dispute] = []
-        add_batches(store, [vouched(*right)], record_ms=MINUTE_MS, on_dispute=disputes.append)
+        add_batches(store, [vouched(*right)], record_ms=MINUTE_MS, before_write=disputes.extend)
 
         expected = [(one.id, one.time, one.price, one.buyer_is_maker) for one in right]
         found = TradeView([store]).trades("BTCUSDT", BEGIN, END).select("id", "time", "price", "buyer_is_maker")
@@ -102,7 +102,7 @@ def test_what_is_vouched_for_takes_the_place_of_whatever_was_stored_of_the_same_
             [("BTCUSDT", len(changed), "rest")] if changed else []
         )
         written = store._db.latest_sequence_number()
-        add_batches(store, [vouched(*right)], record_ms=MINUTE_MS, on_dispute=disputes.append)
+        add_batches(store, [vouched(*right)], record_ms=MINUTE_MS, before_write=disputes.extend)
         assert store._db.latest_sequence_number() == written
         assert len(disputes) == bool(changed)
 
@@ -142,7 +142,7 @@ def test_what_nothing_vouches_for_changes_nothing_and_is_named(tmp_path: Path) -
         add_batches(store, [vouched(trade(1, 0, 10.0), trade(2, 5, 20.0))], record_ms=MINUTE_MS)
         disputes: list[Dispute] = []
         late = [batch(trade(2, 5, 99.0), trade(3, 70_000, 30.0))]
-        add_batches(store, late, record_ms=MINUTE_MS, on_dispute=disputes.append)
+        add_batches(store, late, record_ms=MINUTE_MS, before_write=disputes.extend)
         assert rows(store) == [(1, BEGIN, 10.0), (2, BEGIN + 5, 20.0), (3, BEGIN + 70_000, 30.0)]
         assert disputes == [Dispute("BTCUSDT", "", 1, 2, 2, BEGIN + 5, BEGIN + 5)]
 
@@ -166,7 +166,7 @@ def test_an_id_is_stored_once_whatever_time_an_import_that_nothing_vouches_for_h
             add_batches(store, [batch(*right)], record_ms=data.draw(st.sampled_from([SECOND_MS, MINUTE_MS])))
         disputes: list[Dispute] = []
         for piece in pieces:
-            add_batches(store, [batch(*piece)], record_ms=MINUTE_MS, on_dispute=disputes.append)
+            add_batches(store, [batch(*piece)], record_ms=MINUTE_MS, before_write=disputes.extend)
         records = [row for _, columns in store.records("BTCUSDT", 0, END_MS) for row in columns.rows()]
         assert sorted((row[0], row[3]) for row in records) == [(one.id, one.time) for one in right]
         changed = [one.id for one, other in zip(right, moved, strict=True) if one != other]
