@@ -38,7 +38,7 @@ class Setting(NamedTuple):
 
     @property
     def is_changed(self) -> bool:
-        """Whether somebody has set it, for this section."""
+        """Whether it was set for this section."""
         return self.origin != "default" and not self.is_inherited
 
 
