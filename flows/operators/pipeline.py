@@ -26,6 +26,8 @@ class Pipeline(Generic[In, Out]):
 
     def __init__(self, *machines: Machine[Any, object]) -> None:
         self._machines = machines
+        self._behind = [list(enumerate(machines))[place + 1 :] for place in range(len(machines))]
+        """Of each machine those behind it, with their places."""
         self._places: dict[Query, int] = {}
 
     def on_events(self, events: In, now: Now) -> Sequence[Out | Query]:
@@ -72,8 +74,9 @@ class Pipeline(Generic[In, Out]):
     def _passed(self, place: int, items: Sequence[object], now: Now) -> Sequence[Out | Query]:
         """What comes out at the end when the machine at `place` has given `items`."""
         passed, queries = without_queries(items)
-        self._places |= dict.fromkeys(queries, place)
-        for at, machine in enumerate(self._machines[place + 1 :], place + 1):
+        if queries:
+            self._places |= dict.fromkeys(queries, place)
+        for at, machine in self._behind[place]:
             if not passed:
                 break
             given: list[object] = []

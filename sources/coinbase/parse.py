@@ -118,7 +118,7 @@ class CoinbaseParser:
                 reason = "messages of a stream without a subscription"
                 payload = name.encode("utf-8", "replace")[:KEPT_BYTES]
                 parsed.rejected.append(Rejected(self._venue, reason, payload, frames.received_ns, len(run)))
-        return parsed._replace(ignored=ignored)
+        return parsed._replace(ignored=ignored) if ignored > parsed.ignored else parsed
 
     # --- slow path ---
 
@@ -202,12 +202,19 @@ def _add_levels(runs: _Runs, messages: Iterable[wire.LevelsMessage]) -> None:
 
 
 def _add_messages(runs: _Runs, messages: Iterable[wire.ExchangeMessage]) -> None:
-    trades: defaultdict[str, list[Trade]] = defaultdict(list)
+    """The hot path."""
+    trades: dict[str, list[Trade]] = {}
+    match, last_match = wire.MatchMessage, wire.LastMatchMessage
     for message in messages:
         kind, symbol = type(message), message.product_id
         time = (message.time - _EPOCH) // _MILLISECOND  # a quarter of what `timestamp` costs, and exact
-        if kind is wire.MatchMessage or kind is wire.LastMatchMessage:
-            trades[symbol].append(
+        if kind is match or kind is last_match:
+            run = trades.get(symbol)
+            if run is None:
+                run = trades[symbol] = []
+            else:
+                symbol = run[0].symbol  # one text for all of them
+            run.append(
                 Trade(symbol, message.trade_id, time, message.price, message.size, message.side == "buy", time)  # type: ignore[union-attr]
             )
         elif kind is wire.HeartbeatMessage:
@@ -215,7 +222,11 @@ def _add_messages(runs: _Runs, messages: Iterable[wire.ExchangeMessage]) -> None
         else:
             runs[symbol, "ticker"].append(_ticker(message, time))  # type: ignore[arg-type]
     for symbol, run in trades.items():
-        runs[symbol, "trade"] += run
+        known = runs.get((symbol, "trade"))
+        if known is None:
+            runs[symbol, "trade"] = run
+        else:
+            known += run
 
 
 def _add_trades(runs: _Runs, messages: Iterable[wire.TradesMessage]) -> int:

@@ -117,7 +117,7 @@ class CandleBuilder:
             self._bootstrap.check_closed(now)
         if self._bootstrap.trades is not None:
             out += self._bootstrap.seed(now)
-        if self._amendments.waiting or self._periods.is_dirty:
+        if self._amendments.waiting or self._is_forming_due(now):
             out += self._publish_due(now)
         return out
 
@@ -353,9 +353,12 @@ class CandleBuilder:
     def _publish_due(self, now: Now) -> list[Candle]:
         """Amended and running candles, each at their pace."""
         out = self._amendments.publish_due(now)
-        if self._periods.is_dirty and now.local - self._shown_local >= self._forming_ms:
+        if self._is_forming_due(now):
             out += self._show_forming(now)
         return out
+
+    def _is_forming_due(self, now: Now) -> bool:
+        return self._periods.is_dirty and now.local - self._shown_local >= self._forming_ms
 
     def _show_forming(self, now: Now) -> list[Candle]:
         """The running candles, but for those that wait for the exchange's kline, or for the exchange. The pace is by

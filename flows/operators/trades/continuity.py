@@ -43,13 +43,16 @@ def times_of_aggregates(trades: Sequence[Trade], place: Place, *, fills_follow: 
 
 
 def times_of_fills(trades: Sequence[Trade], place: Place) -> tuple[int, int] | None:
-    """The same of single fills."""
+    """The same of single fills, all of one type."""
     following, _, newest = place
     begin = end = trades[0].time
+    kind = type(trades[0])
+    if issubclass(kind, AggregateTrade):
+        return None
     try:
         for trade in trades:
             time = trade.time
-            if trade.id != following or isinstance(trade, AggregateTrade):
+            if trade.id != following or type(trade) is not kind:  # a tenth of what `isinstance` costs
                 return None
             if not (trade.price and trade.quantity) and trade.fill == MARKET_FILL:
                 return None
