@@ -18,7 +18,7 @@ Blobs join by concatenation, which keeps rewriting a second cheap; zstd removes 
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import islice
 from operator import attrgetter, le, lt
 from struct import pack, unpack
@@ -242,14 +242,9 @@ def is_aggregate(row: Row) -> bool:
     return not row[0] == row[1] == row[2]
 
 
-def without(columns: TradeColumns, number: int) -> TradeColumns | None:
-    """The trades without that of id `number`; the columns themselves when it is not among them, None when nothing is
-    left.
-    """
-    rows = list(columns.rows())
-    kept = [row for row in rows if row[0] != number]
-    if len(kept) == len(rows):
-        return columns
+def without(columns: TradeColumns, numbers: Container[int]) -> TradeColumns | None:
+    """The trades without those of these ids; None when nothing is left."""
+    kept = [row for row in columns.rows() if row[0] not in numbers]
     return columns_of(kept) if kept else None
 
 

@@ -127,15 +127,21 @@ class _Changes:
         """Records as they are stored: one is needed up to three times, and the caller holds the lock."""
         self._bad: dict[bytes, BadRecord] = {}
 
-    def remove(self, symbol: str, trade: Trade) -> None:
-        """Removes a trade from its second and from its minute, wherever it is."""
+    def remove(self, symbol: str, trades: Iterable[Trade]) -> None:
+        """Removes trades from their seconds and from their minutes, wherever they are."""
+        trades = list(trades)
         for length_ms in (SECOND_MS, MINUTE_MS):
-            key = encode_key(symbol, trade.time // length_ms * length_ms)
-            known = self._now_at(key)
-            kept = known and without(known, trade.id)
-            if kept is not known:
-                self._changed[key] = kept
-                self._take_out(symbol, [trade.id])
+            by_start: dict[int, set[int]] = {}
+            for trade in trades:
+                by_start.setdefault(trade.time // length_ms * length_ms, set()).add(trade.id)
+            for start, ids in by_start.items():
+                self._remove(symbol, encode_key(symbol, start), ids)
+
+    def _remove(self, symbol: str, key: bytes, ids: set[int]) -> None:
+        known = self._now_at(key)
+        if known and (found := ids.intersection(np.frombuffer(known.id, "<i8").tolist())):
+            self._changed[key] = without(known, found)
+            self._take_out(symbol, found)
 
     def _take_out(self, symbol: str, ids: Iterable[int]) -> None:
         if taken := set(ids):
@@ -289,8 +295,7 @@ def _changes_without_replaced(store: TradeStore, batches: Iterable[TradeBatch]) 
     """Changes that begin with the removal of the replaced trades."""
     changes = _Changes(store)
     for batch in batches:
-        for trade in batch.replaced:
-            changes.remove(batch.symbol, trade)
+        changes.remove(batch.symbol, batch.replaced)
     return changes
 
 
