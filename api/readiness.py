@@ -5,7 +5,7 @@ from typing import Final
 from msgspec import Struct
 
 from api.live.connection import ConnectionState
-from api.live.freshness import State, unknown_state
+from api.live.freshness import UNKNOWN_MS, State, unknown_state
 from api.live.messages import ms_of
 from api.live.state import VenueState
 from api.live.view import LiveView
@@ -108,11 +108,17 @@ def describe(instruments: list[InstrumentState], *, with_venue: bool = False) ->
 
 
 def missing_of(venue_states: list[VenueState]) -> list[str]:
-    """What is missing for data that is current and stored; nothing where flows publish no states."""
-    publishing = [
-        venue_state for venue_state in venue_states if venue_state.publishes_states and venue_state.is_connected
-    ]
+    """What is missing for data that is current and stored. A flow that publishes no states is known as such when no
+    heartbeat has come for as long as one is waited for.
+    """
+    connected = [venue_state for venue_state in venue_states if venue_state.is_connected]
+    publishing = [venue_state for venue_state in connected if venue_state.publishes_states]
     missing = [
+        f"the flow of {venue_state.venue} (no sign of life yet)"
+        for venue_state in connected
+        if not venue_state.publishes_states and venue_state.clock.silent_ms <= UNKNOWN_MS
+    ]
+    missing += [
         f"the flow of {venue_state.venue} ({unknown.reason})"
         for venue_state in publishing
         if (unknown := unknown_state(venue_state))

@@ -33,6 +33,13 @@ class Setting(NamedTuple):
     """Without secrets."""
     origin: str
     """`default`, the variable of the environment, or file and line."""
+    is_inherited: bool
+    """It is a venue's, and has the value of `[feed]`."""
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether it was set for this section."""
+        return self.origin != "default" and not self.is_inherited
 
 
 def settings_in_effect(settings: "Settings") -> list[Setting]:
@@ -40,8 +47,13 @@ def settings_in_effect(settings: "Settings") -> list[Setting]:
     from flows.command.settings_file import shown
     from flows.settings import place_of
 
+    def setting(name: str, key: str, value: Any) -> Setting:
+        place = place_of(name, key)
+        is_inherited = name.startswith("venues.") and place == place_of("feed", key)
+        return Setting(name, key, shown(key, value), place or "default", is_inherited)
+
     return [
-        Setting(name, key, shown(key, getattr(section, key)), place_of(name, key) or "default")
+        setting(name, key, getattr(section, key))
         for name, section in settings.in_sections.items()
         for key in type(section).model_fields
     ]
@@ -63,7 +75,7 @@ def show(
     found = [
         setting
         for setting in settings_in_effect(load_settings())
-        if (not sections or setting.section in sections) and not (changed and setting.origin == "default")
+        if (not sections or setting.section in sections) and (setting.is_changed or not changed)
     ]
     if as_json:
         listed = [{"setting": f"{one.section}.{one.key}", "value": one.value, "origin": one.origin} for one in found]
@@ -84,7 +96,7 @@ def check() -> None:
     except SettingsError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(ExitCode.FAILED) from None
-    changed = sum(setting.origin != "default" for setting in settings_in_effect(settings))
+    changed = sum(setting.is_changed for setting in settings_in_effect(settings))
     file = f"the file {path}" if path.is_file() else f"no file (it would be {path})"
     typer.echo(f"the settings can be used: {changed} are not the default; {file}")
 

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from flows.model import Coverage, Trade, TradeBatch
+from flows.model import AggregateTrade, Coverage, Trade, TradeBatch
 from sinks.trades.contradictions import IdTime, SourceBatch, Whole
 
 
@@ -16,6 +16,7 @@ class _Reading(Struct):
     venue: str = ""
     first: Trade | None = None
     last: Trade | None = None
+    has_aggregates: bool = False
     is_over: bool = False
 
 
@@ -42,6 +43,7 @@ class WholeSources:
         first, last = batch.trades[0], batch.trades[-1]
         after = reading.newest if reading.newest and reading.newest[0] < first.id else None
         reading.venue = batch.venue
+        reading.has_aggregates |= _is_aggregate(first) or _is_aggregate(last)
         if reading.first is None or first.id < reading.first.id:
             reading.first = first
         if reading.last is None or last.id > reading.last.id:
@@ -70,7 +72,7 @@ class WholeSources:
                 continue
             reading.is_over = True
             first, last = ((trade.id, trade.time) for trade in (reading.first, reading.last))
-            whole = Whole(reading.begin, reading.end, first, last)
+            whole = Whole(reading.begin, reading.end, first, last, reading.has_aggregates)
             for trade, begin, end in (
                 (reading.first, min(whole.begin, first[1]), first[1]),
                 (reading.last, last[1], max(whole.end, last[1])),
@@ -81,3 +83,7 @@ class WholeSources:
                     )
                 )
         return found
+
+
+def _is_aggregate(trade: Trade) -> bool:
+    return isinstance(trade, AggregateTrade) and not trade.id == trade.first_id == trade.last_id

@@ -27,6 +27,8 @@ class Whole(Struct, frozen=True, gc=False):
     end: int
     first: IdTime
     last: IdTime
+    has_aggregates: bool = False
+    """Some of them are of several fills, or of fills with other ids."""
 
 
 class SourceBatch(TradeBatch, frozen=True, gc=False):
@@ -45,9 +47,9 @@ class Contradictions:
         """`batches` are those that are encoded. Without a `SourceBatch` among them no stored trade is false."""
         parts = list(encoded)
         self._ids = np.unique(np.concatenate([ids_of(part) for part in parts]))
-        self._are_aggregates = any(part.first_id for part in parts)
         known = [batch for batch in batches if isinstance(batch, SourceBatch)]
         self._wholes = [batch.whole for batch in known if batch.whole]
+        self._are_aggregates = any(part.first_id for part in parts) or any(one.has_aggregates for one in self._wholes)
         self._known_ids, self._known_times = _known(parts, known) if known else (_NONE, _NONE)
 
     def of(self, record: TradeColumns, others: TradeColumns | None = None) -> list[int]:

@@ -1,3 +1,4 @@
+from api.live.freshness import UNKNOWN_MS
 from api.live.messages import HubMessage
 from api.live.state import VenueState
 from api.live.venue_time import VenueTime
@@ -59,3 +60,15 @@ def test_a_line_that_carries_symbols_before_any_has_a_state_is_not_enough() -> N
     line = FeedStatusUpdate(FeedStatus("binance", "market", "connected", ("BTCUSDT",)), "replay")
     beginning.take(HubMessage("binance", "Status", StatusBody.of(line), 1_000, 1))
     assert missing_of([beginning]) == ["data of now of binance (no instrument has a state yet)"]
+
+
+def test_a_hub_of_which_nothing_is_known_yet_is_not_ready_and_one_without_heartbeats_is() -> None:
+    now = [0]
+    beginning = VenueState("binance", VenueTime(lambda: now[0]))
+    assert missing_of([beginning]) == ["the flow of binance (no sign of life yet)"]
+    now[0] = UNKNOWN_MS + 1
+    assert missing_of([beginning]) == []
+    beginning.forget()  # it is connected anew
+    assert missing_of([beginning]) == ["the flow of binance (no sign of life yet)"]
+    beginning.clock.on_heartbeat(1_000)
+    assert missing_of([beginning]) == ["a line to binance (there is none yet)"]

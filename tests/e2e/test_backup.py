@@ -54,7 +54,7 @@ async def test_a_backup_beside_a_writer_is_restored_elsewhere(mongod_uri: str, t
     live, name = tmp_path / "live", f"restored_{tmp_path.name}"
     live.mkdir()
     prepare(live / "recovery")
-    market = SyntheticMarket("spot", SYMBOLS, seed=7, start_ms=BEGIN_MS)
+    market = SyntheticMarket("spot", SYMBOLS, seed=7, start_ms=BEGIN_MS, trades_per_s=5.0)
     with exchange_in_thread(market, speed=SPEED, paused=True, start_now=True) as exchange:
         ours = settings_for(live, exchange, mongod_uri) | {"mongo__database": tmp_path.name}
         async with running_flow(live, *recovering(live), **ours) as flow, hub_client(flow.hub_url) as client:

@@ -41,10 +41,13 @@ from tests.fakes.interface import NOW, Deployment, Interface, fill, interface, p
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]  # the browser is of one loop
 
 SYMBOLS: Final = ("BTCUSDT", "ETHUSDT")
-LISTED: Final = (*SYMBOLS, "SOLUSDT")
 BEGIN: Final = 1_767_225_600_000
 SPEED: Final = 10.0
 """A minute of the market takes six seconds."""
+CALM: Final = 2.0
+"""Where no candle is waited for."""
+TRADES_PER_S: Final = 4.0
+"""Of each symbol; on the wall ten times as many."""
 PATIENCE_MS: Final = 60_000
 """Longest wait for something that should take a second or a candle: a bound for broken runs, not a measure."""
 PACE_S: Final = 30
@@ -56,6 +59,7 @@ HANG_SHOWN_S: Final = 3
 MARGIN_S: Final = 40
 """For a busy machine."""
 DESKTOP: Final = (1440, 900)
+USUAL: Final = (1280, 720)
 PHONE: Final = (390, 844)
 SMALL: Final = (1024, 600)
 LEAST_LEVELS: Final = 5
@@ -160,20 +164,22 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @asynccontextmanager
-async def staged(folder: Path, mongod_uri: str, browser: Browser) -> AsyncIterator[Stage]:
+async def staged(folder: Path, mongod_uri: str, browser: Browser, *, speed: float = SPEED) -> AsyncIterator[Stage]:
     """A synthetic exchange, an interface and a browser."""
-    market = SyntheticMarket("spot", LISTED, seed=7, start_ms=BEGIN)
+    market = SyntheticMarket("spot", SYMBOLS, seed=7, start_ms=BEGIN, trades_per_s=TRADES_PER_S)
     async with AsyncExitStack() as stack:
-        exchange = stack.enter_context(exchange_in_thread(market, speed=SPEED, start_now=True))
+        exchange = stack.enter_context(exchange_in_thread(market, speed=speed, start_now=True))
         found = Stage(folder, exchange, mongod_uri, browser)
         found.url, _ = await stack.enter_async_context(running_api(found.settings()))
         yield found
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def stage(tmp_path: Path, mongod_uri: str, browser: Browser) -> AsyncIterator[Stage]:
+async def stage(
+    request: pytest.FixtureRequest, tmp_path: Path, mongod_uri: str, browser: Browser
+) -> AsyncIterator[Stage]:
     """A stage for a test that stops what others need; the flow is the test's own."""
-    async with staged(tmp_path, mongod_uri, browser) as found:
+    async with staged(tmp_path, mongod_uri, browser, speed=getattr(request, "param", SPEED)) as found:
         yield found
 
 
@@ -208,79 +214,6 @@ async def keep(page: Page, folder: Path, name: str) -> None:
     await page.screenshot(path=chosen / f"{name}.png", full_page=True)
 
 
-async def test_it_shows_the_market_as_it_moves(market: Stage, tmp_path: Path) -> None:
-    async with market.page(color_scheme="dark") as page:
-        await expect(page.locator("#banner")).to_contain_text("synthetic")
-        assert await page.locator("#prices li .name").all_inner_texts() == list(SYMBOLS)
-        for place in ("#price", "#prices li[data-symbol=ETHUSDT] .price", "#legend-close", "#bids .level span"):
-            before, after = await changed(page.locator(place).first)
-            assert before != after
-        await expect(page.locator(".trade:not([hidden])")).not_to_have_count(0)
-        await expect(page.locator("#completeness")).to_have_text("100%")
-        await expect(page.locator("#signal")).not_to_have_text("…")
-        begun, begins = await opening(page), page.locator("#legend-status")
-        await expect(begins).not_to_contain_text(begun)  # a candle closed, and the next one forms
-        assert await opening(page) > begun
-        assert await drawn(page) == LIBRARY.is_file()
-        await keep(page, tmp_path, "dark")
-
-
-async def test_symbol_and_timeframe_are_chosen_by_keys_and_by_pointer(market: Stage, tmp_path: Path) -> None:
-    async with market.page(color_scheme="light") as page:
-        await page.keyboard.press("ArrowDown")
-        await expect(page.locator("#symbol")).to_have_text("ETHUSDT")
-        await expect(page.locator("#prices li[aria-selected]")).to_have_attribute("data-symbol", "ETHUSDT")
-        await page.keyboard.press("2")
-        await expect(page.locator("#timeframes button[aria-pressed=true]")).to_have_text("5m")
-        assert page.url.endswith("#binance/ETHUSDT/5m")
-        await expect(page.locator("#legend-status")).to_have_text(re.compile(r":[0-5][05] · forming$"))
-        await changed(page.locator("#legend-close"))
-        await page.locator("#prices li[data-symbol=BTCUSDT]").click()
-        await expect(page.locator("#symbol")).to_have_text("BTCUSDT")
-        assert await page.evaluate("document.documentElement.dataset.theme") == "light"
-        await keep(page, tmp_path, "light")
-        await page.locator("#theme").click()
-        assert await page.evaluate("document.documentElement.dataset.theme") == "dark"
-
-
-async def test_it_fits_a_phone(market: Stage, tmp_path: Path) -> None:
-    async with market.page(size=PHONE, color_scheme="dark", has_touch=True) as page:
-        assert await page.evaluate("document.documentElement.scrollWidth") == PHONE[0]
-        await keep(page, tmp_path, "phone")
-
-
-@pytest.mark.skipif(not LIBRARY.is_file(), reason=NO_LIBRARY)
-async def test_history_comes_on_scrolling_back(market: Stage) -> None:
-    async with market.page() as page:
-        box = await page.locator("#canvas").bounding_box()
-        assert box is not None
-        for _ in range(3):
-            held = await count(page)
-            async with asyncio.timeout(PATIENCE_MS / 1_000):
-                while await count(page) <= held:
-                    await page.mouse.move(box["x"] + 100, box["y"] + 200)
-                    await page.mouse.down()
-                    await page.mouse.move(box["x"] + 800, box["y"] + 200, steps=4)
-                    await page.mouse.up()
-                    await page.wait_for_timeout(200)
-        await until(lambda: page.evaluate(IS_WHOLE))
-
-
-async def count(page: Page) -> int:
-    """How many candles the page holds."""
-    held: int = await page.evaluate("marketflow.candles.length")
-    return held
-
-
-async def test_without_the_chart_library_the_rest_works(market: Stage) -> None:
-    async with market.page() as page:
-        await page.route("**/vendor/**", lambda route: route.abort())
-        await page.reload()
-        await expect(page.locator("#no-chart")).to_be_visible()
-        await changed(page.locator("#price"))
-        await changed(page.locator("#legend-close"))
-
-
 async def test_a_cut_is_shown_and_what_was_missed_is_filled(stage: Stage, tmp_path: Path) -> None:
     light = "#light-text"
     async with AsyncExitStack() as stack:
@@ -309,8 +242,16 @@ async def shown_minutes(page: Page, begun: str) -> list[int]:
     return [time // 60_000 for time in held if time >= since]
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def window(browser: Browser) -> AsyncIterator[Page]:
+    """One for all tests with a hub of their own: a new one costs a second, and what a page keeps is of its address."""
+    page = await browser.new_page()
+    yield page
+    await page.close()
+
+
 @pytest_asyncio.fixture(loop_scope="module")
-async def told(tmp_path: Path, mongod_uri: str, browser: Browser) -> AsyncIterator[Told]:
+async def told(tmp_path: Path, mongod_uri: str, window: Page) -> AsyncIterator[Told]:
     """The page on a hub that says what the test tells it to, with ten stored candles."""
     deployment = Deployment(tmp_path, mongod_uri)
     fill(deployment)
@@ -318,12 +259,13 @@ async def told(tmp_path: Path, mongod_uri: str, browser: Browser) -> AsyncIterat
     async with AsyncExitStack() as stack:
         stack.push_async_callback(deployment.stop_hub)
         running = await stack.enter_async_context(interface(deployment))
-        page = await browser.new_page()
-        stack.push_async_callback(page.close)
-        await page.goto(f"{running.url}/#BTCUSDT/1m")
-        await expect(page.locator("#legend-status")).to_contain_text("forming")
-        await expect(page.locator("#light")).to_have_attribute("data-state", "live")
-        yield page, deployment, running
+        await window.set_viewport_size({"width": USUAL[0], "height": USUAL[1]})
+        await window.mouse.move(0, 0)
+        stack.push_async_callback(window.goto, "about:blank")
+        await window.goto(f"{running.url}/#BTCUSDT/1m")
+        await expect(window.locator("#legend-status")).to_contain_text("forming")
+        await expect(window.locator("#light")).to_have_attribute("data-state", "live")
+        yield window, deployment, running
 
 
 async def test_a_price_that_rises_lights_up(told: Told) -> None:
@@ -583,6 +525,7 @@ async def test_no_latency_is_shown_that_is_not_measured_now(told: Told) -> None:
         await expect(page.locator("#latency")).to_have_text("\N{EN DASH}")
 
 
+@pytest.mark.parametrize("stage", [CALM], indirect=True, ids=["calm"])
 async def test_a_paused_exchange_and_a_hung_flow_are_shown_within_seconds(stage: Stage, tmp_path: Path) -> None:
     async with stage.flow() as flow, stage.page() as page, ClientSession() as operator:
         await expect(page.locator("#light")).to_have_attribute("data-state", "live")
@@ -625,3 +568,79 @@ async def seconds_until(page: Page, selector: str, state: str) -> float:
     began = time.monotonic()
     await expect(page.locator(selector)).to_have_attribute("data-state", state)
     return time.monotonic() - began
+
+
+# --- on a market that moves: behind all others, for it takes half a processor as long as it is there ---
+
+
+async def test_it_shows_the_market_as_it_moves(market: Stage, tmp_path: Path) -> None:
+    async with market.page(color_scheme="dark") as page:
+        await expect(page.locator("#banner")).to_contain_text("synthetic")
+        assert await page.locator("#prices li .name").all_inner_texts() == list(SYMBOLS)
+        for place in ("#price", "#prices li[data-symbol=ETHUSDT] .price", "#legend-close", "#bids .level span"):
+            before, after = await changed(page.locator(place).first)
+            assert before != after
+        await expect(page.locator(".trade:not([hidden])")).not_to_have_count(0)
+        await expect(page.locator("#completeness")).to_have_text("100%")
+        await expect(page.locator("#signal")).not_to_have_text("…")
+        begun, begins = await opening(page), page.locator("#legend-status")
+        await expect(begins).not_to_contain_text(begun)  # a candle closed, and the next one forms
+        assert await opening(page) > begun
+        assert await drawn(page) == LIBRARY.is_file()
+        await keep(page, tmp_path, "dark")
+
+
+async def test_symbol_and_timeframe_are_chosen_by_keys_and_by_pointer(market: Stage, tmp_path: Path) -> None:
+    async with market.page(color_scheme="light") as page:
+        await page.keyboard.press("ArrowDown")
+        await expect(page.locator("#symbol")).to_have_text("ETHUSDT")
+        await expect(page.locator("#prices li[aria-selected]")).to_have_attribute("data-symbol", "ETHUSDT")
+        await page.keyboard.press("2")
+        await expect(page.locator("#timeframes button[aria-pressed=true]")).to_have_text("5m")
+        assert page.url.endswith("#binance/ETHUSDT/5m")
+        await expect(page.locator("#legend-status")).to_have_text(re.compile(r":[0-5][05] · forming$"))
+        await changed(page.locator("#legend-close"))
+        await page.locator("#prices li[data-symbol=BTCUSDT]").click()
+        await expect(page.locator("#symbol")).to_have_text("BTCUSDT")
+        assert await page.evaluate("document.documentElement.dataset.theme") == "light"
+        await keep(page, tmp_path, "light")
+        await page.locator("#theme").click()
+        assert await page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+async def test_it_fits_a_phone(market: Stage, tmp_path: Path) -> None:
+    async with market.page(size=PHONE, color_scheme="dark", has_touch=True) as page:
+        assert await page.evaluate("document.documentElement.scrollWidth") == PHONE[0]
+        await keep(page, tmp_path, "phone")
+
+
+@pytest.mark.skipif(not LIBRARY.is_file(), reason=NO_LIBRARY)
+async def test_history_comes_on_scrolling_back(market: Stage) -> None:
+    async with market.page() as page:
+        box = await page.locator("#canvas").bounding_box()
+        assert box is not None
+        for _ in range(3):
+            held = await count(page)
+            async with asyncio.timeout(PATIENCE_MS / 1_000):
+                while await count(page) <= held:
+                    await page.mouse.move(box["x"] + 100, box["y"] + 200)
+                    await page.mouse.down()
+                    await page.mouse.move(box["x"] + 800, box["y"] + 200, steps=4)
+                    await page.mouse.up()
+                    await page.wait_for_timeout(200)
+        await until(lambda: page.evaluate(IS_WHOLE))
+
+
+async def count(page: Page) -> int:
+    """How many candles the page holds."""
+    held: int = await page.evaluate("marketflow.candles.length")
+    return held
+
+
+async def test_without_the_chart_library_the_rest_works(market: Stage) -> None:
+    async with market.page() as page:
+        await page.route("**/vendor/**", lambda route: route.abort())
+        await page.reload()
+        await expect(page.locator("#no-chart")).to_be_visible()
+        await changed(page.locator("#price"))
+        await changed(page.locator("#legend-close"))

@@ -17,6 +17,7 @@ import pytest
 from tests.fakes.demo import PATIENCE_S, Demo, running_demo
 from tests.fakes.deployment import environment_of
 from tests.fakes.documented import Kind, Line, lines
+from tests.fakes.warm import command_of_the_shell
 from tests.marked import ROOT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -28,6 +29,12 @@ TRADES_PER_S = "4"
 """Of each symbol: the commands ask for some, not for many."""
 DEFAULTS = {"API": "8080", "HUB": "8765", "REPLAY": "9443"}
 """The ports that the pages name."""
+MARKETFLOW = """\
+case "$*" in
+    *-completion) exec {python} -m flows "$@" ;;
+    *) exec {warm} flows "$@" ;;
+esac"""
+"""The command. Completion looks at the shell that is its parent; whatever the demo prints begins with Python's name."""
 TOOLS = ("curl", "jq")
 FAULTS = "/control/faults"
 
@@ -42,7 +49,14 @@ def commands(*kinds: Kind) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """What begins a command whose modules are imported."""
+    with command_of_the_shell(tmp_path_factory.mktemp("warm")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory, warm: str) -> Iterator[Demo]:
     """A demo that has stored closed candles, in a checkout of its own with a home of its own."""
     at = tmp_path_factory.mktemp("checkout")
     for path in ROOT.iterdir():
@@ -53,9 +67,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     for name in ("python", "websockets"):
         own = Path(sys.executable).with_name(name)
         (at / ".venv" / "bin" / name).symlink_to(own)
-    for name, module in (("marketflow", " -m flows"), ("python", "")):
+    shims = {"marketflow": MARKETFLOW.format(python=sys.executable, warm=warm), "python": f'exec {sys.executable} "$@"'}
+    for name, text in shims.items():
         shim = at / "home" / name
-        shim.write_text(f'#!/bin/sh\nexec "{sys.executable}"{module} "$@"\n')
+        shim.write_text(f"#!/bin/sh\n{text}\n")
         shim.chmod(0o755)
     (at / "other.toml").write_text("")
     exchange = ("--symbols", *LISTED, "--trades-per-s", TRADES_PER_S)

@@ -124,7 +124,7 @@ async def test_stores_are_mended_and_the_clients_of_a_running_flow_are_told(mong
     folder = tmp_path / "flow"
     folder.mkdir()
     prepare(folder / "recovery")
-    market = SyntheticMarket("spot", (SYMBOL,), seed=1, start_ms=BEGIN)
+    market = SyntheticMarket("spot", (SYMBOL,), seed=1, start_ms=BEGIN, trades_per_s=5.0)
     with (
         exchange_in_thread(market, speed=SPEED, paused=True, start_now=True) as exchange,
         Documents(mongod_uri) as mongo,

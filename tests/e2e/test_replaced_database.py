@@ -125,7 +125,7 @@ async def test_the_past_is_there_again_and_the_loss_is_told(tmp_path: Path, whil
     folder = tmp_path / "flow"
     folder.mkdir()
     prepare(folder / "recovery")
-    market = SyntheticMarket("spot", (SYMBOL,), seed=1, start_ms=1_767_225_600_000)
+    market = SyntheticMarket("spot", (SYMBOL,), seed=1, start_ms=1_767_225_600_000, trades_per_s=5.0)
     database = Database(tmp_path / "mongo")
     try:
         with exchange_in_thread(market, speed=SPEED, start_now=True) as exchange:

@@ -10,6 +10,8 @@ from playwright.async_api import Browser, async_playwright
 from api.routes.static import DASHBOARD
 
 LIBRARY: Final = DASHBOARD / "vendor" / "lightweight-charts.standalone.production.mjs"
+FLAGS: Final = ("--no-sandbox", "--disable-gpu", "--disable-software-rasterizer")
+"""Without a graphics card one would be emulated, for which the page, whose canvases are flat, has no use."""
 NO_BROWSER: Final = "there is no chromium here: apt-get install chromium"
 NO_LIBRARY: Final = "the chart library is not installed: make dashboard"
 
@@ -23,7 +25,7 @@ def chromium() -> str | None:
 async def running_browser(executable: str) -> AsyncIterator[Browser]:
     """The browser without a window."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(executable_path=executable, args=FLAGS)
         try:
             yield browser
         finally:

@@ -46,6 +46,7 @@ _EXAMPLES = {
     "markPrice@1s": usdm_wire.MarkPriceMessage,
     "forceOrder": usdm_wire.ForceOrderMessage,
 }
+_BEGIN = b'{"stream":'
 _BOOK_CHANNELS = ("depth", "bookTicker")
 MOST = 100
 """Frames of a type."""
@@ -72,7 +73,8 @@ def captured(most: int) -> dict[str, list[bytes]]:
 def _captured() -> dict[str, list[bytes]]:
     found: dict[str, list[bytes]] = defaultdict(list, examples())
     for frame in _recorded():
-        channel = json.loads(frame)["stream"].rpartition("!")[2].partition("@")[2] or "arr"
+        stream = frame[len(_BEGIN) :].partition(b'"')[2].partition(b'"')[0].decode()
+        channel = stream.rpartition("!")[2].partition("@")[2] or "arr"
         if len(found[channel]) < MOST:
             found[channel].append(frame)
     return dict(found)
@@ -117,6 +119,6 @@ def _recorded() -> Iterator[bytes]:
 
 def _frames(lines: Iterator[bytes] | list[bytes]) -> Iterator[bytes]:
     for line in lines:
-        begin = line.find(b'{"stream"')
+        begin = line.find(_BEGIN)
         if begin >= 0:
             yield line[begin:].rstrip()

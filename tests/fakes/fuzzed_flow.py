@@ -351,25 +351,18 @@ def faulty_flow(tape: TrueTape, fault: AlteringFault) -> Report:
 
 @confirmed
 def fuzz_parsing(venue: str, *, frames: int, seed: int) -> Report:
-    """Mutations of captured frames of all types through parse and validate, of a source that takes every stream."""
+    """Mutations of captured frames of all types as a connection sees them: the channel of each, and what it says if it
+    is no data; and through parse and validate, of a source that takes every stream.
+    """
     parse, validate = Parse(venue, BinanceParser(venue)), wire_up(venue, monotonic_ms).validate
+    feed = BinanceFeed(_feed(venue))
 
     def steps(meter: Meter, channel: str, frame: bytes) -> None:
+        meter.run("channel_of", lambda: feed.channel_of(frame))
+        meter.run("control_of", lambda: feed.control_of(frame))
         parsed = meter.run("parse", lambda: parse([RawFrames(line_of(channel), [frame], 0)])) or []
         valid = meter.run("validate", lambda: validate(parsed)) or []
         meter.rejected += sum(isinstance(item, Rejected) for item in valid)
-
-    return _fuzz_captured(steps, frames=frames, seed=seed)
-
-
-@confirmed
-def fuzz_control(venue: str, *, frames: int, seed: int) -> Report:
-    """The same frames as a connection sees them: the channel of each, and what it says if it is no data."""
-    feed = BinanceFeed(_feed(venue))
-
-    def steps(meter: Meter, _: str, frame: bytes) -> None:
-        meter.run("channel_of", lambda: feed.channel_of(frame))
-        meter.run("control_of", lambda: feed.control_of(frame))
 
     return _fuzz_captured(steps, frames=frames, seed=seed)
 

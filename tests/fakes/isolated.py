@@ -3,7 +3,6 @@ from bytes to candles, trades, prices and a book, with a REST side that tells th
 """
 
 import json
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -74,19 +73,34 @@ class Message(NamedTuple):
 
 
 class _Totals:
-    """What the trades of a symbol come to."""
+    """What the trades of a symbol in some time come to."""
 
     def __init__(self) -> None:
-        self.volume = 0.0
-        self.value = 0.0
+        self.first: dict[str, Any] = {}
+        self.last: dict[str, Any] = {}
+        self.volume = self.value = self.bought = self.bought_value = 0.0
         self.high = 0.0
         self.low = float("inf")
 
-    def add(self, price: float, quantity: float) -> None:
-        """One more."""
+    def add(self, trade: dict[str, Any]) -> None:
+        """One more, behind the others."""
+        price, quantity = float(trade["p"]), float(trade["q"])
+        self.first, self.last = self.first or trade, trade
         self.volume += quantity
         self.value += quantity * price
+        if not trade["m"]:
+            self.bought += quantity
+            self.bought_value += quantity * price
         self.high, self.low = max(self.high, price), min(self.low, price)
+
+    def kline(self) -> dict[str, Any]:
+        """As the exchange words them."""
+        return {
+            "f": self.first["f"], "L": self.last["l"], "o": self.first["p"], "c": self.last["p"],
+            "h": f"{self.high:.2f}", "l": f"{self.low:.2f}", "v": f"{self.volume:.2f}",
+            "n": self.last["l"] - self.first["f"] + 1,
+            "q": f"{self.value:.8f}", "V": f"{self.bought:.2f}", "Q": f"{self.bought_value:.8f}",
+        }  # fmt: skip
 
 
 class Market:
@@ -94,6 +108,8 @@ class Market:
 
     def __init__(self, seconds: int = 150) -> None:
         self._totals = {symbol: _Totals() for symbol in SYMBOLS}
+        self._candles: dict[tuple[str, str, int], _Totals] = defaultdict(_Totals)
+        """By symbol, timeframe and open time."""
         self.trades: dict[str, list[dict[str, Any]]] = {symbol: [] for symbol in SYMBOLS}
         self.books: list[tuple[int, list[list[str]], list[list[str]]]] = []
         """Update id, bids and asks of BTCUSDT after each difference."""
@@ -123,7 +139,9 @@ class Market:
             "f": first, "l": first + step % 3, "T": time, "m": step % 2 == 0, "M": True,
         }  # fmt: skip
         known.append(data)
-        self._totals[symbol].add(float(price), float(str(data["q"])))
+        self._totals[symbol].add(data)
+        for timeframe, length in LENGTHS.items():
+            self._candles[symbol, timeframe, time // length * length].add(data)
         self.tape.append(Message("market", time + 2, f"{symbol.lower()}@aggTrade", data))
 
     def _ticker(self, symbol: str, time: int) -> None:
@@ -144,20 +162,14 @@ class Market:
         is_begin = time % length < STEP_MS
         if is_begin:
             open_time -= length
-        inside = self._between(symbol, open_time, open_time + length)
-        if not inside:
+        inside = self._candles.get((symbol, timeframe, open_time))
+        if inside is None:
             return
         k = {
-            "t": open_time, "T": open_time + length - 1, "s": symbol, "i": timeframe, **_ohlcv(inside), "x": is_begin,
+            "t": open_time, "T": open_time + length - 1, "s": symbol, "i": timeframe, **inside.kline(), "x": is_begin,
         }  # fmt: skip
         data = {"e": "kline", "E": time + 4, "s": symbol, "k": k}
         self.tape.append(Message("market", time + 4, f"{symbol.lower()}@kline_{timeframe}", data))
-
-    def _between(self, symbol: str, begin: int, end: int) -> list[dict[str, Any]]:
-        """The trades of a time."""
-        trades = self.trades[symbol]
-        first, last = (bisect_left(trades, time, key=lambda trade: trade["T"]) for time in (begin, end))
-        return trades[first:last]
 
     def _depth(self, time: int, step: int) -> None:
         update = 9_000 + 3 * step
@@ -198,9 +210,9 @@ class Market:
         """The exchange's history, without ids."""
         length, found = LENGTHS[query.timeframe], []
         for open_time in range(query.start, query.end + 1, length):
-            inside = self._between(query.symbol, open_time, open_time + length)
-            if inside:
-                k = _ohlcv(inside)
+            inside = self._candles.get((query.symbol, query.timeframe, open_time))
+            if inside is not None:
+                k = inside.kline()
                 found.append(Kline(
                     open_time, float(k["o"]), float(k["h"]), float(k["l"]), float(k["c"]), float(k["v"]),
                     float(k["q"]), k["n"], float(k["V"]), float(k["Q"]), -1, -1, symbol=query.symbol,
@@ -218,19 +230,6 @@ class Market:
 
     def _depth_times(self) -> list[int]:
         return [message.time for message in self.tape if message.line == "public"]
-
-
-def _ohlcv(trades: list[dict[str, Any]]) -> dict[str, Any]:
-    rows = [(float(t["p"]), float(t["q"]), t["m"]) for t in trades]
-    prices, bought = [row[0] for row in rows], [row for row in rows if not row[2]]
-    return {
-        "f": trades[0]["f"], "L": trades[-1]["l"], "o": trades[0]["p"], "c": trades[-1]["p"],
-        "h": f"{max(prices):.2f}", "l": f"{min(prices):.2f}", "v": f"{sum(row[1] for row in rows):.2f}",
-        "n": trades[-1]["l"] - trades[0]["f"] + 1,
-        "q": f"{sum(row[1] * row[0] for row in rows):.8f}",
-        "V": f"{sum(row[1] for row in bought):.2f}",
-        "Q": f"{sum(row[1] * row[0] for row in bought):.8f}",
-    }  # fmt: skip
 
 
 class Results(NamedTuple):

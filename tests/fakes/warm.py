@@ -14,12 +14,15 @@ import json
 import os
 import runpy
 import select
+import shlex
 import signal
 import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -30,14 +33,14 @@ LIBRARIES = (
     "aiohttp.web", "asyncio", "httpx", "msgspec", "orjson", "prometheus_client", "purgatory", "pydantic_settings",
     "pymongo", "rich.console", "sqlite3", "structlog", "tenacity", "websockets.asyncio.client",
     "websockets.asyncio.server", "wsgiref.simple_server", "zstandard", "bytewax.operators", "bytewax.recovery",
-    "anyio.to_thread", "certifi", "httpcore", "numpy", "polars", "rocksdict",
+    "anyio.to_thread", "certifi", "httpcore", "numpy", "polars", "rocksdict", "typer.rich_utils",
 )  # fmt: skip
 """A fork loses the threads that they start at their import. Those of numpy and of memory are switched off by `_ALONE`;
 what is left is one of polars that removes what queries have spilled to the disk, which none of ours does.
 """
 OURS = (
-    "api.app", "flows.backfill", "flows.graph", "flows.recovery", "flows.runtime.metrics", "flows.runtime.venue",
-    "sources.connection.websockets_transport",
+    "api.app", "flows.backfill", "flows.command.app", "flows.graph", "flows.recovery", "flows.runtime.metrics",
+    "flows.runtime.venue", "flows.verify", "sources.connection.websockets_transport",
 )  # fmt: skip
 """With all that they import. What acts at its import, as `flows.main` does, is imported by the process itself."""
 _ALONE = {"OPENBLAS_NUM_THREADS": "1", "_RJEM_MALLOC_CONF": "background_thread:false"}
@@ -90,10 +93,7 @@ async def started(*arguments: str, cwd: Path, env: Mapping[str, str], out: Any =
     ours, theirs = socket.socketpair()
     with theirs:
         request = {"arguments": arguments, "cwd": str(cwd), "env": dict(env)}
-        line = json.dumps(request).encode() + b"\n"
-        to = _server()
-        sent = socket.send_fds(to, [line], [writes, theirs.fileno()])
-        to.sendall(line[sent:])
+        _hand_on(json.dumps(request).encode() + b"\n", [writes, theirs.fileno()])
     if reads is None:
         stdout = None
     else:
@@ -104,6 +104,40 @@ async def started(*arguments: str, cwd: Path, env: Mapping[str, str], out: Any =
     ours.setblocking(False)
     [pid] = _NUMBER.unpack(await asyncio.get_running_loop().sock_recv(ours, _NUMBER.size))
     return WarmProcess(pid, ours, stdout)
+
+
+@contextmanager
+def command_of_the_shell(folder: Path) -> Iterator[str]:
+    """The beginning of a command line that is run as `python -m` with what follows; its socket is in `folder`."""
+    path = folder / "warm"
+    with socket.socket(socket.AF_UNIX) as front:
+        front.bind(str(path))
+        front.listen()
+        thread = threading.Thread(target=_serve_the_shell, args=(front,), daemon=True)
+        thread.start()
+        yield shlex.join((sys.executable, "-I", str(Path(__file__).with_name("warm_client.py")), str(path)))
+        front.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def _serve_the_shell(front: socket.socket) -> None:
+    while True:
+        try:
+            client, _ = front.accept()
+        except OSError:  # it is shut
+            return
+        with client:
+            line, streams = _received(client, 3)
+            _hand_on(line, [*streams, client.fileno()])
+            for stream in streams:
+                os.close(stream)
+
+
+def _hand_on(line: bytes, descriptors: Sequence[int]) -> None:
+    """One request, with the streams of its process: its output, or all three; and where its number and its end go."""
+    to = _server()
+    sent = socket.send_fds(to, [line], descriptors)
+    to.sendall(line[sent:])
 
 
 @cache
@@ -148,26 +182,33 @@ def _serve(requests: socket.socket) -> None:
             _tell_ends(running)
         if requests not in readable:
             continue
-        request, (out, status) = _next_request(requests)
+        request, (*streams, status) = _next_request(requests)
         pid = os.fork()
         if pid == 0:
             signal.set_wakeup_fd(-1)
             for number in (wakes, woken, requests.detach(), status, *running.values()):
                 os.close(number)
-            _become(request, out)
+            _become(request, streams)
             return
-        os.close(out)
+        for stream in streams:
+            os.close(stream)
         os.write(status, _NUMBER.pack(pid))
         running[pid] = status
 
 
 def _next_request(requests: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    line, descriptors, _, _ = socket.recv_fds(requests, _LONGEST_REQUEST, 2)
-    while line and not line.endswith(b"\n"):
-        line += requests.recv(_LONGEST_REQUEST)
+    line, descriptors = _received(requests, 4)
     if not line:
         sys.exit()
     return json.loads(line), descriptors
+
+
+def _received(requests: socket.socket, most: int) -> tuple[bytes, list[int]]:
+    """A line and its descriptors; an empty one at the end."""
+    line, descriptors, _, _ = socket.recv_fds(requests, _LONGEST_REQUEST, most)
+    while line and not line.endswith(b"\n"):
+        line += requests.recv(_LONGEST_REQUEST)
+    return line, descriptors
 
 
 def _tell_ends(running: dict[int, int]) -> None:
@@ -181,13 +222,17 @@ def _tell_ends(running: dict[int, int]) -> None:
         os.close(status)
 
 
-def _become(request: dict[str, Any], out: int) -> None:
-    """Takes on everything that a process of its own would have been given."""
+def _become(request: dict[str, Any], streams: list[int]) -> None:
+    """Takes on everything that a process of its own would have been given. `streams` are its input, its output and its
+    errors, or one for both outputs.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    os.dup2(out, 1)
-    os.dup2(out, 2)
-    os.close(out)
+    own = {0: streams[0], 1: streams[1], 2: streams[2]} if len(streams) > 1 else {1: streams[0], 2: streams[0]}
+    for number, stream in own.items():
+        os.dup2(stream, number)
+    for stream in streams:
+        os.close(stream)
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])

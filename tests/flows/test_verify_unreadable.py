@@ -94,7 +94,12 @@ def filled(
     settings = load_settings(
         mongo={"uri": mongod_uri, "database": tmp_path.name},
         trades={"path": tmp_path / "trades"},
-        feed={"origin": "replay", "rest_url": exchange.rest_url, "streams": ["aggTrade", "kline"]},
+        feed={
+            "origin": "replay",
+            "rest_url": exchange.rest_url,
+            "streams": ["aggTrade", "kline"],
+            "timeframes": TIMEFRAMES,
+        },
     )
     with TradeStore(settings.trades.path / VENUE / "part-00") as store, store.lock:
         add_batches(store, [TradeBatch(VENUE, SYMBOL, trades)], record_ms=record_ms)

@@ -183,7 +183,10 @@ async def test_a_flow_without_a_connection_is_not_ready(deployment: Deployment) 
 
 
 async def test_without_published_states_the_age_decides(served: Interface) -> None:
-    assert (await served.get("/health/ready"))[0] == 200
+    async def is_ready() -> bool:
+        return (await served.get("/health/ready"))[0] == 200
+
+    await until(is_ready)  # once a heartbeat is not waited for any more
     assert (await served.data("/api/status"))["instruments"] == []
 
 

@@ -33,6 +33,18 @@ def test_every_setting_has_its_value_and_its_origin(call: Call, folder: Path, mo
     assert list(shown(call, "feed", "hub", "--changed")) == ["feed.symbols", "hub.port"]
 
 
+def test_what_a_venue_has_from_the_feed_is_named_once(call: Call, folder: Path) -> None:
+    (folder / "marketflow.toml").write_text(
+        '[feed]\nsymbols = ["BTCUSDT"]\nstreams = ["aggTrade"]\n\n'
+        '[venues.binance]\n\n[venues.kraken]\nsymbols = ["BTC-USD"]\n'
+    )
+    assert list(shown(call, "--changed")) == ["feed.symbols", "feed.streams", "venues.kraken.symbols"]
+    assert shown(call, "venues.binance")["venues.binance.symbols"] == (
+        ["BTCUSDT"],
+        f"{folder / 'marketflow.toml'}, line 2",
+    )
+
+
 def test_secrets_are_hidden(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = {
         "API__TOKEN": "tok3n",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec import Struct, structs
 
 from flows.bounds import BACK_MS
-from flows.model import DAY_MS, Coverage, Trade, TradeBatch
+from flows.model import DAY_MS, AggregateTrade, Coverage, Trade, TradeBatch
 from sinks.importer.whole_sources import WholeSources
 from sinks.trades.codec import END_MS, MINUTE_MS, SECOND_MS
 from sinks.trades.disputes import Dispute
@@ -173,3 +173,15 @@ def test_files_that_nothing_vouches_for_drop_nothing(store: TradeStore, data: st
     assert set(stored(store, symbol)) >= set(rows(right))
     write(store, data.draw(grouped(files)))
     assert stored(store, symbol) == rows(right)
+
+
+def test_single_fills_stay_beside_aggregates_whose_ids_are_others(store: TradeStore) -> None:
+    fills, symbol = [trade(number, number * 6_000) for number in range(20)], next(_symbols)
+    aggregates: list[Trade] = [
+        AggregateTrade(**structs.asdict(trade(number, first * 6_000)), first_id=first, last_id=last)
+        for number, (first, last) in enumerate([(0, 0), (1, 9), (10, 19)])
+    ]
+    add_batches(store, [batch(symbol, fills[len(aggregates) :])], record_ms=SECOND_MS)
+    for one in File(0, aggregates, symbol).batches(WholeSources(), [aggregates]):
+        add_batches(store, [one], record_ms=MINUTE_MS)
+    assert stored(store, symbol) == rows([*aggregates, *fills[len(aggregates) :]])

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from flows.model import Incident, Trade, TradeBatch, Voucher
 from flows.settings import Trades
 from sinks.trades.compaction import Clocks
+from sinks.trades.contradictions import SourceBatch
 from sinks.trades.reader import TradeReader, TradeView
 from sinks.trades.store import TradeStore, TradeStoreError
 from sinks.trades.writer import TradeWriter, open_trade_writer, part_of
@@ -328,3 +329,28 @@ def test_a_dispute_is_told_with_what_vouches_for_the_new_trades(tmp_path: Path, 
     writer.close()
     assert (told.kind, told.first_id, told.last_id) == ("mismatch", 1, 1)
     assert words in told.outcome
+
+
+def test_stored_trades_are_replaced_and_dropped_when_the_ledger_has_named_them(tmp_path: Path) -> None:
+    incidents: queue.Queue[Incident] = queue.Queue()
+    seen: queue.Queue[list[int]] = queue.Queue()
+    answers = iter([False, True])
+
+    def are_incidents_stored() -> bool:
+        seen.put(ids(opened.view()))
+        return next(answers)
+
+    opened = TradeWriter(
+        tmp_path, venue="binance", flush_ms=1, on_incident=incidents.put, are_incidents_stored=are_incidents_stored
+    )
+    opened.write([batch(trade(1, 0, 10.0), trade(7, 10_000, 20.0))])
+    assert opened.flush()
+    opened.write(
+        [SourceBatch("binance", "BTCUSDT", [trade(1, 0, 30.0), trade(2, 60_000)], late=True, vouched_by="checksum")]
+    )
+    assert opened.flush(timeout_s=60)
+    kept = ids(opened.view())
+    opened.close()
+    assert (kept, [seen.get_nowait(), seen.get_nowait()], seen.empty()) == ([1, 2], [[1, 7], [1, 7]], True)
+    named = [one for one in (incidents.get_nowait() for _ in range(incidents.qsize())) if one.kind == "mismatch"]
+    assert [(one.first_id, one.last_id, one.cause[:8]) for one in named] == [(1, 7, "2 trades")]
