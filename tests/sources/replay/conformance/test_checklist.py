@@ -1,11 +1,13 @@
 """The checklist against our own replay exchange, against one with faults, and against none."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sources.replay.__main__ import main
 from sources.replay.conformance.checklist import findings_about, rules_of
 from sources.replay.conformance.peer import Peer, Seen
 from sources.replay.conformance.rules import Outcome
@@ -15,6 +17,7 @@ from sources.replay.faults.content_faults import WrongValue
 from sources.replay.faults.orders import AnyFault, Duplicate, Gap, Refuse, WrongAnswer
 from sources.replay.synthetic.market import SyntheticMarket
 
+ROOT = Path(__file__).parents[4]
 SYMBOL = "BTCUSDT"
 LISTEN_S = 8.0
 SPEED = 3.0
@@ -58,9 +61,11 @@ async def test_each_rule_finds_the_fault_that_breaks_it_and_no_other_one() -> No
     assert {rule for rule, outcome in found.items() if outcome is Outcome.BROKEN} == set(FAULTS)
 
 
-def test_a_server_that_is_not_there_breaks_every_rule(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--check", "http://127.0.0.1:1", "--json"]) == 1
-    rows = json.loads(capsys.readouterr().out)
+def test_a_server_that_is_not_there_breaks_every_rule() -> None:
+    command = [sys.executable, "-m", "sources.replay", "--check", "http://127.0.0.1:1", "--json"]
+    ended = subprocess.run(command, capture_output=True, cwd=ROOT, check=False)
+    assert ended.returncode == 1
+    rows = json.loads(ended.stdout)
     assert [row["rule"] for row in rows[1:]] == [rule.text for rule in rules_of("spot")]
     of_streams = {row["outcome"] for row in rows[1:] if row["area"] == "streams"}
     assert of_streams == {"not seen"}
