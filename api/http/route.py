@@ -18,7 +18,7 @@ Handlers get checked values, return the result, and raise `Problem` for errors.
 
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Annotated, Any, Final, TypeAlias, TypeVar, get_origin, get_type_hints
+from typing import Annotated, Any, Final, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from aiohttp import web
@@ -110,7 +110,9 @@ def status_of(route: Route, result: Any) -> HTTPStatus:
 
 def params_reader(kind: type[Struct]) -> Callable[[web.Request], Struct]:
     """A reader of path and query as a Struct; it raises `Problem`. Lists use commas or repeated names."""
-    lists = {name for name, hint in get_type_hints(kind).items() if _is_list(hint)}
+    hints = get_type_hints(kind)
+    lists = {name for name, hint in hints.items() if _is_list(hint)}
+    numbers = {name for name, hint in hints.items() if str not in (hint, *get_args(hint))} - lists
 
     def read(request: web.Request) -> Struct:
         query = request.query
@@ -118,6 +120,11 @@ def params_reader(kind: type[Struct]) -> Callable[[web.Request], Struct]:
         for name in lists & set(query):
             values[name] = [part for value in query.getall(name) for part in value.split(",")]
         values.update(request.match_info)
+        for name in numbers & set(query):
+            if query[name].lower() == "null":  # the decoder takes it for a parameter that is left out
+                raise Problem(
+                    "bad_request", f"the request cannot be right: {name} is null; leave it out, or write a value"
+                )
         try:
             return with_symbols(msgspec.convert(values, kind, strict=False))
         except (msgspec.ValidationError, ValueError) as error:
