@@ -15,21 +15,10 @@ from rich.text import Text
 from flows.foreign import visible
 from sources.replay.conformance import line_rules, rest_rules, stream_rules
 from sources.replay.conformance.peer import Peer
-from sources.replay.conformance.rules import (
-    MISSHAPEN,
-    UNREACHABLE,
-    Finding,
-    Outcome,
-    Rule,
-    described,
-    is_broken,
-    judged,
-)
+from sources.replay.conformance.rules import MISSHAPEN, UNREACHABLE, Finding, Outcome, Rule, described, judged
 
 ANSWER_S: Final = 20.0
 """Longest time for one rule."""
-__all__ = ["check", "findings_about", "is_broken", "rules_of"]
-
 FOLLOWED: Final = "streams can be listened to"
 
 
