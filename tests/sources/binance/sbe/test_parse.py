@@ -2,7 +2,8 @@ import json
 import struct
 
 from flows.model import RawFrames, StreamNames, Trade
-from sources.binance.parse import BinanceParser, Parsed
+from sources.binance.parse import BinanceParser
+from sources.binance.parsed import Parsed
 from tests.sources.binance.sbe.vectors import BEST, DEPTH, MEANINGS, TRADES
 
 STREAMS = StreamNames(frozenset(("btcusdt@trade", "btcusdt@bestBidAsk", "btcusdt@depth")))
