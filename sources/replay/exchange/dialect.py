@@ -12,10 +12,11 @@ from sources.replay.protocol.conversation import Conversation
 
 
 class HandshakeError(Exception):
-    """An address that is refused; `code` is the exchange's."""
+    """An address that is refused; `code` is the exchange's, `status` that of HTTP."""
 
-    def __init__(self, code: int, message: str) -> None:
+    def __init__(self, code: int, message: str, *, status: int = 400) -> None:
         super().__init__(message)
+        self.status = status
         self.code = code
         self.message = message
 
