@@ -21,6 +21,10 @@ class PlayedView:
     def now_ms(self) -> int:
         return self.market.now_ms + self.skew_ms
 
+    @property
+    def true_ms(self) -> int:
+        return self.market.now_ms
+
     def depth(self, symbol: str, limit: int) -> dict[str, Any] | None:
         return self.market.depth(symbol, limit)
 

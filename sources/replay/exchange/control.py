@@ -1,10 +1,11 @@
 """The control endpoint of the replay exchange, for tests and operators.
 
 `GET /control/state` · `POST /control/faults`, `DELETE /control/faults` · `POST /control/pause`, `POST /control/resume`.
-Each returns the state. Errors are `{"error": text}` with 400.
+Each returns the state; a venue has further ones of its own. Errors are `{"error": text}` with 400.
 """
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -18,26 +19,29 @@ def add_control(app: web.Application, exchange: ReplayExchange) -> None:
     """Adds the routes of the control endpoint of `exchange` to `app`."""
 
     def route(method: str, name: str, act: Callable[[bytes], None]) -> None:
-        app.router.add_route(method, f"/control/{name}", _handler(exchange, act))
+        def act_and_report(body: bytes) -> Any:
+            act(body)
+            return exchange.state(wall_ms() / 1_000)
+
+        app.router.add_route(method, f"/control/{name}", _handler(act_and_report))
 
     route("GET", "state", lambda _: None)
     route("POST", "faults", lambda body: exchange.inject(decode_fault(body)))
     route("DELETE", "faults", lambda _: exchange.clear_faults())
     route("POST", "pause", lambda _: exchange.pause())
     route("POST", "resume", lambda _: exchange.resume())
+    for (method, name), answer in exchange.dialect.controls(exchange).items():
+        app.router.add_route(method, f"/control/{name}", _handler(answer))
 
 
-def _handler(
-    exchange: ReplayExchange, act: Callable[[bytes], None]
-) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _handler(answer: Callable[[bytes], Any]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
         if "Origin" in request.headers:
             return _json(403, {"error": "a page in a browser has no business here"})
         try:
-            act(await request.read())
+            return _json(200, answer(await request.read()))
         except ValueError as error:
             return _json(400, {"error": str(error)})
-        return _json(200, exchange.state(wall_ms() / 1_000))
 
     return handle
 

@@ -1,7 +1,7 @@
 """What a venue's protocol is to the server: its paths, its conversations, its REST interface."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from aiohttp import web
 
@@ -28,6 +28,12 @@ class Reply(NamedTuple):
     headers: Mapping[str, str] = {}
 
 
+Controls: TypeAlias = Mapping[tuple[str, str], Callable[[bytes], Any]]
+"""Requests of the control endpoint by method and name: a body in, JSON out; `ValueError` for a bad one."""
+BODY = "body"
+"""Where a request of REST holds its body, as bytes; nothing there: it has none."""
+
+
 class View(Protocol):
     """What REST needs of the exchange."""
 
@@ -49,6 +55,10 @@ class ExchangeView(View, Protocol):
     @property
     def limits(self) -> Limits:
         """The limits for clients."""
+
+    @property
+    def true_ms(self) -> int:
+        """The exchange's time without the fault of a wrong clock, ms UTC."""
 
     def charge(self, weight: int, now_s: float) -> Refusal | None:
         """Charges the weight of a request; None when it may be answered."""
@@ -97,6 +107,9 @@ class Dialect(Protocol):
 
     def rest(self, view: ExchangeView) -> RestApi:
         """The REST interface of a market."""
+
+    def controls(self, view: ExchangeView) -> Controls:
+        """What its control endpoint has besides that of every venue."""
 
     def with_clock(self, message: Message, by_ms: int) -> Message:
         """A message whose times of the exchange's clock are shifted."""

@@ -102,6 +102,11 @@ class ReplayExchange:
         """The exchange's time including clock skew, ms UTC."""
         return self._player.now_ms + self._faults.skew_ms
 
+    @property
+    def true_ms(self) -> int:
+        """The same without clock skew."""
+        return self._player.now_ms
+
     def depth(self, symbol: str, limit: int) -> dict[str, Any] | None:
         """The book of a symbol as clients see it; None while the market has none."""
         return self._faults.depth(symbol, limit)

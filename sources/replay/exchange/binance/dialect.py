@@ -5,9 +5,11 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from sources.replay.exchange.binance.accounts.service import BinanceAccounts
+from sources.replay.exchange.binance.accounts.spot import SpotAccounts
 from sources.replay.exchange.binance.rest_api import BinanceRestApi
 from sources.replay.exchange.binance.routes import ROUTES, Handshake, carries, parse_handshake
-from sources.replay.exchange.dialect import ExchangeView
+from sources.replay.exchange.dialect import Controls, ExchangeView
 from sources.replay.exchange.limits import Limits, limits_of
 from sources.replay.faults.forms import BINANCE
 from sources.replay.faults.transforms import with_clock
@@ -52,6 +54,7 @@ class BinanceDialect:
         self._kind: MarketKind = kind
         self.venue = VENUES[kind]
         self.limits: Limits = limits_of(kind)
+        self._accounts: BinanceAccounts | None = None
         bases = [f"/{route}" if route else "" for route in ROUTES[kind]]
         self.paths = tuple(
             f"{base}/{endpoint}{names}"
@@ -79,7 +82,23 @@ class BinanceDialect:
 
     def rest(self, view: ExchangeView) -> BinanceRestApi:
         """The REST interface of a market."""
-        return BinanceRestApi(self._kind, view)
+        return BinanceRestApi(self._kind, view, self._accounts_of(view) if self._kind == "spot" else None)
+
+    def controls(self, view: ExchangeView) -> Controls:
+        """Accounts, what moves them, and their keys."""
+        if self._kind != "spot":
+            return {}
+        accounts = self._accounts_of(view)
+        return {
+            ("GET", "accounts"): lambda _: accounts.report(),
+            ("POST", "accounts"): accounts.execute,
+            ("POST", "keys"): accounts.add_key,
+        }
+
+    def _accounts_of(self, view: ExchangeView) -> BinanceAccounts:
+        if self._accounts is None:
+            self._accounts = BinanceAccounts(view, SpotAccounts(view), refuses_others=True)
+        return self._accounts
 
     def with_clock(self, message: Message, by_ms: int) -> Message:
         """A message whose event time is shifted."""
