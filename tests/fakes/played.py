@@ -21,10 +21,6 @@ class PlayedView:
     def now_ms(self) -> int:
         return self.market.now_ms + self.skew_ms
 
-    @property
-    def true_ms(self) -> int:
-        return self.market.now_ms
-
     def depth(self, symbol: str, limit: int) -> dict[str, Any] | None:
         return self.market.depth(symbol, limit)
 
@@ -33,6 +29,9 @@ class PlayedView:
 
     def used_weight(self, now_s: float) -> int:
         return 0
+
+    def refusal(self, path: str) -> Refusal | None:
+        return None
 
 
 def played(market: Playback, wanted: Callable[[str], bool]) -> Iterator[Message]:

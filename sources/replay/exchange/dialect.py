@@ -12,12 +12,13 @@ from sources.replay.protocol.conversation import Conversation
 
 
 class HandshakeError(Exception):
-    """An address that is refused; `code` is the exchange's."""
+    """An address, or a connection, that is refused: HTTP status, the exchange's code and text."""
 
-    def __init__(self, code: int, message: str) -> None:
+    def __init__(self, code: int, message: str, *, status: int = 400) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.status = status
 
 
 class Reply(NamedTuple):
@@ -56,15 +57,22 @@ class ExchangeView(View, Protocol):
     def limits(self) -> Limits:
         """The limits for clients."""
 
-    @property
-    def true_ms(self) -> int:
-        """The exchange's time without the fault of a wrong clock, ms UTC."""
-
     def charge(self, weight: int, now_s: float) -> Refusal | None:
         """Charges the weight of a request; None when it may be answered."""
 
     def used_weight(self, now_s: float) -> int:
         """Weight used in this minute."""
+
+    def refusal(self, path: str) -> Refusal | None:
+        """The error that a fault orders for a request for `path`."""
+
+
+class AccountsView(ExchangeView, Protocol):
+    """What accounts need of the exchange besides."""
+
+    @property
+    def true_ms(self) -> int:
+        """The exchange's time without the fault of a wrong clock, ms UTC."""
 
 
 class RestApi(Protocol):
@@ -99,16 +107,16 @@ class Dialect(Protocol):
     def forms(self) -> Forms:
         """How it writes what faults change."""
 
-    def open(self, request: web.Request, view: ExchangeView) -> Conversation:
+    def open(self, request: web.Request, view: AccountsView) -> Conversation:
         """The conversation with a client that connects; `HandshakeError` for an address that is refused."""
 
     def refuse(self, status: int, code: int, message: str) -> web.Response:
         """The answer to a connection that is refused."""
 
-    def rest(self, view: ExchangeView) -> RestApi:
+    def rest(self, view: AccountsView) -> RestApi:
         """The REST interface of a market."""
 
-    def controls(self, view: ExchangeView) -> Controls:
+    def controls(self, view: AccountsView) -> Controls:
         """What its control endpoint has besides that of every venue."""
 
     def with_clock(self, message: Message, by_ms: int) -> Message:

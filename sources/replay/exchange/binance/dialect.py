@@ -1,15 +1,24 @@
-"""The dialect of Binance, spot and USD-M: `routes.py`, `protocol/subscriptions.py`, `rest_api.py`."""
+"""The dialect of Binance, spot and USD-M: `routes.py`, `protocol/subscriptions.py`, `ws_api.py`, `rest_api.py`."""
 
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
+from flows.clock import wall_ms
 from sources.replay.exchange.binance.accounts.service import BinanceAccounts
 from sources.replay.exchange.binance.accounts.spot import SpotAccounts
-from sources.replay.exchange.binance.rest_api import BinanceRestApi
-from sources.replay.exchange.binance.routes import ROUTES, Handshake, carries, parse_handshake
-from sources.replay.exchange.dialect import Controls, ExchangeView
+from sources.replay.exchange.binance.rest_api import BinanceRestApi, market_endpoints
+from sources.replay.exchange.binance.routes import (
+    ROUTES,
+    Handshake,
+    carries,
+    parse_api_handshake,
+    parse_handshake,
+)
+from sources.replay.exchange.binance.ws_api import API_PATHS, ApiConversation
+from sources.replay.exchange.binance.ws_methods import market_methods
+from sources.replay.exchange.dialect import AccountsView, Controls
 from sources.replay.exchange.limits import Limits, limits_of
 from sources.replay.faults.forms import BINANCE
 from sources.replay.faults.transforms import with_clock
@@ -20,6 +29,8 @@ from sources.replay.protocol.subscriptions import Subscriptions
 
 class BinanceConversation(Subscriptions):
     """A client of Binance: its subscriptions, and what its address requested."""
+
+    counts_requests = True
 
     def __init__(self, kind: MarketKind, handshake: Handshake, *, most: int) -> None:
         super().__init__(combined=handshake.combined, streams=handshake.streams, most=most)
@@ -46,7 +57,7 @@ class BinanceConversation(Subscriptions):
 
 
 class BinanceDialect:
-    """Binance's WebSocket streams and REST interface."""
+    """Binance's WebSocket streams, WebSocket API and REST interface."""
 
     forms = BINANCE
 
@@ -56,15 +67,18 @@ class BinanceDialect:
         self.limits: Limits = limits_of(kind)
         self._accounts: BinanceAccounts | None = None
         bases = [f"/{route}" if route else "" for route in ROUTES[kind]]
-        self.paths = tuple(
+        streams = (
             f"{base}/{endpoint}{names}"
             for base in bases
             for endpoint in ("ws", "stream")
             for names in ("", "/{names:.*}")
         )
+        self.paths = (*streams, API_PATHS[kind])
 
-    def open(self, request: web.Request, view: ExchangeView) -> BinanceConversation:
+    def open(self, request: web.Request, view: AccountsView) -> BinanceConversation | ApiConversation:
         """The conversation with a client; `HandshakeError` for an address that is refused."""
+        if request.path == API_PATHS[self._kind]:
+            return self._open_api(request, view)
         most = view.limits.streams
         names = request.match_info.get("names", "")
         base = request.path.removesuffix(names).strip("/") if names else request.path.strip("/")
@@ -75,16 +89,21 @@ class BinanceDialect:
         )
         return BinanceConversation(self._kind, handshake, most=most)
 
+    def _open_api(self, request: web.Request, view: AccountsView) -> ApiConversation:
+        handshake = parse_api_handshake(self._kind, request.query)
+        methods = market_methods(self._kind, market_endpoints(self._kind, view))
+        return ApiConversation(self._kind, handshake, methods=methods, view=view, wall_s=_wall_s)
+
     def refuse(self, status: int, code: int, message: str) -> web.Response:
         """The answer to a connection that is refused."""
         body = msgspec.json.encode({"code": code, "msg": message})
         return web.Response(status=status, body=body, content_type="application/json")
 
-    def rest(self, view: ExchangeView) -> BinanceRestApi:
+    def rest(self, view: AccountsView) -> BinanceRestApi:
         """The REST interface of a market."""
         return BinanceRestApi(self._kind, view, self._accounts_of(view) if self._kind == "spot" else None)
 
-    def controls(self, view: ExchangeView) -> Controls:
+    def controls(self, view: AccountsView) -> Controls:
         """Accounts, what moves them, and their keys."""
         if self._kind != "spot":
             return {}
@@ -95,7 +114,7 @@ class BinanceDialect:
             ("POST", "keys"): accounts.add_key,
         }
 
-    def _accounts_of(self, view: ExchangeView) -> BinanceAccounts:
+    def _accounts_of(self, view: AccountsView) -> BinanceAccounts:
         if self._accounts is None:
             self._accounts = BinanceAccounts(view, SpotAccounts(view), refuses_others=True)
         return self._accounts
@@ -107,3 +126,7 @@ class BinanceDialect:
     def farewell(self, now_ms: int) -> Message:
         """The notice of a shutdown."""
         return shutdown_notice(now_ms)
+
+
+def _wall_s() -> float:
+    return wall_ms() / 1_000

@@ -8,16 +8,15 @@ from aiohttp import web
 
 from sources.replay.exchange.binance.accounts.service import BinanceAccounts
 from sources.replay.exchange.binance.accounts.signing import Sent
+from sources.replay.exchange.binance.charging import OverLimitError, charged, error_of
 from sources.replay.exchange.binance.parameters import ApiError, Parameters
-from sources.replay.exchange.binance.rest import Answer
+from sources.replay.exchange.binance.rest import Answer, Endpoint
 from sources.replay.exchange.binance.spot_rest import SpotRest, in_microseconds
 from sources.replay.exchange.binance.usdm_rest import UsdmRest
 from sources.replay.exchange.dialect import BODY, ExchangeView, Reply
 from sources.replay.exchange.limits import Refusal
 from sources.replay.market.market import MarketKind
 
-_REFUSED_WEIGHT = 1
-_TOO_MANY_REQUESTS, _BANNED = 429, 418
 _HEADERS = {
     "Server": "nginx",
     "Cache-Control": "no-cache, no-store, must-revalidate",
@@ -31,6 +30,11 @@ _HEADERS = {
 }
 
 
+def market_endpoints(kind: MarketKind, view: ExchangeView) -> Mapping[str, Endpoint]:
+    """The endpoints of market data by their path."""
+    return (SpotRest if kind == "spot" else UsdmRest)(view, view.limits).endpoints
+
+
 class BinanceRestApi:
     """The REST interface of a market of Binance."""
 
@@ -38,28 +42,25 @@ class BinanceRestApi:
         self._view = view
         self._accounts = accounts
         self._is_spot = kind == "spot"
-        api = SpotRest(view, view.limits) if self._is_spot else UsdmRest(view, view.limits)
-        self._endpoints = api.endpoints
+        self._endpoints = market_endpoints(kind, view)
         self._numbers = itertools.count(1)
 
     def reply(self, request: web.Request, now_s: float) -> Reply:
         """The answer to a request; each is charged."""
         try:
-            return self._true_reply(request, now_s)
+            answer = charged(self._view, now_s, lambda: self._answer(request))
         except ApiError as error:
-            self._view.charge(_REFUSED_WEIGHT, now_s)
-            return _error(error.status, error.code, error.message)
-
-    def _true_reply(self, request: web.Request, now_s: float) -> Reply:
-        is_micro = self._wants_microseconds(request)
-        answer = self._answer(request)
-        refusal = self._view.charge(answer.weight, now_s)
-        if refusal is not None:
-            return self.refused(refusal, now_s)
-        return Reply(HTTPStatus.OK, in_microseconds(answer.body) if is_micro else answer.body)
+            return _error(error)
+        except OverLimitError as error:
+            return self.refused(error.refusal, now_s)
+        return Reply(HTTPStatus.OK, answer.body)
 
     def _answer(self, request: web.Request) -> Answer:
-        key = request.headers.get("X-MBX-APIKEY")
+        is_micro = self._wants_microseconds(request)
+        answer = self._true_answer(request, request.headers.get("X-MBX-APIKEY"))
+        return answer._replace(body=in_microseconds(answer.body)) if is_micro else answer
+
+    def _true_answer(self, request: web.Request, key: str | None) -> Answer:
         if self._accounts is not None and self._accounts.knows(request.path):
             sent = Sent(request.raw_path.partition("?")[2], request.get(BODY, b""), key)
             return self._accounts.answer(request.method, request.path, sent)
@@ -83,23 +84,9 @@ class BinanceRestApi:
 
     def refused(self, refusal: Refusal, now_s: float) -> Reply:
         """The answer to a request that is over the limit, or that a fault refuses."""
-        waits = {"Retry-After": str(refusal.retry_after_s)}
-        if refusal.text:
-            return _error(refusal.status, refusal.code, refusal.text, waits)
-        if refusal.status == _TOO_MANY_REQUESTS:
-            limit = self._view.limits.weight_per_minute
-            text = (
-                f"Too much request weight used; current limit is {limit} request weight per 1 MINUTE. "
-                "Please use WebSocket Streams for live updates to avoid polling the API."
-            )
-            return _error(_TOO_MANY_REQUESTS, -1003, text, waits)
-        if refusal.status == _BANNED:
-            until_ms = int((now_s + refusal.retry_after_s) * 1_000)
-            text = (
-                f"Way too much request weight used; IP banned until {until_ms}. "
-                "Please use WebSocket Streams for live updates to avoid bans."
-            )
-            return _error(_BANNED, -1003, text, waits)
+        error = error_of(refusal, now_s, weight_per_minute=self._view.limits.weight_per_minute)
+        if error is not None:
+            return _error(error, {"Retry-After": str(refusal.retry_after_s)})
         return Reply(refusal.status, f"<html><h1>{refusal.status} {HTTPStatus(refusal.status).phrase}</h1></html>")
 
     def headers(self, now_s: float) -> dict[str, str]:
@@ -109,5 +96,5 @@ class BinanceRestApi:
         return _HEADERS | weights | {"X-MBX-USED-WEIGHT-1M": used, "X-MBX-UUID": f"replay-{next(self._numbers)}"}
 
 
-def _error(status: int, code: int, message: str, headers: Mapping[str, str] | None = None) -> Reply:
-    return Reply(status, {"code": code, "msg": message}, headers or {})
+def _error(error: ApiError, headers: Mapping[str, str] | None = None) -> Reply:
+    return Reply(error.status, {"code": error.code, "msg": error.message}, headers or {})

@@ -10,13 +10,13 @@ from sources.replay.exchange.binance.accounts.endpoint import Access, MarketAcco
 from sources.replay.exchange.binance.accounts.signing import Sent, caller, signed_by, without_signing
 from sources.replay.exchange.binance.parameters import ApiError, Parameters
 from sources.replay.exchange.binance.rest import Answer
-from sources.replay.exchange.dialect import ExchangeView
+from sources.replay.exchange.dialect import AccountsView
 
 
 class BinanceAccounts:
     """Keys and accounts of one exchange."""
 
-    def __init__(self, view: ExchangeView, accounts: MarketAccounts, *, refuses_others: bool) -> None:
+    def __init__(self, view: AccountsView, accounts: MarketAccounts, *, refuses_others: bool) -> None:
         """`refuses_others`: whether requests below `/api/` with parameters that are not taken are refused."""
         self._view = view
         self._accounts = accounts

@@ -13,7 +13,7 @@ from sources.replay.accounts.spot import COMMISSION, Balance, SpotAccount, SpotT
 from sources.replay.exchange.binance.accounts.endpoint import Access, AccountEndpoint
 from sources.replay.exchange.binance.parameters import ApiError, Parameters, Takes
 from sources.replay.exchange.binance.rest import Answer, time_range
-from sources.replay.exchange.dialect import ExchangeView, symbol_names
+from sources.replay.exchange.dialect import AccountsView, symbol_names
 from sources.replay.market.exchange_info import split_symbol
 
 MOST_ACCOUNTS = 100
@@ -36,7 +36,7 @@ def takes(*mandatory: str, optional: tuple[str, ...] = ()) -> Takes:
 class SpotAccounts:
     """The spot accounts of an exchange, at most `MOST_ACCOUNTS`, and the requests about them."""
 
-    def __init__(self, view: ExchangeView) -> None:
+    def __init__(self, view: AccountsView) -> None:
         self._view = view
         self._symbols = symbol_names(view.market)
         self._accounts = {DEMO: SpotAccount(DEMO_BALANCES)}
