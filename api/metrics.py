@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from api.live.messages import HubMessage, ms_of
+from api.live.messages import HubMessage
 from api.live.view import LiveEvent, LiveView, Lost
 from api.state_metrics import ClosedCandles, state_metrics
 from sinks.hub.latency import LATENCY_S, latency_histogram
@@ -74,7 +74,7 @@ class ApiMetrics:
             elif event.channel == "Candle":
                 self._closed.take(event)
             elif event.channel in TIMED and (stamp := getattr(event.body, "timestamp", None)):
-                self._observe_latency(event, ms_of(stamp))
+                self._observe_latency(event, stamp)
 
     def _observe_latency(self, event: HubMessage, time_ms: int) -> None:
         """Observes the latency once an exchange time; of prices, only of a new one. One that came again with later

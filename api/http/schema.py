@@ -7,7 +7,9 @@ from typing import Any, Final
 import msgspec
 
 from api.http.errors import STATUS, ErrorBody
-from api.http.route import COMMON_ERRORS, AnyRoute, RawRoute, Route, summary_of
+from api.http.route import COMMON_ERRORS, AnyRoute, RawRoute, Route, summary_of, time_names
+from flows.names import TEXT_END
+from flows.times import ISO_PATTERN, SECONDS_DIGITS
 
 _TEMPLATE: Final = "#/components/schemas/{name}"
 
@@ -61,10 +63,12 @@ def _operation(route: AnyRoute, known: list[tuple[Any, Any]], components: Mappin
 
 
 def _parameters(route: AnyRoute, params: Mapping[str, Any]) -> list[dict[str, Any]]:
-    found = []
+    found, times = [], time_names(route.params)
     for name, schema in params.get("properties", {}).items():
         in_path = f"{{{name}}}" in route.path
         one = _without_null(schema)
+        if name in times:
+            one = _time(one)
         parameter = {
             "name": name,
             "in": "path" if in_path else "query",
@@ -84,6 +88,15 @@ def _without_null(schema: Mapping[str, Any]) -> dict[str, Any]:
     if found.get("default") in (None, (), []):
         found.pop("default", None)
     return found
+
+
+def _time(number: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of a time: milliseconds, seconds or ISO-8601."""
+    bounds = {name: number[name] for name in ("type", "minimum", "maximum")}
+    iso = {"type": "string", "pattern": f"^{ISO_PATTERN}{TEXT_END}"}
+    kept = {name: value for name, value in number.items() if name not in (*bounds, "description")}
+    description = f"{number['description']}; or seconds ({SECONDS_DIGITS} digits); or ISO-8601, UTC without an offset"
+    return {"description": description, "anyOf": [bounds, iso], **kept}
 
 
 def _responses(route: AnyRoute, schema: Any) -> dict[str, Any]:

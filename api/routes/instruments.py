@@ -70,7 +70,7 @@ class ComparedPrice(Struct, frozen=True):
     venue: str
     symbol: str
     price: float
-    timestamp: str
+    timestamp: int
     age_ms: int
     stale: bool
     state: str | None

@@ -33,7 +33,8 @@ class Price(Struct, frozen=True):
     price_change_24h: float | None
     price_change_percent_24h: float | None
     volume_24h: float | None
-    timestamp: str
+    timestamp: int
+    """Of the price, at the exchange, ms UTC."""
     age_ms: int
     """Since the exchange's own time of the price, in the venue's time."""
     stale: bool
