@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from api.live.messages import HubMessage
@@ -55,9 +56,10 @@ class ApiMetrics:
         self.registry.register(_OnScrape(self._scrape))
         live.subscribe(self._on_event)
 
-    def text(self) -> bytes:
-        """The metrics in Prometheus' text format."""
-        return generate_latest(self.registry)
+    def text(self, accept: str = "") -> tuple[bytes, str]:
+        """The metrics and their content type: Prometheus' text format, or what of its forms a header `Accept` names."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self.registry), content_type
 
     def on_answer(self, route: str, status: int, seconds: float) -> None:
         """Counts an answer."""

@@ -94,6 +94,10 @@ class RawRoute(_Described, frozen=True):
     media: str
     """Content type of the response."""
     params: type[Struct] = NoParams
+    ignores_unknown: bool = False
+    """Whether fields of the query that it does not know are ignored, as on a page whose address carries marks of where
+    its reader came from.
+    """
 
 
 AnyRoute: TypeAlias = Route | RawRoute
@@ -110,7 +114,7 @@ def status_of(route: Route, result: Any) -> HTTPStatus:
     return HTTPStatus.ACCEPTED if accepted else HTTPStatus.OK
 
 
-def params_reader(kind: type[Struct]) -> Callable[[web.Request], Struct]:
+def params_reader(kind: type[Struct], *, ignores_unknown: bool = False) -> Callable[[web.Request], Struct]:
     """A reader of path and query as a Struct; it raises `Problem`. Lists use commas or repeated names."""
     written = {field.name: field.encode_name for field in msgspec.structs.fields(kind)}
     hints = {written[name]: hint for name, hint in get_type_hints(kind).items() if name in written}
@@ -120,7 +124,8 @@ def params_reader(kind: type[Struct]) -> Callable[[web.Request], Struct]:
 
     def read(request: web.Request) -> Struct:
         query = request.query
-        values: dict[str, Any] = {name: query[name] for name in query if name not in lists and name != "token"}
+        read = [name for name in query if name in hints or not ignores_unknown]
+        values: dict[str, Any] = {name: query[name] for name in read if name not in lists and name != "token"}
         for name in lists & set(query):
             values[name] = [part for value in query.getall(name) for part in value.split(",")]
         values.update(request.match_info)

@@ -210,6 +210,18 @@ async def test_symbols_are_added_and_removed(served: Interface) -> None:
     assert (status, answer["data"]["wanted"]) == (202, False)
     status, answer = await served.ask("POST", "/api/subscribe", json={"symbols": ["ETHUSDT", "SOLUSDT"]})
     assert [(each["symbol"], each["wanted"]) for each in answer["data"]] == [("ETHUSDT", True), ("SOLUSDT", True)]
+    status, answer = await served.ask("POST", "/api/subscribe", json={"symbol": "solusdt", "symbols": ["SOLUSDT"]})
+    assert [each["symbol"] for each in answer["data"]] == ["SOLUSDT"]
+    status, answer = await served.ask("POST", "/api/subscribe", json={})
+    assert (status, answer["error"]["code"]) == (400, "bad_request")
+
+
+async def test_a_time_has_several_forms(served: Interface) -> None:
+    begin, end = BEGIN + 2 * MINUTE, BEGIN + 5 * MINUTE
+    for of in (str, lambda ms: str(ms // 1_000), iso_utc, lambda ms: iso_utc(ms).replace("Z", "%2B00:00")):
+        chart = await served.data(f"/api/chart/BTCUSDT/1m?start={of(begin)}&end={of(end)}")
+        assert closes(chart) == minutes(2, 3, 4)
+    assert await served.error("/api/chart/BTCUSDT/1m?start=yesterday") == (400, "bad_request")
 
 
 async def test_a_symbol_that_the_flow_has_removed_is_followed_no_more(
