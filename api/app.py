@@ -28,6 +28,7 @@ from api.routes import (
     books,
     candles,
     derivatives,
+    incidents,
     indicators,
     instruments,
     metrics,
@@ -38,6 +39,7 @@ from api.routes import (
     status,
     symbols,
     trades,
+    udf,
     volume,
 )
 from api.routes.static import DASHBOARD
@@ -55,9 +57,11 @@ GROUPS: Final = (
     instruments,
     refresh,
     quality,
+    incidents,
     accounts,
     status,
     metrics,
+    udf,
 )
 """The modules whose routes appear in the OpenAPI document."""
 REQUEST_ID: Final = "X-Request-Id"
