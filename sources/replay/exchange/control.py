@@ -1,6 +1,7 @@
 """The control endpoint of the replay exchange, for tests and operators.
 
-`GET /control/state` · `POST /control/faults`, `DELETE /control/faults` · `POST /control/pause`, `POST /control/resume`.
+`GET /control/state` · `POST /control/faults`, `DELETE /control/faults` · `POST /control/lives` · `POST /control/pause`,
+`POST /control/resume`.
 Each returns the state. Errors are `{"error": text}` with 400.
 """
 
@@ -12,6 +13,7 @@ from aiohttp import web
 from flows.clock import wall_ms
 from sources.replay.exchange.exchange import ReplayExchange
 from sources.replay.faults.orders import decode_fault
+from sources.replay.market.lives import decode_life
 
 
 def add_control(app: web.Application, exchange: ReplayExchange) -> None:
@@ -23,6 +25,7 @@ def add_control(app: web.Application, exchange: ReplayExchange) -> None:
     route("GET", "state", lambda _: None)
     route("POST", "faults", lambda body: exchange.inject(decode_fault(body)))
     route("DELETE", "faults", lambda _: exchange.clear_faults())
+    route("POST", "lives", lambda body: exchange.change_life(decode_life(body)))
     route("POST", "pause", lambda _: exchange.pause())
     route("POST", "resume", lambda _: exchange.resume())
 

@@ -20,6 +20,7 @@ from sources.replay.exchange.session import Session, open_session
 from sources.replay.faults.budget import Budget
 from sources.replay.faults.injector import FaultInjector
 from sources.replay.faults.orders import AnyFault, Drop, HalfOpen, Send, Shutdown, WrongAnswer
+from sources.replay.market.lives import LifeOrder
 from sources.replay.market.market import Market, Message
 from sources.replay.market.player import Player, Speed
 from sources.replay.protocol.conversation import Conversation
@@ -65,7 +66,6 @@ class ReplayExchange:
         """Base address of the streams, without `/ws` or `/stream`; empty until it is served."""
         self.rest_url = ""
         """Base address of REST, without `/api` or `/fapi`."""
-        self._symbols = symbol_names(market)
         self._speed: Speed = speed
         self._settle_s = settle_s
         self._start_now = start_now
@@ -210,6 +210,11 @@ class ReplayExchange:
         """REST weight used in this minute."""
         return self._weights.used(now_s)
 
+    def change_life(self, order: LifeOrder) -> None:
+        """Changes when a symbol of a synthetic market trades; `ValueError` where that cannot be."""
+        self.market.lives.order(order, self.market.now_ms)
+        _log.info("life_changed", symbol=order.symbol, change=order.change, after_s=order.after_s, for_s=order.for_s)
+
     # --- faults ------------------------------------------------------------------------------------------------------
 
     def inject(self, fault: AnyFault) -> None:
@@ -282,7 +287,8 @@ class ReplayExchange:
         return {
             "venue": self.dialect.venue,
             "kind": self.market.kind,
-            "symbols": self._symbols,
+            "symbols": symbol_names(self.market),
+            "lives": self.market.lives.report(self.market.now_ms),
             "speed": self._speed,
             "now": self.now_ms,
             "played": self._player.played,

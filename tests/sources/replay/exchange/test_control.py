@@ -2,6 +2,8 @@ import httpx
 from websockets.asyncio.client import connect
 
 from sources.replay.exchange.server import running_exchange
+from sources.replay.market.lives import Life
+from sources.replay.synthetic.market import SyntheticMarket
 from tests.fakes.scripted_market import BEGIN_MS, ScriptedMarket, trade_messages
 
 
@@ -17,6 +19,7 @@ async def test_state_tells_what_is_going_on() -> None:
             "venue": "binance",
             "kind": "spot",
             "symbols": ["BTCUSDT", "ETHUSDT"],
+            "lives": {},
             "speed": "max",
             "now": BEGIN_MS,
             "played": 0,
@@ -95,3 +98,28 @@ async def test_a_bad_order_is_told_why() -> None:
         assert full.json() == {"error": "100 faults are on already; clear them first"}
         page = await http.post("/control/pause", headers={"Origin": "https://example.org"})
         assert page.status_code == 403
+
+
+async def test_a_symbol_is_halted_by_order_and_its_state_is_shown() -> None:
+    market = SyntheticMarket(
+        "spot", ["BTCUSDT", "NEWUSDT"], seed=1, start_ms=BEGIN_MS, lives={"NEWUSDT": Life(is_listed=False)}
+    )
+    async with (
+        running_exchange(market, paused=True) as exchange,
+        httpx.AsyncClient(base_url=exchange.rest_url, timeout=60) as http,
+    ):
+        assert (await http.get("/control/state")).json()["symbols"] == ["BTCUSDT"]
+        unknown = await http.get("/api/v3/depth", params={"symbol": "NEWUSDT"})
+        assert (unknown.status_code, unknown.json()["code"]) == (400, -1121)
+        order = {"symbol": "NEWUSDT", "change": "list", "after_s": 600}
+        shown = (await http.post("/control/lives", json=order)).json()["lives"]
+        coming = [{"at": BEGIN_MS + 600_000, "state": "trading"}]
+        assert shown == {
+            "BTCUSDT": {"state": "trading", "coming": []},
+            "NEWUSDT": {"state": "unlisted", "coming": coming},
+        }
+        refused = await http.post("/control/lives", json={"symbol": "BTCUSDT", "change": "resume"})
+        assert (refused.status_code, refused.json()) == (
+            400,
+            {"error": "BTCUSDT is trading then: resume changes nothing"},
+        )
