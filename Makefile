@@ -6,12 +6,18 @@ READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes
 
-LOCK := $(VENV)/bin/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes \
+COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
+LOCK := $(COMPILE) pyproject.toml
+
+# foreign clients of the exchange, in environments of their own: two of them have packages of the same name as a third
+CLIENTS := .venv-clients
+CLIENT_LOCKS := tests/conformance/locks
+CLIENT_GROUPS := clients spot-connector usdm-connector
 
 CHART := api/dashboard/vendor/lightweight-charts.standalone.production.mjs
 
-.PHONY: run demo dev test test-fast laws check check-platforms operations bench soak fresh image wheel lock licences picture pictures dashboard clean help
+.PHONY: run demo dev test test-fast laws check check-platforms conformance operations bench soak fresh image wheel lock lock-clients licences picture pictures dashboard clean help
 
 help:      ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -68,6 +74,22 @@ operations: $(READY_DEV)  ## rules, alerts, routes and boards by promtool and am
 check-platforms: $(READY_DEV)  ## whether the locks resolve for every platform; asks PyPI
 	$(RUN) -m tests.platforms
 
+$(CLIENTS)/%/.ready: $(CLIENT_LOCKS)/%.lock | $(READY_DEV)
+	@rm -rf $(@D)
+	$(VENV)/bin/uv venv --quiet --no-project --python $(RUN) $(@D)
+	$(VENV)/bin/uv pip install --quiet --python $(@D)/bin/python --require-hashes -r $<
+	@touch $@
+
+# without Node its clients are left out
+$(CLIENTS)/node/.ready: $(CLIENT_LOCKS)/package-lock.json
+	@rm -rf $(@D) && mkdir -p $(@D)
+	@cp $(CLIENT_LOCKS)/package.json $(CLIENT_LOCKS)/package-lock.json $(@D)
+	@! command -v npm >/dev/null || npm ci --prefix $(@D) --ignore-scripts --silent --no-fund --no-audit
+	@touch $@
+
+conformance: $(CLIENT_GROUPS:%=$(CLIENTS)/%/.ready) $(CLIENTS)/node/.ready  ## foreign clients against the replay exchange; ONLY='ccxt*' names some
+	$(RUN) -m tests.conformance $(if $(ONLY),'$(ONLY)')
+
 bench: $(READY_DEV) $(CHART)  ## speed, as ratios within one run
 	$(RUN) -m tests.benchmarks
 
@@ -87,6 +109,11 @@ lock: $(READY_DEV)  ## pins every package anew, with hashes and without addresse
 	$(LOCK) --extra fast --upgrade -o deploy/requirements.lock
 	$(LOCK) --group dev -c deploy/requirements.lock --upgrade -o deploy/requirements-dev.lock
 
+lock-clients: $(READY_DEV)  ## pins the foreign clients of make conformance anew
+	@set -e; for group in $(CLIENT_GROUPS); do \
+		$(COMPILE) $(CLIENT_LOCKS)/$$group.in --upgrade -o $(CLIENT_LOCKS)/$$group.lock; done
+	cd $(CLIENT_LOCKS) && npm install --package-lock-only --omit-lockfile-registry-resolved --silent --no-fund --no-audit
+
 picture: $(READY_DEV)  ## brings the picture of the flow and the generated tables in docs/ up to date
 	$(RUN) -m tests.picture
 	$(RUN) -m tests.settings_table
@@ -101,5 +128,5 @@ licences: $(READY_DEV)  ## brings docs/licences.md up to date with what is insta
 pictures: $(READY_DEV) $(CHART)  ## draws the pictures in docs/ anew, which takes four minutes, py-spy and chromium
 	$(RUN) -m tests.benchmarks.pictures
 
-clean:     ## forgets the environment; data/ stays
-	rm -rf $(VENV) $(VENV)-uv
+clean:     ## forgets the environments; data/ stays
+	rm -rf $(VENV) $(VENV)-uv $(CLIENTS)

@@ -15,6 +15,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+CLIENTS = "tests/conformance/clients"
+"""Modules that run in environments of their own, each with what the locks beside them pin."""
+CLIENT_DISTRIBUTIONS = {
+    "binance": ("python-binance", "binance-connector", "binance-futures-connector"),
+    "binance_sdk_derivatives_trading_usds_futures": ("binance-sdk-derivatives-trading-usds-futures",),
+    "binance_sdk_spot": ("binance-sdk-spot",),
+}
 OURS = {"flows", "sources", "sinks", "api", "tests", "deploy"}
 DISTRIBUTIONS = packages_distributions()
 
@@ -33,6 +40,8 @@ def optional() -> set[str]:
 def imported(folder: str) -> Iterator[tuple[Path, str]]:
     """Each module of a folder with each foreign package that it imports, functions' own imports included."""
     for path in sorted((ROOT / folder).rglob("*.py")):
+        if folder != CLIENTS and path.is_relative_to(ROOT / CLIENTS):
+            continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
@@ -67,6 +76,17 @@ def test_every_import_is_pinned(folder: str, lock: str) -> None:
         f"{path}: {top}"
         for path, top in imported(folder)
         if not {normalised(it) for it in DISTRIBUTIONS.get(top, [top])} & names
+    }
+    assert not unpinned
+
+
+def test_every_import_of_a_foreign_client_is_pinned() -> None:
+    locks = (ROOT / "tests" / "conformance" / "locks").glob("*.lock")
+    names = {name for lock in locks for name in pinned(str(lock))}
+    unpinned = {
+        f"{path}: {top}"
+        for path, top in imported(CLIENTS)
+        if not {normalised(it) for it in CLIENT_DISTRIBUTIONS.get(top, (top,))} <= names
     }
     assert not unpinned
 

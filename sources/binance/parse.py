@@ -5,6 +5,8 @@ not (a reply, an unknown event, a malformed frame), that poll takes the slow pat
 
 Only messages of subscribed streams pass: a message of any other stream, or one whose symbol or type is not that of its
 stream, is rejected.
+
+Spot's frames may be binary (`sbe/`).
 """
 
 from collections import defaultdict
@@ -14,13 +16,16 @@ from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
-from msgspec import json
+from msgspec import json, structs
 
-from flows.model import BookSnapshot, Kline, MarketEvent, RawFrames, Rejected, StreamNames, TradingStatus
+from flows.model import BookSnapshot, Kline, RawFrames, StreamNames
 from sources.binance import wire
 from sources.binance.envelope import BookEnvelope, BookTickerEnvelope, MarketEnvelope, Outline, TypedMessage
+from sources.binance.parsed import Parsed, foreign, is_carried, is_retired, refused
+from sources.binance.sbe.decode import is_sbe
+from sources.binance.sbe.parse import SbeParser
 from sources.binance.usdm_wire import ContractInfoMessage, ForceOrderMessage, MarkPriceMessage
-from sources.frames import KEPT_BYTES, MOST_BYTES, UNREADABLE, decoded, lines_of, reason_of, too_long
+from sources.frames import MOST_BYTES, UNREADABLE, decoded, lines_of, reason_of, too_long
 
 PUBLIC_LINE = "public"
 """The stream group of book data; all other streams are in the group `market`."""
@@ -31,20 +36,6 @@ _BOOK_TICKER = b'@bookTicker"'
 _STREAM_NAME_ENDS = 128
 """Bytes at the begin of an envelope that contain the stream's name."""
 _STREAM = b'{"stream":"'
-
-
-class Parsed(NamedTuple):
-    """The parsed frames of a poll."""
-
-    events: list[tuple[str, list[MarketEvent]]]
-    """Runs `(symbol, events)`: of one symbol, one type, in the order of arrival. In a run of trades from the fast path
-    only the last one is checked for symbol and type; the sequencer checks the others together.
-    """
-    rejected: list[Rejected]
-    ignored: int
-    """Messages without events: replies to requests and unknown event types."""
-    statuses: tuple[TradingStatus, ...] = ()
-    """None: they come by REST."""
 
 
 _Runs: TypeAlias = defaultdict[str, list[Any]]
@@ -85,7 +76,9 @@ class BinanceParser:
         self._market: Callable[[bytes], list[MarketEnvelope]] = lines_of(MarketEnvelope)
         self._book: Callable[[bytes], list[BookEnvelope]] = lines_of(BookEnvelope)
         self._book_ticker: Callable[[bytes], list[BookTickerEnvelope]] = lines_of(BookTickerEnvelope)
-        self._has_typed_book_ticker = venue != "binance"
+        is_spot = venue == "binance"
+        self._has_typed_book_ticker = not is_spot
+        self._sbe = SbeParser(venue) if is_spot else None
         self._outline = json.Decoder(Outline)
         self._typed = json.Decoder(TypedMessage, strict=False)
         self._spot_book_ticker = json.Decoder(wire.SpotBookTickerMessage, strict=False)
@@ -100,9 +93,13 @@ class BinanceParser:
 
     def parse(self, frames: RawFrames) -> Parsed:
         """Parses a poll. Never raises for the content of a frame: invalid messages go to `rejected` with a reason."""
+        if self._sbe is not None and frames.payloads and is_sbe(frames.payloads[0]):
+            return self._parse_binary(self._sbe, frames)
         try:
             runs = self._parse_all(frames)
         except UNREADABLE:
+            if self._sbe is not None and any(map(is_sbe, frames.payloads)):
+                return self._parse_binary(self._sbe, frames)
             return self._parse_each(frames)
         if frames.streams is not self._carried_of:
             self._carried_of, self._carried = frames.streams, {}
@@ -139,21 +136,32 @@ class BinanceParser:
 
     def _add_run(self, name: str, run: list[Any], frames: RawFrames, parsed: Parsed) -> int:
         """Adds the messages that belong to their stream; returns how many are ignored."""
-        if not _is_carried(name, frames.streams):
-            if _is_retired(name, frames.streams):
+        if not is_carried(name, frames.streams):
+            if is_retired(name, frames.streams):
                 return len(run)
-            parsed.rejected.append(self._foreign(name, len(run), frames))
+            parsed.rejected.append(foreign(self._venue, name, len(run), frames))
             return 0
         stream, sound, ignored = self._stream(name), [], 0
         for message in run:
             if type(message) is ContractInfoMessage and not self._is_followed(message.symbol, frames.streams):
                 ignored += 1
             elif reason := stream.fault(message):
-                parsed.rejected.append(self._refused(reason, json.encode(message), frames, name))
+                parsed.rejected.append(refused(self._venue, reason, json.encode(message), frames, name))
             else:
                 sound.append(_one_in_the_model(message))
         parsed.events.extend((symbol, list(events)) for symbol, events in groupby(sound, attrgetter("symbol")))
         return ignored
+
+    # --- binary frames ---
+
+    def _parse_binary(self, sbe: SbeParser, frames: RawFrames) -> Parsed:
+        """A poll with SBE messages. Texts may stand between them: notices of the exchange."""
+        texts = [payload for payload in frames.payloads if not is_sbe(payload)]
+        if not texts:
+            return sbe.parse(frames.payloads, frames)
+        binary = sbe.parse(filter(is_sbe, frames.payloads), frames)
+        other = self._parse_each(structs.replace(frames, payloads=texts))
+        return Parsed(binary.events + other.events, binary.rejected + other.rejected, binary.ignored + other.ignored)
 
     # --- streams ---
 
@@ -174,18 +182,6 @@ class BinanceParser:
             self._followed = {name.partition("@")[0].upper() for name in streams.subscribed}
         return symbol in self._followed
 
-    def _foreign(self, name: str, count: int, frames: RawFrames) -> Rejected:
-        reason = "messages of a stream without a subscription" if name else "a message without a stream"
-        return Rejected(self._venue, reason, name.encode("utf-8", "replace")[:KEPT_BYTES], frames.received_ns, count)
-
-    def _refused(self, reason: str, payload: bytes, frames: RawFrames, name: str) -> Rejected:
-        """A rejected message, with symbol and kind if its stream is subscribed."""
-        is_known = frames.streams is not None and name in frames.streams.subscribed
-        lower, _, kind = name.partition("@") if is_known else ("", "", "")
-        symbol = "" if lower.startswith("!") else lower.upper()
-        kind = kind.partition("@")[0] if symbol else ""
-        return Rejected(self._venue, reason, payload[:KEPT_BYTES], frames.received_ns, symbol=symbol, kind=kind)
-
     # --- slow path ---
 
     def _parse_each(self, frames: RawFrames) -> Parsed:
@@ -195,18 +191,18 @@ class BinanceParser:
             try:
                 found = list(self._events_of(payload)) if len(payload) <= MOST_BYTES else too_long(payload)
             except Exception as error:  # noqa: BLE001 - whatever the decoder raises, only this frame is rejected
-                rejected.append(self._refused(reason_of(error), payload, frames, _name_of(payload)))
+                rejected.append(refused(self._venue, reason_of(error), payload, frames, _name_of(payload)))
                 continue
             ignored += not found
             for name, message in found:
-                if not _is_carried(name, frames.streams):
-                    is_retired = _is_retired(name, frames.streams)
-                    ignored += is_retired
-                    rejected += [] if is_retired else [self._foreign(name, 1, frames)]
+                if not is_carried(name, frames.streams):
+                    is_late = is_retired(name, frames.streams)
+                    ignored += is_late
+                    rejected += [] if is_late else [foreign(self._venue, name, 1, frames)]
                 elif type(message) is ContractInfoMessage and not self._is_followed(message.symbol, frames.streams):
                     ignored += 1
                 elif reason := self._stream(name).fault(message) if name else "":
-                    rejected.append(self._refused(reason, payload, frames, name))
+                    rejected.append(refused(self._venue, reason, payload, frames, name))
                 else:
                     event = _one_in_the_model(message)
                     runs[event.symbol, type(event), name].append(event)
@@ -268,14 +264,6 @@ def _stream_of(name: str) -> _Stream:
         return _Stream("", None, ContractInfoMessage)
     found = _KINDS.get(kind.partition("@")[0])
     return _Stream(symbol, found if symbol and found in _TRADES else None, found)
-
-
-def _is_carried(name: str, streams: StreamNames | None) -> bool:
-    return streams is None or name in streams.subscribed
-
-
-def _is_retired(name: str, streams: StreamNames | None) -> bool:
-    return streams is not None and name in streams.retired
 
 
 def _name_of(frame: bytes) -> str:

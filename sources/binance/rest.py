@@ -14,7 +14,7 @@ from sources.binance.wire import Id, Levels, Price, Quantity, QuantityOrZero, Ti
 from sources.rest.answers import decoded, plausible, plausible_klines, rising
 from sources.rest.client import RestClient, RestSettings
 from sources.rest.listing import decimals_of, listed
-from sources.rest.rate_limit import RateLimiter
+from sources.rest.queries import RestQueries
 from sources.venue import FeedSettings, address_of
 
 _REST_URLS = {
@@ -137,12 +137,12 @@ def rest_url(settings: FeedSettings) -> str:
     return address_of(settings, "rest_url", _REST_URLS.get((settings.venue, settings.origin)))
 
 
-class BinanceRest:
+class BinanceRest(RestQueries):
     """The REST queries of market data. Every method raises `VenueError`."""
 
     def __init__(self, client: RestClient, *, venue: str, counts_fills: bool) -> None:
         """`counts_fills`: the ids of trades count single fills (`@trade`), not aggregates."""
-        self._client = client
+        super().__init__(client)
         self._venue = venue
         self._prefix = _PATHS[venue]
         self._weights = _WEIGHTS[venue]
@@ -159,26 +159,10 @@ class BinanceRest:
         )
         return cls(client, venue=feed.venue, counts_fills="trade" in feed.streams)
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await self._client.aclose()
-
     @property
     def venue(self) -> str:
         """Name of the venue."""
         return self._venue
-
-    @property
-    def client(self) -> RestClient:
-        """The client that all queries share."""
-        return self._client
-
-    @property
-    def rate_limit(self) -> RateLimiter:
-        """The limit of requests, and what the venue says of it."""
-        return self._client.rate_limit
 
     async def time(self) -> int:
         """The venue's own time, ms UTC."""

@@ -20,7 +20,7 @@ from sources.coinbase.wire import MOST_LEVELS, Id, Price, ProductState, Quantity
 from sources.rest.answers import decoded, plausible, plausible_klines, rising
 from sources.rest.client import RestClient, RestSettings
 from sources.rest.listing import decimals_of, listed
-from sources.rest.rate_limit import RateLimiter
+from sources.rest.queries import RestQueries
 from sources.venue import FeedSettings, address_of
 
 _REST_URLS: Final = {
@@ -98,27 +98,13 @@ def rest_url(settings: FeedSettings) -> str:
     return address_of(settings, "rest_url", _REST_URLS.get(settings.origin))
 
 
-class CoinbaseRest:
+class CoinbaseRest(RestQueries):
     """Queries, each answered with model values; `VenueError` when there is no valid answer."""
-
-    def __init__(self, client: RestClient) -> None:
-        self._client = client
 
     @classmethod
     def of(cls, feed: FeedSettings, rest: RestSettings) -> Self:
         """The client for the settings; use it with `async with`. `ProxyError` as of `RestClient`."""
         return cls(RestClient(rest_url(feed), settings=rest, weight_per_minute=_PER_MINUTE, window_s=_WINDOW_S))
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await self._client.aclose()
-
-    @property
-    def rate_limit(self) -> RateLimiter:
-        """The limit of requests."""
-        return self._client.rate_limit
 
     async def time(self, urgency: Urgency = Urgency.REPAIR) -> int:
         """The venue's own time, ms UTC."""

@@ -21,7 +21,7 @@ from sources.kraken.wire import Id, Price, Quantity, QuantityOrZero
 from sources.rest.answers import ANSWERED, decoded, plausible, plausible_klines, rising
 from sources.rest.client import RestClient, RestSettings, VenueError
 from sources.rest.listing import listed
-from sources.rest.rate_limit import RateLimiter
+from sources.rest.queries import RestQueries
 from sources.venue import FeedSettings, address_of
 
 _REST_URLS: Final = {"live": "https://api.kraken.com"}
@@ -127,11 +127,8 @@ def refusal_in(body: bytes) -> VenueError | None:
     return VenueError(words, status=_UNAVAILABLE if text.startswith("EService") else ANSWERED)
 
 
-class KrakenRest:
+class KrakenRest(RestQueries):
     """The REST queries of market data. Every method raises `VenueError`."""
-
-    def __init__(self, client: RestClient) -> None:
-        self._client = client
 
     @classmethod
     def of(cls, feed: FeedSettings, rest: RestSettings) -> Self:
@@ -144,17 +141,6 @@ class KrakenRest:
             refusal_in=refusal_in,
         )
         return cls(client)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await self._client.aclose()
-
-    @property
-    def rate_limit(self) -> RateLimiter:
-        """The limit of requests."""
-        return self._client.rate_limit
 
     async def time(self) -> int:
         """The venue's own time, ms UTC: it says whole seconds, so the middle of one."""

@@ -30,6 +30,9 @@ class PlayedView:
     def used_weight(self, now_s: float) -> int:
         return 0
 
+    def refusal(self, path: str) -> Refusal | None:
+        return None
+
 
 def played(market: Playback, wanted: Callable[[str], bool]) -> Iterator[Message]:
     """The wanted messages of a market, endless for a synthetic one."""

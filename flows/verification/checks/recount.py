@@ -62,9 +62,9 @@ def _rows(*columns: Floats | Places) -> Iterator[tuple[Any, ...]]:
 
 
 def _split_sums(values: Floats, starts: Places) -> list[Floats]:
-    """Parts of the exact sum of each run of `values` that begins at one of `starts`. The part of all values that is
-    added up at once are multiples of one unit that is small enough for every sum of them to be a float64 without
-    rounding; what is left of the values is split again.
+    """Parts of the exact sum of each run of `values` that begins at one of `starts`. What is added up at once
+    are multiples of a unit, small enough for each of their sums to be a float64 without rounding; what is left of the
+    values comes next.
     """
     sums: list[Floats] = []
     most = float(np.abs(values).max())

@@ -12,12 +12,13 @@ from sources.replay.protocol.conversation import Conversation
 
 
 class HandshakeError(Exception):
-    """An address that is refused; `code` is the exchange's."""
+    """An address, or a connection, that is refused: HTTP status, the exchange's code and text."""
 
-    def __init__(self, code: int, message: str) -> None:
+    def __init__(self, code: int, message: str, *, status: int = 400) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.status = status
 
 
 class Reply(NamedTuple):
@@ -55,6 +56,9 @@ class ExchangeView(View, Protocol):
 
     def used_weight(self, now_s: float) -> int:
         """Weight used in this minute."""
+
+    def refusal(self, path: str) -> Refusal | None:
+        """The error that a fault orders for a request for `path`."""
 
 
 class RestApi(Protocol):

@@ -47,7 +47,7 @@ class _StreamServer:
         try:
             conversation = dialect.open(request, self._exchange)
         except HandshakeError as error:
-            return dialect.refuse(400, error.code, error.message)
+            return dialect.refuse(error.status, error.code, error.message)
         if not self._connections.admits(asyncio.get_running_loop().time()):
             return dialect.refuse(429, -1003, "Too many connection attempts")
         try:

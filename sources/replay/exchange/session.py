@@ -125,7 +125,8 @@ class Session:
         async for message in self._ws:
             if message.type is WSMsgType.ERROR:
                 return
-            if not incoming.admits(loop.time()):
+            is_counted = self._conversation.counts_requests or message.type not in _REQUESTS
+            if is_counted and not incoming.admits(loop.time()):
                 self.close(WSCloseCode.POLICY_VIOLATION, "Too many requests")
                 return
             self._on_message(message)

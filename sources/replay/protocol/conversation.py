@@ -89,6 +89,10 @@ class Conversation(Requests, Protocol):
     def delivered(self) -> frozenset[str]:
         """The streams delivered to it."""
 
+    @property
+    def counts_requests(self) -> bool:
+        """Whether its requests count among the messages that a client may send in a second."""
+
     def greet(self) -> tuple[bytes, ...]:
         """What is sent when the connection is open."""
 

@@ -7,7 +7,7 @@ like any other.
 
 import re
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 import msgspec
 
@@ -138,15 +138,22 @@ def _decode(text: str | bytes) -> dict[str, Any]:
 
 
 def _id_of(request: dict[str, Any]) -> int | str | None:
-    """The request's id: a whole number of 64 bits, a short word, or none."""
-    match request.get("id"):
+    request_id = request.get("id")
+    if not is_request_id(request_id):
+        _refuse("request ID must be an unsigned integer")
+    return request_id
+
+
+def is_request_id(value: Any) -> TypeGuard[int | str | None]:
+    """Whether it may be the id of a request: a whole number of 64 bits, a short word, or none."""
+    match value:
         case None:
-            return None
-        case int(number) if not isinstance(number, bool) and -_INT64 <= number < _INT64:
-            return number
-        case str(word) if _ID.fullmatch(word):
-            return word
-    _refuse("request ID must be an unsigned integer")
+            return True
+        case int(number) if not isinstance(number, bool):
+            return -_INT64 <= number < _INT64
+        case str(word):
+            return _ID.fullmatch(word) is not None
+    return False
 
 
 def _names_of(params: Any) -> list[str]:

@@ -22,7 +22,8 @@ from flows.model import (
     Trade,
 )
 from sources.binance import wire
-from sources.binance.parse import BinanceParser, Parsed
+from sources.binance.parse import BinanceParser
+from sources.binance.parsed import Parsed
 from tests.fakes.recordings import frames_of, line_of, recording
 
 AGG = {"e": "aggTrade", "E": 1767225600123, "s": "BTCUSDT", "a": 35, "p": "93120.51000000", "q": "0.01250000",

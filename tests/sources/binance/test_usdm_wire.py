@@ -11,7 +11,8 @@ from msgspec import structs
 from flows.bounds import fault_of
 from flows.model import ContractReport, LiquidationReport, MarkReport, RawFrames, StreamNames
 from sources.binance import usdm_wire
-from sources.binance.parse import BinanceParser, Parsed
+from sources.binance.parse import BinanceParser
+from sources.binance.parsed import Parsed
 from tests.fakes.mutations import mutated
 
 MARK_STREAM, FORCE_STREAM = "btcusdt@markPrice@1s", "btcusdt@forceOrder"

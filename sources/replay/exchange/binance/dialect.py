@@ -1,12 +1,21 @@
-"""The dialect of Binance, spot and USD-M: `routes.py`, `protocol/subscriptions.py`, `rest_api.py`."""
+"""The dialect of Binance, spot and USD-M: `routes.py`, `protocol/subscriptions.py`, `ws_api.py`, `rest_api.py`."""
 
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from sources.replay.exchange.binance.rest_api import BinanceRestApi
-from sources.replay.exchange.binance.routes import ROUTES, Handshake, carries, parse_handshake
+from flows.clock import wall_ms
+from sources.replay.exchange.binance.rest_api import BinanceRestApi, market_endpoints
+from sources.replay.exchange.binance.routes import (
+    ROUTES,
+    Handshake,
+    carries,
+    parse_api_handshake,
+    parse_handshake,
+)
+from sources.replay.exchange.binance.ws_api import API_PATHS, ApiConversation
+from sources.replay.exchange.binance.ws_methods import market_methods
 from sources.replay.exchange.dialect import ExchangeView
 from sources.replay.exchange.limits import Limits, limits_of
 from sources.replay.faults.forms import BINANCE
@@ -18,6 +27,8 @@ from sources.replay.protocol.subscriptions import Subscriptions
 
 class BinanceConversation(Subscriptions):
     """A client of Binance: its subscriptions, and what its address requested."""
+
+    counts_requests = True
 
     def __init__(self, kind: MarketKind, handshake: Handshake, *, most: int) -> None:
         super().__init__(combined=handshake.combined, streams=handshake.streams, most=most)
@@ -44,7 +55,7 @@ class BinanceConversation(Subscriptions):
 
 
 class BinanceDialect:
-    """Binance's WebSocket streams and REST interface."""
+    """Binance's WebSocket streams, WebSocket API and REST interface."""
 
     forms = BINANCE
 
@@ -53,15 +64,18 @@ class BinanceDialect:
         self.venue = VENUES[kind]
         self.limits: Limits = limits_of(kind)
         bases = [f"/{route}" if route else "" for route in ROUTES[kind]]
-        self.paths = tuple(
+        streams = (
             f"{base}/{endpoint}{names}"
             for base in bases
             for endpoint in ("ws", "stream")
             for names in ("", "/{names:.*}")
         )
+        self.paths = (*streams, API_PATHS[kind])
 
-    def open(self, request: web.Request, view: ExchangeView) -> BinanceConversation:
+    def open(self, request: web.Request, view: ExchangeView) -> BinanceConversation | ApiConversation:
         """The conversation with a client; `HandshakeError` for an address that is refused."""
+        if request.path == API_PATHS[self._kind]:
+            return self._open_api(request, view)
         most = view.limits.streams
         names = request.match_info.get("names", "")
         base = request.path.removesuffix(names).strip("/") if names else request.path.strip("/")
@@ -71,6 +85,11 @@ class BinanceDialect:
             self._kind, route=known, endpoint=endpoint, names=names, query=request.query, most=most
         )
         return BinanceConversation(self._kind, handshake, most=most)
+
+    def _open_api(self, request: web.Request, view: ExchangeView) -> ApiConversation:
+        handshake = parse_api_handshake(self._kind, request.query)
+        methods = market_methods(self._kind, market_endpoints(self._kind, view))
+        return ApiConversation(self._kind, handshake, methods=methods, view=view, wall_s=_wall_s)
 
     def refuse(self, status: int, code: int, message: str) -> web.Response:
         """The answer to a connection that is refused."""
@@ -88,3 +107,7 @@ class BinanceDialect:
     def farewell(self, now_ms: int) -> Message:
         """The notice of a shutdown."""
         return shutdown_notice(now_ms)
+
+
+def _wall_s() -> float:
+    return wall_ms() / 1_000

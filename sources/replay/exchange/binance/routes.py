@@ -26,6 +26,14 @@ class Handshake(NamedTuple):
     microseconds: bool
 
 
+class ApiHandshake(NamedTuple):
+    """What the address of a connection to the WebSocket API requests."""
+
+    shows_limits: bool
+    """Whether answers have `rateLimits`."""
+    microseconds: bool
+
+
 def carries(kind: MarketKind, route: Route, stream: str) -> bool:
     """Whether a connection on `route` delivers `stream`. `@trade` of USD-M is served where books are, as observed."""
     if kind == "spot":
@@ -50,7 +58,19 @@ def parse_handshake(
     streams = tuple(dict.fromkeys(name for name in text.replace(" ", "+").split("/") if name))
     if len(streams) > most:
         raise HandshakeError(-1130, f"At most {most} streams can be opened on one connection.")
-    return Handshake(route, endpoint == "stream", streams, kind == "spot" and _is_micro(query.get("timeUnit")))
+    return Handshake(route, endpoint == "stream", streams, _wants_microseconds(kind, query))
+
+
+def parse_api_handshake(kind: MarketKind, query: Mapping[str, str]) -> ApiHandshake:
+    """Parses the query of a connection to the WebSocket API; `HandshakeError` for a value that is refused."""
+    shows = query.get("returnRateLimits", "true")
+    if shows not in ("true", "false"):
+        raise HandshakeError(-1130, "Data sent for parameter 'returnRateLimits' is not valid.")
+    return ApiHandshake(shows == "true", _wants_microseconds(kind, query))
+
+
+def _wants_microseconds(kind: MarketKind, query: Mapping[str, str]) -> bool:
+    return kind == "spot" and _is_micro(query.get("timeUnit"))
 
 
 def _is_micro(unit: str | None) -> bool:

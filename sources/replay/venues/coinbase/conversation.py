@@ -36,6 +36,8 @@ _Wanted: TypeAlias = dict[str, list[str]]
 class CoinbaseConversation:
     """A client of Coinbase. `feed` fixes its feed; None: its first request does."""
 
+    counts_requests = True
+
     def __init__(self, view: ExchangeView, derived: CoinbaseDerived, feed: Feed | None) -> None:
         self._view = view
         self._derived = derived

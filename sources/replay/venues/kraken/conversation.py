@@ -30,6 +30,7 @@ class KrakenConversation:
     """A client of Kraken."""
 
     encoding = Encoding(combined=False, microseconds=False)
+    counts_requests = True
 
     def __init__(self, view: ExchangeView, derived: KrakenDerived, number: int) -> None:
         self._view = view
