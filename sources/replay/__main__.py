@@ -30,6 +30,7 @@ from sources.replay.faults.orders import FAULTS, describe
 from sources.replay.market.market import Market
 from sources.replay.market.player import Speed
 from sources.replay.synthetic.market import SyntheticMarket
+from sources.replay.synthetic.planned import all_planned, lives_of
 from sources.replay.tape.tapes import load_tapes
 from sources.replay.venues.listed import SYMBOLS, SYNTHETIC, TAPED
 from sources.replay.venues.served import Served
@@ -44,14 +45,22 @@ _LOOK_S = 0.02
 _INTERRUPTED = 130
 
 _CONTROL = """control endpoint:
+  GET  /control           a page with all of this, for a browser on this machine
   GET  /control/state     market, connected clients, active faults
   POST /control/faults    orders a fault, as in the examples below; DELETE clears them
+  POST /control/lives     lists, halts, resumes or delists a symbol of a synthetic market:
+    {"symbol": "ETHUSDT", "change": "halt", "for_s": 60}
   POST /control/pause, /control/resume
 
 faults (docs/replay-exchange.md describes their fields):"""
 
 _BESIDE = "further venues of the market (kraken, coinbase), each below its name; symbols with - are theirs"
 
+_LIVES = {
+    "list": "symbols that are listed later: SYMBOL@WHEN, seconds after the begin or ms UTC; SYMBOL: when it is ordered",
+    "halt": "symbols that are halted, and for how long: SYMBOL@WHEN+SECONDS",
+    "delist": "symbols that are delisted: SYMBOL@WHEN",
+}
 _log = structlog.get_logger(__name__)
 
 
@@ -91,6 +100,8 @@ def parse_arguments(
         metavar="SYMBOL",
         help="of Binance's symbols those that trade once in some minutes",
     )
+    for option, meaning in _LIVES.items():
+        add(f"--{option}", nargs="+", default=[], metavar="SYMBOL@WHEN", help=meaning)
     add("--trades-per-s", type=float, default=20.0, metavar="N", help="of each synthetic symbol (default: 20)")
     add("--history", type=Path, help="folder of kline files that lead up to the tapes")
     add("--venue", choices=("binance", *SYNTHETIC), default="binance", help="whose protocol (default: %(default)s)")
@@ -128,11 +139,23 @@ def parse_arguments(
         arguments.synthetic and set(arguments.quiet) <= set(arguments.symbols or Feed().symbols)
     ):
         parser.error("--quiet names symbols of a synthetic market of Binance")
+    _plan_lives(arguments, parser)
     if not arguments.symbols:
         arguments.symbols = list(SYMBOLS.get(arguments.venue, Feed().symbols))
     arguments.beside = list(dict.fromkeys(arguments.beside))
     arguments.times = arguments.times or ("now" if arguments.synthetic else "original")
     return arguments
+
+
+def _plan_lives(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Sets `planned` to the changes of symbols."""
+    try:
+        arguments.planned = all_planned(arguments.list, arguments.halt, arguments.delist)
+        own = {symbol_of(symbol) for symbol in arguments.symbols or SYMBOLS.get(arguments.venue, Feed().symbols)}
+    except ValueError as error:
+        parser.error(str(error))
+    if arguments.planned and not (arguments.synthetic and {one.symbol for one in arguments.planned} <= own):
+        parser.error("--list, --halt and --delist name symbols of a synthetic market")
 
 
 def _complete_check(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
@@ -170,13 +193,15 @@ def open_market(arguments: argparse.Namespace) -> Market:
             history=arguments.history,
         )
     symbols = tuple(symbol for symbol in map(symbol_of, arguments.symbols) if not _is_beside(symbol, arguments))
+    start_ms = _start_ms(arguments)
     return SyntheticMarket(
         arguments.market,
         symbols,
         seed=arguments.seed,
-        start_ms=_start_ms(arguments),
+        start_ms=start_ms,
         trades_per_s=arguments.trades_per_s,
         quiet=frozenset(map(symbol_of, arguments.quiet)),
+        lives=lives_of(arguments.planned, start_ms),
     )
 
 
@@ -196,8 +221,13 @@ def _open(arguments: argparse.Namespace) -> list[tuple[Market, Dialect | None]]:
 
 
 def _synthetic(venue: str, symbols: Sequence[str], arguments: argparse.Namespace) -> Served:
+    start_ms = _start_ms(arguments)
     return SYNTHETIC[venue](
-        symbols, seed=arguments.seed, start_ms=_start_ms(arguments), trades_per_s=arguments.trades_per_s
+        symbols,
+        seed=arguments.seed,
+        start_ms=start_ms,
+        trades_per_s=arguments.trades_per_s,
+        lives=lives_of(arguments.planned, start_ms),
     )
 
 
@@ -229,10 +259,18 @@ def _exchange(market: Market, dialect: Dialect | None, arguments: argparse.Names
         settle_s=arguments.settle,
         start_now=arguments.start_now or (arguments.synthetic and is_now),
         wall_ms=wall_ms if is_now and not arguments.synthetic else None,
+        plays=_plays(arguments),
     )
     if arguments.begin is not None or (arguments.synthetic and is_now and arguments.speed != "max"):
         exchange.skip(wall_ms)  # over the time that it took to load
     return exchange
+
+
+def _plays(arguments: argparse.Namespace) -> str:
+    """What is played, for people."""
+    if arguments.synthetic:
+        return f"a synthetic market, seed {arguments.seed}"
+    return ", ".join(path.name for path in arguments.tapes) + (", again and again" if arguments.loop else "")
 
 
 def _announce(exchanges: Sequence[ReplayExchange]) -> None:

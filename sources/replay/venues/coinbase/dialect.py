@@ -1,7 +1,7 @@
 """Coinbase's dialect and its synthetic market."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ from aiohttp import web
 
 from sources.replay.exchange.dialect import ExchangeView
 from sources.replay.exchange.limits import Limits
+from sources.replay.market.lives import Life
 from sources.replay.market.market import Message
 from sources.replay.market.playback import Playback
 from sources.replay.synthetic.market import SyntheticMarket
@@ -85,6 +86,7 @@ def synthetic_coinbase(
     start_ms: int,
     trades_per_s: float = 20.0,
     requests_per_s: int = REQUESTS_PER_S,
+    lives: Mapping[str, Life] | None = None,
 ) -> Served:
     """A synthetic market of Coinbase; see `SyntheticMarket`. `ValueError` for a symbol that is no product."""
     market = SyntheticMarket(
@@ -95,6 +97,7 @@ def synthetic_coinbase(
         trades_per_s=trades_per_s,
         profile=profile_of_product,
         derive=CoinbaseDerived,
+        lives={product_of(symbol).id: life for symbol, life in (lives or {}).items()},
     )
     return serve_coinbase(market, requests_per_s=requests_per_s)
 

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from aiohttp import web
 
 from sources.replay.exchange.dialect import ExchangeView
 from sources.replay.exchange.limits import Limits
+from sources.replay.market.lives import Life
 from sources.replay.market.market import Message
 from sources.replay.market.playback import Playback
 from sources.replay.synthetic.market import SyntheticMarket
@@ -84,6 +85,7 @@ def synthetic_kraken(
     start_ms: int,
     trades_per_s: float = 20.0,
     requests_per_s: float = REQUESTS_PER_S,
+    lives: Mapping[str, Life] | None = None,
 ) -> Served:
     """A synthetic market of Kraken; see `SyntheticMarket`. `ValueError` for a symbol that is no pair."""
     market = SyntheticMarket(
@@ -94,6 +96,7 @@ def synthetic_kraken(
         trades_per_s=trades_per_s,
         profile=profile_of_pair,
         derive=KrakenDerived,
+        lives={pair_of(symbol).symbol: life for symbol, life in (lives or {}).items()},
     )
     return serve_kraken(market, requests_per_s=requests_per_s)
 
