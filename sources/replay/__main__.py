@@ -48,6 +48,7 @@ _LOOK_S = 0.02
 _INTERRUPTED = 130
 
 _CONTROL = f"""control endpoint:
+  GET  /control           a page with all of this, for a browser on this machine
   GET  /control/state     market, connected clients, active faults
   POST /control/faults    orders a fault, as in the examples below; DELETE clears them
   POST /control/lives     lists, halts, resumes or delists a symbol of a synthetic market:
@@ -269,10 +270,18 @@ def _exchange(market: Market, dialect: Dialect | None, arguments: argparse.Names
         settle_s=arguments.settle,
         start_now=arguments.start_now or (arguments.synthetic and is_now),
         wall_ms=wall_ms if is_now and not arguments.synthetic else None,
+        plays=_plays(arguments),
     )
     if arguments.begin is not None or (arguments.synthetic and is_now and arguments.speed != "max"):
         exchange.skip(wall_ms)  # over the time that it took to load
     return exchange
+
+
+def _plays(arguments: argparse.Namespace) -> str:
+    """What is played, for people."""
+    if arguments.synthetic:
+        return f"a synthetic market, seed {arguments.seed}"
+    return ", ".join(path.name for path in arguments.tapes) + (", again and again" if arguments.loop else "")
 
 
 def _announce(exchanges: Sequence[ReplayExchange]) -> None:
