@@ -47,7 +47,7 @@ LINGER_S = 3.0
 _LOOK_S = 0.02
 _INTERRUPTED = 130
 
-_CONTROL = f"""control endpoint:
+_CONTROL = """control endpoint:
   GET  /control           a page with all of this, for a browser on this machine
   GET  /control/state     market, connected clients, active faults
   POST /control/faults    orders a fault, as in the examples below; DELETE clears them
@@ -56,8 +56,6 @@ _CONTROL = f"""control endpoint:
   POST /control/pause, /control/resume
   GET  /control/accounts  Binance: accounts and their keys; POST moves them, as in the examples further below
   POST /control/keys      accepts a key of a client
-  the account "{DEMO}" has the key {DEMO_KEY} with the secret
-  {DEMO_SECRET}
 
 faults (docs/replay-exchange.md describes their fields):"""
 
@@ -73,7 +71,9 @@ _log = structlog.get_logger(__name__)
 
 def epilog() -> str:
     """The end of the help: the control endpoint, and every fault and every order of an account with an example."""
-    return "\n".join([_CONTROL, *map(_described, FAULTS), "", "accounts:", *map(_described, ORDERS)])
+    keys = f"the account {DEMO!r} has the key\n  {DEMO_KEY} with the secret\n  {DEMO_SECRET}"
+    orders = f"accounts ({keys}):"
+    return "\n".join([_CONTROL, *map(_described, FAULTS), "", orders, *map(_described, ORDERS)])
 
 
 def _described(kind: type[Struct]) -> str:

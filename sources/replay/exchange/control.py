@@ -2,7 +2,8 @@
 
 `GET /control`: the page · `GET /control/state` · `GET`, `POST`, `DELETE /control/faults` · `POST /control/lives` ·
 `POST /control/pause`, `POST /control/resume`. `GET /control/faults` lists the faults that there are, every other one
-returns the state; a venue has further requests of its own. Errors are `{"error": text}` with 400; 403 for a page of another origin.
+returns the state; a venue has further requests of its own. Errors are `{"error": text}` with 400; 403 for a page
+of another origin.
 """
 
 import base64
