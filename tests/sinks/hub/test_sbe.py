@@ -39,7 +39,7 @@ def decoded(message: Message) -> tuple[str, dict[str, Any]]:
 
 
 def as_in_sbe(message: Message) -> tuple[str, dict[str, Any]]:
-    """The JSON message in the words of the schema: flat, times as numbers."""
+    """The JSON message in the words of the schema: flat."""
     body = json.loads(json_payload(message))
     return body["type"], flat({**body["data"], "seq": body["seq"], "sent_time": ms_of(body["timestamp"])})
 
@@ -57,11 +57,11 @@ def flat(data: dict[str, Any]) -> dict[str, Any]:
     data = dict(data)
     candle = data.pop("candle", None)
     if candle:
-        data |= {"open_time": ms_of(candle.pop("timestamp"))} | candle
+        data |= {"open_time": candle.pop("timestamp")} | candle
     if isinstance(data.get("trades"), list):
         data["trades"] = [flat(row) for row in data["trades"]]
     if "timestamp" in data:
-        data["time"] = ms_of(data.pop("timestamp"))
+        data["time"] = data.pop("timestamp")
     return {re.sub(r"_(\w)", lambda found: found[1].upper(), name): value for name, value in data.items()}
 
 
