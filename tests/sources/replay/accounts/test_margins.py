@@ -46,7 +46,7 @@ def test_of_gains_that_are_not_realized_nothing_is_taken_out() -> None:
     usdt = asset_margins(account, "USDT", open_margins(account, {"BTCUSDT": D(30_000)}))
     assert (usdt.available, usdt.withdrawable) == (D(1_850), D(850))
     poor = asset_margins(account, "USDT", open_margins(account, {"BTCUSDT": D(5_000)}))
-    assert (poor.balance, poor.available, poor.withdrawable) == (D(-500), 0, 0)
+    assert (poor.balance, poor.available, poor.withdrawable) == (D(-500), D(0), D(0))
 
 
 @pytest.mark.parametrize("isolated", [False, True])

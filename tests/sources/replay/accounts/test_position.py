@@ -29,7 +29,7 @@ def test_a_position_grows_at_the_average_price_and_is_closed_in_parts() -> None:
     assert gains == [0, 0, D(40)]
     assert (position.realized, position.unrealized(D(92_000))) == (D(40), D(-20))
     closed, gains = after(("0.01", "90000"), ("-0.01", "91000"))
-    assert (closed.amount, closed.cost, closed.entry_price, gains[1]) == (0, 0, 0, D(10))
+    assert (closed.amount, closed.cost, closed.entry_price, gains[1]) == (D(0), D(0), D(0), D(10))
 
 
 def test_a_short_position_gains_when_the_price_falls() -> None:
