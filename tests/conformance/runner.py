@@ -35,8 +35,24 @@ class Client:
 
 
 CLIENTS: Final = (
+    Client("ccxt.pro spot", "ccxt_pro", "spot"),
+    Client("ccxt.pro usdm", "ccxt_pro", "usdm"),
     Client("python-binance spot", "python_binance", "spot"),
     Client("python-binance usdm", "python_binance", "usdm"),
+    Client("binance-sdk spot", "binance_sdk", "spot"),
+    Client("binance-sdk usdm", "binance_sdk", "usdm"),
+    Client("binance-connector spot", "binance_connector", "spot", "spot-connector"),
+    Client("binance-connector usdm", "binance_connector", "usdm", "usdm-connector"),
+    Client("cryptofeed spot", "cryptofeed_client", "spot"),
+    Client("cryptofeed usdm", "cryptofeed_client", "usdm"),
+    Client("unicorn spot", "unicorn", "spot"),
+    Client("unicorn usdm", "unicorn", "usdm"),
+    Client("nautilus spot", "nautilus", "spot"),
+    Client("nautilus usdm", "nautilus", "usdm"),
+    Client("npm binance spot", "npm_binance.cjs", "spot", "node"),
+    Client("npm binance usdm", "npm_binance.cjs", "usdm", "node"),
+    Client("npm node-binance-api spot", "npm_node_binance_api.cjs", "spot", "node"),
+    Client("npm node-binance-api usdm", "npm_node_binance_api.cjs", "usdm", "node"),
 )
 
 
@@ -174,7 +190,7 @@ def _program(client: Client, environments: Path) -> list[str | Path] | str:
 
 def _environment() -> dict[str, str]:
     """The variables of a client's process: no proxy and no path of ours."""
-    left_out = ("_proxy", "pythonpath", "virtual_env")
+    left_out = ("_proxy", "pythonpath", "pythondontwritebytecode", "virtual_env")
     kept = {name: value for name, value in os.environ.items() if not name.lower().endswith(left_out)}
     return {**kept, "NODE_PATH": str(ENVIRONMENTS / "node" / "node_modules")}
 
