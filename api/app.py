@@ -28,6 +28,7 @@ from api.routes import (
     books,
     candles,
     derivatives,
+    incidents,
     indicators,
     instruments,
     metrics,
@@ -38,6 +39,7 @@ from api.routes import (
     status,
     symbols,
     trades,
+    udf,
     volume,
 )
 from api.routes.static import DASHBOARD
@@ -55,12 +57,16 @@ GROUPS: Final = (
     instruments,
     refresh,
     quality,
+    incidents,
     accounts,
     status,
     metrics,
+    udf,
 )
 """The modules whose routes appear in the OpenAPI document."""
 REQUEST_ID: Final = "X-Request-Id"
+HEALTH: Final = "/health/"
+"""Begin of the paths that supervisors query, some of them by HTTP/1.0 without a `Host`."""
 ACCESS_LOG: Final = web.AppKey("access_log", AccessLog)
 """What counts the answers of an application."""
 _ID: Final = re.compile(r"[\w.-]{1,64}")
@@ -76,8 +82,8 @@ _log = structlog.get_logger(__name__)
 
 def build_app(services: Services) -> web.Application:
     """The application with all routes."""
-    described = [route for group in GROUPS for route in group.routes(services)]
-    routes = [*described, *static.routes(openapi(described))]
+    groups = {group.__name__.rpartition(".")[2]: group.routes(services) for group in GROUPS}
+    routes = [*(route for group in groups.values() for route in group), *static.routes(openapi(groups))]
     unprotected = {route.path for route in routes if not route.protected}
     access_log = AccessLog()
     app = web.Application(
@@ -125,7 +131,7 @@ def _endpoint(route: Route) -> Handler:
 
 
 def _raw_endpoint(route: RawRoute) -> Handler:
-    read_params = params_reader(route.params)
+    read_params = params_reader(route.params, ignores_unknown=route.ignores_unknown)
 
     async def endpoint(request: web.Request) -> web.StreamResponse:
         return await route.handler(request, read_params(request))
@@ -213,7 +219,8 @@ def _guard(services: Services, unprotected: set[str]) -> Any:
         resource = request.match_info.route.resource
         path = resource.canonical if resource else ""
         preflight = request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
-        authorize(_handshake(request), settings, protected=not (preflight or path in unprotected or path == "/static"))
+        is_open = preflight or path in unprotected or path == "/static"
+        authorize(_handshake(request), settings, protected=not is_open, needs_host=not path.startswith(HEALTH))
         if preflight:
             return web.Response(
                 status=HTTPStatus.NO_CONTENT,
@@ -237,7 +244,7 @@ def _header_setter(services: Services) -> Callable[[web.Request, web.StreamRespo
         response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
         origin = request.headers.get(hdrs.ORIGIN)
         if origin:
-            response.headers[hdrs.VARY] = hdrs.ORIGIN
+            response.headers.add(hdrs.VARY, hdrs.ORIGIN)
             if may_call(_handshake(request), settings):
                 response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
                 response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = REQUEST_ID

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from api.live.messages import HubMessage, ms_of
+from api.live.messages import HubMessage
 from api.live.view import LiveEvent, LiveView, Lost
 from api.state_metrics import ClosedCandles, state_metrics
 from sinks.hub.latency import LATENCY_S, latency_histogram
@@ -55,9 +56,10 @@ class ApiMetrics:
         self.registry.register(_OnScrape(self._scrape))
         live.subscribe(self._on_event)
 
-    def text(self) -> bytes:
-        """The metrics in Prometheus' text format."""
-        return generate_latest(self.registry)
+    def text(self, accept: str = "") -> tuple[bytes, str]:
+        """The metrics and their content type: Prometheus' text format, or what of its forms a header `Accept` names."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self.registry), content_type
 
     def on_answer(self, route: str, status: int, seconds: float) -> None:
         """Counts an answer."""
@@ -74,7 +76,7 @@ class ApiMetrics:
             elif event.channel == "Candle":
                 self._closed.take(event)
             elif event.channel in TIMED and (stamp := getattr(event.body, "timestamp", None)):
-                self._observe_latency(event, ms_of(stamp))
+                self._observe_latency(event, stamp)
 
     def _observe_latency(self, event: HubMessage, time_ms: int) -> None:
         """Observes the latency once an exchange time; of prices, only of a new one. One that came again with later

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from api.live.freshness import CURRENT, OF_CANDLES, UNKNOWN, unknown_state
-from api.live.messages import HubMessage, ms_of
+from api.live.messages import HubMessage
 from api.live.state import VenueState
 from flows.model import timeframe_ms
 from sinks.hub.payloads import InstrumentBody
@@ -25,7 +25,7 @@ class ClosedCandles:
             return
         key, length = (message.venue, body.symbol), timeframe_ms(body.timeframe)
         known = self._newest.get(key)
-        end = ms_of(body.candle.open_time) + length
+        end = body.candle.open_time + length
         if known is None or length < known[0] or (length == known[0] and end > known[1]):
             self._newest[key] = length, end
 

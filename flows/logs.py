@@ -60,7 +60,7 @@ def set_up_logs(log: Log, *, name: str = "") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(log.level)
-    for chatty in ("websockets", "httpx", "httpcore", "pymongo", "asyncio"):
+    for chatty in ("websockets", "picows", "httpx", "httpcore", "pymongo", "asyncio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
 
 

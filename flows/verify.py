@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -31,6 +30,7 @@ from flows.process.gc import keep_loaded
 from flows.process.interrupts import raise_on_interrupt
 from flows.settings import Settings, SettingsError, load_settings
 from flows.supervision.spec import LIVE_FOLDER
+from flows.times import time_ms_of
 from flows.verification.checks.findings import NOTES, Finding, Findings, Report
 from flows.verification.checks.reading import GetKlines
 from flows.verification.checks.symbol import SymbolVerifier, Task
@@ -320,13 +320,10 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _time(text: str) -> int:
-    if text.isascii() and text.isdigit() and len(text) >= len("1000000000000"):
-        return int(text)
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: write 2026-01-31, 2026-01-31T12:00, or ms") from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000)
+        return time_ms_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _seconds(text: str) -> float:

@@ -17,6 +17,14 @@ kinds: those of the setting.
 """
 
 
+class Headers(dict[str, str]):
+    """Headers of a handshake. Their values may be secret, and are not shown."""
+
+    def __repr__(self) -> str:
+        """The names alone."""
+        return f"Headers({', '.join(self)})"
+
+
 class ConnectionPlan(Struct, frozen=True):
     """One connection: its address and its streams."""
 
@@ -37,6 +45,8 @@ class ConnectionPlan(Struct, frozen=True):
     """What `channel_of` calls the venue's regular sign of life, where a connection has one that comes whatever is
     traded: the connection lives as long as it comes, and is dead without it.
     """
+    headers: Headers = Headers()
+    """What the venue wants in the handshake besides."""
     second: "SecondLine | None" = None
     """What the second one of redundant connections carries, where the venue has another feed for that; None: the same.
     """

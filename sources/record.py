@@ -68,11 +68,11 @@ class Recorder:
     """Opens the connections of a feed and writes the messages received."""
 
     def __init__(self, settings: Settings, tape: TapeWriter) -> None:
-        self._settings = settings.feed
+        self._settings = settings.feed.model_copy(update={"encoding": "json"})  # a tape is text
         self._rest = settings.rest
         self._tape = tape
         self._venue = VENUES[settings.feed.venue]
-        self._feed = self._venue.feed(settings.feed)
+        self._feed = self._venue.feed(self._settings)
         self._wanted_books: set[str] = set()
 
     async def run(self, seconds: float, show: Progress) -> None:

@@ -55,6 +55,18 @@ class FeedSettings(Protocol):
         """Base address of the streams of books, where the venue has another one for them; None for the venue's own."""
 
     @property
+    def encoding(self) -> Literal["json", "sbe"]:
+        """How the streams are encoded, where the venue has a choice."""
+
+    @property
+    def sbe_ws_url(self) -> str | None:
+        """Base address of the binary streams; None for the venue's own."""
+
+    @property
+    def api_key(self) -> str | None:
+        """The key for streams that want one."""
+
+    @property
     def rest_url(self) -> str | None:
         """Base address of the REST interface; None for the venue's own."""
 

@@ -10,6 +10,7 @@ side are one zone. A zone that reaches the lowest or highest row does not count:
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from math import fsum
 from operator import itemgetter
 from typing import Final
 
@@ -20,6 +21,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from api.analytics.profile import ProfileRow
 from flows.model import Level
+from flows.model.printed import difference, printed
 
 PERCENTILE: Final = 20.0
 WIDTH: Final = 5
@@ -92,19 +94,19 @@ def _vacuum(
 ) -> Vacuum:
     low, high = rows[begin].low, rows[end - 1].high
     around = np.concatenate([volumes[max(begin - width, 0) : begin], volumes[end : end + width]])
-    distance = max(low - price, price - high, 0.0)
+    distance = max(difference(low, price), difference(price, high), 0.0)
     reaches = bool(bids and asks) and bids[-1][0] <= low and high <= asks[-1][0]
     return Vacuum(
         low,
         high,
-        float(volumes[begin:end].sum()),
-        fill=float(volumes[begin:end].mean() / around.mean()),
+        printed(float(volumes[begin:end].sum())),
+        fill=printed(float(volumes[begin:end].mean() / around.mean())),
         distance=distance,
-        distance_percent=100 * distance / price,
+        distance_percent=printed(100 * distance / price),
         bid_quantity=_resting(bids, low, high) if reaches else None,
         ask_quantity=_resting(asks, low, high) if reaches else None,
     )
 
 
 def _resting(levels: Sequence[Level], low: float, high: float) -> float:
-    return sum((quantity for price, quantity in levels if low <= price <= high), 0.0)
+    return printed(fsum(quantity for price, quantity in levels if low <= price <= high))

@@ -39,7 +39,7 @@ export class Contract {
   /** Takes a message of one of its channels; what is older than known changes nothing. */
   take(type, data) {
     const known = this.#data[type];
-    if (!known || Date.parse(data.timestamp) >= Date.parse(known.timestamp)) this.#data[type] = data;
+    if (!known || data.timestamp >= known.timestamp) this.#data[type] = data;
     paintSoon(this.#paint);
   }
 
@@ -47,7 +47,7 @@ export class Contract {
   takeOrders(orders) {
     const keyOf = ({ timestamp, side, price, quantity }) => `${timestamp} ${side} ${price} ${quantity}`;
     const known = new Map([...this.#orders, ...orders].map((order) => [keyOf(order), order]));
-    const newestFirst = (one, other) => Date.parse(other.timestamp) - Date.parse(one.timestamp);
+    const newestFirst = (one, other) => other.timestamp - one.timestamp;
     this.#orders = [...known.values()].sort(newestFirst).slice(0, ROWS);
     paintSoon(this.#paint);
   }
@@ -55,7 +55,7 @@ export class Contract {
   /** Writes the time until the next payment again. */
   tick() {
     const next = this.#data.Funding?.next_time, now = this.timeNow();
-    write(byId("funding-in"), next && now !== null ? countdown(Date.parse(next) - now) : NONE);
+    write(byId("funding-in"), next && now !== null ? countdown(next - now) : NONE);
   }
 
   /** Says in the head that it is not of now. */
@@ -74,7 +74,7 @@ export class Contract {
     byId("funding-rate").dataset.way = funding?.rate > 0 ? "up" : "down";
     byId("funding-rate").title = funding?.interval_hours ? `every ${funding.interval_hours} hours` : "";
     write(byId("funding-last"), percentOf(funding?.last?.rate));
-    byId("funding-last").title = funding?.last?.time ?? "";
+    byId("funding-last").title = funding?.last ? new Date(funding.last.time).toISOString() : "";
     write(byId("interest"), compact(interest?.quantity));
     const worth = interest && mark ? interest.quantity * mark.mark_price : null;
     write(byId("interest-value"), worth === null ? "" : `≈ ${compact(worth)}`);

@@ -53,7 +53,7 @@ export class Extras {
       : { timestamps: [], indicators: [] };
     if (!answer) return;
     const drawn = answer.indicators.map((indicator, index) => ({ wish: wishes[index], values: indicator.values }));
-    this.chart.canvas.showIndicators(answer.timestamps.map(Date.parse), drawn);
+    this.chart.canvas.showIndicators(answer.timestamps, drawn);
   }
 
   async #profile() {

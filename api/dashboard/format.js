@@ -30,8 +30,8 @@ export function share(value) {
   return value >= 1 ? "100%" : `${(Math.floor(value * 100_000) / 1_000).toFixed(3)}%`;
 }
 
-/** Time of day, UTC, of an ISO-8601 text. */
-export const clock = (iso) => iso.slice(11, 19);
+/** Time of day, UTC, of milliseconds or an ISO-8601 text. */
+export const clock = (time) => new Date(time).toISOString().slice(11, 19);
 
 /** Whether a time is before another, both ISO-8601; as texts, a whole second would sort after its fractions. */
 export const isBefore = (iso, other) => Date.parse(iso) < Date.parse(other);

@@ -1,7 +1,7 @@
 /** The panel of all symbols: price, move of 24 hours, and a flash when it changes. */
 
 import { byId, element, paintSoon, write } from "./page.js";
-import { fixed, isBefore, percent, precision } from "./format.js";
+import { fixed, percent, precision } from "./format.js";
 
 const FLASH_MS = 450;
 
@@ -21,7 +21,7 @@ export class Prices {
   /** Takes a price of the hub or the REST API. */
   take(data, venue) {
     const row = this.#row(venue, data.symbol);
-    if (row.data && isBefore(data.timestamp, row.data.timestamp)) return;
+    if (row.data && data.timestamp < row.data.timestamp) return;
     row.moved += row.data ? data.price - row.data.price : 0;
     row.data = data;
     precision.see(row, data.price);

@@ -50,7 +50,7 @@ export class Quality {
     this.#measured.set(key, price);
     if (fromSnapshot || !timestamp || known === undefined || known === price) return;
     this.#measuredAt = performance.now();
-    this.#latencies.push(Date.parse(message.timestamp) - Date.parse(message.data.timestamp));
+    this.#latencies.push(Date.parse(message.timestamp) - timestamp);
     if (this.#latencies.length > LATENCIES) this.#latencies.shift();
   }
 

@@ -3,6 +3,7 @@
 | rejected | status |
 |---|---|
 | no token is set: a `Host` that is not this machine, as in DNS rebinding by a web page | 403 |
+| no token is set: no `Host`, but for the health checks | 403 |
 | a web page of another origin | 403 |
 | a token is set: none sent, or a wrong one | 401 |
 
@@ -36,9 +37,12 @@ def may_call(handshake: HandshakeRequest, settings: Api) -> bool:
     return own or handshake.origin in settings.cors or is_local_page(handshake.origin)
 
 
-def authorize(handshake: HandshakeRequest, settings: Api, *, protected: bool) -> None:
-    """Raises `Problem` for a request that is rejected. Only `protected` paths need the token."""
-    if not settings.token and not is_local_page(f"http://{handshake.host}"):
+def authorize(handshake: HandshakeRequest, settings: Api, *, protected: bool, needs_host: bool = True) -> None:
+    """Raises `Problem` for a request that is rejected. Only `protected` paths need the token, and only those that
+    `needs_host` a `Host` header, which a program of HTTP/1.0 does not send and every browser does.
+    """
+    is_nameless = not handshake.host and not needs_host
+    if not settings.token and not is_nameless and not is_local_page(f"http://{handshake.host}"):
         raise Problem("wrong_host", "without api.token only this machine is served: use the host 127.0.0.1")
     if handshake.origin and not may_call(handshake, settings):
         raise Problem("wrong_origin", "this origin is not allowed; the setting is api.cors")

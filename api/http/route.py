@@ -27,6 +27,7 @@ from msgspec import Meta, Struct
 from api.http.errors import Problem
 from flows.model import timeframe_ms
 from flows.names import SYMBOL_PATTERN, TEXT_END, symbol_of
+from flows.times import time_ms_of
 from sinks.trades.codec import END_MS
 
 Symbol: TypeAlias = Annotated[
@@ -43,6 +44,7 @@ Venue: TypeAlias = Annotated[
 ]
 Timeframe: TypeAlias = Annotated[str, Meta(pattern=f"^[1-9][0-9]{{0,2}}[smhd]{TEXT_END}", examples=["1m"])]
 Time: TypeAlias = Annotated[int, Meta(ge=0, le=END_MS, description="ms UTC since the epoch")]
+"""Requests may also have seconds or ISO-8601 (`flows/times.py`); handlers get milliseconds."""
 
 AnyStruct = TypeVar("AnyStruct", bound=Struct)
 
@@ -92,6 +94,10 @@ class RawRoute(_Described, frozen=True):
     media: str
     """Content type of the response."""
     params: type[Struct] = NoParams
+    ignores_unknown: bool = False
+    """Whether fields of the query that it does not know are ignored, as on a page whose address carries marks of where
+    its reader came from.
+    """
 
 
 AnyRoute: TypeAlias = Route | RawRoute
@@ -108,15 +114,18 @@ def status_of(route: Route, result: Any) -> HTTPStatus:
     return HTTPStatus.ACCEPTED if accepted else HTTPStatus.OK
 
 
-def params_reader(kind: type[Struct]) -> Callable[[web.Request], Struct]:
+def params_reader(kind: type[Struct], *, ignores_unknown: bool = False) -> Callable[[web.Request], Struct]:
     """A reader of path and query as a Struct; it raises `Problem`. Lists use commas or repeated names."""
-    hints = get_type_hints(kind)
+    written = {field.name: field.encode_name for field in msgspec.structs.fields(kind)}
+    hints = {written[name]: hint for name, hint in get_type_hints(kind).items() if name in written}
     lists = {name for name, hint in hints.items() if _is_list(hint)}
     numbers = {name for name, hint in hints.items() if str not in (hint, *get_args(hint))} - lists
+    times = time_names(kind)
 
     def read(request: web.Request) -> Struct:
         query = request.query
-        values: dict[str, Any] = {name: query[name] for name in query if name not in lists and name != "token"}
+        read = [name for name in query if name in hints or not ignores_unknown]
+        values: dict[str, Any] = {name: query[name] for name in read if name not in lists and name != "token"}
         for name in lists & set(query):
             values[name] = [part for value in query.getall(name) for part in value.split(",")]
         values.update(request.match_info)
@@ -126,11 +135,22 @@ def params_reader(kind: type[Struct]) -> Callable[[web.Request], Struct]:
                     "bad_request", f"the request cannot be right: {name} is null; leave it out, or write a value"
                 )
         try:
+            values |= {name: time_ms_of(query[name]) for name in times & set(query)}
             return with_symbols(msgspec.convert(values, kind, strict=False))
         except (msgspec.ValidationError, ValueError) as error:
             raise Problem("bad_request", f"the request cannot be right: {sentence_of(error)}") from error
 
     return read
+
+
+def time_names(kind: type[Struct]) -> set[str]:
+    """The parameters that are times, by their name in the query."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {
+        field.encode_name
+        for field in msgspec.structs.fields(kind)
+        if Time in (hints[field.name], *get_args(hints[field.name]))
+    }
 
 
 def sentence_of(error: Exception) -> str:

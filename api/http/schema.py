@@ -1,5 +1,6 @@
 """OpenAPI 3.1, built from the parameter and result types of the handlers."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -7,33 +8,47 @@ from typing import Any, Final
 import msgspec
 
 from api.http.errors import STATUS, ErrorBody
-from api.http.route import COMMON_ERRORS, AnyRoute, RawRoute, Route, summary_of
+from api.http.route import COMMON_ERRORS, AnyRoute, RawRoute, Route, summary_of, time_names
+from flows.names import TEXT_END
+from flows.process.version import version
+from flows.times import ISO_PATTERN, SECONDS_DIGITS
 
 _TEMPLATE: Final = "#/components/schemas/{name}"
 
 
-def openapi(routes: Iterable[AnyRoute]) -> dict[str, Any]:
-    """The OpenAPI document of the routes."""
-    described = list(routes)
+def openapi(groups: Mapping[str, Iterable[AnyRoute]]) -> dict[str, Any]:
+    """The OpenAPI document of groups of routes; their names are the tags."""
+    tags = {(route.method, route.path): name for name, group in groups.items() for route in group}
+    described = [route for group in groups.values() for route in group]
     types = [kind for route in described for kind in _types(route)] + [ErrorBody]
     schemas, components = msgspec.json.schema_components(types, ref_template=_TEMPLATE)
     known = list(zip(types, schemas, strict=True))
     paths: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     for route in described:
-        paths[route.path][route.method.lower()] = _operation(route, known, components)
+        operation = {"tags": [tags[route.method, route.path]], **_operation(route, known, components)}
+        paths[route.path][route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "marketflow",
-            "version": "1",
+            "version": version(),
             "description": "Market data: prices, candles, trades, books, and how good they are.",
         },
+        "servers": [{"url": "/", "description": "the server of this document"}],
+        "tags": [{"name": name} for name in groups],
         "paths": dict(paths),
         "components": {
             "schemas": _plain(components),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
+
+
+def operation_id(route: AnyRoute) -> str:
+    """A name for programs, of method and path alone: `getPricesBySymbol` of `GET /api/prices/{symbol}`."""
+    words = [word for part in route.path.removeprefix("/api").split("/") for word in re.split(r"[-.]", part) if word]
+    named = [f"By{word.strip('{}').capitalize()}" if word.startswith("{") else word.capitalize() for word in words]
+    return route.method.lower() + "".join(named)
 
 
 def _types(route: AnyRoute) -> list[Any]:
@@ -49,7 +64,7 @@ def _operation(route: AnyRoute, known: list[tuple[Any, Any]], components: Mappin
     parameters = _parameters(route, components[schema(route.params)["$ref"].rpartition("/")[2]])
     operation: dict[str, Any] = {
         "summary": summary_of(route),
-        "operationId": f"{route.method.lower()}{route.path}",
+        "operationId": operation_id(route),
         "parameters": parameters,
         "responses": _responses(route, schema),
     }
@@ -61,10 +76,12 @@ def _operation(route: AnyRoute, known: list[tuple[Any, Any]], components: Mappin
 
 
 def _parameters(route: AnyRoute, params: Mapping[str, Any]) -> list[dict[str, Any]]:
-    found = []
+    found, times = [], time_names(route.params)
     for name, schema in params.get("properties", {}).items():
         in_path = f"{{{name}}}" in route.path
         one = _without_null(schema)
+        if name in times:
+            one = _time(one)
         parameter = {
             "name": name,
             "in": "path" if in_path else "query",
@@ -84,6 +101,15 @@ def _without_null(schema: Mapping[str, Any]) -> dict[str, Any]:
     if found.get("default") in (None, (), []):
         found.pop("default", None)
     return found
+
+
+def _time(number: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of a time: milliseconds, seconds or ISO-8601."""
+    bounds = {name: number[name] for name in ("type", "minimum", "maximum")}
+    iso = {"type": "string", "pattern": f"^{ISO_PATTERN}{TEXT_END}"}
+    kept = {name: value for name, value in number.items() if name not in (*bounds, "description")}
+    description = f"{number['description']}; or seconds ({SECONDS_DIGITS} digits); or ISO-8601, UTC without an offset"
+    return {"description": description, "anyOf": [bounds, iso], **kept}
 
 
 def _responses(route: AnyRoute, schema: Any) -> dict[str, Any]:

@@ -117,7 +117,7 @@ class HubMessage(Struct, frozen=True):
         is none, or where it was later than the hub's.
         """
         own = getattr(self.body, "timestamp", None)
-        return min(ms_of(own), self.stamp_ms) if own else self.stamp_ms
+        return min(own, self.stamp_ms) if own else self.stamp_ms
 
 
 def decode(frame: str | bytes) -> IncomingMessage:
@@ -168,13 +168,10 @@ def ms_of(iso: str) -> int:
 
 def candle_of(body: CandleBody, *, venue: str) -> Candle:
     """The candle of a `Candle` message."""
-    fields = msgspec.structs.asdict(body.candle)
-    open_time = ms_of(fields.pop("open_time"))
     return Candle(
         venue=venue,
         symbol=body.symbol,
         timeframe=body.timeframe,
-        open_time=open_time,
-        event_time=ms_of(body.timestamp),
-        **fields,
+        event_time=body.timestamp,
+        **msgspec.structs.asdict(body.candle),
     )

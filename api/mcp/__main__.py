@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from api.mcp.client import Failure, RestClient
 from api.mcp.replies import Reply
 from api.mcp.tools import Tools
+from flows.process.version import version
 from flows.settings import Settings, SettingsError, load_settings
 
 try:
@@ -54,8 +55,23 @@ Arguments = ParamSpec("Arguments")
 class ToolServer(MCPServer):
     """Refuses calls with texts that begin with a code of the REST API and state what to do."""
 
+    def __init__(self) -> None:
+        super().__init__("marketflow", instructions=INSTRUCTIONS, version=version(), log_level="WARNING")
+        self._known: dict[str, list[str]] = {}
+        """The arguments of each tool."""
+
+    def add(self, tool: Callable[..., Awaitable[Reply]]) -> None:
+        """Adds a tool, which is marked as read-only."""
+        annotations = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
+        self.tool(description=inspect.getdoc(tool), annotations=annotations)(_readable(tool))
+        self._known[tool.__name__] = list(inspect.signature(tool).parameters)
+
     async def call_tool(self, name: str, arguments: dict[str, Any], context: Any = None) -> Any:
-        """Calls a tool by name; `ToolError` when it is refused."""
+        """Calls a tool by name; `ToolError` when it is refused, as for an argument that it does not have."""
+        known = self._known.get(name)
+        if known is not None and (unknown := sorted(arguments.keys() - known)):
+            takes = ", ".join(known) or "no argument"
+            raise ToolError(f"bad_request: {name} does not take {', '.join(unknown)}; it takes {takes}")
         try:
             return await super().call_tool(name, arguments, context)
         except ToolError as error:
@@ -74,7 +90,7 @@ def _fault(found: Any) -> str:
 
 def build_server(tools: Tools) -> MCPServer:
     """The server with every tool, each marked as read-only."""
-    server = ToolServer("marketflow", instructions=INSTRUCTIONS, log_level="WARNING")
+    server = ToolServer()
     for tool in (
         tools.get_overview,
         tools.get_current_price,
@@ -91,8 +107,7 @@ def build_server(tools: Tools) -> MCPServer:
         tools.compare_prices,
         tools.current_position,
     ):
-        annotations = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
-        server.tool(description=inspect.getdoc(tool), annotations=annotations)(_readable(tool))
+        server.add(tool)
     return server
 
 

@@ -1,9 +1,12 @@
 """Replies of the agents' tools: data, how current it is, and what is known to be missing of it."""
 
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from api.live.freshness import CURRENT
 from flows.model import Instrument
+from sinks.hub.payloads import iso_utc
+
+_TIMES: Final = frozenset(("timestamp", "timestamps", "time", "next_time"))
 
 Reply: TypeAlias = dict[str, Any]
 
@@ -25,7 +28,20 @@ def reply(
         "origin": status["origin"],
         "missing": status["missing"],
     }
-    return {"data": data, "freshness": freshness, "completeness": completeness}
+    return {"data": with_dates(data), "freshness": freshness, "completeness": completeness}
+
+
+def with_dates(data: Any) -> Any:
+    """The data with its times as ISO-8601 text, which agents read better than milliseconds."""
+    if isinstance(data, dict):
+        return {name: _dates(value) if name in _TIMES else with_dates(value) for name, value in data.items()}
+    return [with_dates(one) for one in data] if isinstance(data, list) else data
+
+
+def _dates(times: Any) -> Any:
+    if isinstance(times, list):
+        return [_dates(one) for one in times]
+    return iso_utc(times) if isinstance(times, int) else times
 
 
 def fresh(data: Reply, status: Any, *, completeness: Reply) -> Reply:

@@ -87,7 +87,8 @@ class Tools:
         timeframe: Timeframe = "1h",
         limit: Candles = 50,
         end: Annotated[
-            int | None, Field(ge=0, description="only candles that open before this time, in ms UTC since 1970")
+            Annotated[int, Field(ge=0)] | Annotated[str, Field(max_length=40)] | None,
+            Field(description="only candles that open before this time: 2026-01-31T12:00:00Z, or ms UTC since 1970"),
         ] = None,
         venue: OneVenue = "",
     ) -> Reply:

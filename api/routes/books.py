@@ -32,7 +32,7 @@ class Book(Struct, frozen=True):
     spread: float | None
     mid: float | None
     imbalance: float | None
-    timestamp: str | None
+    timestamp: int | None
     age_ms: int
     stale: bool
     state: str | None

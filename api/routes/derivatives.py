@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from api.http.errors import Problem
 from api.http.route import LATEST_ERRORS, AnyRoute, Route, Symbol, Time, Venue
 from api.live.freshness import OF_LIQUIDATIONS, OF_MARK, is_stale, state_name
-from api.live.messages import HubMessage, ms_of
+from api.live.messages import HubMessage
 from api.services import Services
 from flows.model import Funding, Instrument, Liquidation, OpenInterest
 from sinks.hub.payloads import (
@@ -135,7 +135,7 @@ class _Handlers:
         body = message.body
         in_ms = None
         if body.next_time:
-            in_ms = max(0, ms_of(body.next_time) - message.time_ms - age_ms)
+            in_ms = max(0, body.next_time - message.time_ms - age_ms)
         marked = self._live.latest("MarkPrice", instrument.symbol, instrument.venue)
         stale = is_stale(state, marked[1] if marked else age_ms, MARK_AGE_MS)
         return CurrentFunding(**_fields(body), in_ms=in_ms, stale=stale, state=state_name(state))

@@ -29,7 +29,6 @@ from api.routes.prices import OfSymbol, OfSymbols
 from api.services import Services
 from flows.model import Candle, timeframe_ms
 from flows.names import TEXT_END
-from sinks.hub.payloads import iso_utc
 
 READ_MOST: Final = 5_000
 """Most candles read for one response."""
@@ -61,7 +60,7 @@ class IndicatorAnswer(Struct, frozen=True):
     venue: str
     symbol: str
     timeframe: str
-    timestamps: list[str]
+    timestamps: list[int]
     is_closed: bool
     statuses: dict[str, int]
     """Number of candles by status."""
@@ -96,7 +95,7 @@ class PastParams(Struct, frozen=True, forbid_unknown_fields=True):
 class PastAnalysis(Struct, frozen=True):
     """A stored analysis without its reasons; `price` is the close of the newest candle at that time."""
 
-    timestamp: str
+    timestamp: int
     price: float
     signal: Signal
     score: float | None
@@ -150,7 +149,7 @@ class IndicatorHandlers:
             venue,
             symbol,
             params.timeframe,
-            [iso_utc(candle.open_time) for candle in shown],
+            [candle.open_time for candle in shown],
             is_closed=shown[-1].is_closed,
             statuses=_statuses(shown),
             settled=len(candles) - len(shown) >= memory,
@@ -256,8 +255,7 @@ def _parsed(names: tuple[str, ...]) -> list[Wanted]:
 
 
 def _past(document: Mapping[str, Any]) -> PastAnalysis:
-    stamp = iso_utc(int(document["time"]))
-    return PastAnalysis(stamp, *(document[name] for name in PastAnalysis.__struct_fields__[1:]))
+    return PastAnalysis(int(document["time"]), *(document[name] for name in PastAnalysis.__struct_fields__[1:]))
 
 
 def _statuses(candles: list[Candle]) -> dict[str, int]:

@@ -1,7 +1,6 @@
 """The catalogue of instruments of all followed venues, and one base asset's prices compared between them."""
 
 from collections import defaultdict
-from collections.abc import Iterable
 from difflib import get_close_matches
 from itertools import zip_longest
 from typing import Annotated, Final
@@ -13,6 +12,7 @@ from api.http.route import STORE_ERRORS, AnyRoute, Route, Venue
 from api.live.freshness import OF_PRICE, is_stale, state_name
 from api.services import Services
 from flows.model import ListedInstrument
+from flows.model.printed import difference
 from flows.names import SYMBOL_CHARACTERS, SYMBOL_LENGTH, SYMBOL_PATTERN, TEXT_END
 from flows.spellings import asset_of
 
@@ -70,7 +70,7 @@ class ComparedPrice(Struct, frozen=True):
     venue: str
     symbol: str
     price: float
-    timestamp: str
+    timestamp: int
     age_ms: int
     stale: bool
     state: str | None
@@ -133,10 +133,10 @@ class InstrumentHandlers:
             nearest = get_close_matches(base, sorted({one.base for one in listed}), n=5)
             hint = f"; did you mean {', '.join(nearest)}?" if nearest else ""
             raise Problem("unknown_symbol", f"no venue lists an instrument of {base}{hint}", nearest=nearest)
-        by_quote: defaultdict[str, list[tuple[ListedInstrument, ComparedPrice]]] = defaultdict(list)
+        by_quote: defaultdict[str, list[ComparedPrice]] = defaultdict(list)
         for one in candidates:
             if price := self._price(one):
-                by_quote[one.quote].append((one, price))
+                by_quote[one.quote].append(price)
         if not by_quote:
             names = ", ".join(f"{one.symbol} of {one.venue}" for one in candidates[:5])
             raise Problem("no_data", f"no instrument of {base} has a price: follow one, as {names}")
@@ -159,19 +159,13 @@ class InstrumentHandlers:
         )
 
 
-def _compared(quote: str, found: list[tuple[ListedInstrument, ComparedPrice]]) -> ComparedQuote:
-    prices = sorted((price for _, price in found), key=lambda price: (-price.price, price.venue, price.symbol))
+def _compared(quote: str, found: list[ComparedPrice]) -> ComparedQuote:
+    prices = sorted(found, key=lambda price: (-price.price, price.venue, price.symbol))
     current = [price.price for price in prices if not price.stale]
     if len(current) < 2:  # noqa: PLR2004 - a spread is between two
         return ComparedQuote(quote, prices, None, None)
-    spread = _rounded(current[0] - current[-1], (one.price_decimals for one, _ in found))
+    spread = difference(current[0], current[-1])
     return ComparedQuote(quote, prices, spread, round(100 * spread / current[-1], 4))
-
-
-def _rounded(value: float, decimals: Iterable[int | None]) -> float:
-    """To the most decimals that one of the prices has."""
-    known = [number for number in decimals if number is not None]
-    return round(value, max(known)) if known else value
 
 
 def _order(quote: str) -> tuple[int, str]:

@@ -3,11 +3,13 @@
 from msgspec import Struct
 
 from api.http.errors import Problem
-from api.http.route import LATEST_ERRORS, AnyRoute, Route, Symbol, Symbols, Venue
+from api.http.route import LATEST_ERRORS, STORE_ERRORS, AnyRoute, Route, Symbol, Symbols, Venue
 from api.live.freshness import OF_PRICE, State, is_stale, state_name
 from api.live.messages import HubMessage
 from api.live.view import Tick
 from api.services import Services
+
+LIST_ERRORS = ("unknown_venue", *STORE_ERRORS)
 
 
 class OfSymbol(Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,7 +35,8 @@ class Price(Struct, frozen=True):
     price_change_24h: float | None
     price_change_percent_24h: float | None
     volume_24h: float | None
-    timestamp: str
+    timestamp: int
+    """Of the price, at the exchange, ms UTC."""
     age_ms: int
     """Since the exchange's own time of the price, in the venue's time."""
     stale: bool
@@ -101,7 +104,7 @@ def routes(services: Services) -> list[AnyRoute]:
     async def prices(params: OfSymbols) -> list[Price]:
         """The latest prices, in alphabetical order of the symbols."""
         found: list[Price] = []
-        for venue_state in live.venue_states(params.venue or None):
+        for venue_state in live.venue_states(await instruments.named(params.venue)):
             wanted = set(await instruments.own_names(params.symbols, venue_state.venue))
             latest = [
                 message for message in venue_state.all_latest("MarketData") if not wanted or message.symbol in wanted
@@ -112,7 +115,7 @@ def routes(services: Services) -> list[AnyRoute]:
     async def ticks(params: OfSymbols) -> list[TickAnswer]:
         """Price, best bid and best ask of each symbol."""
         found = []
-        for venue_state in live.venue_states(params.venue or None):
+        for venue_state in live.venue_states(await instruments.named(params.venue)):
             wanted = set(await instruments.own_names(params.symbols, venue_state.venue))
             found += [
                 live.tick(message.symbol, venue_state.venue)
@@ -122,7 +125,7 @@ def routes(services: Services) -> list[AnyRoute]:
         return [tick_of(tick) for tick in found if tick]
 
     return [
-        Route("GET", "/api/prices", prices, list[Price], OfSymbols),
+        Route("GET", "/api/prices", prices, list[Price], OfSymbols, errors=LIST_ERRORS),
         Route(
             "GET",
             "/api/prices/{symbol}",
@@ -131,5 +134,5 @@ def routes(services: Services) -> list[AnyRoute]:
             OfSymbol,
             errors=LATEST_ERRORS,
         ),
-        Route("GET", "/api/ticks", ticks, list[TickAnswer], OfSymbols),
+        Route("GET", "/api/ticks", ticks, list[TickAnswer], OfSymbols, errors=LIST_ERRORS),
     ]

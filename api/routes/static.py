@@ -1,5 +1,6 @@
 """The dashboard at `/`, its files below `/static`, the documentation at `/docs`; nothing is loaded from other hosts."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,11 +41,12 @@ def routes(description: dict[str, Any]) -> list[RawRoute]:
         """The dashboard."""
         return _page(DASHBOARD / "index.html")
 
+    page = partial(RawRoute, "GET", protected=False, ignores_unknown=True)
     return [
-        RawRoute("GET", "/openapi.json", openapi, "application/json", protected=False),
-        RawRoute("GET", "/docs", docs, "text/html", protected=False),
-        RawRoute("GET", "/docs/docs.js", docs_script, "text/javascript", protected=False),
-        RawRoute("GET", "/", dashboard, "text/html", errors=("not_found",), protected=False),
+        page(path="/openapi.json", handler=openapi, media="application/json"),
+        page(path="/docs", handler=docs, media="text/html"),
+        page(path="/docs/docs.js", handler=docs_script, media="text/javascript"),
+        page(path="/", handler=dashboard, media="text/html", errors=("not_found",)),
     ]
 
 

@@ -38,9 +38,10 @@ class AddSymbol(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AddSymbols(Struct, frozen=True, forbid_unknown_fields=True):
-    """Symbols to follow, each with the same `streams`."""
+    """Symbols to follow, each with the same `streams`; `symbol` is one more of them."""
 
-    symbols: Annotated[tuple[Symbol, ...], Meta(min_length=1, max_length=100)]
+    symbols: Annotated[tuple[Symbol, ...], Meta(max_length=100)] = ()
+    symbol: Symbol | None = None
     venue: Venue = ""
     streams: StreamNames = ()
 
@@ -98,8 +99,11 @@ class SymbolHandlers:
 
     async def subscribe(self, _: Struct, body: AddSymbols) -> list[SymbolState]:
         """Follow several symbols from now on: all of them, or none when one is unknown."""
+        spellings = [*body.symbols, body.symbol] if body.symbol else body.symbols
+        if not spellings:
+            raise Problem("bad_request", "name at least one symbol, in symbols or symbol")
         venue = await self._instruments.venue(body.venue)
-        names = await self._instruments.own_names(body.symbols, venue)
+        names = await self._instruments.own_names(spellings, venue)
         for name in names:
             await self._check(venue, name, body.streams)
         return [await self._store(venue, name, wanted=True, streams=body.streams) for name in names]

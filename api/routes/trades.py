@@ -14,7 +14,7 @@ from api.http.route import STORE_ERRORS, SYMBOL_ERRORS, AnyRoute, RawRoute, Rout
 from api.services import Services
 from flows.model import MARKET_FILL
 from flows.names import TEXT_END
-from sinks.hub.payloads import TradeRow, iso_utc
+from sinks.hub.payloads import TradeRow
 from sinks.trades.codec import END_MS, decode_frame
 
 ARROW: Final = "application/vnd.apache.arrow.stream"
@@ -131,7 +131,7 @@ def _after(cursor: str) -> tuple[int, int] | None:
 def _rows(frame: pl.DataFrame) -> list[TradeRow]:
     rows = frame.select("id", "first_id", "last_id", "price", "quantity", "buyer_is_maker", "time").iter_rows()
     return [
-        TradeRow(number, first, last, price, quantity, buyer_is_maker, MARKET_FILL, iso_utc(time))
+        TradeRow(number, first, last, price, quantity, buyer_is_maker, MARKET_FILL, time)
         for number, first, last, price, quantity, buyer_is_maker, time in rows
     ]
 

@@ -47,6 +47,10 @@ class Instruments:
                 raise Problem("unknown_venue", f"the venue {named} is unknown", nearest=sorted(followed))
         return named
 
+    async def named(self, venue: str) -> str | None:
+        """The venue that a request names, None where it means all; `Problem` when it is unknown."""
+        return await self.venue(venue) if venue else None
+
     def followed(self, venue: str) -> AbstractSet[str]:
         """The symbols that the hubs report; those of the settings while the hubs report none."""
         own = self._feeds[venue].symbols if venue in self._feeds else ()

@@ -5,7 +5,7 @@ connection and retry. So `drain` waits for open calls before the end.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
@@ -182,6 +182,35 @@ class MongoStore:
         async with self.guarded():
             documents = await self._database[INCIDENTS].find(of).sort("begin", DESCENDING).limit(count).to_list()
             return [incident_of(document) for document in documents]
+
+    async def incident_page(
+        self,
+        venue: str | None,
+        symbols: Sequence[str] | None,
+        *,
+        kinds: Sequence[str] = (),
+        start_ms: int = 0,
+        end_ms: int | None = None,
+        after: tuple[int, str] | None = None,
+        count: int,
+    ) -> list[tuple[str, Incident]]:
+        """The newest incidents that begin in `[start_ms, end_ms)` with their ids, newest first; `after` is begin and id
+        of the last one of the page before. A venue, symbols and kinds that are left out may be any.
+        """
+        of: dict[str, Any] = {"begin": {"$gte": start_ms} | ({} if end_ms is None else {"$lt": end_ms})}
+        if venue is not None:
+            of["venue"] = venue
+        if symbols is not None:
+            of["symbol"] = {"$in": list(symbols)}
+        if kinds:
+            of["kind"] = {"$in": list(kinds)}
+        if after is not None:
+            begin, identity = after
+            of["$or"] = [{"begin": {"$lt": begin}}, {"begin": begin, "_id": {"$lt": identity}}]
+        order = [("begin", DESCENDING), ("_id", DESCENDING)]
+        async with self.guarded():
+            documents = await self._database[INCIDENTS].find(of).sort(order).limit(count).to_list()
+            return [(str(document["_id"]), incident_of(document)) for document in documents]
 
     async def records(
         self, record: type[Record], venue: str, symbol: str, count: int, start_ms: int = 0, end_ms: int | None = None

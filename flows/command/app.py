@@ -15,7 +15,6 @@ from flows.process.gc import keep_loaded
 from flows.process.interrupts import raise_on_interrupt
 
 PROGRAM = "marketflow"
-DISTRIBUTION = "marketflow-data"
 _STARTING = frozenset(("demo", "run"))
 
 _EPILOG = """\
@@ -25,21 +24,10 @@ Every command explains itself: marketflow status --help. Settings: docs/settings
 """
 
 
-def version() -> str:
-    """The version of the installed package, else that of the checkout."""
-    from importlib import metadata
-
-    from flows.command.doctor.requirements import in_checkout
-
-    try:
-        return metadata.version(DISTRIBUTION)
-    except metadata.PackageNotFoundError:
-        project = in_checkout()
-        return str(project["version"]) if project else "unknown"
-
-
 def _print_version(is_asked: bool) -> None:
     if is_asked:
+        from flows.process.version import version
+
         typer.echo(f"{PROGRAM} {version()}")
         raise typer.Exit
 

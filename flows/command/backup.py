@@ -37,7 +37,7 @@ def backup(
     """
     from flows.backup.manifest import BackupError
     from flows.backup.take import take_backup
-    from flows.command.app import version
+    from flows.process.version import version
 
     try:
         with ProgressLine() as progress:

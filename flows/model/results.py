@@ -21,6 +21,7 @@ from flows.model.market import (
     TradeBatch,
 )
 from flows.model.ohlcv import Time
+from flows.model.printed import difference, middle, printed
 from flows.model.source_events import (
     ConnectionEvent,
     Coverage,
@@ -62,12 +63,12 @@ class BookView(Struct, frozen=True, gc=False):
     @property
     def spread(self) -> float | None:
         """Best ask less best bid, in the quote currency; None when a side is empty."""
-        return self.asks[0][0] - self.bids[0][0] if self.bids and self.asks else None
+        return difference(self.asks[0][0], self.bids[0][0]) if self.bids and self.asks else None
 
     @property
     def mid(self) -> float | None:
         """Mean of best bid and best ask; None when a side is empty."""
-        return (self.asks[0][0] + self.bids[0][0]) / 2 if self.bids and self.asks else None
+        return middle(self.asks[0][0], self.bids[0][0]) if self.bids and self.asks else None
 
     @property
     def imbalance(self) -> float | None:
@@ -75,7 +76,7 @@ class BookView(Struct, frozen=True, gc=False):
         both sides are empty.
         """
         bid, ask = sum(quantity for _, quantity in self.bids), sum(quantity for _, quantity in self.asks)
-        return (bid - ask) / (bid + ask) if bid + ask else None
+        return printed((bid - ask) / (bid + ask)) if bid + ask else None
 
 
 class DayFigures(Struct, Generic[Time], frozen=True, gc=False):

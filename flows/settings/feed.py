@@ -6,7 +6,16 @@ from typing import Annotated, Any, Final, Literal, Self, get_args
 from pydantic import Field, field_validator, model_validator
 
 from flows.settings.section import Section, Stream, check_order, symbols_of, wrong_value
-from flows.settings.values import Count, Milliseconds, Seconds, WebSocketUrl, WebUrl, check_timeframes, share_of
+from flows.settings.values import (
+    Count,
+    Milliseconds,
+    Seconds,
+    Token,
+    WebSocketUrl,
+    WebUrl,
+    check_timeframes,
+    share_of,
+)
 
 VenueName = Literal["binance", "binance-usdm", "kraken", "coinbase"]
 
@@ -16,6 +25,10 @@ PAIRS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The default symbols of venues whose names are pairs with a `-`."""
 
+_BINARY: Final = frozenset(("binance",))
+"""Venues with binary streams."""
+_BINARY_STREAMS: Final = ("trade", "kline", "ticker", "depth", "bookTicker")
+"""The default streams with these."""
 _SNAPSHOT_LEVELS = (100, 500, 1_000)
 _DERIVATIVES = frozenset(("binance-usdm",))
 """Venues whose instruments are derivatives."""
@@ -40,6 +53,17 @@ class Feed(Section):
     """
     rest_url: WebUrl | None = None
     """Base address of the REST interface; default: the venue's own."""
+    encoding: Literal["json", "sbe"] = "json"
+    """How Binance spot sends single trades and books: with `sbe` in binary messages, one for all trades of an order,
+    and books every 20 ms. It needs `api_key`, and `trade` in `streams`, since it has no `aggTrade`. What it does not
+    have, as klines, stays JSON on connections of its own.
+    """
+    sbe_ws_url: WebSocketUrl | None = None
+    """Base address of these binary streams; default: the venue's own. The replay exchange has them at `/sbe`."""
+    api_key: Token | None = Field(default=None, repr=False)
+    """The key (Ed25519) that the binary streams want, without any permission; best in a file that
+    `MARKETFLOW_FEED__API_KEY_FILE` names.
+    """
     symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT")
     """Instruments, in any common spelling (`BTC/USDT`). One that is not listed is left out, and followed when it is."""
     timeframes: tuple[str, ...] = ("1m", "5m", "15m", "1h", "4h", "1d")
@@ -116,10 +140,14 @@ class Feed(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _with_symbols(cls, values: Any) -> Any:
-        """The default symbols are those of the venue."""
-        pairs = PAIRS.get(str(values.get("venue"))) if isinstance(values, Mapping) else None
-        return {"symbols": pairs, **values} if pairs else values
+    def _with_defaults(cls, values: Any) -> Any:
+        """The default symbols are those of the venue, the default streams those of the encoding."""
+        if not isinstance(values, Mapping):
+            return values
+        pairs = PAIRS.get(str(values.get("venue")))
+        symbols = {"symbols": pairs} if pairs else {}
+        streams = {"streams": _BINARY_STREAMS} if values.get("encoding") == "sbe" else {}
+        return {**symbols, **streams, **values}
 
     @model_validator(mode="after")
     def _named_as_there(self) -> Self:
@@ -168,6 +196,24 @@ class Feed(Section):
         check_order(self, "backoff_min_s", "backoff_max_s")
         if not self.has_derivatives and (others := [kind for kind in self.streams if kind in _OF_DERIVATIVES]):
             raise wrong_value("streams", f"{self.venue} has no {' and no '.join(others)}: those are of derivatives")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_binary(self) -> Self:
+        if self.encoding == "json":
+            return self
+        if self.venue not in _BINARY:
+            raise wrong_value("encoding", f"{self.venue} has no binary streams: write json, or leave it out")
+        if "aggTrade" in self.streams:
+            raise wrong_value("streams", "the encoding sbe has single trades alone: write trade in place of aggTrade")
+        if self.origin != "live" and self.sbe_ws_url is None:
+            raise wrong_value(
+                "sbe_ws_url", f"the origin is {self.origin}: write the address that serves binary streams"
+            )
+        if self.api_key is None:
+            raise wrong_value(
+                "api_key", "the encoding sbe needs an API key (Ed25519), which needs no permission: set it"
+            )
         return self
 
     @property

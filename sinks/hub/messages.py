@@ -1,9 +1,10 @@
 """Messages of the hub: the model in the form that clients read, JSON or MessagePack, encoded once for all of them.
 
-Every message is `{"type", "data", "timestamp", "seq"}`. Times are ISO-8601 in UTC with a `Z`, with milliseconds unless
-they are a whole second. The envelope's `timestamp` is the feed's time at which the hub made the message; the one in
-`data` is the exchange's own time of the update; `candle.timestamp` is the begin of the candle's period. Numbers are
-JSON numbers, unknown ones `null`. MessagePack carries the same fields, times as text too.
+Every message is `{"type", "data", "timestamp", "seq"}`. The envelope's `timestamp` is the feed's time at which the hub
+made the message, as ISO-8601 in UTC with a `Z`, with milliseconds unless it is a whole second; so are the times of
+states and incidents. The `timestamp` of market data is the exchange's own time of the update, `candle.timestamp` the
+begin of the candle's period: integer milliseconds UTC since the epoch. Numbers are JSON numbers, unknown ones `null`.
+MessagePack carries the same fields in the same form.
 """
 
 from collections.abc import Callable

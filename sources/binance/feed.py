@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -52,6 +52,9 @@ _CONTRACTS = "!contractInfo"
 class BinanceFeed:
     """The streams of spot or USD-M that the settings name."""
 
+    lines: ClassVar[tuple[str, ...]] = (MARKET_LINE, PUBLIC_LINE)
+    """The stream groups."""
+
     def __init__(self, settings: FeedSettings) -> None:
         """`ValueError` when no address is set and the origin has no default."""
         self.venue: str = settings.venue
@@ -75,7 +78,7 @@ class BinanceFeed:
     ) -> list[ConnectionPlan]:
         """A symbol's streams of a group stay on one connection; new symbols go to the one with the fewest streams."""
         return plans_of(
-            (MARKET_LINE, PUBLIC_LINE), desired, current, settings=self._settings,
+            self.lines, desired, current, settings=self._settings,
             kinds_on=self._kinds_on, plan=partial(self._plan, not_trading=not_trading),
         )  # fmt: skip
 
@@ -92,9 +95,13 @@ class BinanceFeed:
         return tuple(f"kline_{timeframe}" for timeframe in timeframes if timeframe in INTERVALS)
 
     def _plan(self, line: str, kinds: dict[str, tuple[str, ...]], *, not_trading: frozenset[str]) -> ConnectionPlan:
-        names = {_name(symbol, kind): (symbol, kind) for symbol in kinds for kind in kinds[symbol]}
+        names = {self._name(symbol, kind): (symbol, kind) for symbol in kinds for kind in kinds[symbol]}
         self._wanted.update(names)
         return ConnectionPlan(line, self._url(line), kinds, names, not_trading & kinds.keys())
+
+    def _name(self, symbol: str, kind: str) -> str:
+        """The venue's name of a stream of a symbol."""
+        return _CONTRACTS if kind == "contractInfo" else f"{symbol.lower()}@{_SPEEDS.get(kind, kind)}"
 
     def _url(self, line: str) -> str:
         route = f"/{line}" if self.venue == "binance-usdm" else ""
@@ -185,8 +192,3 @@ def _reason_of(error: Any) -> str:
     if isinstance(error, dict):
         return f"{word_of(error.get('code'))}: {word_of(error.get('msg'))}"
     return word_of(error)
-
-
-def _name(symbol: str, kind: str) -> str:
-    """The venue's name of a stream of a symbol."""
-    return _CONTRACTS if kind == "contractInfo" else f"{symbol.lower()}@{_SPEEDS.get(kind, kind)}"

@@ -9,15 +9,20 @@ from sources.binance.feed import BinanceFeed
 from sources.binance.parse import BinanceParser
 from sources.binance.rest import BinanceRest
 from sources.binance.rules import RULES
+from sources.binance.sbe.feed import SbeFeed
 from sources.binance.usdm_rest import UsdmDerivatives
-from sources.venue import Venue
+from sources.venue import FeedSettings, Venue
+
+
+def _feed(settings: FeedSettings) -> BinanceFeed:
+    return SbeFeed(settings) if settings.encoding == "sbe" else BinanceFeed(settings)
 
 
 def _venue(name: str, archive: str, capabilities: tuple[Capability, ...]) -> Venue:
     return Venue(
         name=name,
         rules=RULES[name],
-        feed=BinanceFeed,
+        feed=_feed,
         parser=partial(BinanceParser, name),
         rest=BinanceRest.of,
         archive=archive,

@@ -5,6 +5,7 @@ open.
 """
 
 import asyncio
+from collections.abc import Mapping
 
 from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSProtocolError, WSTransport, ws_connect
 from python_socks import ProxyError
@@ -12,6 +13,7 @@ from python_socks import ProxyError
 from sources.connection.transport import (
     CLOSE_S,
     MAX_MESSAGE_BYTES,
+    NO_HEADERS,
     PING_S,
     Receive,
     Socket,
@@ -29,7 +31,9 @@ _NO_CODE = 1005
 _TEXT, _BINARY, _CONTINUATION, _CLOSE = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION, WSMsgType.CLOSE
 
 
-async def open_socket(url: str, receive: Receive, *, timeout_s: float, ping_s: float = PING_S) -> Socket:
+async def open_socket(
+    url: str, receive: Receive, *, timeout_s: float, ping_s: float = PING_S, headers: Mapping[str, str] = NO_HEADERS
+) -> Socket:
     """See `Open`."""
     socket = _PicowsSocket(receive)
     try:
@@ -38,6 +42,7 @@ async def open_socket(url: str, receive: Receive, *, timeout_s: float, ping_s: f
                 lambda: socket,
                 url,
                 websocket_handshake_timeout=timeout_s,
+                extra_headers=headers,
                 enable_auto_ping=True,
                 auto_ping_idle_timeout=ping_s,
                 auto_ping_reply_timeout=ping_s,

@@ -141,7 +141,9 @@ class Session:
     async def _open_and_serve(self) -> str:
         plan = self._plan
         try:
-            socket = await self._open_socket(plan.url, self._receiver(), timeout_s=self._settings.open_timeout_s)
+            socket = await self._open_socket(
+                plan.url, self._receiver(), timeout_s=self._settings.open_timeout_s, headers=plan.headers
+            )
         except TransportError as error:
             return f"{plan.url} cannot be reached: {error}"
         try:

@@ -3,7 +3,7 @@
 A transport delivers every message at once. The meaning of messages, timeouts and reconnection are decided elsewhere.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, Protocol, TypeAlias
 
 from websockets.exceptions import InvalidURI
@@ -18,6 +18,8 @@ PING_S = 20.0
 """Interval of our pings: a dead socket is noticed after twice this time."""
 CLOSE_S = 1.0
 """Longest wait for the venue's part of the closing handshake."""
+
+NO_HEADERS: Mapping[str, str] = {}
 
 Receive: TypeAlias = Callable[[bytes], None]
 """Receives one message. Called on the event loop for every message: it must be fast and never raise."""
@@ -60,8 +62,18 @@ class Socket(Protocol):
 class Open(Protocol):
     """Opens connections."""
 
-    async def __call__(self, url: str, receive: Receive, *, timeout_s: float, ping_s: float = PING_S) -> Socket:
-        """Connects; `TransportError` when that fails, or takes longer than `timeout_s`."""
+    async def __call__(
+        self,
+        url: str,
+        receive: Receive,
+        *,
+        timeout_s: float,
+        ping_s: float = PING_S,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> Socket:
+        """Connects; `TransportError` when that fails, or takes longer than `timeout_s`. `headers` are those of the
+        handshake besides the usual ones.
+        """
 
 
 def transport_of(name: Literal["websockets", "picows"]) -> Open:

@@ -1,6 +1,7 @@
 """Transport `websockets`: the library of that name, in pure Python."""
 
 import asyncio
+from collections.abc import Mapping
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
@@ -12,12 +13,18 @@ _QUEUE = (4_096, 1_024)
 
 
 async def open_socket(
-    url: str, receive: transport.Receive, *, timeout_s: float, ping_s: float = transport.PING_S
+    url: str,
+    receive: transport.Receive,
+    *,
+    timeout_s: float,
+    ping_s: float = transport.PING_S,
+    headers: Mapping[str, str] = transport.NO_HEADERS,
 ) -> transport.Socket:
     """See `Open`."""
     try:
         connection = await connect(
             url,
+            additional_headers=headers,
             compression=None,
             proxy=transport.proxy_of(url),
             max_size=transport.MAX_MESSAGE_BYTES,

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
+from msgspec import Struct
 
 from flows.clock import wall_ms
 from flows.logs import set_up_logs
@@ -23,6 +24,8 @@ from flows.process.exit_codes import CANNOT_RUN
 from flows.process.gc import keep_loaded
 from flows.process.stop_signals import on_stop_signals
 from flows.settings import Feed, Replay, SettingsError, load_settings
+from sources.replay.accounts.keys import DEMO, DEMO_KEY, DEMO_SECRET
+from sources.replay.accounts.orders import ORDERS
 from sources.replay.exchange.dialect import Dialect
 from sources.replay.exchange.exchange import ReplayExchange
 from sources.replay.exchange.server import serving
@@ -30,6 +33,7 @@ from sources.replay.faults.orders import FAULTS, describe
 from sources.replay.market.market import Market
 from sources.replay.market.player import Speed
 from sources.replay.synthetic.market import SyntheticMarket
+from sources.replay.synthetic.planned import all_planned, lives_of
 from sources.replay.tape.tapes import load_tapes
 from sources.replay.venues.listed import SYMBOLS, SYNTHETIC, TAPED
 from sources.replay.venues.served import Served
@@ -44,21 +48,37 @@ _LOOK_S = 0.02
 _INTERRUPTED = 130
 
 _CONTROL = """control endpoint:
+  GET  /control           a page with all of this, for a browser on this machine
   GET  /control/state     market, connected clients, active faults
   POST /control/faults    orders a fault, as in the examples below; DELETE clears them
+  POST /control/lives     lists, halts, resumes or delists a symbol of a synthetic market:
+    {"symbol": "ETHUSDT", "change": "halt", "for_s": 60}
   POST /control/pause, /control/resume
+  GET  /control/accounts  Binance: accounts and their keys; POST moves them, as in the examples further below
+  POST /control/keys      accepts a key of a client
 
 faults (docs/replay-exchange.md describes their fields):"""
 
 _BESIDE = "further venues of the market (kraken, coinbase), each below its name; symbols with - are theirs"
 
+_LIVES = {
+    "list": "symbols that are listed later: SYMBOL@WHEN, seconds after the begin or ms UTC; SYMBOL: when it is ordered",
+    "halt": "symbols that are halted, and for how long: SYMBOL@WHEN+SECONDS",
+    "delist": "symbols that are delisted: SYMBOL@WHEN",
+}
 _log = structlog.get_logger(__name__)
 
 
 def epilog() -> str:
-    """The end of the help: the control endpoint, and every fault with an order of it."""
-    described = [describe(kind) for kind in FAULTS]
-    return "\n".join([_CONTROL, *(f"  {one.name}: {one.summary}\n    {one.example}" for one in described)])
+    """The end of the help: the control endpoint, and every fault and every order of an account with an example."""
+    keys = f"the account {DEMO!r} has the key\n  {DEMO_KEY} with the secret\n  {DEMO_SECRET}"
+    orders = f"accounts ({keys}):"
+    return "\n".join([_CONTROL, *map(_described, FAULTS), "", orders, *map(_described, ORDERS)])
+
+
+def _described(kind: type[Struct]) -> str:
+    one = describe(kind)
+    return f"  {one.name}: {one.summary}\n    {one.example}"
 
 
 def parse_arguments(
@@ -91,6 +111,8 @@ def parse_arguments(
         metavar="SYMBOL",
         help="of Binance's symbols those that trade once in some minutes",
     )
+    for option, meaning in _LIVES.items():
+        add(f"--{option}", nargs="+", default=[], metavar="SYMBOL@WHEN", help=meaning)
     add("--trades-per-s", type=float, default=20.0, metavar="N", help="of each synthetic symbol (default: 20)")
     add("--history", type=Path, help="folder of kline files that lead up to the tapes")
     add("--venue", choices=("binance", *SYNTHETIC), default="binance", help="whose protocol (default: %(default)s)")
@@ -128,11 +150,23 @@ def parse_arguments(
         arguments.synthetic and set(arguments.quiet) <= set(arguments.symbols or Feed().symbols)
     ):
         parser.error("--quiet names symbols of a synthetic market of Binance")
+    _plan_lives(arguments, parser)
     if not arguments.symbols:
         arguments.symbols = list(SYMBOLS.get(arguments.venue, Feed().symbols))
     arguments.beside = list(dict.fromkeys(arguments.beside))
     arguments.times = arguments.times or ("now" if arguments.synthetic else "original")
     return arguments
+
+
+def _plan_lives(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Sets `planned` to the changes of symbols."""
+    try:
+        arguments.planned = all_planned(arguments.list, arguments.halt, arguments.delist)
+        own = {symbol_of(symbol) for symbol in arguments.symbols or SYMBOLS.get(arguments.venue, Feed().symbols)}
+    except ValueError as error:
+        parser.error(str(error))
+    if arguments.planned and not (arguments.synthetic and {one.symbol for one in arguments.planned} <= own):
+        parser.error("--list, --halt and --delist name symbols of a synthetic market")
 
 
 def _complete_check(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
@@ -170,13 +204,15 @@ def open_market(arguments: argparse.Namespace) -> Market:
             history=arguments.history,
         )
     symbols = tuple(symbol for symbol in map(symbol_of, arguments.symbols) if not _is_beside(symbol, arguments))
+    start_ms = _start_ms(arguments)
     return SyntheticMarket(
         arguments.market,
         symbols,
         seed=arguments.seed,
-        start_ms=_start_ms(arguments),
+        start_ms=start_ms,
         trades_per_s=arguments.trades_per_s,
         quiet=frozenset(map(symbol_of, arguments.quiet)),
+        lives=lives_of(arguments.planned, start_ms),
     )
 
 
@@ -196,8 +232,13 @@ def _open(arguments: argparse.Namespace) -> list[tuple[Market, Dialect | None]]:
 
 
 def _synthetic(venue: str, symbols: Sequence[str], arguments: argparse.Namespace) -> Served:
+    start_ms = _start_ms(arguments)
     return SYNTHETIC[venue](
-        symbols, seed=arguments.seed, start_ms=_start_ms(arguments), trades_per_s=arguments.trades_per_s
+        symbols,
+        seed=arguments.seed,
+        start_ms=start_ms,
+        trades_per_s=arguments.trades_per_s,
+        lives=lives_of(arguments.planned, start_ms),
     )
 
 
@@ -229,10 +270,18 @@ def _exchange(market: Market, dialect: Dialect | None, arguments: argparse.Names
         settle_s=arguments.settle,
         start_now=arguments.start_now or (arguments.synthetic and is_now),
         wall_ms=wall_ms if is_now and not arguments.synthetic else None,
+        plays=_plays(arguments),
     )
     if arguments.begin is not None or (arguments.synthetic and is_now and arguments.speed != "max"):
         exchange.skip(wall_ms)  # over the time that it took to load
     return exchange
+
+
+def _plays(arguments: argparse.Namespace) -> str:
+    """What is played, for people."""
+    if arguments.synthetic:
+        return f"a synthetic market, seed {arguments.seed}"
+    return ", ".join(path.name for path in arguments.tapes) + (", again and again" if arguments.loop else "")
 
 
 def _announce(exchanges: Sequence[ReplayExchange]) -> None:

@@ -12,7 +12,7 @@ from sinks.mongod.bundled import MongodError, bundled_binary
 from sinks.mongod.server import running_mongod
 from tests.fakes.candles import BEGIN
 from tests.fakes.deployment import free_port
-from tests.fakes.interface import Deployment, Interface, fill, interface, stored_candles, trade, until
+from tests.fakes.interface import PATIENCE_S, Deployment, Interface, fill, interface, stored_candles, trade, until
 
 MINUTE = 60_000
 ELSEWHERE = "https://elsewhere.example"
@@ -160,9 +160,27 @@ async def test_a_body_that_cannot_be_is_refused(served: Interface) -> None:
 
 async def test_what_is_not_there_and_what_cannot_be_done_there(served: Interface) -> None:
     assert await served.error("/api/nothing") == (404, "not_found")
+    for path in ("/api/prices", "/api/ticks", "/api/symbols", "/api/instruments"):
+        assert await served.error(f"{path}?venue=nowhere") == (404, "unknown_venue")
     async with served.session.put(f"{served.url}/api/symbols") as response:
         assert (response.status, response.headers["Allow"]) == (405, "GET,HEAD,POST")
         assert (await response.json())["error"]["code"] == "method_not_allowed"
+
+
+async def test_marks_in_the_address_of_a_page_are_ignored(served: Interface) -> None:
+    for path in ("/", "/docs"):
+        async with served.session.get(f"{served.url}{path}?utm_source=letter") as response:
+            assert (response.status, response.content_type) == (200, "text/html")
+
+
+async def test_a_health_check_of_http_1_0_needs_no_host(served: Interface) -> None:
+    answers = {}
+    for path in ("/health/live", "/api/prices"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", URL(served.url).port)
+        writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        answers[path] = (await asyncio.wait_for(reader.read(), PATIENCE_S)).split()[1]
+        writer.close()
+    assert answers == {"/health/live": b"200", "/api/prices": b"403"}
 
 
 async def test_a_bug_is_an_answer_too(served: Interface, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ class Watched:
             self.live._on_event(event)
 
     def value(self, *sample: str) -> float | None:
-        return samples(self.metrics.text().decode()).get(sample)
+        return samples(self.metrics.text()[0].decode()).get(sample)
 
 
 @pytest.fixture
@@ -66,6 +66,16 @@ def test_incidents_are_counted_by_kind_and_losses_by_message(watched: Watched) -
     watched.receive(Lost(URL, 12), Lost(URL, 3))
     found = [watched.value("market_data_incidents_total", kind, "binance") for kind in ("gap", "late", "reject")]
     assert (found, watched.value("market_data_live_lost_total")) == ([2.0, 1.0, None], 15.0)
+
+
+def test_who_accepts_openmetrics_gets_them(watched: Watched) -> None:
+    body, content_type = watched.metrics.text("application/openmetrics-text;version=1.0.0,text/plain;q=0.5")
+    assert content_type.startswith("application/openmetrics-text; version=1.0.0")
+    assert body.endswith(b"# EOF\n")
+    for accept in ("", "*/*", "text/plain;version=0.0.4"):
+        body, content_type = watched.metrics.text(accept)
+        assert content_type.startswith("text/plain")
+        assert b"# EOF" not in body
 
 
 def test_only_failures_of_the_server_are_errors(watched: Watched) -> None:

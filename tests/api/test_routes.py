@@ -17,15 +17,15 @@ MINUTE = 60_000
 WRONG: Final[Reconciliation] = "ours wrong"
 
 
-def closes(chart: Any) -> list[tuple[str, float]]:
+def closes(chart: Any) -> list[tuple[int, float]]:
     return [(one["timestamp"], one["close"]) for one in chart["candles"]]
 
 
-def minutes(*numbers: int) -> list[tuple[str, float]]:
-    return [(iso_utc(BEGIN + number * MINUTE), 100.0 + number) for number in numbers]
+def minutes(*numbers: int) -> list[tuple[int, float]]:
+    return [(BEGIN + number * MINUTE, 100.0 + number) for number in numbers]
 
 
-FORMING = (iso_utc(BEGIN + 10 * MINUTE), 1_020.0)
+FORMING = (BEGIN + 10 * MINUTE, 1_020.0)
 
 
 async def test_prices_say_how_old_they_are(served: Interface, deployment: Deployment) -> None:
@@ -37,7 +37,7 @@ async def test_prices_say_how_old_they_are(served: Interface, deployment: Deploy
         "price_change_24h": 1.5,
         "price_change_percent_24h": 0.25,
         "volume_24h": 1_000.0,
-        "timestamp": iso_utc(NOW),
+        "timestamp": NOW,
         "age_ms": one["age_ms"],
         "stale": one["age_ms"] > 1_000,
         "state": None,
@@ -81,8 +81,8 @@ async def test_a_chart_continues_with_the_hubs_candles(served: Interface, deploy
     # the hub paces what is forming and hurries what is closed: the forming candle may come after the others
     await until(lambda: any(one.revision for one in cached()) and cached()[-1].open_time == BEGIN + 11 * MINUTE)
     chart = await served.data("/api/chart/BTCUSDT/1m?limit=4")
-    amended = (iso_utc(BEGIN + 8 * MINUTE), 8.5)
-    assert closes(chart) == [amended, *minutes(9, 10), (iso_utc(BEGIN + 11 * MINUTE), 1_020.0)]
+    amended = (BEGIN + 8 * MINUTE, 8.5)
+    assert closes(chart) == [amended, *minutes(9, 10), (BEGIN + 11 * MINUTE, 1_020.0)]
 
 
 async def test_fewer_candles_than_requested_are_returned_and_the_rest_is_requested(served: Interface) -> None:
@@ -98,7 +98,7 @@ async def test_older_candles_that_do_not_reach_the_end_of_the_range_are_requeste
 ) -> None:
     deployment.store([candle(minute) for minute in range(-60, -30)])  # the flow stores a history, the oldest first
     chart = await served.data(f"/api/chart/BTCUSDT/1m?limit=20&end={BEGIN}")
-    assert [one for one, _ in closes(chart)] == [iso_utc(BEGIN + minute * MINUTE) for minute in range(-50, -30)]
+    assert [one for one, _ in closes(chart)] == [BEGIN + minute * MINUTE for minute in range(-50, -30)]
     assert (chart["history"]["kind"], chart["history"]["state"]) == ("history", "open")
     whole = await served.data(f"/api/chart/BTCUSDT/1m?limit=5&end={BEGIN + 10 * MINUTE}")
     assert (closes(whole), whole["history"]) == (minutes(5, 6, 7, 8, 9), None)
@@ -123,7 +123,7 @@ async def test_a_symbol_without_candles_is_subscribed_and_fetched(served: Interf
     assert (await served.data(f"/api/requests/{job['id']}"))["report"] == "100 candles"
     hours = [candle(minute, symbol="SOLUSDT") for minute in range(100)]
     chart = await served.data("/api/chart/SOLUSDT/1h?limit=100")
-    assert closes(chart) == [(iso_utc(one.open_time), 100.0 + n) for n, one in enumerate(hours)]
+    assert closes(chart) == [(one.open_time, 100.0 + n) for n, one in enumerate(hours)]
 
 
 async def test_history_that_does_not_exist_is_not_requested_again(served: Interface, deployment: Deployment) -> None:
@@ -210,6 +210,18 @@ async def test_symbols_are_added_and_removed(served: Interface) -> None:
     assert (status, answer["data"]["wanted"]) == (202, False)
     status, answer = await served.ask("POST", "/api/subscribe", json={"symbols": ["ETHUSDT", "SOLUSDT"]})
     assert [(each["symbol"], each["wanted"]) for each in answer["data"]] == [("ETHUSDT", True), ("SOLUSDT", True)]
+    status, answer = await served.ask("POST", "/api/subscribe", json={"symbol": "solusdt", "symbols": ["SOLUSDT"]})
+    assert [each["symbol"] for each in answer["data"]] == ["SOLUSDT"]
+    status, answer = await served.ask("POST", "/api/subscribe", json={})
+    assert (status, answer["error"]["code"]) == (400, "bad_request")
+
+
+async def test_a_time_has_several_forms(served: Interface) -> None:
+    begin, end = BEGIN + 2 * MINUTE, BEGIN + 5 * MINUTE
+    for of in (str, lambda ms: str(ms // 1_000), iso_utc, lambda ms: iso_utc(ms).replace("Z", "%2B00:00")):
+        chart = await served.data(f"/api/chart/BTCUSDT/1m?start={of(begin)}&end={of(end)}")
+        assert closes(chart) == minutes(2, 3, 4)
+    assert await served.error("/api/chart/BTCUSDT/1m?start=yesterday") == (400, "bad_request")
 
 
 async def test_a_symbol_that_the_flow_has_removed_is_followed_no_more(

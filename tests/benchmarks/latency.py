@@ -9,7 +9,6 @@ import statistics
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -128,5 +127,4 @@ def _of_hub(message: dict[str, Any]) -> Any:
     if message["type"] != "MarketData":
         return None
     data = message["data"]
-    time_ms = round(datetime.fromisoformat(data["timestamp"]).timestamp() * 1_000)
-    return data["symbol"], time_ms, data["price"]
+    return data["symbol"], data["timestamp"], data["price"]

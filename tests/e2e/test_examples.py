@@ -18,7 +18,6 @@ import pytest
 from api.live.messages import ms_of
 from flows.model import Kline
 from flows.operators.candles.compare import is_same
-from sinks.hub.payloads import iso_utc
 from sources.record import TapeWriter
 from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
 from sources.replay.synthetic.market import SyntheticMarket
@@ -103,7 +102,7 @@ async def test_the_bot_sees_the_candles_that_the_exchange_closes(mongod_uri: str
             exchange.resume()
             seen = [await words_of(bot) for _ in range(MINUTES)]
             exchange.pause()
-        klines = {iso_utc(one.open_time): one for one in witness.klines(SYMBOL, "1m", BEGIN_MS - 60 * MINUTE_MS)}
+        klines = {str(one.open_time): one for one in witness.klines(SYMBOL, "1m", BEGIN_MS - 60 * MINUTE_MS)}
     for symbol, timeframe, timestamp, close, status, revision in seen:
         assert (symbol, timeframe, float(close)) == (SYMBOL, "1m", klines[timestamp].close)
         assert status in ("final", "repaired", "venue")
@@ -207,9 +206,9 @@ async def test_a_tape_is_played_into_the_dashboard(tmp_path: Path) -> None:
     closed, forming = chart["candles"]
     minute = BEGIN_MS + MINUTE_MS
     prices, _ = market.closed_minutes(SYMBOL, minute)[minute]
-    assert (ms_of(closed["timestamp"]), closed["is_closed"]) == (minute, True)
+    assert (closed["timestamp"], closed["is_closed"]) == (minute, True)
     assert tuple(closed[name] for name in ("open", "high", "low", "close")) == prices
-    assert (ms_of(forming["timestamp"]), forming["is_closed"]) == (minute + MINUTE_MS, False)
+    assert (forming["timestamp"], forming["is_closed"]) == (minute + MINUTE_MS, False)
     assert chart["latest_price"] == forming["close"] == last_price
 
 

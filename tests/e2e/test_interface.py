@@ -12,7 +12,6 @@ import httpx
 import pytest
 from pymongo import MongoClient
 
-from api.live.messages import ms_of
 from flows.model import Kline, timeframe_ms
 from flows.operators.candles.compare import is_same
 from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
@@ -70,7 +69,7 @@ class Caller:
         while cursor is not None:
             page = await self.data("/api/trades", symbol=symbol, start=0, limit=5_000, cursor=cursor)
             rows += [
-                (one["id"], ms_of(one["timestamp"]), one["price"], one["quantity"], one["buyer_is_maker"])
+                (one["id"], one["timestamp"], one["price"], one["quantity"], one["buyer_is_maker"])
                 for one in page["trades"]
             ]
             cursor = page["next"]
@@ -172,8 +171,8 @@ async def assert_candles_are_the_exchanges(caller: Caller, witness: Witness) -> 
 
 def differing(candles: list[dict[str, Any]], klines: list[Kline]) -> list[tuple[str, str]]:
     """Periods, and the fields of them that are not the exchange's, or what is missing of them."""
-    ours = {ms_of(candle["timestamp"]): candle for candle in candles}
-    out = [(candle["timestamp"], "superfluous") for time, candle in ours.items() if time < klines[0].open_time]
+    ours = {candle["timestamp"]: candle for candle in candles}
+    out = [(str(time), "superfluous") for time, candle in ours.items() if time < klines[0].open_time]
     for kline in klines:
         candle = ours.get(kline.open_time)
         if candle is None:

@@ -5,7 +5,6 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +83,8 @@ async def following(folder: Path, settings: dict[str, Any]) -> AsyncIterator[tup
 def is_of(message: dict[str, Any], open_time: int) -> bool:
     if message["type"] != "Candle" or message["data"]["timeframe"] != "1m":
         return False
-    told = datetime.fromisoformat(message["data"]["candle"]["timestamp"]).timestamp() * 1_000
-    return told == open_time and message["data"]["candle"]["status"] != "forming"
+    candle = message["data"]["candle"]
+    return bool(candle["timestamp"] == open_time and candle["status"] != "forming")
 
 
 def stored(client: Documents, settings: dict[str, Any], timeframe: str, open_time: int) -> Candle:

@@ -5,7 +5,6 @@ import shutil
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +100,7 @@ async def built(client: HubClient, minutes: int) -> set[int]:
     def is_enough(message: dict[str, Any]) -> bool:
         data = message["data"]
         if message["type"] == "Candle" and data["timeframe"] == "1m" and data["candle"]["status"] == "final":
-            closed.add(int(datetime.fromisoformat(data["candle"]["timestamp"]).timestamp() * 1_000))
+            closed.add(data["candle"]["timestamp"])
         return len(closed) >= minutes
 
     await client.until(is_enough)

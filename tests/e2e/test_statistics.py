@@ -36,7 +36,7 @@ Moment = tuple[int, int]
 
 def since_of(ticker: dict[str, Any]) -> int:
     """Open time of the window that was ours when the exchange said this."""
-    now_ms = ms_of(ticker["timestamp"])
+    now_ms: int = ticker["timestamp"]
     return now_ms - now_ms % MINUTE_MS - DAY_MS
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from contextlib import AsyncExitStack, closing
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -108,10 +107,7 @@ def chart_of(messages: list[dict[str, Any]], venue: str) -> dict[int, tuple[floa
     """The newest version of each closed minute that a client of the hub got of a venue, by its begin."""
     charts = [one["data"] for one in messages if one["type"] == "ChartUpdate" and one["data"]["venue"] == venue]
     minutes = [one["candle"] for one in charts if one["timeframe"] == "1m"]
-    return {
-        round(datetime.fromisoformat(one["timestamp"]).timestamp() * 1_000): tuple(one[name] for name in OHLCV)
-        for one in minutes
-    }
+    return {one["timestamp"]: tuple(one[name] for name in OHLCV) for one in minutes}
 
 
 async def assert_rest_equals_the_exchange(api: Server, flow: RunningFlow, exchange: Exchange) -> None:

@@ -99,7 +99,7 @@ async def assert_young(deployment: Deployment) -> None:
         return all(
             prices[name]["age_ms"] < 5_000
             and not prices[name]["stale"]
-            and abs(ms_of(prices[name]["timestamp"]) - now_ms) < 5_000
+            and abs(prices[name]["timestamp"] - now_ms) < 5_000
             for name in SYMBOLS
         )
 

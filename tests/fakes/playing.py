@@ -14,11 +14,9 @@ import httpx
 from pymongo import MongoClient
 from websockets.asyncio.client import ClientConnection, connect
 
-from api.live.messages import ms_of
 from flows.model import Candle, Kline, timeframe_ms
 from flows.process.proxy import trusted_by
 from flows.recovery import prepare
-from sinks.hub.payloads import iso_utc
 from sinks.trades.reader import TradeReader
 from sources.replay.exchange.dialect import Dialect
 from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
@@ -370,7 +368,7 @@ class Deployment:
         """Candles that were published as final with another number of trades than the exchange's own."""
         begin = min(stored_trades(self.store, symbol)[0][1] for symbol in self.symbols)
         trades = {
-            (symbol, timeframe, iso_utc(kline.open_time)): kline.trades
+            (symbol, timeframe, kline.open_time): kline.trades
             for symbol in self.symbols
             for timeframe in self.timeframes
             for kline in self._klines(symbol, timeframe, begin, 2 << 42)
@@ -404,13 +402,13 @@ def _is_from(time_ms: int, symbol: str, time_of: Callable[[Message, str], int], 
 def _price_time(message: Message, symbol: str) -> int:
     data = message["data"]
     is_it = message["type"] == "MarketData" and data["symbol"] == symbol
-    return ms_of(data["timestamp"]) if is_it else 0
+    return int(data["timestamp"]) if is_it else 0
 
 
 def _trade_time(message: Message, symbol: str) -> int:
     data = message["data"]
     is_it = message["type"] == "Trade" and data["symbol"] == symbol
-    return ms_of(data["trades"][-1]["timestamp"]) if is_it else 0
+    return int(data["trades"][-1]["timestamp"]) if is_it else 0
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from sources.replay.market.lives import Lives
 from sources.replay.market.market import PAUSE, IsDue, MarketKind, Message, Wanted, always_due
 
 BEGIN_MS = 1_767_225_600_000
@@ -33,6 +34,7 @@ class ScriptedMarket:
         symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT"),
     ) -> None:
         self.kind: MarketKind = kind
+        self.lives = Lives()
         self._messages = messages
         self._symbols = symbols
         self._now_ms = BEGIN_MS

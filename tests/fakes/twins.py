@@ -160,7 +160,8 @@ async def compared(
 
 def _second_of(message: dict[str, Any]) -> int:
     """The second of the minute of the newest trade."""
-    return int(message["data"]["trades"][-1]["timestamp"][17:19])
+    second: int = message["data"]["trades"][-1]["timestamp"] // 1_000 % 60
+    return second
 
 
 async def _live(flow: RunningFlow, chance: random.Random, number: int, on_kill: Callable[[int], None]) -> None:

@@ -38,7 +38,7 @@ export class Candles {
   meeting(candles, next = Infinity) {
     let place = candles.length;
     for (let end = next; place > 0; place--) {
-      const time = Date.parse(candles[place - 1].timestamp);
+      const time = candles[place - 1].timestamp;
       if (end !== Infinity && time + this.lengthMs < end) break;
       end = time;
     }
@@ -54,10 +54,7 @@ export class Candles {
   /** Adds those of some candles, oldest first, that lie in the hole before a time; whether there were any. */
   fill(candles, edge) {
     const before = this.#sorted[this.#indexOf(edge) - 1].time;
-    const missing = candles.filter(({ timestamp }) => {
-      const time = Date.parse(timestamp);
-      return time > before && time < edge;
-    });
+    const missing = candles.filter(({ timestamp }) => timestamp > before && timestamp < edge);
     this.merge(missing);
     return missing.length > 0;
   }
@@ -96,4 +93,4 @@ export class Candles {
   }
 }
 
-const timed = (candle) => ({ ...candle, time: Date.parse(candle.timestamp) });
+const timed = (candle) => ({ ...candle, time: candle.timestamp });

@@ -81,7 +81,7 @@ export class Chart {
     const page = isUnderWay(answer) ? meeting(answer, new Candles(this.#focus.timeframe)) : answer?.candles;
     if (generation !== this.#generation) return;
     byId("canvas").classList.remove("loading");
-    const meets = held?.last && !(page?.length && Date.parse(page[0].timestamp) > held.last.time);
+    const meets = held?.last && !(page?.length && page[0].timestamp > held.last.time);
     const candles = meets ? held : new Candles(this.#focus.timeframe); // after a long disconnect `held` is too old
     candles.merge(page ?? []);
     this.#candles = candles;
@@ -110,7 +110,7 @@ export class Chart {
       this.#draw();
       return;
     }
-    this.#changed.set(Date.parse(candle.timestamp), outcome === "amended");
+    this.#changed.set(candle.timestamp, outcome === "amended");
     paintSoon(this.#paintChanged);
     if (candle.is_closed) this.onClosed();
   }
@@ -229,7 +229,7 @@ export class Chart {
     write(byId("legend-move"), percent((candle.close / candle.open - 1) * 100));
     byId("legend-move").dataset.way = candle.close >= candle.open ? "up" : "down";
     const revised = candle.revision > 1 ? `, revision ${candle.revision}` : "";
-    write(byId("legend-status"), `${candle.timestamp.slice(0, 16).replace("T", " ")} · ${candle.status}${revised}`);
+    write(byId("legend-status"), `${new Date(candle.time).toISOString().slice(0, 16).replace("T", " ")} · ${candle.status}${revised}`);
     byId("legend").dataset.open = candle.open;
     byId("legend").dataset.close = candle.close;
   }

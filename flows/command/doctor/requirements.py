@@ -1,19 +1,14 @@
 """The versions of Python and of the packages, against what the project requires."""
 
 import sys
-import tomllib
 from collections.abc import Callable, Iterable
 from importlib import metadata
-from pathlib import Path
-from typing import Any, Final
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from flows.command.doctor.result import Result
-
-DISTRIBUTION: Final = "marketflow-data"
-_ROOT: Final = Path(__file__).parents[3]
+from flows.process.version import DISTRIBUTION, in_checkout
 
 
 def check_python(required: str, version: str = "") -> Result:
@@ -55,12 +50,3 @@ def required() -> tuple[str, list[str]]:
         return str(project["requires-python"]), list(project["dependencies"])
     found = metadata.distribution(DISTRIBUTION)
     return str(found.metadata["Requires-Python"]), list(found.requires or ())
-
-
-def in_checkout() -> dict[str, Any]:
-    """The table `project` of the checkout that this file is part of; empty where there is none."""
-    path = _ROOT / "pyproject.toml"
-    if not path.is_file():
-        return {}
-    project: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8")).get("project", {})
-    return project if project.get("name") == DISTRIBUTION else {}

@@ -1,6 +1,6 @@
 """The `data` of the hub's messages, one struct for each channel: names and order of the fields are the contract.
 
-Times are ISO-8601 text in UTC.
+Times of market data are ms UTC since the epoch, those of states and incidents ISO-8601 text in UTC.
 """
 
 from sinks.hub.payloads.derivatives import FundingBody, FundingRow, LiquidationBody, MarkPriceBody, OpenInterestBody

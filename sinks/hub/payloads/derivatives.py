@@ -1,6 +1,7 @@
 """Payloads of derivatives: the `data` of messages about mark prices, funding, open interest and liquidations.
 
-Prices are in the quote currency, quantities in the base currency, rates of funding shares of a position's value.
+Prices are in the quote currency, quantities in the base currency, rates of funding shares of a position's value,
+times ms UTC since the epoch.
 """
 
 from typing import ClassVar
@@ -8,7 +9,7 @@ from typing import ClassVar
 from msgspec import Struct
 
 from flows.model import Funding, FundingState, Liquidation, MarkPrice, OpenInterest
-from sinks.hub.payloads.form import Payload, iso_utc, iso_utc_or_none
+from sinks.hub.payloads.form import Payload
 
 
 class MarkPriceBody(Payload[MarkPrice], frozen=True, gc=False):
@@ -21,7 +22,7 @@ class MarkPriceBody(Payload[MarkPrice], frozen=True, gc=False):
     mark_price: float
     index_price: float
     settle_price: float
-    timestamp: str
+    timestamp: int
 
     times: ClassVar = {"timestamp": "event_time"}
 
@@ -29,11 +30,9 @@ class MarkPriceBody(Payload[MarkPrice], frozen=True, gc=False):
 class FundingRow(Payload[Funding], frozen=True, gc=False):
     """A settled payment; `mark_price` is null where the venue does not report it."""
 
-    time: str
+    time: int
     rate: float
     mark_price: float | None
-
-    times: ClassVar = {"time": "time"}
 
 
 class FundingBody(Struct, frozen=True):
@@ -45,12 +44,12 @@ class FundingBody(Struct, frozen=True):
     venue: str
     symbol: str
     rate: float | None
-    next_time: str | None
+    next_time: int | None
     interval_hours: int | None
     cap: float | None
     floor: float | None
     last: FundingRow | None
-    timestamp: str
+    timestamp: int
 
     @classmethod
     def of(cls, state: FundingState) -> "FundingBody":
@@ -59,12 +58,12 @@ class FundingBody(Struct, frozen=True):
             venue=state.venue,
             symbol=state.symbol,
             rate=state.rate,
-            next_time=iso_utc_or_none(state.next_time),
+            next_time=state.next_time or None,
             interval_hours=state.interval_hours,
             cap=state.cap,
             floor=state.floor,
             last=FundingRow.of(state.last) if state.last else None,
-            timestamp=iso_utc(state.event_time),
+            timestamp=state.event_time,
         )
 
 
@@ -75,7 +74,7 @@ class OpenInterestBody(Payload[OpenInterest], frozen=True, gc=False):
     symbol: str
     quantity: float
     value: float | None
-    timestamp: str
+    timestamp: int
 
     times: ClassVar = {"timestamp": "time"}
 
@@ -90,6 +89,6 @@ class LiquidationBody(Payload[Liquidation], frozen=True, gc=False):
     average_price: float
     quantity: float
     filled: float
-    timestamp: str
+    timestamp: int
 
     times: ClassVar = {"timestamp": "time"}

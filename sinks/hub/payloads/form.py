@@ -1,4 +1,4 @@
-"""Conversion of the model to payloads: field by field, and times as text."""
+"""Conversion of the model to payloads, field by field."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -35,8 +35,8 @@ def _iso_second(second: int) -> str:
 class Payload(Struct, Generic[Item], frozen=True):
     """The payload of an item of the model: each field is the item's field of the same name.
 
-    Those in `times` are text, made of the item's time that is named there. Such a field that may be null is null for a
-    time of 0, which the venue did not report.
+    Those in `times` are the item's time that is named there: a number as in the model, or ISO-8601 where the field is
+    text. Such a field that may be null is null for a time of 0, which the venue did not report.
     """
 
     times: ClassVar[Mapping[str, str]] = {}
@@ -46,17 +46,25 @@ class Payload(Struct, Generic[Item], frozen=True):
     @classmethod
     def of(cls, item: Item, *given: str) -> Self:
         """From the model, and the values of the `given` fields."""
-        read, as_text = _reading(cls)
+        read, converted = _reading(cls)
         values = list(read(item))
-        for place, text_of in as_text:
-            values[place] = text_of(values[place])
+        for place, convert in converted:
+            values[place] = convert(values[place])
         return cls(*values, *given)
 
 
 @cache
 def _reading(payload: type[Payload[Any]]) -> tuple[Callable[[Any], Any], list[tuple[int, Callable[[int], Any]]]]:
-    """The getter of a payload's values from an item, and by index the conversions of times to text."""
+    """The getter of a payload's values from an item, and by index the conversions of times."""
     own = fields(payload)[: -payload.given or None]
     read = attrgetter(*(payload.times.get(field.name, field.name) for field in own))
-    timed = [(place, field.type is str) for place, field in enumerate(own) if field.name in payload.times]
-    return read, [(place, iso_utc if is_known else iso_utc_or_none) for place, is_known in timed]
+    timed = [(place, field.type) for place, field in enumerate(own) if field.name in payload.times]
+    return read, [(place, _CONVERSIONS[kind]) for place, kind in timed if kind is not int]
+
+
+_CONVERSIONS: Final[Mapping[Any, Callable[[int], Any]]] = {
+    str: iso_utc,
+    str | None: iso_utc_or_none,
+    int | None: lambda time_ms: time_ms or None,
+}
+"""Conversion of a time by the type of its field."""

@@ -1,7 +1,7 @@
 """Market payloads: the `data` of messages about prices, candles, trades, tickers and books.
 
 Prices are in the quote currency, quantities and volumes in the base currency, quote volumes in the quote currency, as
-in the model.
+in the model. Times are ms UTC since the epoch.
 """
 
 from typing import ClassVar, NamedTuple
@@ -22,7 +22,7 @@ from flows.model import (
     TradeBatch,
     TradedOhlcv,
 )
-from sinks.hub.payloads.form import Payload, iso_utc
+from sinks.hub.payloads.form import Payload
 
 
 class ChartUpdate(NamedTuple):
@@ -40,21 +40,19 @@ class MarketDataBody(Payload[MarketData], frozen=True, gc=False):
     price_change_24h: float | None
     price_change_percent_24h: float | None
     volume_24h: float | None
-    timestamp: str
+    timestamp: int
     venue: str
 
     times: ClassVar = {"timestamp": "time"}
 
 
-class ChartCandle(Ohlcv[str], Payload[Candle], frozen=True, gc=False):
+class ChartCandle(Ohlcv[int], Payload[Candle], frozen=True, gc=False):
     """A candle for charts; `timestamp` is the begin of its period."""
 
-    open_time: str = field(name="timestamp")
+    open_time: int = field(name="timestamp")
     is_closed: bool
     status: str
     revision: int
-
-    times: ClassVar = {"open_time": "open_time"}
 
 
 class ChartUpdateBody(Struct, frozen=True):
@@ -67,7 +65,7 @@ class ChartUpdateBody(Struct, frozen=True):
     price_change_24h: float | None
     price_change_percent_24h: float | None
     volume_24h: float | None
-    timestamp: str
+    timestamp: int
     venue: str
 
     @classmethod
@@ -82,20 +80,18 @@ class ChartUpdateBody(Struct, frozen=True):
             price_change_24h=market.price_change_24h if market else None,
             price_change_percent_24h=market.price_change_percent_24h if market else None,
             volume_24h=market.volume_24h if market else None,
-            timestamp=iso_utc(candle.event_time or candle.close_time),
+            timestamp=candle.event_time or candle.close_time,
             venue=candle.venue,
         )
 
 
-class FullCandle(TradedOhlcv[str], Payload[Candle], frozen=True, gc=False):
+class FullCandle(TradedOhlcv[int], Payload[Candle], frozen=True, gc=False):
     """A candle with all its fields; ids are those of raw trades, -1 when the period has none."""
 
-    open_time: str = field(name="timestamp")
+    open_time: int = field(name="timestamp")
     is_closed: bool
     status: str
     revision: int
-
-    times: ClassVar = {"open_time": "open_time"}
 
 
 class CandleBody(Struct, frozen=True):
@@ -104,14 +100,14 @@ class CandleBody(Struct, frozen=True):
     symbol: str
     timeframe: str
     candle: FullCandle
-    timestamp: str
+    timestamp: int
     venue: str
 
     @classmethod
     def of(cls, item: Candle) -> "CandleBody":
         """From the model; `timestamp` as in `ChartUpdateBody`."""
         full = FullCandle.of(item)
-        return cls(item.symbol, item.timeframe, full, iso_utc(item.event_time or item.close_time), item.venue)
+        return cls(item.symbol, item.timeframe, full, item.event_time or item.close_time, item.venue)
 
 
 class TradeRow(Struct, frozen=True, gc=False):
@@ -124,7 +120,7 @@ class TradeRow(Struct, frozen=True, gc=False):
     quantity: float
     buyer_is_maker: bool
     fill: str
-    timestamp: str
+    timestamp: int
 
 
 class TradeBody(Struct, frozen=True):
@@ -147,7 +143,7 @@ class TradeBody(Struct, frozen=True):
                 trade.quantity,
                 trade.buyer_is_maker,
                 trade.fill,
-                iso_utc(trade.time),
+                trade.time,
             )
             for trade in batch.trades
         ]
@@ -157,26 +153,26 @@ class TradeBody(Struct, frozen=True):
 class TickerBody(TickerFigures, Payload[Ticker], frozen=True, gc=False):
     """The exchange's own statistics of the last 24 hours."""
 
-    timestamp: str
+    timestamp: int
     venue: str
 
     given: ClassVar = 1
     times: ClassVar = {"timestamp": "event_time"}
 
 
-class StatsBody(DayFigures[str], Payload[Stats24h], frozen=True, gc=False):
+class StatsBody(DayFigures[int], Payload[Stats24h], frozen=True, gc=False):
     """Our own statistics of the last 24 hours, since `open_time`. Unless `complete`, some of that is missing."""
 
-    timestamp: str
+    timestamp: int
     venue: str
 
-    times: ClassVar = {"open_time": "open_time", "timestamp": "time"}
+    times: ClassVar = {"timestamp": "time"}
 
 
 class BookTickerBody(BestPrices, Payload[BookTicker], frozen=True, gc=False):
     """Best bid and ask; an empty side has price and quantity 0.0. `timestamp` is null where the venue reports none."""
 
-    timestamp: str | None
+    timestamp: int | None
     venue: str
 
     given: ClassVar = 1
@@ -196,7 +192,7 @@ class OrderBookBody(Payload[BookView], frozen=True):
     spread: float | None
     mid: float | None
     imbalance: float | None
-    timestamp: str | None
+    timestamp: int | None
     venue: str
 
     times: ClassVar = {"timestamp": "event_time"}

@@ -20,6 +20,7 @@ from sources.replay.exchange.session import Session, open_session
 from sources.replay.faults.budget import Budget
 from sources.replay.faults.injector import FaultInjector
 from sources.replay.faults.orders import AnyFault, Drop, HalfOpen, Send, Shutdown, WrongAnswer
+from sources.replay.market.lives import LifeOrder
 from sources.replay.market.market import Market, Message
 from sources.replay.market.player import Player, Speed
 from sources.replay.protocol.conversation import Conversation
@@ -48,8 +49,9 @@ class ReplayExchange:
         settle_s: float = 0.0,
         start_now: bool = False,
         wall_ms: Callable[[], int] | None = None,
+        plays: str = "",
     ) -> None:
-        """`dialect` is the protocol that it speaks; default Binance's."""
+        """`dialect` is the protocol that it speaks; default Binance's. `plays` says what is played, for people."""
         loop = asyncio.get_running_loop()
         self.market = market
         """The market that is played."""
@@ -65,11 +67,12 @@ class ReplayExchange:
         """Base address of the streams, without `/ws` or `/stream`; empty until it is served."""
         self.rest_url = ""
         """Base address of REST, without `/api` or `/fapi`."""
-        self._symbols = symbol_names(market)
         self._speed: Speed = speed
         self._settle_s = settle_s
         self._start_now = start_now
         self._wall_ms = wall_ms
+        self._plays = plays
+        self._begin_ms = market.now_ms
         self._contacted = asyncio.Event()
         self._weights = WeightLimiter(self.limits)
         self._budget = Budget(loop.time, most_bytes_per_s=self.limits.fault_bytes_per_s)
@@ -102,6 +105,11 @@ class ReplayExchange:
         """The exchange's time including clock skew, ms UTC."""
         return self._player.now_ms + self._faults.skew_ms
 
+    @property
+    def true_ms(self) -> int:
+        """The same without clock skew."""
+        return self._player.now_ms
+
     def depth(self, symbol: str, limit: int) -> dict[str, Any] | None:
         """The book of a symbol as clients see it; None while the market has none."""
         return self._faults.depth(symbol, limit)
@@ -124,6 +132,7 @@ class ReplayExchange:
             return
         self._contacted.set()
         self.market.move_to(self._wall_ms())
+        self._begin_ms = self.market.now_ms
         if self._speed != "max":
             self._player.skip(self._wall_ms)
 
@@ -210,6 +219,11 @@ class ReplayExchange:
         """REST weight used in this minute."""
         return self._weights.used(now_s)
 
+    def change_life(self, order: LifeOrder) -> None:
+        """Changes when a symbol of a synthetic market trades; `ValueError` where that cannot be."""
+        self.market.lives.order(order, self.market.now_ms)
+        _log.info("life_changed", symbol=order.symbol, change=order.change, after_s=order.after_s, for_s=order.for_s)
+
     # --- faults ------------------------------------------------------------------------------------------------------
 
     def inject(self, fault: AnyFault) -> None:
@@ -282,8 +296,11 @@ class ReplayExchange:
         return {
             "venue": self.dialect.venue,
             "kind": self.market.kind,
-            "symbols": self._symbols,
+            "symbols": symbol_names(self.market),
+            "lives": self.market.lives.report(self.market.now_ms),
+            "plays": self._plays,
             "speed": self._speed,
+            "begin": self._begin_ms,
             "now": self.now_ms,
             "played": self._player.played,
             "paused": self._player.paused,

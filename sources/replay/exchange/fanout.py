@@ -1,10 +1,10 @@
 """Delivers messages to subscribers: encoded once per encoding, written once per turn and client."""
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sources.replay.market.market import Message
-from sources.replay.protocol.conversation import FrameEncoding, Numbered
+from sources.replay.protocol.conversation import FrameEncoding, Joining, Numbered
 
 
 class Subscriber(Protocol):
@@ -23,6 +23,13 @@ class Subscriber(Protocol):
 
     def flush(self) -> None:
         """Ends the turn: writes the buffered frames."""
+
+
+class _Run(NamedTuple):
+    """Messages of a stream in a turn that share a frame."""
+
+    key: object
+    messages: list[Message]
 
 
 class Fanout:
@@ -72,17 +79,39 @@ class Fanout:
             return messages
         return [message._replace(numbers=self._numbers_of(message.stream)) for message in messages]
 
+    def _join(self, encoding: Joining, message: Message, waiting: dict[tuple[Joining, str], _Run]) -> None:
+        """Adds a message to those of its stream that wait for the end of their frame, or begins another one."""
+        place, key = (encoding, message.stream), encoding.key(message)
+        run = waiting.get(place)
+        if run is not None and run.key == key is not None:
+            run.messages.append(message)
+            return
+        if run is not None:
+            self._send(encoding, message.stream, run)
+        waiting[place] = _Run(key, [message])
+
+    def _send(self, encoding: Joining, stream: str, run: _Run) -> None:
+        frame = encoding.joined(run.messages)
+        for subscriber in self._by_stream[stream][encoding]:
+            subscriber.take(frame)
+
     def _numbers_of(self, stream: str) -> dict[object, int]:
         encodings = self._by_stream.get(stream, {})
         return {encoding: encoding.take() for encoding in encodings if isinstance(encoding, Numbered)}
 
     def deliver(self, messages: Iterable[Message]) -> None:
-        """Delivers the messages of one turn to their subscribers, in order."""
+        """Delivers the messages of one turn to their subscribers, those of a stream in order."""
         by_stream = self._by_stream
+        waiting: dict[tuple[Joining, str], _Run] = {}
         for message in messages:
             for encoding, subscribers in by_stream.get(message.stream, {}).items():
+                if isinstance(encoding, Joining):
+                    self._join(encoding, message, waiting)
+                    continue
                 frame = encoding.frame(message)
                 for subscriber in subscribers:
                     subscriber.take(frame)
+        for (encoding, stream), run in waiting.items():
+            self._send(encoding, stream, run)
         for subscriber in self._subscribed:
             subscriber.flush()

@@ -4,10 +4,12 @@ Source: `GET /api/v3/exchangeInfo` and `GET /fapi/v1/exchangeInfo`. Tick and ste
 market uses; bounds that a tape does not show are the exchange's usual ones.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from sources.replay.market.decimals import decimal_text
 from sources.replay.market.encode import PayloadEncoder
+from sources.replay.market.lives import ALWAYS, Life, State
 from sources.replay.market.market import MarketKind
 
 # fmt: off
@@ -42,16 +44,34 @@ def split_symbol(symbol: str) -> tuple[str, str]:
     return pair[: -len(quote)], quote
 
 
-def exchange_info_row(encoder: PayloadEncoder) -> dict[str, Any]:
-    """The row of a symbol."""
-    return _spot(encoder) if encoder.kind == "spot" else _usdm(encoder)
+STATUSES: Final[Mapping[MarketKind, Mapping[State, str]]] = {
+    "spot": {State.TRADING: "TRADING", State.HALTED: "HALT", State.DELISTED: "BREAK"},
+    "usdm": {State.TRADING: "TRADING", State.HALTED: "PENDING_TRADING", State.DELISTED: "SETTLING"},
+}
+"""The exchange's words. It goes on listing what is delisted; USD-M has no word for a halt, and this one is chosen."""
 
 
-def _spot(encoder: PayloadEncoder) -> dict[str, Any]:
+def exchange_info_row(encoder: PayloadEncoder, life: Life = ALWAYS, now_ms: int = 0) -> dict[str, Any]:
+    """The row of a symbol that the exchange knows."""
+    status = STATUSES[encoder.kind][life.state(now_ms)]
+    if encoder.kind == "spot":
+        return _spot(encoder, status)
+    onboard_ms, delivery_ms = contract_dates(life, now_ms)
+    return _usdm(encoder) | {"status": status, "onboardDate": onboard_ms, "deliveryDate": delivery_ms}
+
+
+def contract_dates(life: Life, now_ms: int) -> tuple[int, int]:
+    """When a contract was listed, and when it is delivered."""
+    listed_ms = None if life.is_listed_at_begin else next(turn.at_ms for turn in life.turns if turn.at_ms)
+    delisted_ms = life.begin_of(State.DELISTED, now_ms)
+    return listed_ms or _PERPETUAL_ONBOARD_MS, delisted_ms or _PERPETUAL_DELIVERY_MS
+
+
+def _spot(encoder: PayloadEncoder, status: str) -> dict[str, Any]:
     base, quote = split_symbol(encoder.symbol)
     return {
         "symbol": encoder.symbol,
-        "status": "TRADING",
+        "status": status,
         "baseAsset": base,
         "baseAssetPrecision": 8,
         "quoteAsset": quote,

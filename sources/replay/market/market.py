@@ -7,6 +7,8 @@ between them. Payloads are the exchange's JSON, ready to send; REST answers are 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
+from sources.replay.market.lives import Lives
+
 MarketKind: TypeAlias = Literal["spot", "usdm"]
 VENUES: dict[MarketKind, str] = {"spot": "binance", "usdm": "binance-usdm"}
 """Which venue of Binance has a kind of market."""
@@ -52,6 +54,8 @@ class Market(Protocol):
     """
 
     kind: MarketKind
+    lives: Lives
+    """When its symbols trade."""
 
     def play(self, wanted: Wanted, is_due: IsDue = always_due) -> Iterator[Message]:
         """The messages in the order of their `due_ms`, endless for a synthetic or looped market. Taking a message moves
@@ -70,7 +74,7 @@ class Market(Protocol):
         """Exchange time of what was played last; the market's begin before that."""
 
     def exchange_info(self) -> list[dict[str, Any]]:
-        """The `symbols` rows of exchangeInfo."""
+        """The `symbols` rows of exchangeInfo: those that the exchange knows now."""
 
     def depth(self, symbol: str, limit: int) -> dict[str, Any] | None:
         """The REST snapshot of the book as played so far; None while the market has no book of that symbol."""

@@ -6,6 +6,7 @@ from typing import Any
 from sources.replay.market.derived import BinanceDerived, Derive, Derived, Follower
 from sources.replay.market.exchange_info import exchange_info_row
 from sources.replay.market.intervals import MINUTE_MS
+from sources.replay.market.lives import Lives, State
 from sources.replay.market.market import PAUSE, IsDue, MarketKind, Message, Wanted, always_due
 from sources.replay.market.schedules import LAG_MS
 from sources.replay.market.symbol_market import AVERAGE_MS, SymbolMarket
@@ -29,9 +30,12 @@ class Playback:
         recorded: frozenset[str] = frozenset(),
         derive: Derive | None = None,
         move: Callable[[int], int] | None = None,
+        lives: Lives | None = None,
     ) -> None:
         """`move` moves the times of a market that is not played yet to near a time; it returns the new begin."""
         self.kind: MarketKind = kind
+        self.lives = lives or Lives()
+        """When its symbols trade."""
         self.markets = markets
         """Its symbols."""
         self._timelines = iter(timelines)
@@ -105,8 +109,13 @@ class Playback:
     # --- REST
 
     def exchange_info(self) -> list[dict[str, Any]]:
-        """The `symbols` rows of exchangeInfo."""
-        return [exchange_info_row(market.encoder) for market in self.markets.values()]
+        """The `symbols` rows of exchangeInfo: those that the exchange knows now."""
+        now_ms = self._now_ms
+        return [
+            exchange_info_row(market.encoder, market.life, now_ms)
+            for market in self.markets.values()
+            if market.life.state(now_ms) is not State.UNLISTED
+        ]
 
     def depth(self, symbol: str, limit: int) -> dict[str, Any] | None:
         """The REST snapshot of the book as played so far; None while the market has no book of that symbol."""

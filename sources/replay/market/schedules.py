@@ -8,6 +8,7 @@ from flows.model import DAY_MS
 from sources.replay.market.contracts import ContractSchedule
 from sources.replay.market.encode import Statistics
 from sources.replay.market.intervals import HOUR_MS, MINUTE_MS, intervals_of, next_open, open_of
+from sources.replay.market.lives import State
 from sources.replay.market.market import MarketKind, Message, Wanted
 from sources.replay.market.symbol_market import SymbolMarket
 
@@ -119,7 +120,7 @@ class SymbolSchedule:
                 yield from schedule.on_tick(now_ms)
             elif schedule.active:
                 schedule.reset()
-        if now_ms % _SECOND_MS != LAG_MS:
+        if now_ms % _SECOND_MS != LAG_MS or self._market.life.state(now_ms) in (State.UNLISTED, State.DELISTED):
             return
         if self.contract is not None:
             yield from self.contract.on_second(now_ms, wanted)
@@ -149,6 +150,8 @@ class SymbolSchedule:
 
     def changed(self, stream: str, now_ms: int, window: str | None, *, mini: bool) -> dict[str, object] | None:
         """The row of this symbol in a stream of all symbols; None when it has not changed since the last one."""
+        if self._market.life.state(now_ms) is State.DELISTED:
+            return None
         found = self._market.statistics(now_ms) if window is None else self.rolling(now_ms, window)
         if found is None or self._shown.get(stream) == found.window[1:]:
             return None

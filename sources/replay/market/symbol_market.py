@@ -19,6 +19,7 @@ from sources.replay.market.encode import PayloadEncoder, Statistics
 from sources.replay.market.history import History
 from sources.replay.market.intervals import MINUTE_MS, earlier_open, next_open, open_of
 from sources.replay.market.klines import Kline, klines_of
+from sources.replay.market.lives import ALWAYS, Life
 from sources.replay.market.timeline import SymbolSegment
 
 MOST_PAST_ROWS = 400_000
@@ -32,11 +33,18 @@ class SymbolMarket:
     """The state of one symbol."""
 
     def __init__(
-        self, encoder: PayloadEncoder, history: History | None = None, *, past_rows: int = MOST_PAST_ROWS
+        self,
+        encoder: PayloadEncoder,
+        history: History | None = None,
+        *,
+        past_rows: int = MOST_PAST_ROWS,
+        life: Life = ALWAYS,
     ) -> None:
         """`past_rows`: how many of the trades of finished segments are kept, at most `MOST_PAST_ROWS`."""
         self._most_past_rows = min(past_rows, MOST_PAST_ROWS)
         self.encoder = encoder
+        self.life = life
+        """When it trades."""
         self._history = history or History()
         self._segment: SymbolSegment | None = None
         self._past: deque[tuple[pl.DataFrame, pl.DataFrame]] = deque()
@@ -75,14 +83,18 @@ class SymbolMarket:
         rows = min(segment.rows, segment.totals.rows_before(end_ms)) if segment else 0
         recent = segment.totals.at(interval, rows - 1, zone_ms=zone_ms) if segment and rows else None
         if segment and recent and open_ms > segment.totals.times[0]:
-            return recent if recent.open_time == open_ms else Kline.flat(open_ms, recent.close)
+            return recent if recent.open_time == open_ms else self._flat(open_ms, end_ms, recent.close)
         before = self._history_kline(interval, open_ms, zone_ms)
         if recent and before:
             return before.then(recent)
         if recent:
             return recent._replace(open_time=open_ms)
         close = None if before else self._history.close_before(open_ms)
-        return before if close is None else Kline.flat(open_ms, close)
+        return before if close is None else self._flat(open_ms, end_ms, close)
+
+    def _flat(self, open_ms: int, end_ms: int, close: int) -> Kline | None:
+        """The kline of a period without trades; there is none where it could not trade in any of it."""
+        return Kline.flat(open_ms, close) if self.life.trades_within(open_ms, end_ms) else None
 
     def klines(
         self, interval: str, *, now_ms: int, start_ms: int | None, end_ms: int | None, limit: int, zone_ms: int = 0
@@ -114,11 +126,12 @@ class SymbolMarket:
         klines: list[Kline] = []
         open_ms = first
         while open_ms <= last and len(klines) < limit:
-            kline = traded.get(open_ms) or (None if close is None else Kline.flat(open_ms, close))
+            end_ms = next_open(interval, open_ms, zone_ms=zone_ms)
+            kline = traded.get(open_ms) or (None if close is None else self._flat(open_ms, end_ms, close))
             if kline is not None:
                 klines.append(kline)
                 close = kline.close
-            open_ms = next_open(interval, open_ms, zone_ms=zone_ms)
+            open_ms = end_ms
         return klines
 
     def _first_open(self, interval: str, zone_ms: int, before_ms: int) -> int | None:

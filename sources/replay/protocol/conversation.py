@@ -1,5 +1,7 @@
 """What a venue's protocol answers to one client, as the exchange and its faults need it."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -76,6 +78,22 @@ class Numbered:
     def payload(self, data: bytes, number: int) -> bytes:
         """A payload with its number; as it is where it has no place for one."""
         raise NotImplementedError
+
+
+class Joining(ABC):
+    """An encoding whose frames may hold several messages of a stream."""
+
+    @abstractmethod
+    def frame(self, message: Message) -> bytes:
+        """The WebSocket frame of one message."""
+
+    @abstractmethod
+    def key(self, message: Message) -> object:
+        """Messages of a stream that follow one another with the same key share a frame; None: this one is alone."""
+
+    @abstractmethod
+    def joined(self, messages: Sequence[Message]) -> bytes:
+        """The WebSocket frame of messages with the same key."""
 
 
 class Conversation(Requests, Protocol):

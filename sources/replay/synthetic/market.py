@@ -6,7 +6,7 @@ noon. For demonstration and tests; it predicts nothing.
 """
 
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
@@ -14,15 +14,16 @@ import polars as pl
 
 from sources.replay.market.derived import Derive
 from sources.replay.market.encode import PayloadEncoder
-from sources.replay.market.history import History, Shelf
+from sources.replay.market.history import HISTORY, History, Shelf
+from sources.replay.market.lives import ALWAYS, Life, Lives, State
 from sources.replay.market.market import MarketKind
 from sources.replay.market.playback import Playback
-from sources.replay.market.prefetch import Lazy, Prefetch
 from sources.replay.market.symbol_market import SymbolMarket
 from sources.replay.market.timeline import SymbolSegment, Timeline
 from sources.replay.synthetic.book_maker import Ladder
 from sources.replay.synthetic.events import EventLog
 from sources.replay.synthetic.history import activity, synthetic_history
+from sources.replay.synthetic.prefetch import Lazy, Prefetch
 from sources.replay.synthetic.profiles import Profile, profile_of
 
 _SLOT_MS = 100
@@ -76,11 +77,17 @@ class SyntheticMarket(Playback):
         profile: Callable[[str], Profile] | None = None,
         derive: Derive | None = None,
         quiet: Collection[str] = (),
+        lives: Mapping[str, Life] | None = None,
     ) -> None:
+        """`lives` are those of symbols that do not trade all the time."""
         begin_ms = start_ms - start_ms % 1_000
         profiles = [profile(symbol) if profile else profile_of(kind, symbol) for symbol in symbols]
         rates = [min(trades_per_s, _QUIET_PER_S) if one.symbol in quiet else trades_per_s for one in profiles]
-        makers = [_MarketMaker(kind, one, seed, begin_ms, rate) for one, rate in zip(profiles, rates, strict=True)]
+        all_lives = {one.symbol: (lives or {}).get(one.symbol) or Life() for one in profiles}
+        makers = [
+            _MarketMaker(kind, one, seed, begin_ms, rate, all_lives[one.symbol])
+            for one, rate in zip(profiles, rates, strict=True)
+        ]
         pasts = ThreadPoolExecutor(1, thread_name_prefix="pasts")
         shelf = Shelf(_WHOLE_HISTORIES)
         keeps_all = len(makers) <= _WHOLE_HISTORIES
@@ -91,19 +98,24 @@ class SyntheticMarket(Playback):
                 if keeps_all
                 else History(Lazy(pasts, maker.recent_history), old=shelf.slot(maker.old_history)),
                 past_rows=max(_ALL_PAST_ROWS // len(makers), _LEAST_PAST_ROWS),
+                life=maker.life,
             )
             for maker in makers
         }
-        timelines = Prefetch(_timelines(makers, begin_ms, trades_per_s))
-        super().__init__(kind, markets, timelines, begin_ms=begin_ms, derive=derive)
+        made = Lives(all_lives)
+        timelines = Prefetch(_timelines(makers, made, begin_ms, trades_per_s))
+        super().__init__(kind, markets, timelines, begin_ms=begin_ms, derive=derive, lives=made)
 
 
-def _timelines(makers: Sequence["_MarketMaker"], begin_ms: int, trades_per_s: float) -> Iterator[Timeline]:
+def _timelines(
+    makers: Sequence["_MarketMaker"], lives: Lives, begin_ms: int, trades_per_s: float
+) -> Iterator[Timeline]:
     bound = int(_SEGMENT_TRADES / max(trades_per_s, 0.001) * 1_000 / _SLOT_MS)
     most = min(max(bound, _SEGMENT_SLOTS[0]), _SEGMENT_SLOTS[1])
     slots = min(_FIRST_SEGMENT_SLOTS, most)
     while True:
         end_ms = begin_ms + slots * _SLOT_MS
+        lives.make(end_ms)
         yield Timeline([maker.segment(begin_ms, end_ms) for maker in makers], end_ms=end_ms)
         begin_ms, slots = end_ms, min(2 * slots, most)
 
@@ -129,7 +141,18 @@ class _Regime:
 class _MarketMaker:
     """Generates the segments of one symbol, one after the other."""
 
-    def __init__(self, kind: MarketKind, profile: Profile, seed: int, begin_ms: int, trades_per_s: float) -> None:
+    def __init__(
+        self,
+        kind: MarketKind,
+        profile: Profile,
+        seed: int,
+        begin_ms: int,
+        trades_per_s: float,
+        life: Life = ALWAYS,
+    ) -> None:
+        self.life = life
+        if not life.is_listed_at_begin:  # a new symbol counts from its first trade
+            profile = profile._replace(first_trade_id=1, first_aggregate_id=1, first_update_id=1)
         self.profile = profile
         self.encoder = PayloadEncoder(kind, profile.symbol, profile.decimals)
         self._seed = seed
@@ -153,7 +176,9 @@ class _MarketMaker:
         self._aggregate_id = profile.first_aggregate_id
 
     def history(self) -> pl.DataFrame:
-        """The history before the market begins."""
+        """The history before the market begins: none of a symbol that is listed later."""
+        if not self.life.is_listed_at_begin:
+            return pl.DataFrame(schema=HISTORY)
         return synthetic_history(
             self.profile, seed=self._seed, begin_ms=self._begin_ms, trades_per_s=self._trades_per_s
         )
@@ -189,6 +214,8 @@ class _MarketMaker:
             else:
                 self._fair = next(given)
             self.fairs.append(self._fair)
+            if self.life.state(slot_ms) is not State.TRADING:
+                continue
             self._ladder.follow(self._fair)
             event_log.add_top(slot_ms, self._ladder.top())
             for time_ms in self._order_times(slot_ms, busyness):

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
+from sources.replay.market.lives import Life
 from sources.replay.venues.coinbase.dialect import synthetic_coinbase, taped_coinbase
 from sources.replay.venues.kraken.dialect import synthetic_kraken, taped_kraken
 from sources.replay.venues.served import Served
@@ -12,8 +13,16 @@ from sources.replay.venues.served import Served
 class Synthetic(Protocol):
     """Makes a synthetic market of a venue; `ValueError` for a symbol that it cannot have."""
 
-    def __call__(self, symbols: Sequence[str], *, seed: int, start_ms: int, trades_per_s: float) -> Served:
-        """The market and its dialect."""
+    def __call__(
+        self,
+        symbols: Sequence[str],
+        *,
+        seed: int,
+        start_ms: int,
+        trades_per_s: float,
+        lives: Mapping[str, Life] | None = None,
+    ) -> Served:
+        """The market and its dialect; `lives` are those of symbols that do not trade all the time."""
 
 
 class Taped(Protocol):

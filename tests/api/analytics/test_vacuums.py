@@ -3,6 +3,7 @@ from hypothesis import strategies as st
 
 from api.analytics.profile import ProfileRow
 from api.analytics.vacuums import THIN, Vacuum, find_vacuums
+from flows.model.printed import printed
 
 
 def rows_of(*volumes: float) -> list[ProfileRow]:
@@ -19,7 +20,7 @@ def test_thin_rows_between_full_ones_are_a_vacuum() -> None:
     (zone,) = find_vacuums(rows, 102.0, width=2)
 
     assert (zone.low, zone.high, zone.volume) == (103.0, 104.5, 3.0)
-    assert zone.fill == 1.5 / 11
+    assert zone.fill == printed(1.5 / 11)
     assert (zone.distance, zone.distance_percent) == (1.0, 100 * 1.0 / 102)
     assert (zone.bid_quantity, zone.ask_quantity) == (None, None)
 

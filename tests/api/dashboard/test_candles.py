@@ -8,8 +8,8 @@ from tests.fakes.node import printed
 PLAY = """
 const { Candles } = await import(process.argv[1]);
 const { held, older, news } = JSON.parse(process.argv[2]);
-const of = (minute) => ({ timestamp: new Date(minute * 60_000).toISOString(), is_closed: true, revision: 0 });
-const minutes = (list) => list.map((candle) => Date.parse(candle.timestamp) / 60_000);
+const of = (minute) => ({ timestamp: minute * 60_000, is_closed: true, revision: 0 });
+const minutes = (list) => list.map((candle) => candle.timestamp / 60_000);
 const candles = new Candles("1m");
 candles.merge(held.map(of));
 const meeting = minutes(candles.meeting(older.map(of), candles.first?.time));

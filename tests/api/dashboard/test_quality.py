@@ -52,7 +52,7 @@ const quality = new Quality();
 const iso = (ms) => new Date(ms).toISOString();
 const said = [];
 for (const [venue, price, made, sent, fromSnapshot] of JSON.parse(process.argv[2])) {
-  const data = { symbol: "X", price, timestamp: iso(made) };
+  const data = { symbol: "X", price, timestamp: made };
   quality.measure({ data, timestamp: iso(sent) }, venue, fromSnapshot);
   quality.paintLatency(true);
   said.push(shown.latency.textContent ?? shown.latency.firstChild?.data);

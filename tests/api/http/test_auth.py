@@ -51,6 +51,14 @@ def test_these_may_not(shown: HandshakeRequest, settings: Api, code: str) -> Non
     assert refused.value.code == code
 
 
+def test_a_health_check_needs_no_host_but_no_wrong_one() -> None:
+    authorize(request(""), OPEN, protected=False, needs_host=False)
+    for host, needs_host in (("", True), ("rebound.example", False)):
+        with pytest.raises(Problem) as refused:
+            authorize(request(host), OPEN, protected=False, needs_host=needs_host)
+        assert refused.value.code == "wrong_host"
+
+
 def test_what_is_not_protected_needs_no_token_but_the_right_origin() -> None:
     authorize(request("192.0.2.7"), GUARDED, protected=False)
     with pytest.raises(Problem):

@@ -43,7 +43,7 @@ async def raw_handler(_: web.Request, __: NoParams) -> web.Response:
 
 
 def operation(route: AnyRoute) -> dict[str, Any]:
-    found: dict[str, Any] = openapi([route])["paths"][route.path][route.method.lower()]
+    found: dict[str, Any] = openapi({"things": [route]})["paths"][route.path][route.method.lower()]
     return found
 
 
@@ -65,10 +65,10 @@ def test_parameters_are_in_the_path_or_in_the_query_and_never_null() -> None:
         "limit": ("query", False),
     }
     assert (shown["symbols"]["style"], shown["symbols"]["explode"]) == ("form", False), "with commas"
-    assert shown["start"]["schema"]["type"] == "integer"
+    assert [one["type"] for one in shown["start"]["schema"]["anyOf"]] == ["integer", "string"]
     assert shown["limit"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 9, "default": 5}
     assert [name for name, one in shown.items() if "default" in one["schema"]] == ["limit"]
-    assert (described["summary"], described["operationId"]) == ("Does a thing.", "get/thing/{symbol}")
+    assert (described["summary"], described["operationId"]) == ("Does a thing.", "getThingBySymbol")
 
 
 def test_what_is_to_come_is_an_answer_besides_the_result_or_instead_of_it() -> None:
@@ -113,12 +113,17 @@ def test_a_token_may_be_needed_unless_the_route_is_open_to_all() -> None:
 
 
 def test_two_methods_of_a_path_stand_beside_each_other() -> None:
-    paths = openapi([Route("GET", "/thing", handler, Ready), Route("POST", "/thing", handler, ToCome)])["paths"]
+    things = [Route("GET", "/thing", handler, Ready), Route("POST", "/thing", handler, ToCome)]
+    description = openapi({"things": things[:1], "others": things[1:]})
+    paths = description["paths"]
+    assert [paths["/thing"][method]["tags"] for method in ("get", "post")] == [["things"], ["others"]]
+    assert description["tags"] == [{"name": "things"}, {"name": "others"}]
     assert {path: sorted(methods) for path, methods in paths.items()} == {"/thing": ["get", "post"]}
 
 
 def test_it_is_json_in_which_every_reference_leads_somewhere() -> None:
-    description = openapi([Route("GET", "/thing/{symbol}", handler, list[Ready], Params, errors=("collecting",))])
+    thing = Route("GET", "/thing/{symbol}", handler, list[Ready], Params, errors=("collecting",))
+    description = openapi({"things": [thing]})
     assert msgspec.json.decode(msgspec.json.encode(description)) == description
     named = {reference.rpartition("/")[2] for reference in references(description)}
     assert {"Ready", "ErrorBody", "Collecting"} <= named <= set(description["components"]["schemas"])

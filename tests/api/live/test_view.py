@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from api.live import view as live_module
-from api.live.messages import ms_of
 from api.live.view import Cut, HubMessage, Joined, LiveEvent, LiveView, Lost, Tick
 from flows.model import FeedStatus, Heartbeat
 from flows.settings import Hub
@@ -149,7 +148,7 @@ async def take(events: AsyncIterator[LiveEvent], count: int) -> list[LiveEvent]:
 
 
 def candle_times(events: list[LiveEvent]) -> list[int]:
-    return [ms_of(event.body.candle.open_time) for event in events if isinstance(event, HubMessage)]
+    return [event.body.candle.open_time for event in events if isinstance(event, HubMessage)]
 
 
 async def test_a_symbol_that_the_flow_follows_no_more_is_forgotten(hub: Deployment) -> None:

@@ -15,6 +15,7 @@ import httpx
 import pytest
 from mcp import Client, MCPError, StdioServerParameters
 
+from flows.process.version import version
 from tests.api.mcp.test_tools import fill
 from tests.fakes.interface import Deployment, interface
 
@@ -90,6 +91,8 @@ async def over_http(url: str) -> AsyncIterator[Client]:
 async def test_every_tool_is_listed_and_answers(deployment: Deployment, transport: Any) -> None:
     fill(deployment)
     async with interface(deployment) as running, transport(running.url) as client:
+        assert client.server_info
+        assert (client.server_info.name, client.server_info.version) == ("marketflow", version())
         listed = {tool.name: tool for tool in (await client.list_tools()).tools}
         replies = {name: await client.call_tool(name, arguments) for name, arguments in CALLS.items()}
 
@@ -115,6 +118,11 @@ async def test_a_malformed_call_gets_an_error_and_the_server_lives(deployment: D
         for name, arguments, reason in (
             ("get_candles", {"symbol": "BTCUSDT", "timeframe": "7m"}, "bad_request: timeframe: .*'1d', not '7m'"),
             ("get_candles", {}, "bad_request: symbol: Field required"),
+            (
+                "get_candles",
+                {"symbol": "BTCUSDT", "interval": "1m"},
+                "bad_request: get_candles does not take interval; it takes symbol, timeframe, limit, end, venue",
+            ),
             ("get_candles", {"symbol": "BTCUSDT", "limit": 10**6}, "bad_request: limit: .* to 1000, not 1000000"),
             ("get_current_price", {"symbol": "../status"}, r"bad_request: symbol: .*, not '\.\./status'"),
             ("get_current_price", {"symbol": "BTCUSDX"}, r"unknown_symbol: .* did you mean BTCUSDT\?$"),

@@ -130,7 +130,7 @@ async def test_what_was_stored_after_the_candles_were_read_is_in_the_answer(
     chart = await Charts(services).chart(RangeParams("BTCUSDT", "1m", end=stored[-1].close_time + 1, limit=4))
     assert isinstance(chart, Chart)
     times = [one["timestamp"] for one in msgspec.json.decode(msgspec.json.encode(chart.candles))]
-    assert times == [iso_utc(candle.open_time) for candle in stored]
+    assert times == [candle.open_time for candle in stored]
 
 
 def request(state: RequestState, *, created_ms: int) -> Request:

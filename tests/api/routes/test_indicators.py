@@ -6,7 +6,6 @@ from api.analytics.bars import Bars
 from api.analytics.indicators import IndicatorSeries, compute, parse_wanted
 from api.routes.indicators import joining
 from flows.model import Candle
-from sinks.hub.payloads import iso_utc
 from tests.fakes.candle_runs import wandering
 from tests.fakes.interface import LIVE, Deployment, interface, price
 
@@ -35,7 +34,7 @@ async def test_indicators_of_stored_candles_and_the_forming_one(stored: Deployme
     async with interface(stored) as running:
         answer = await running.data("/api/indicators/btcusdt/1m?names=rsi,bbands:10:2.5,sma&limit=50")
 
-    assert answer["timestamps"] == [iso_utc(candle.open_time) for candle in MINUTES[-50:]]
+    assert answer["timestamps"] == [candle.open_time for candle in MINUTES[-50:]]
     found = msgspec.convert(answer["indicators"], list[IndicatorSeries])
     candles = MINUTES[-50 - parse_wanted("rsi").memory :]
     assert found == [values(candles, text, 50) for text in ("rsi", "bbands:10:2.5", "sma")]
@@ -53,7 +52,7 @@ async def test_the_latest_only(stored: Deployment) -> None:
     async with interface(stored) as running:
         answer = await running.data("/api/indicators/BTCUSDT/1m?names=ema:20&limit=1")
 
-    assert answer["timestamps"] == [iso_utc(LAST.open_time)]
+    assert answer["timestamps"] == [LAST.open_time]
     assert answer["indicators"][0]["label"] == "ema:20"
     assert answer["indicators"][0]["values"]["ema"] == pytest.approx(
         values(MINUTES, "ema:20", 1).values["ema"], rel=1e-9

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from api.live.candle_cache import SeriesKey
 from api.stores.chart_json_cache import ChartJsonCache
 from flows.model import Candle
-from sinks.hub.payloads import ChartCandle, iso_utc
+from sinks.hub.payloads import ChartCandle
 from tests.fakes.candles import candle, forming
 
 KEY = SeriesKey("binance", "BTCUSDT", "1m")
@@ -18,7 +18,7 @@ def decoded(rendered: ChartJsonCache, candles: list[Candle]) -> list[ChartCandle
 def shown(candles: list[Candle]) -> list[ChartCandle]:
     return [
         ChartCandle(
-            iso_utc(one.open_time), one.open, one.high, one.low, one.close, one.volume, one.is_closed, one.status,
+            one.open_time, one.open, one.high, one.low, one.close, one.volume, one.is_closed, one.status,
             one.revision,
         )
         for one in candles

@@ -50,6 +50,7 @@ def test_secrets_are_hidden(call: Call, monkeypatch: pytest.MonkeyPatch) -> None
         "API__TOKEN": "tok3n",
         "HUB__TOKEN": "tok3n",
         "MONGO__URI": "mongodb://me:tok3n@db.example.com:27017",
+        "FEED__API_KEY": "tok3n",
         "API__HUB_URLS": "ws://127.0.0.1:1/ws?token=tok3n",
     }
     for name, value in secrets.items():
@@ -57,6 +58,7 @@ def test_secrets_are_hidden(call: Call, monkeypatch: pytest.MonkeyPatch) -> None
     found = shown(call)
     assert found["api.token"] == ("***", "MARKETFLOW_API__TOKEN")
     assert found["mongo.uri"][0] == "mongodb://***@db.example.com:27017"
+    assert found["feed.api_key"] == ("***", "MARKETFLOW_FEED__API_KEY")
     assert found["api.hub_urls"][0] == ["ws://127.0.0.1:1/ws?token=***"]
     for arguments in (["config", "show"], ["config", "show", "--json"], ["config", "check"]):
         assert "tok3n" not in call(*arguments).output

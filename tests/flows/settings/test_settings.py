@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymongo.uri_parser import parse_uri
 
-from flows.settings import Settings, SettingsError, load_settings
+from flows.settings import Feed, Settings, SettingsError, load_settings
 
 
 def _every_setting() -> list[tuple[str, str]]:
@@ -191,6 +191,22 @@ def test_what_derivatives_alone_have_can_be_followed_there_alone() -> None:
     assert usdm.streams == streams
     assert usdm.refusal_of(["markPrice", "forceOrder"]) == ""
     assert "markPrice cannot be followed here" in load_settings().feed.refusal_of(["markPrice"])
+
+
+def test_binary_streams_are_those_of_binance_spot_with_a_key_and_single_trades() -> None:
+    feed = Feed(encoding="sbe", api_key="k3y")
+    assert (feed.streams, feed.api_key) == (("trade", "kline", "ticker", "depth", "bookTicker"), "k3y")
+    assert "k3y" not in repr(feed)
+    assert Feed(encoding="sbe", api_key="k3y", streams=("trade",)).streams == ("trade",)
+    for changes, says in (
+        ({}, "needs an API key"),
+        ({"api_key": "k3y", "streams": "aggTrade,depth"}, "write trade in place of aggTrade"),
+        ({"api_key": "k3y", "venue": "binance-usdm"}, "binance-usdm has no binary streams"),
+        ({"api_key": "k3y", "venue": "kraken"}, "kraken has no binary streams"),
+        ({"api_key": "k3y", "origin": "testnet"}, "the origin is testnet: write the address"),
+    ):
+        with pytest.raises(SettingsError, match=says):
+            load_settings(feed={"encoding": "sbe"} | changes)
 
 
 def test_shards_share_the_symbols() -> None:
@@ -389,6 +405,7 @@ def test_a_password_without_its_user_is_refused(uri: str) -> None:
 def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     for section, key, text in (
         ("hub", "token", "hunter 2"),
+        ("feed", "api_key", "hunter 2"),
         ("hub", "tokn", "hunter2"),
         ("mongo", "password", "hunter2"),
         ("mongo", "uri", "mongodb://me:hun/ter2@host"),

@@ -114,14 +114,14 @@ async def test_the_two_default_channels_to_the_letter_in_both_formats() -> None:
         assert list(first) == ["type", "data", "timestamp", "seq"]
         assert first["data"] == {
             "symbol": "BTCUSDT", "price": 1.5, "price_change_24h": None, "price_change_percent_24h": None,
-            "volume_24h": None, "timestamp": "2026-01-01T00:00:00Z", "venue": "binance",
+            "volume_24h": None, "timestamp": BEGIN, "venue": "binance",
         }  # fmt: skip
         assert second["data"] == {
             "symbol": "BTCUSDT", "timeframe": "1m",
-            "candle": {"timestamp": "2026-01-01T00:00:00Z", "open": 1.0, "high": 2.0, "low": 0.5, "close": 1.5,
+            "candle": {"timestamp": BEGIN, "open": 1.0, "high": 2.0, "low": 0.5, "close": 1.5,
                        "volume": 10.0, "is_closed": True, "status": "final", "revision": 0},
             "latest_price": 1.5, "price_change_24h": None, "price_change_percent_24h": None, "volume_24h": None,
-            "timestamp": "2026-01-01T00:00:00.250Z", "venue": "binance",
+            "timestamp": BEGIN + 250, "venue": "binance",
         }  # fmt: skip
         assert first["seq"] < second["seq"]
 
@@ -143,7 +143,7 @@ async def test_a_snapshot_has_the_last_closed_candle_even_after_an_older_one_was
         for _ in range(3):
             await hear(client)
         replies = await ask(client, op="subscribe", channels=["ChartUpdate"], symbols=["btcusdt"])
-        assert [m["data"]["candle"]["timestamp"] for m in shown(replies)] == ["2026-01-01T00:01:00Z"]
+        assert [m["data"]["candle"]["timestamp"] for m in shown(replies)] == [BEGIN + 60_000]
 
 
 async def test_a_snapshot_has_no_forming_candle_that_has_closed() -> None:

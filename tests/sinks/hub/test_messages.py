@@ -41,7 +41,7 @@ def test_market_data_to_the_letter() -> None:
     message = Message(Topic("MarketData", "BTCUSDT"), data, seq=1, stamp_ms=BEGIN)
     assert payload(message, "json") == (
         b'{"type":"MarketData","data":{"symbol":"BTCUSDT","price":61837.63,"price_change_24h":-512.3,'
-        b'"price_change_percent_24h":-0.547,"volume_24h":15321.4,"timestamp":"2026-01-01T00:00:00.123Z",'
+        b'"price_change_percent_24h":-0.547,"volume_24h":15321.4,"timestamp":1767225600123,'
         b'"venue":"binance"},'
         b'"timestamp":"2026-01-01T00:00:00Z","seq":1}'
     )
@@ -58,9 +58,9 @@ def test_a_chart_update_to_the_letter() -> None:
     message = Message(Topic("ChartUpdate", "BTCUSDT", "1m"), update, seq=9, stamp_ms=BEGIN + 61_000)
     assert payload(message, "json") == (
         b'{"type":"ChartUpdate","data":{"symbol":"BTCUSDT","timeframe":"1m","candle":{'
-        b'"timestamp":"2026-01-01T00:00:00Z","open":1.5,"high":3.0,"low":1.0,"close":2.5,"volume":10.0,'
+        b'"timestamp":1767225600000,"open":1.5,"high":3.0,"low":1.0,"close":2.5,"volume":10.0,'
         b'"is_closed":true,"status":"repaired","revision":2},"latest_price":2.75,"price_change_24h":null,'
-        b'"price_change_percent_24h":null,"volume_24h":null,"timestamp":"2026-01-01T00:01:00.250Z",'
+        b'"price_change_percent_24h":null,"volume_24h":null,"timestamp":1767225660250,'
         b'"venue":"binance"},'
         b'"timestamp":"2026-01-01T00:01:01Z","seq":9}'
     )
@@ -74,7 +74,7 @@ def test_a_chart_update_to_the_letter() -> None:
             BookView("binance", "BTCUSDT", True, 7, BEGIN, [(99.0, 3.0), (98.0, 1.5)], [(101.0, 1.5)]),
             (
                 b'{"symbol":"BTCUSDT","synced":true,"update_id":7,"bids":[[99.0,3.0],[98.0,1.5]],"asks":[[101.0,1.5]],'
-                b'"spread":2.0,"mid":100.0,"imbalance":0.5,"timestamp":"2026-01-01T00:00:00Z",'
+                b'"spread":2.0,"mid":100.0,"imbalance":0.5,"timestamp":1767225600000,'
                 b'"venue":"binance"}'
             ),
         ),
@@ -98,9 +98,9 @@ def test_a_chart_update_to_the_letter() -> None:
             "Stats",
             stats(1, seconds=2),
             (
-                b'{"symbol":"BTCUSDT","open_time":"2025-12-31T00:01:00Z","open":100.0,"high":110.0,"low":90.0,'
+                b'{"symbol":"BTCUSDT","open_time":1767139260000,"open":100.0,"high":110.0,"low":90.0,'
                 b'"last":105.0,"volume":2000.0,"quote_volume":201000.0,"change":5.0,"change_percent":5.0,'
-                b'"weighted_average":100.5,"trades":12345,"complete":true,"timestamp":"2026-01-01T00:01:02Z",'
+                b'"weighted_average":100.5,"trades":12345,"complete":true,"timestamp":1767225662000,'
                 b'"venue":"binance"}'
             ),
         ),

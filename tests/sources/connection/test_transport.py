@@ -16,6 +16,7 @@ from sources.connection.transport import (
     TransportError,
     transport_of,
 )
+from sources.feed import Headers
 from sources.replay.exchange.exchange import ReplayExchange
 from sources.replay.exchange.limits import SPOT_LIMITS, Limits
 from sources.replay.exchange.server import running_exchange
@@ -82,6 +83,21 @@ async def test_every_message_is_handed_over_in_order(open_socket: Open) -> None:
     async with exchange_of() as exchange, connected(open_socket, f"{exchange.ws_url}/ws") as (socket, arrivals):
         await socket.send('{"method":"SUBSCRIBE","params":["btcusdt@trade"],"id":1}')
         assert await arrivals.until(1 + len(DATA)) == [b'{"result":null,"id":1}', *DATA]
+
+
+async def test_headers_are_part_of_the_handshake_and_their_values_are_not_shown(open_socket: Open) -> None:
+    seen: asyncio.Queue[str] = asyncio.Queue()
+
+    async def note(server: ServerConnection) -> None:
+        assert server.request is not None
+        seen.put_nowait(server.request.headers["X-MBX-APIKEY"])
+
+    headers = Headers({"X-MBX-APIKEY": "k3y"})
+    async with serve(note, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with connected(open_socket, f"ws://127.0.0.1:{port}/stream", headers=headers):
+            assert await asyncio.wait_for(seen.get(), 20) == "k3y"
+    assert repr(headers) == "Headers(X-MBX-APIKEY)"
 
 
 async def test_a_message_in_fragments_is_one_message(open_socket: Open) -> None:

@@ -25,7 +25,11 @@ class MarketRest:
     def __init__(self, view: View, limits: RestLimits) -> None:
         self._view = view
         self._limits = limits
-        self._symbols = symbol_names(view.market)
+
+    @property
+    def _symbols(self) -> tuple[str, ...]:
+        """The symbols that the exchange knows now."""
+        return symbol_names(self._view.market)
 
     def _shared(self) -> dict[str, Endpoint]:
         """The requests of both markets: some answered here, the rest by a method of each subclass."""

@@ -5,16 +5,15 @@ from typing import Any
 from sources.replay.exchange.binance.parameters import Parameters
 from sources.replay.exchange.binance.rest import Answer, Endpoint, ordered_times, steps_of
 from sources.replay.exchange.binance.usdm_data import period_times
-from sources.replay.exchange.dialect import View
+from sources.replay.exchange.dialect import View, symbol_names
 from sources.replay.market.contracts import CAP, FUNDING_MS, INTERVAL_HOURS, Contract
 
 
 class ContractRest:
     """Answers requests about contracts from a market."""
 
-    def __init__(self, view: View, symbols: tuple[str, ...]) -> None:
+    def __init__(self, view: View) -> None:
         self._view = view
-        self._symbols = symbols
         self.endpoints: dict[str, Endpoint] = {
             "/fapi/v1/premiumIndex": self._premium_index,
             "/fapi/v1/fundingRate": self._funding_rate,
@@ -23,6 +22,10 @@ class ContractRest:
             "/futures/data/openInterestHist": self._open_interest_history,
         }
         """Paths and their handlers."""
+
+    @property
+    def _symbols(self) -> tuple[str, ...]:
+        return symbol_names(self._view.market)
 
     def _premium_index(self, parameters: Parameters) -> Answer:
         if parameters.text("symbol") is None:

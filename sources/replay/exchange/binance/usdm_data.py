@@ -9,7 +9,7 @@ from typing import Any, Final
 from flows.model import DAY_MS
 from sources.replay.exchange.binance.parameters import ApiError, Parameters, Takes, invalid
 from sources.replay.exchange.binance.rest import Answer, Endpoint, checked, ordered_times, steps_of, weight_of
-from sources.replay.exchange.dialect import View
+from sources.replay.exchange.dialect import View, symbol_names
 from sources.replay.market.contracts import Contract, share_of
 from sources.replay.market.intervals import INTERVALS_MS, intervals_of, next_open
 
@@ -25,9 +25,8 @@ _HALF_SWING: Final = 0.2
 class DataRest:
     """Answers these requests from a market."""
 
-    def __init__(self, view: View, symbols: tuple[str, ...]) -> None:
+    def __init__(self, view: View) -> None:
         self._view = view
-        self._symbols = symbols
         of_symbol, of_pair = Takes(("symbol", "interval")), Takes(("pair", "interval"))
         data, basis = Takes(("symbol", "period")), Takes(("pair", "contractType", "period"))
         answers: dict[str, tuple[Endpoint, Takes]] = {
@@ -42,6 +41,10 @@ class DataRest:
             path: checked(answer, takes, refuses_others=False) for path, (answer, takes) in answers.items()
         }
         """Paths and their handlers."""
+
+    @property
+    def _symbols(self) -> tuple[str, ...]:
+        return symbol_names(self._view.market)
 
     def _klines(self, name: str, row: Callable[[Contract, str, list[Any], float], list[Any]]) -> Endpoint:
         def answer(parameters: Parameters) -> Answer:

@@ -52,8 +52,8 @@ class UsdmRest(MarketRest):
         }
         """Paths and their handlers."""
         self.endpoints["/fapi/v2/ticker/price"] = self._price
-        self.endpoints |= ContractRest(view, self._symbols).endpoints
-        self.endpoints |= DataRest(view, self._symbols).endpoints
+        self.endpoints |= ContractRest(view).endpoints
+        self.endpoints |= DataRest(view).endpoints
 
     def _exchange_info(self, _: Parameters) -> Answer:
         rate_limits = [

@@ -118,8 +118,9 @@ class CoinbaseConversation:
         unknown = next((channel for channel in wanted if channel not in channels), None)
         if unknown is not None:
             return f"{unknown} is not a valid channel"
+        now_ms = self._view.market.now_ms
         products = [name for channel, names in wanted.items() if channel not in _WITHOUT_PRODUCTS for name in names]
-        missing = next((name for name in products if self._derived.product(name) is None), None)
+        missing = next((name for name in products if self._derived.product(name, now_ms) is None), None)
         return None if missing is None else f"{missing} is not a valid product"
 
     def _unsubscribe(self, wanted: _Wanted) -> Sequence[bytes]:
@@ -150,8 +151,9 @@ class CoinbaseConversation:
     def _beginning(self, channel: str, name: str) -> bytes | None:
         """What a subscription begins with, where there is something."""
         if channel == STATUS:
-            return self._derived.status()
-        product, now_ms = self._derived.product(name), self._view.market.now_ms
+            return self._derived.status(self._view.market.now_ms)
+        now_ms = self._view.market.now_ms
+        product = self._derived.product(name, now_ms)
         if product is None:
             return None
         match channel:

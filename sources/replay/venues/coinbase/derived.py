@@ -9,6 +9,7 @@ from functools import partial
 
 from sources.replay.market.book import Book, decode_update
 from sources.replay.market.derived import Follower
+from sources.replay.market.lives import State
 from sources.replay.market.market import Message, Wanted
 from sources.replay.market.schedules import LAG_MS
 from sources.replay.market.symbol_market import SymbolMarket
@@ -35,18 +36,22 @@ class CoinbaseDerived:
         self._products = {name: ProductMessages(name, market) for name, market in markets.items()}
         self._counter = 0
 
-    def product(self, name: str) -> "ProductMessages | None":
-        """The messages of a product; None for one that the market does not have."""
-        return self._products.get(name)
+    def product(self, name: str, now_ms: int) -> "ProductMessages | None":
+        """The messages of a product; None for one that the market does not have, or has not yet."""
+        product = self._products.get(name)
+        return None if product is None or product.state(now_ms) is State.UNLISTED else product
 
     @property
     def names(self) -> tuple[str, ...]:
         """All products."""
         return tuple(self._products)
 
-    def status(self) -> bytes:
+    def status(self, now_ms: int) -> bytes:
         """The `status` message."""
-        return exchange_messages.status({product_of(name): one.decimals for name, one in self._products.items()})
+        listed = {name: one for name in self._products if (one := self.product(name, now_ms))}
+        return exchange_messages.status(
+            {product_of(name): (one.decimals, one.state(now_ms)) for name, one in listed.items()}
+        )
 
     def followers(self, segment: SymbolSegment) -> dict[ChannelTimeline, Follower]:
         """Of trades and books."""
@@ -76,7 +81,7 @@ class CoinbaseDerived:
         if HEARTBEATS not in self._recorded and wanted(HEARTBEATS):
             yield Message(now_ms, HEARTBEATS, advanced_messages.heartbeat(self._counter, now_ms))
         if now_ms % _STATUS_MS == LAG_MS and wanted(STATUS):
-            yield Message(now_ms, STATUS, self.status())
+            yield Message(now_ms, STATUS, self.status(now_ms))
 
     def on_end(self, now_ms: int, wanted: Wanted) -> Iterator[Message]:
         """Nothing waits."""
@@ -94,6 +99,10 @@ class ProductMessages:
         self._last: TradeRow | None = None
         self._batch: list[TradeRow] = []
         self._has_book = False
+
+    def state(self, now_ms: int) -> State:
+        """What the product is at a time."""
+        return self.market.life.state(now_ms)
 
     def on_trade(self, rows: TradeRows, due_ms: int, index: int, wanted: Wanted) -> Iterator[Message]:
         """The match and the ticker; the Advanced feed gets the trade with its batch."""

@@ -1,15 +1,16 @@
 """Coinbase's dialect and its synthetic market."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 from aiohttp import web
 
-from sources.replay.exchange.dialect import ExchangeView
+from sources.replay.exchange.dialect import Controls, ExchangeView
 from sources.replay.exchange.limits import Limits
+from sources.replay.market.lives import Life
 from sources.replay.market.market import Message
 from sources.replay.market.playback import Playback
 from sources.replay.synthetic.market import SyntheticMarket
@@ -60,6 +61,11 @@ class CoinbaseDialect:
         """The REST interface."""
         return CoinbaseRest(view, self._market, requests_per_s=self._requests_per_s)
 
+    def controls(self, view: ExchangeView) -> Controls:
+        """Nothing of its own."""
+        del view
+        return {}
+
     def with_clock(self, message: Message, by_ms: int) -> Message:
         """A message whose heartbeat or envelope has another time."""
         data = message.data
@@ -85,6 +91,7 @@ def synthetic_coinbase(
     start_ms: int,
     trades_per_s: float = 20.0,
     requests_per_s: int = REQUESTS_PER_S,
+    lives: Mapping[str, Life] | None = None,
 ) -> Served:
     """A synthetic market of Coinbase; see `SyntheticMarket`. `ValueError` for a symbol that is no product."""
     market = SyntheticMarket(
@@ -95,6 +102,7 @@ def synthetic_coinbase(
         trades_per_s=trades_per_s,
         profile=profile_of_product,
         derive=CoinbaseDerived,
+        lives={product_of(symbol).id: life for symbol, life in (lives or {}).items()},
     )
     return serve_coinbase(market, requests_per_s=requests_per_s)
 

@@ -13,6 +13,7 @@ import msgspec
 from sources.replay.market.book import Book, DepthUpdate, Level
 from sources.replay.market.decimals import Decimals
 from sources.replay.market.encode import Statistics
+from sources.replay.market.lives import State
 from sources.replay.venues.coinbase.products import Product, product_row, stripped
 from sources.replay.venues.rows import TradeRow
 from sources.replay.venues.times import rfc3339
@@ -95,9 +96,11 @@ def book_update(product: str, update: DepthUpdate, time_ms: int) -> bytes:
     return msgspec.json.encode(body)
 
 
-def status(products: Mapping[Product, Decimals]) -> bytes:
+def status(products: Mapping[Product, tuple[Decimals, State]]) -> bytes:
     """The `status` message of all products."""
-    rows = [{**product_row(product, decimals), "type": "spot"} for product, decimals in products.items()]
+    rows = [
+        {**product_row(product, decimals, state), "type": "spot"} for product, (decimals, state) in products.items()
+    ]
     assets = sorted({asset for product in products for asset in product})
     currencies = [{"id": asset, "name": asset, "status": "online", "min_size": "0.00000001"} for asset in assets]
     return msgspec.json.encode({"type": "status", "products": rows, "currencies": currencies})

@@ -1,8 +1,10 @@
 """Products of Coinbase: their decimals and rows. Source: docs.cdp.coinbase.com, Exchange REST, "Products"."""
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 from sources.replay.market.decimals import Decimals
+from sources.replay.market.lives import State
 from sources.replay.synthetic.profiles import Profile, following, profile_of, reference_of
 
 _LOT_DECIMALS = 8
@@ -42,7 +44,15 @@ def profile_of_product(symbol: str) -> Profile:
     return following(product.id, product.reference, price=price, quantity=_LOT_DECIMALS)
 
 
-def product_row(product: Product, decimals: Decimals) -> dict[str, Any]:
+_STATUSES: Final[Mapping[State, str]] = {
+    State.TRADING: "online",
+    State.HALTED: "offline",
+    State.DELISTED: "delisted",
+}
+"""The words of Coinbase, which goes on listing what is delisted."""
+
+
+def product_row(product: Product, decimals: Decimals, state: State = State.TRADING) -> dict[str, Any]:
     """Its row of `/products`."""
     return {
         "id": product.id,
@@ -56,9 +66,9 @@ def product_row(product: Product, decimals: Decimals) -> dict[str, Any]:
         "post_only": False,
         "limit_only": False,
         "cancel_only": False,
-        "status": "online",
+        "status": _STATUSES[state],
         "status_message": "",
-        "trading_disabled": False,
+        "trading_disabled": state is not State.TRADING,
         "fx_stablecoin": False,
         "max_slippage_percentage": "0.02000000",
         "auction_mode": False,

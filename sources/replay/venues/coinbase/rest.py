@@ -13,6 +13,7 @@ from sources.replay.exchange.dialect import ExchangeView, Reply
 from sources.replay.exchange.limits import RateMeter, Refusal
 from sources.replay.market.decimals import decimal_text
 from sources.replay.market.klines import Kline
+from sources.replay.market.lives import State
 from sources.replay.market.playback import Playback
 from sources.replay.market.symbol_market import SymbolMarket
 from sources.replay.venues.coinbase.exchange_messages import levels_text, maker_side
@@ -71,9 +72,9 @@ class CoinbaseRest:
             now_ms = self._view.now_ms
             return Reply(HTTPStatus.OK, {"iso": rfc3339(now_ms, 3), "epoch": now_ms / 1_000})
         if path == "/products":
-            return Reply(HTTPStatus.OK, [self._row(name) for name in self._markets])
+            return Reply(HTTPStatus.OK, [self._row(name) for name in self._names])
         match = _PATH.fullmatch(path)
-        if match is None or match[1] not in self._markets:
+        if match is None or match[1] not in self._names:
             raise CoinbaseError("NotFound", HTTPStatus.NOT_FOUND)
         return self._endpoints[match[2]](match[1], query)
 
@@ -92,7 +93,15 @@ class CoinbaseRest:
     # --- what it answers
 
     def _row(self, name: str) -> dict[str, Any]:
-        return product_row(product_of(name), self._markets[name].encoder.decimals)
+        return product_row(product_of(name), self._markets[name].encoder.decimals, self._state(name))
+
+    def _state(self, name: str) -> State:
+        return self._markets[name].life.state(self._view.market.now_ms)
+
+    @property
+    def _names(self) -> list[str]:
+        """The products that the exchange knows now."""
+        return [name for name in self._markets if self._state(name) is not State.UNLISTED]
 
     def _trades(self, name: str, query: Query) -> Reply:
         """Newest first: with `after` those older than it, with `before` those newer."""

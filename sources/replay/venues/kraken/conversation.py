@@ -8,7 +8,7 @@ from sources.replay.protocol.conversation import Refused, decode_object
 from sources.replay.protocol.frames import Encoding
 from sources.replay.venues.kraken import messages
 from sources.replay.venues.kraken.books import DEPTHS
-from sources.replay.venues.kraken.derived import HEARTBEATS, KrakenDerived, PairMessages
+from sources.replay.venues.kraken.derived import HEARTBEATS, INSTRUMENTS, KrakenDerived, PairMessages
 
 _INT64 = 2**63
 _NONE: frozenset[str] = frozenset()
@@ -37,11 +37,13 @@ class KrakenConversation:
         self._derived = derived
         self._number = number
         self._streams: dict[str, None] = {}
+        self._wants_instruments = False
 
     @property
     def delivered(self) -> frozenset[str]:
         """The streams delivered to it; with any subscription the heartbeat."""
-        return frozenset((*self._streams, HEARTBEATS)) if self._streams else _NONE
+        instruments = (INSTRUMENTS,) if self._wants_instruments else ()
+        return frozenset((*self._streams, *instruments, HEARTBEATS)) if self._streams or instruments else _NONE
 
     def greet(self) -> tuple[bytes, ...]:
         """The status of the system."""
@@ -113,7 +115,7 @@ class KrakenConversation:
     def _error_of(self, symbol: str, stream: str, method: str) -> str | None:
         if "/" not in symbol:
             return f"Currency pair not in ISO 4217-A3 format {symbol}"
-        if self._derived.pair(symbol) is None:
+        if self._derived.pair(symbol, self._view.market.now_ms) is None:
             return f"Currency pair not supported {symbol}"
         if method == "subscribe":
             return "Already subscribed" if stream in self._streams else None
@@ -121,7 +123,7 @@ class KrakenConversation:
 
     def _apply(self, method: str, channel: _Channel, symbol: str, stream: str, options: Options) -> list[bytes]:
         """Subscribes or unsubscribes; the snapshot, where one is wanted."""
-        pair = self._derived.pair(symbol)
+        pair = self._derived.pair(symbol, self._view.market.now_ms)
         if method == "unsubscribe" or pair is None:
             self._streams.pop(stream, None)
             return []
@@ -130,10 +132,11 @@ class KrakenConversation:
         return [] if snapshot is None else [snapshot]
 
     def _instruments(self, method: str, request_id: int | None) -> tuple[bytes, ...]:
-        """The channel without symbols: its only message here is the snapshot."""
+        """The channel without symbols: its snapshot, then the pairs that change."""
+        self._wants_instruments = method == "subscribe"
         result = {"channel": "instrument", "snapshot": True}
         done = messages.reply(method, request_id, self._view.now_ms, result=result, success=True)
-        return (done, self._derived.instruments()) if method == "subscribe" else (done,)
+        return (done, self._derived.instruments(self._view.market.now_ms)) if method == "subscribe" else (done,)
 
 
 def _book_options(params: Options) -> Options | str:

@@ -1,14 +1,16 @@
 """What Kraken sends: trades by order, candles and tickers with each, books by depth, a heartbeat every second.
 
 Streams are named `<pair>@<channel>`, as `BTC/USD@trade`, `BTC/USD@book-10`, `BTC/USD@ohlc-1`, `BTC/USD@ticker`,
-`BTC/USD@ticker-bbo`; `heartbeat` goes to every client with a subscription.
+`BTC/USD@ticker-bbo`; `heartbeat` goes to every client with a subscription, `instrument` has the pairs that change.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
+from sources.replay.market.decimals import Decimals
 from sources.replay.market.derived import Follower
 from sources.replay.market.intervals import open_of
+from sources.replay.market.lives import State
 from sources.replay.market.market import Message, Wanted
 from sources.replay.market.symbol_market import SymbolMarket
 from sources.replay.market.timeline import ChannelTimeline, SymbolSegment
@@ -17,7 +19,7 @@ from sources.replay.venues.kraken.books import DEPTHS, BookView
 from sources.replay.venues.kraken.pairs import Pair, pair_of
 from sources.replay.venues.rows import TradeRows, rows_of
 
-HEARTBEATS = "heartbeat"
+HEARTBEATS, INSTRUMENTS = "heartbeat", "instrument"
 _TICK_MS = 1_000
 _SNAPSHOT_TRADES = 50
 _SNAPSHOT_CANDLES = 720
@@ -31,14 +33,20 @@ class KrakenDerived:
     def __init__(self, markets: Mapping[str, SymbolMarket], recorded: frozenset[str]) -> None:
         self._recorded = recorded
         self._pairs = {name: PairMessages(pair_of(name), market) for name, market in markets.items()}
+        self._states: dict[str, State] = {}
 
-    def pair(self, symbol: str) -> "PairMessages | None":
-        """The messages of a pair; None for one that the market does not have."""
-        return self._pairs.get(symbol)
+    def pair(self, symbol: str, now_ms: int) -> "PairMessages | None":
+        """The messages of a pair; None for one that the market does not have, or has not yet."""
+        pair = self._pairs.get(symbol)
+        return None if pair is None or pair.state(now_ms) is State.UNLISTED else pair
 
-    def instruments(self) -> bytes:
+    def instruments(self, now_ms: int) -> bytes:
         """The snapshot of the channel `instrument`."""
-        return messages.instruments({one.pair: one.decimals for one in self._pairs.values()})
+        return messages.instruments(self._rows(self._pairs, now_ms))
+
+    def _rows(self, names: Iterable[str], now_ms: int) -> dict[Pair, tuple[Decimals, State]]:
+        pairs = [pair for name in names if (pair := self.pair(name, now_ms))]
+        return {pair.pair: (pair.decimals, pair.state(now_ms)) for pair in pairs}
 
     def followers(self, segment: SymbolSegment) -> dict[ChannelTimeline, Follower]:
         """Of trades, books and quotes."""
@@ -57,7 +65,12 @@ class KrakenDerived:
         return follow(due_ms, index, lambda stream: stream not in self._recorded and wanted(stream))
 
     def on_tick(self, now_ms: int, wanted: Wanted) -> Iterator[Message]:
-        """The heartbeat."""
+        """The heartbeat, and the pairs that have another state than a second ago."""
+        states = {name: pair.state(now_ms) for name, pair in self._pairs.items()}
+        before, self._states = self._states or states, states
+        changed = [name for name, state in states.items() if state is not before[name]]
+        if changed and wanted(INSTRUMENTS):
+            yield Message(now_ms, INSTRUMENTS, messages.instruments(self._rows(changed, now_ms), kind="update"))
         if HEARTBEATS not in self._recorded and wanted(HEARTBEATS):
             yield Message(now_ms, HEARTBEATS, messages.HEARTBEAT)
 
@@ -75,6 +88,10 @@ class PairMessages:
         self.market = market
         self.decimals = market.encoder.decimals
         self._views: dict[int, BookView] = {}
+
+    def state(self, now_ms: int) -> State:
+        """What the pair is at a time."""
+        return self.market.life.state(now_ms)
 
     def on_trade(self, rows: TradeRows, due_ms: int, index: int, wanted: Wanted) -> Iterator[Message]:
         """After the last fill of an order: the trades, the candles and the ticker."""

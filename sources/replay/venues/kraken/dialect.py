@@ -2,15 +2,16 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 from aiohttp import web
 
-from sources.replay.exchange.dialect import ExchangeView
+from sources.replay.exchange.dialect import Controls, ExchangeView
 from sources.replay.exchange.limits import Limits
+from sources.replay.market.lives import Life
 from sources.replay.market.market import Message
 from sources.replay.market.playback import Playback
 from sources.replay.synthetic.market import SyntheticMarket
@@ -61,6 +62,11 @@ class KrakenDialect:
         """The REST interface."""
         return KrakenRest(view, self._market, requests_per_s=self._requests_per_s)
 
+    def controls(self, view: ExchangeView) -> Controls:
+        """Nothing of its own."""
+        del view
+        return {}
+
     def with_clock(self, message: Message, by_ms: int) -> Message:
         """A message whose envelope's time is shifted."""
         data = _CLOCK.sub(lambda found: shifted(found[1].decode(), by_ms).encode(), message.data)
@@ -84,6 +90,7 @@ def synthetic_kraken(
     start_ms: int,
     trades_per_s: float = 20.0,
     requests_per_s: float = REQUESTS_PER_S,
+    lives: Mapping[str, Life] | None = None,
 ) -> Served:
     """A synthetic market of Kraken; see `SyntheticMarket`. `ValueError` for a symbol that is no pair."""
     market = SyntheticMarket(
@@ -94,6 +101,7 @@ def synthetic_kraken(
         trades_per_s=trades_per_s,
         profile=profile_of_pair,
         derive=KrakenDerived,
+        lives={pair_of(symbol).symbol: life for symbol, life in (lives or {}).items()},
     )
     return serve_kraken(market, requests_per_s=requests_per_s)
 

@@ -12,6 +12,7 @@ from sources.replay.market.book import Level
 from sources.replay.market.decimals import Decimals, decimal_text
 from sources.replay.market.encode import Statistics
 from sources.replay.market.klines import Kline
+from sources.replay.market.lives import State
 from sources.replay.venues.kraken.books import Change
 from sources.replay.venues.kraken.pairs import Pair, asset_row, instrument_row
 from sources.replay.venues.rows import TradeRow
@@ -94,12 +95,12 @@ def ticker(pair: Pair, decimals: Decimals, day: Statistics, *, kind: str = "upda
     ).encode()
 
 
-def instruments(pairs: Mapping[Pair, Decimals]) -> bytes:
-    """The snapshot of `instrument`: all assets and pairs."""
-    assets = sorted({asset for pair in pairs for asset in pair})
-    rows = [instrument_row(pair, decimals) for pair, decimals in pairs.items()]
+def instruments(pairs: Mapping[Pair, tuple[Decimals, State]], *, kind: str = "snapshot") -> bytes:
+    """A message of `instrument`: the snapshot has all assets and pairs, an `update` the pairs that changed."""
+    assets = sorted({asset for pair in pairs for asset in pair}) if kind == "snapshot" else []
+    rows = [instrument_row(pair, decimals, state) for pair, (decimals, state) in pairs.items()]
     data = {"assets": [asset_row(asset) for asset in assets], "pairs": rows}
-    return msgspec.json.encode({"channel": "instrument", "type": "snapshot", "data": data})
+    return msgspec.json.encode({"channel": "instrument", "type": kind, "data": data})
 
 
 def status(connection_id: int) -> bytes:

@@ -4,9 +4,11 @@ WebSocket v2 names a pair `BTC/USD`; REST has an id (`XXBTZUSD`), an `altname` (
 which Bitcoin and Dogecoin keep their old names. Source: `AssetPairs` of 2026-07-07.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 from sources.replay.market.decimals import Decimals, decimal_text
+from sources.replay.market.lives import State
 from sources.replay.synthetic.profiles import Profile, following, profile_of, reference_of
 
 _OLD_NAMES = {"BTC": "XBT", "DOGE": "XDG"}
@@ -88,7 +90,15 @@ def profile_of_pair(symbol: str) -> Profile:
     return following(pair.symbol, pair.reference, price=pair.price_decimals, quantity=_LOT_DECIMALS)
 
 
-def asset_pair_row(pair: Pair, decimals: Decimals) -> dict[str, Any]:
+STATUSES: Final[Mapping[State, str]] = {
+    State.TRADING: "online",
+    State.HALTED: "cancel_only",
+    State.DELISTED: "delisted",
+}
+"""The words of Kraken; what is delisted is in the channel `instrument` alone."""
+
+
+def asset_pair_row(pair: Pair, decimals: Decimals, state: State = State.TRADING) -> dict[str, Any]:
     """Its row of `AssetPairs`."""
     return {
         "altname": pair.altname,
@@ -112,21 +122,21 @@ def asset_pair_row(pair: Pair, decimals: Decimals) -> dict[str, Any]:
         "ordermin": decimals.quantity_text(1),
         "costmin": "0.5",
         "tick_size": decimals.price_text(1),
-        "status": "online",
+        "status": STATUSES[state],
         "execution_venue": "international",
         "long_position_limit": _POSITION_LIMIT,
         "short_position_limit": _POSITION_LIMIT,
     }
 
 
-def instrument_row(pair: Pair, decimals: Decimals) -> dict[str, Any]:
+def instrument_row(pair: Pair, decimals: Decimals, state: State = State.TRADING) -> dict[str, Any]:
     """Its row among the pairs of the channel `instrument`."""
     tick = float(decimal_text(1, decimals.printed_price, decimals.printed_price))
     return {
         "symbol": pair.symbol,
         "base": pair.base,
         "quote": pair.quote,
-        "status": "online",
+        "status": STATUSES[state],
         "qty_precision": decimals.printed_quantity,
         "qty_increment": float(decimals.quantity_text(1)),
         "price_precision": decimals.printed_price,

@@ -15,6 +15,7 @@ from sources.replay.exchange.dialect import ExchangeView, Reply
 from sources.replay.exchange.limits import RateMeter, Refusal
 from sources.replay.market.decimals import Decimals, decimal_text
 from sources.replay.market.intervals import INTERVALS_MS, open_of
+from sources.replay.market.lives import State
 from sources.replay.market.playback import Playback
 from sources.replay.market.symbol_market import SymbolMarket
 from sources.replay.venues.kraken.messages import INTERVALS, average_price, is_market_order, taker_side
@@ -41,6 +42,10 @@ _HEADERS = {"Server": "nginx", "Cache-Control": "no-store", "Access-Control-Allo
 _REFUSALS = {418: "EGeneral:Temporary lockout", 429: "EAPI:Rate limit exceeded", 503: "EService:Unavailable"}
 
 Query: TypeAlias = Mapping[str, str]
+
+
+_KNOWN = frozenset((State.TRADING, State.HALTED))
+"""The states of pairs that REST has."""
 
 
 class KrakenError(Exception):
@@ -110,7 +115,7 @@ class KrakenRest:
 
     def _asset_pairs(self, query: Query) -> dict[str, Any]:
         pairs = self._several(query)
-        return {pair.id: asset_pair_row(pair, self._decimals(pair)) for pair in pairs}
+        return {pair.id: asset_pair_row(pair, self._decimals(pair), self._state(pair)) for pair in pairs}
 
     def _ticker(self, query: Query) -> dict[str, Any]:
         return {pair.id: self._day(pair) for pair in self._several(query)}
@@ -185,9 +190,15 @@ class KrakenRest:
     def _decimals(self, pair: Pair) -> Decimals:
         return self._markets[pair].encoder.decimals
 
+    def _state(self, pair: Pair) -> State:
+        return self._markets[pair].life.state(self._view.market.now_ms)
+
+    def _is_known(self, pair: Pair) -> bool:
+        return self._state(pair) in _KNOWN
+
     def _named(self, name: str) -> Pair:
         pair = self._names.get(name.upper())
-        if pair is None:
+        if pair is None or not self._is_known(pair):
             raise KrakenError("EQuery:Unknown asset pair")
         return pair
 
@@ -199,7 +210,9 @@ class KrakenRest:
 
     def _several(self, query: Query) -> list[Pair]:
         names = query.get("pair", "")
-        return [self._named(name) for name in names.split(",")] if names else list(self._markets)
+        return (
+            [self._named(name) for name in names.split(",")] if names else list(filter(self._is_known, self._markets))
+        )
 
 
 def _body(result: Any) -> Reply:

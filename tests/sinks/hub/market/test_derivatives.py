@@ -46,19 +46,19 @@ def test_each_has_a_message_of_its_own() -> None:
     mark, state, interest, order = (envelope.data for envelope in state_of(served))
     assert structs.asdict(mark) == {
         "venue": VENUE, "symbol": SYMBOL, "mark_price": 100.0, "index_price": 101.0, "settle_price": 99.0,
-        "timestamp": "2026-01-01T00:00:00Z",
+        "timestamp": BEGIN,
     }  # fmt: skip
     assert structs.asdict(state) | {"last": structs.asdict(state.last)} == {
-        "venue": VENUE, "symbol": SYMBOL, "rate": 0.0001, "next_time": "2026-01-01T00:01:00Z", "interval_hours": 8,
-        "cap": 0.02, "floor": -0.02, "timestamp": "2026-01-01T00:00:00Z",
-        "last": {"time": "2025-12-31T23:59:59.999Z", "rate": 0.0002, "mark_price": None},
+        "venue": VENUE, "symbol": SYMBOL, "rate": 0.0001, "next_time": BEGIN + 60_000, "interval_hours": 8,
+        "cap": 0.02, "floor": -0.02, "timestamp": BEGIN,
+        "last": {"time": BEGIN - 1, "rate": 0.0002, "mark_price": None},
     }  # fmt: skip
     assert structs.asdict(interest) == {
-        "venue": VENUE, "symbol": SYMBOL, "quantity": 5.0, "value": None, "timestamp": "2026-01-01T00:00:00Z",
+        "venue": VENUE, "symbol": SYMBOL, "quantity": 5.0, "value": None, "timestamp": BEGIN,
     }  # fmt: skip
     assert structs.asdict(order) == {
         "venue": VENUE, "symbol": SYMBOL, "side": "SELL", "price": 99.0, "average_price": 99.5, "quantity": 1.5,
-        "filled": 1.25, "timestamp": "2026-01-01T00:00:00Z",
+        "filled": 1.25, "timestamp": BEGIN,
     }  # fmt: skip
 
 
@@ -91,7 +91,7 @@ def test_every_liquidation_is_sent_and_a_new_client_gets_the_last_ones() -> None
     shown = [envelope.data.timestamp for envelope in state_of(served, "Liquidation")]
     assert len(shown) == LIQUIDATIONS_SHOWN
     assert shown == sorted(shown)
-    assert shown[-1] == "2026-01-01T00:00:00.060Z"
+    assert shown[-1] == BEGIN + 60
 
 
 def test_a_removed_symbol_has_no_state_left() -> None:

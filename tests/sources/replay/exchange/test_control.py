@@ -1,7 +1,12 @@
 import httpx
+import pytest
 from websockets.asyncio.client import connect
 
+from sources.replay.exchange.control import PAGE, is_admitted, policy_of
 from sources.replay.exchange.server import running_exchange
+from sources.replay.faults.catalogue import catalogue
+from sources.replay.market.lives import Life
+from sources.replay.synthetic.market import SyntheticMarket
 from tests.fakes.scripted_market import BEGIN_MS, ScriptedMarket, trade_messages
 
 
@@ -17,7 +22,10 @@ async def test_state_tells_what_is_going_on() -> None:
             "venue": "binance",
             "kind": "spot",
             "symbols": ["BTCUSDT", "ETHUSDT"],
+            "lives": {},
+            "plays": "",
             "speed": "max",
+            "begin": BEGIN_MS,
             "now": BEGIN_MS,
             "played": 0,
             "paused": True,
@@ -95,3 +103,72 @@ async def test_a_bad_order_is_told_why() -> None:
         assert full.json() == {"error": "100 faults are on already; clear them first"}
         page = await http.post("/control/pause", headers={"Origin": "https://example.org"})
         assert page.status_code == 403
+
+
+async def test_a_symbol_is_halted_by_order_and_its_state_is_shown() -> None:
+    market = SyntheticMarket(
+        "spot", ["BTCUSDT", "NEWUSDT"], seed=1, start_ms=BEGIN_MS, lives={"NEWUSDT": Life(is_listed=False)}
+    )
+    async with (
+        running_exchange(market, paused=True) as exchange,
+        httpx.AsyncClient(base_url=exchange.rest_url, timeout=60) as http,
+    ):
+        assert (await http.get("/control/state")).json()["symbols"] == ["BTCUSDT"]
+        unknown = await http.get("/api/v3/depth", params={"symbol": "NEWUSDT"})
+        assert (unknown.status_code, unknown.json()["code"]) == (400, -1121)
+        order = {"symbol": "NEWUSDT", "change": "list", "after_s": 600}
+        shown = (await http.post("/control/lives", json=order)).json()["lives"]
+        coming = [{"at": BEGIN_MS + 600_000, "state": "trading"}]
+        assert shown == {
+            "BTCUSDT": {"state": "trading", "coming": []},
+            "NEWUSDT": {"state": "unlisted", "coming": coming},
+        }
+        refused = await http.post("/control/lives", json={"symbol": "BTCUSDT", "change": "resume"})
+        assert (refused.status_code, refused.json()) == (
+            400,
+            {"error": "BTCUSDT is trading then: resume changes nothing"},
+        )
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "admitted"),
+    [
+        (None, "replay.example:9443", True),
+        ("http://127.0.0.1:9443", "127.0.0.1:9443", True),
+        ("http://localhost:9443", "localhost:9443", True),
+        ("http://[::1]:9443", "[::1]:9443", True),
+        ("http://localhost", "localhost", True),
+        ("null", "127.0.0.1:9443", False),
+        ("", "127.0.0.1:9443", False),
+        ("https://127.0.0.1:9443", "127.0.0.1:9443", False),
+        ("http://127.0.0.1:8080", "127.0.0.1:9443", False),
+        ("http://localhost:9443", "127.0.0.1:9443", False),
+        # A foreign name that is made to point at this machine.
+        ("http://evil.example:9443", "evil.example:9443", False),
+        ("http://localhost.evil.example:9443", "localhost.evil.example:9443", False),
+        ("http://127.0.0.1.evil.example", "127.0.0.1.evil.example", False),
+        ("http://10.0.0.5:9443", "10.0.0.5:9443", False),
+        ("http://", "", False),
+        ("http://[", "[", False),
+    ],
+)
+def test_pages_of_other_origins_are_refused(origin: str | None, host: str, admitted: bool) -> None:
+    assert is_admitted(origin, "http", host) is admitted
+
+
+async def test_the_page_is_served_to_its_own_origin_and_may_use_nothing_else() -> None:
+    async with (
+        running_exchange(ScriptedMarket()) as exchange,
+        httpx.AsyncClient(base_url=exchange.rest_url, timeout=60) as http,
+    ):
+        page = await http.get("/control")
+        assert page.headers["content-type"].startswith("text/html")
+        policy = page.headers["content-security-policy"]
+        assert policy == policy_of(PAGE.read_text())
+        assert "default-src 'none'" in policy
+        assert "://" not in page.text
+        for path in ("/control", "/control/faults"):
+            assert (await http.get(path, headers={"Origin": "https://example.org"})).status_code == 403
+        own = await http.post("/control/pause", headers={"Origin": exchange.rest_url})
+        assert (own.status_code, own.json()["paused"]) == (200, True)
+        assert (await http.get("/control/faults")).json() == catalogue()

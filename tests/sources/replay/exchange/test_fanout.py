@@ -1,10 +1,11 @@
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sources.replay.exchange.fanout import Fanout
 from sources.replay.market.market import Message
+from sources.replay.protocol.conversation import Joining
 from sources.replay.protocol.frames import Encoding, encode_message
 
 
@@ -70,3 +71,30 @@ def test_the_audience_wants_what_its_listeners_want_now(changes: list[tuple[int,
 
 def union(sets: Iterable[frozenset[str]]) -> frozenset[str]:
     return frozenset().union(*sets)
+
+
+class Pairs(Joining):
+    """Joins messages of a stream that have the same last digit."""
+
+    def frame(self, message: Message) -> bytes:
+        return self.joined([message])
+
+    def key(self, message: Message) -> object:
+        return None if message.data == b"0" else message.data[-1]
+
+    def joined(self, messages: Sequence[Message]) -> bytes:
+        return b"+".join(message.data for message in messages)
+
+
+def test_messages_that_follow_one_another_may_share_a_frame_within_a_turn() -> None:
+    fanout, client, plain = Fanout(), Ear("a", "b"), Ear("a")
+    client.encoding = Pairs()  # type: ignore[assignment]
+    for one in (client, plain):
+        fanout.subscribe(one)
+    numbers = [("a", 1), ("b", 1), ("a", 11), ("a", 0), ("a", 0), ("a", 2), ("b", 2)]
+    fanout.deliver([message(stream, number) for stream, number in numbers])
+    assert sorted(client.heard) == sorted([b"1+11", b"0", b"0", b"2", b"1", b"2"])
+    assert [frame for frame in client.heard if frame in (b"1+11", b"0")] == [b"1+11", b"0", b"0"]
+    assert plain.heard == frames(plain, *(message(stream, number) for stream, number in numbers if stream == "a"))
+    fanout.deliver([message("a", 21), message("b", 3)])
+    assert client.heard[-2:] == [b"21", b"3"]

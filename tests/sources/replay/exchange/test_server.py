@@ -2,12 +2,14 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from sources.binance.sbe.decode import SbeDecoder
 from sources.replay.exchange.exchange import ReplayExchange
 from sources.replay.exchange.limits import SPOT_LIMITS
 from sources.replay.exchange.server import running_exchange
@@ -187,3 +189,31 @@ async def test_a_client_that_goes_away_during_its_handshake_is_no_error(
         with pytest.raises(InvalidStatus):
             await connect(exchange.ws_url + "/ws")
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_binary_streams_want_a_key_and_speak_text_for_requests() -> None:
+    async with running_exchange(ScriptedMarket(TRADES), paused=True) as exchange:
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(f"{exchange.ws_url}/sbe/stream")
+        assert refused.value.response.status_code == 401
+        assert json.loads(refused.value.response.body or b"")["code"] == -2014
+        url, key = f"{exchange.ws_url}/sbe/ws/nosuch@trade", {"X-MBX-APIKEY": "any"}
+        async with connect(url, additional_headers=key, max_queue=4_096) as client:
+            assert await ask(client, "SUBSCRIBE", STREAM, "btcusdt@kline_1m") == b'{"result":null,"id":1}'
+            exchange.resume()
+            trades: list[Any] = []
+            while len(trades) < len(TRADES):
+                decoded = SbeDecoder().decode(await client.recv(decode=False))
+                assert decoded is not None
+                trades += decoded.events
+            bodies = [json.loads(one.data) for one in TRADES]
+            assert [(one.symbol, one.id, one.price, one.quantity, one.time) for one in trades] == [
+                (body["s"], body["t"], float(body["p"]), float(body["q"]), body["T"]) for body in bodies
+            ]
+
+
+async def test_futures_have_no_binary_streams() -> None:
+    async with running_exchange(ScriptedMarket(TRADES, kind="usdm"), paused=True) as exchange:
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(f"{exchange.ws_url}/sbe/stream", additional_headers={"X-MBX-APIKEY": "any"})
+        assert refused.value.response.status_code == 404

@@ -64,7 +64,7 @@ def test_the_snapshot_of_a_book_and_the_heartbeat_are_as_recorded() -> None:
     true = recorded()
     source = market()
     list(islice(of(source, "BTC/USD@book-10"), 3))
-    pair = derived(source).pair("BTC/USD")
+    pair = derived(source).pair("BTC/USD", source.now_ms)
     assert pair is not None
     assert fits(parse(pair.book(10, source.now_ms) or b""), true[str(("book", "snapshot", None))])
     (beat,) = islice(of(market(), "heartbeat"), 1)
@@ -84,7 +84,7 @@ def test_a_snapshot_joins_the_changes_that_follow_it() -> None:
     source = market()
     messages = of(source, "BTC/USD@book-10")
     list(islice(messages, 5))
-    pair = derived(source).pair("BTC/USD")
+    pair = derived(source).pair("BTC/USD", source.now_ms)
     assert pair is not None
     (book,) = parse(pair.book(10, source.now_ms) or b"")["data"]
     sides = {side: {level["price"]: level["qty"] for level in book[side]} for side in ("bids", "asks")}

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sources.replay.market.prefetch import Lazy, Prefetch
+from sources.replay.synthetic.prefetch import Lazy, Prefetch
 
 WAIT_S = 20
 

@@ -1,0 +1,1 @@
+"""TradingView's protocol UDF: names of instruments, bars and marks; the routes are in `api/routes/udf.py`."""

@@ -1,0 +1,68 @@
+"""The page of the control endpoint in a browser: what it shows, what its buttons order, by mouse and by keyboard."""
+
+import pytest
+from playwright.async_api import expect
+from websockets.asyncio.client import connect
+
+from sources.replay.exchange.server import running_exchange
+from sources.replay.market.lives import Life
+from sources.replay.synthetic.market import SyntheticMarket
+from tests.fakes.browser import NO_BROWSER, chromium, running_browser
+from tests.fakes.scripted_market import BEGIN_MS
+
+pytestmark = pytest.mark.e2e
+PATIENCE_MS = 60_000
+
+
+async def test_what_it_shows_and_what_its_buttons_do() -> None:
+    executable = chromium() or pytest.skip(NO_BROWSER)
+    expect.set_options(timeout=PATIENCE_MS)
+    lives = {"NEWUSDT": Life(is_listed=False)}
+    market = SyntheticMarket("spot", ["BTCUSDT", "NEWUSDT"], seed=1, start_ms=BEGIN_MS, lives=lives)
+    complaints: list[str] = []
+    async with (
+        running_exchange(market, speed=1.0, paused=True) as exchange,
+        connect(exchange.ws_url + "/stream?streams=btcusdt@trade/%3Cb%3Ex"),
+        running_browser(executable) as browser,
+    ):
+        page = await browser.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        await page.goto(exchange.rest_url + "/control")
+
+        clients = page.locator("#clients tbody tr")
+        await expect(clients.locator("td").nth(2)).to_have_text("btcusdt@trade <b>x")
+        await expect(page.locator("#market")).to_contain_text("paused")
+        await page.get_by_role("button", name="Resume", exact=True).press("Enter")
+        await expect(page.get_by_role("button", name="Pause", exact=True)).to_be_focused()
+        await expect(page.locator("#market")).to_contain_text("playing")
+
+        # A fault, by the keyboard alone.
+        summary = page.locator("summary", has_text="wrong_id")
+        await summary.press("Enter")
+        form = page.locator("details", has=summary).locator("form")
+        await form.get_by_role("button", name="As in the example").press("Space")
+        await form.get_by_label("count").fill("3")
+        await form.get_by_label("count").press("Enter")
+        await expect(page.locator("#faults tbody tr td")).to_have_text(
+            [
+                "wrong_id",
+                "3",
+                '{"stream":"btcusdt@aggTrade","after":0,"count":3,"insert":false,"fields":["a","f","l"],"by":9007199254740992}',
+            ]
+        )
+        await page.get_by_role("button", name="End all faults").click()
+        await expect(page.locator("#faults .none")).to_be_visible()
+
+        await form.get_by_label("by (needed)").fill("much")
+        await form.get_by_label("by (needed)").press("Enter")
+        await expect(page.get_by_role("status")).to_have_text("by: much is no integer")
+
+        await page.get_by_label("after seconds").fill("3600")
+        await page.get_by_role("button", name="list NEWUSDT", exact=True).click()
+        await expect(page.locator("#symbols tbody tr", has_text="NEWUSDT")).to_contain_text("trading in 00:59")
+        await page.get_by_role("button", name="drop client 1").click()
+        await expect(clients).to_have_count(0)
+        assert exchange.clients == 0
+    assert complaints == []
