@@ -55,6 +55,11 @@ class Exchange:
         body = json.dumps(order).encode()
         self._query(urllib.request.Request(f"{self.http}/control/faults", data=body, method="POST"))
 
+    def account(self, **order: Any) -> None:
+        """Orders a change of the account of `KEY`."""
+        body = json.dumps(order).encode()
+        self._query(urllib.request.Request(f"{self.http}/control/accounts", data=body, method="POST"))
+
     def trade(self, trade_id: int) -> dict[str, Any]:
         """A single trade; the newest are queried first, for a query by id weighs much on USD-M."""
         newest = {row["id"]: row for row in self.get("trades", symbol=SYMBOL, limit=1000)}

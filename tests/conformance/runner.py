@@ -119,14 +119,8 @@ def table(results: Sequence[Result]) -> str:
 
 
 @contextmanager
-def exchanges(markets: Iterable[str], python: Path, folder: Path) -> Iterator[dict[str, str]]:
-    """Replay exchanges with a synthetic market, one of each kind on a free port; their addresses."""
-    with ExitStack() as running:
-        yield {market: running.enter_context(_exchange(market, python, folder)) for market in dict.fromkeys(markets)}
-
-
-@contextmanager
 def _exchange(market: str, python: Path, folder: Path) -> Iterator[str]:
+    """A replay exchange with a synthetic market on a free port; its address."""
     command = ["-m", "sources.replay", "--synthetic", "--seed", str(SEED), "--market", market, "--port", "0"]
     command += ["--begin", str(wall_ms() - BEGAN_MS)]
     with (
@@ -201,10 +195,11 @@ def _last_line(log: Path) -> str:
 
 
 def run_all(clients: Sequence[Client], python: Path, folder: Path | None = None) -> Iterator[Result]:
-    """Runs clients one after the other, each against the exchange of its market; reports and logs stay in `folder`."""
+    """Runs clients one after the other, each against an exchange of its own; reports and logs stay in `folder`."""
     with ExitStack() as stack:
         where = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="conformance-")))
         where.mkdir(parents=True, exist_ok=True)
-        addresses = stack.enter_context(exchanges((client.market for client in clients), python, where))
         for client in clients:
-            yield run_client(client, addresses[client.market], where)
+            with _exchange(client.market, python, where) as address:
+                result = run_client(client, address, where)
+            yield result

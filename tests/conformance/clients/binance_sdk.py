@@ -1,5 +1,5 @@
-"""The exchange's own SDKs, `binance-sdk-spot` and `binance-sdk-derivatives-trading-usds-futures`: REST, WebSocket API and
-streams. Their answers are objects that hold only the fields that they know.
+"""The exchange's own SDKs, `binance-sdk-spot` and `binance-sdk-derivatives-trading-usds-futures`: REST, WebSocket API
+and streams. Their answers are objects that hold only the fields that they know.
 """
 
 import asyncio
@@ -148,6 +148,9 @@ _CALLS: Final[dict[str, dict[str, tuple[str, dict[str, Any]]]]] = {
 }
 
 
+_LISTS: Final = "its model of a kline is an object, and the exchange sends lists"
+
+
 def _add_queries() -> None:
     for market, queries in _REST.items():
         for name, (path, params) in queries.items():
@@ -168,7 +171,8 @@ def _add_queries() -> None:
                 finally:
                     await connection.close_connection(close_session=True)
 
-            SUITE.same(f"websocket_api.{name}", market, call, path, compare=_is_covered, **_camel(params))
+            fails = _LISTS if path in {"klines", "uiKlines"} else ""
+            SUITE.same(f"websocket_api.{name}", market, call, path, fails=fails, compare=_is_covered, **_camel(params))
 
 
 _add_queries()

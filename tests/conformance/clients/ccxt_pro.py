@@ -336,7 +336,8 @@ def is_live_ticker(ticker: Any, exchange: Exchange) -> None:
 
 @SUITE.case("watch_tickers", *BOTH)
 async def watch_tickers(client: Any, exchange: Exchange) -> None:
-    wanted, seen = set(_PAIRS[exchange.market]), {}
+    wanted = set(_PAIRS[exchange.market])
+    seen: dict[str, Any] = {}
     while wanted - seen.keys():
         seen |= await client.watch_tickers(sorted(wanted))
     is_live_ticker(seen[pair(exchange)], exchange)

@@ -10,11 +10,11 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from cryptofeed import FeedHandler, connection
 from cryptofeed.connection import RestEndpoint, Routes, WebsocketEndpoint
-from cryptofeed.defines import BID, ASK, CANDLES, FUNDING, L2_BOOK, OPEN_INTEREST, TICKER, TRADES
+from cryptofeed.defines import ASK, BID, CANDLES, FUNDING, L2_BOOK, OPEN_INTEREST, TICKER, TRADES
 from cryptofeed.exchanges import Binance, BinanceFutures
 
 from tests.conformance.checks import is_book, near
@@ -92,8 +92,8 @@ def _pointed(kind: Any, http: str, ws: str) -> Any:
     socket = kind.websocket_endpoints[0]
 
     class Pointed(kind):  # type: ignore[misc]
-        rest_endpoints = [RestEndpoint(http, routes=rest.routes)]
-        websocket_endpoints = [WebsocketEndpoint(f"wss{ws.removeprefix('ws')}", options=socket.options)]
+        rest_endpoints: ClassVar = [RestEndpoint(http, routes=rest.routes)]
+        websocket_endpoints: ClassVar = [WebsocketEndpoint(f"wss{ws.removeprefix('ws')}", options=socket.options)]
 
     assert isinstance(rest.routes, Routes)
     return Pointed

@@ -7,6 +7,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -209,17 +210,19 @@ async def _until_none(difference: Callable[[], str | None]) -> None:
     raise AssertionError(reason)
 
 
+def _time(at_ms: int) -> datetime:
+    return datetime.fromtimestamp(at_ms / 1_000, UTC)
+
+
 @SUITE.case("requests bars", *BOTH)
 async def requested_bars(client: Node, exchange: Exchange) -> None:
     collector = client.collector
     now_ms = exchange.get("time")["serverTime"]
-    import pandas as pd  # noqa: PLC0415 - the client brings it
-
     collector.seen["history"].clear()
     collector.request_bars(
         collector.bars,
-        start=pd.Timestamp(now_ms - 3_600_000, unit="ms", tz="UTC"),
-        end=pd.Timestamp(now_ms - 600_000, unit="ms", tz="UTC"),
+        start=_time(now_ms - 3_600_000),
+        end=_time(now_ms - 600_000),
         client_id=ClientId("BINANCE"),
     )
     rows = {row[0] + 59_999: row for row in exchange.get("klines", symbol=SYMBOL, interval="1m", limit=100)}

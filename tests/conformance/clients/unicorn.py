@@ -13,6 +13,7 @@ from tests.conformance.checks import is_book, is_true, payload_of
 from tests.conformance.exchange import SYMBOL, Exchange, paused, until
 from tests.conformance.suite import Suite
 
+_MARKET: Final = SYMBOL.lower()
 _NAMES: Final = {"spot": "binance.com", "usdm": "binance.com-futures"}
 
 
@@ -26,9 +27,12 @@ def _pointed(exchange: Exchange) -> Any:
             self.FUTURES_DATA_URL = f"{exchange.http}/futures/data"
             return super()._init_session()
 
+        # it queries spot whatever the market, and there is none beside futures here
         def get_server_time(self) -> Any:
-            """The constructor queries spot whatever the market; there is none beside futures here."""
             return super().get_server_time() if exchange.market == "spot" else self.futures_time()
+
+        def ping(self) -> Any:
+            return super().ping() if exchange.market == "spot" else self.futures_ping()
 
     return Pointed
 
@@ -52,7 +56,7 @@ async def opens(exchange: Exchange) -> AsyncIterator[Any]:
 SUITE = Suite(opens)
 
 
-def _stream(name: str, market: str, *, channels: Any, markets: Any = SYMBOL.lower(), messages: int = 2) -> None:
+def _stream(name: str, market: str, *, channels: Any, markets: Any = _MARKET, messages: int = 2) -> None:
     @SUITE.case(name, market)
     def run(client: Any, exchange: Exchange) -> None:
         sockets, _ = client
