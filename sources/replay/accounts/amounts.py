@@ -30,8 +30,8 @@ def positive(value: Decimal, what: str) -> Decimal:
 
 
 def product(one: Decimal, other: Decimal) -> Decimal:
-    """The product, cut to eight decimals; `ValueError` when it is too large."""
-    return checked(_WIDE.multiply(one, other).quantize(UNIT, ROUND_DOWN, _WIDE), "the value")
+    """The product, cut to eight decimals; it may be larger than `MOST`."""
+    return _WIDE.multiply(one, other).quantize(UNIT, ROUND_DOWN, _WIDE)
 
 
 def share(value: Decimal, part: Decimal, whole: Decimal) -> Decimal:

@@ -9,8 +9,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 from sources.replay.accounts.amounts import checked, positive
+from sources.replay.accounts.brackets import MOST_LEVERAGE
 from sources.replay.accounts.keys import DEMO
 from sources.replay.accounts.spot import Side
+from sources.replay.accounts.usdm import PositionSide
 from sources.replay.faults.spec import tag_of
 
 Asset = Annotated[str, Meta(pattern="^[^\\s\"'<>\\\\]{1,20}$")]
@@ -93,6 +95,8 @@ class Fill(Order, frozen=True):
     commission_asset: Asset | None = None
     """Default: spot takes what is received, USD-M the margin's."""
     maker: bool = False
+    position_side: PositionSide = "BOTH"
+    """USD-M: `LONG` or `SHORT` where the account has both sides."""
 
     def __post_init__(self) -> None:
         positive(self.quantity, "quantity")
@@ -102,7 +106,123 @@ class Fill(Order, frozen=True):
             checked(self.commission, "commission")
 
 
-AnyOrder: TypeAlias = Open | Deposit | Withdraw | Transfer | Lock | Fill
+class Funding(Order, frozen=True):
+    """USD-M: settles the funding of a contract's positions.
+
+    {"do": "funding", "symbol": "BTCUSDT", "rate": "0.0001"}
+    """
+
+    symbol: Symbol
+    rate: Decimal | None = None
+    """A share of the value at the mark price; default the rate that the market states."""
+
+    def __post_init__(self) -> None:
+        if self.rate is not None and abs(checked(self.rate, "rate")) > 1:
+            raise ValueError("rate is a share of the value: at most 1")
+
+
+class Leverage(Order, frozen=True):
+    """USD-M: changes the leverage of a contract.
+
+    {"do": "leverage", "symbol": "BTCUSDT", "leverage": 10}
+    """
+
+    symbol: Symbol
+    leverage: Annotated[int, Meta(ge=1, le=MOST_LEVERAGE)]
+
+
+class MarginType(Order, frozen=True):
+    """USD-M: gives positions of a contract margins of their own, or not; not while there is a position.
+
+    {"do": "margin_type", "symbol": "BTCUSDT", "isolated": true}
+    """
+
+    symbol: Symbol
+    isolated: bool
+
+
+class Margin(Order, frozen=True):
+    """USD-M: adds to the margin of an isolated position, or takes from it.
+
+    {"do": "margin", "symbol": "BTCUSDT", "amount": "50"}
+    """
+
+    symbol: Symbol
+    amount: Decimal
+    position_side: PositionSide = "BOTH"
+
+    def __post_init__(self) -> None:
+        checked(self.amount, "amount")
+
+
+class MultiAssets(Order, frozen=True):
+    """USD-M: makes every asset margin of every position, or not.
+
+    {"do": "multi_assets", "on": true}
+    """
+
+    on: bool
+
+
+class PositionMode(Order, frozen=True):
+    """USD-M: gives a contract a long and a short position, or one; not while there is a position.
+
+    {"do": "position_mode", "both_sides": true}
+    """
+
+    both_sides: bool
+
+
+class MarginCall(Order, frozen=True):
+    """USD-M: warns the owner of a contract's positions, and changes nothing.
+
+    {"do": "margin_call", "symbol": "BTCUSDT"}
+    """
+
+    symbol: Symbol
+
+
+class Liquidate(Order, frozen=True):
+    """USD-M: closes a contract's positions after a warning. What the wallet then owes, the insurance fund pays.
+
+    {"do": "liquidate", "symbol": "BTCUSDT"}
+    """
+
+    symbol: Symbol
+    price: Decimal | None = None
+    """Default: the mark price."""
+
+    def __post_init__(self) -> None:
+        if self.price is not None:
+            positive(self.price, "price")
+
+
+class ListenKeys(Order, frozen=True):
+    """USD-M: how long listen keys live that are made or kept alive from now on; those that there are, too.
+
+    {"do": "listen_keys", "life_ms": 60000}
+    """
+
+    life_ms: Annotated[int, Meta(ge=0, le=86_400_000)]
+
+
+AnyOrder: TypeAlias = (
+    Open
+    | Deposit
+    | Withdraw
+    | Transfer
+    | Lock
+    | Fill
+    | Funding
+    | Leverage
+    | MarginType
+    | Margin
+    | MultiAssets
+    | PositionMode
+    | MarginCall
+    | Liquidate
+    | ListenKeys
+)
 
 ORDERS: tuple[type[Order], ...] = get_args(AnyOrder)
 _DECODER: msgspec.json.Decoder[AnyOrder] = msgspec.json.Decoder(AnyOrder)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from sources.replay.accounts.amounts import MOST, ZERO, positive, product
+from sources.replay.accounts.amounts import MOST, ZERO, plain, positive, product
 
 Side: TypeAlias = Literal["BUY", "SELL"]
 
@@ -109,7 +109,7 @@ class SpotAccount:
             before = self.balance(asset)
             now = Balance(before.free + free, before.locked + locked)
             if min(now) < 0:
-                raise ValueError(f"the account has {before.free} {asset}, and {before.locked} locked")
+                raise ValueError(f"the account has {plain(before.free)} {asset}, and {plain(before.locked)} locked")
             if max(now) > MOST:
                 raise ValueError(f"an account has at most {MOST} of an asset")
             after[asset] = now

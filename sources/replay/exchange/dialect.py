@@ -1,6 +1,6 @@
 """What a venue's protocol is to the server: its paths, its conversations, its REST interface."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from aiohttp import web
@@ -73,6 +73,12 @@ class AccountsView(ExchangeView, Protocol):
     @property
     def true_ms(self) -> int:
         """The exchange's time without the fault of a wrong clock, ms UTC."""
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        """Sends messages that are not the market's to the subscribers of their streams."""
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs work beside the market, at most until the exchange is closed."""
 
 
 class RestApi(Protocol):

@@ -8,6 +8,7 @@ from aiohttp import web
 from flows.clock import wall_ms
 from sources.replay.exchange.binance.accounts.service import BinanceAccounts
 from sources.replay.exchange.binance.accounts.spot import SpotAccounts
+from sources.replay.exchange.binance.accounts.usdm import UsdmAccounts
 from sources.replay.exchange.binance.rest_api import BinanceRestApi, market_endpoints
 from sources.replay.exchange.binance.routes import (
     ROUTES,
@@ -128,12 +129,10 @@ class BinanceDialect:
 
     def rest(self, view: AccountsView) -> BinanceRestApi:
         """The REST interface of a market."""
-        return BinanceRestApi(self._kind, view, self._accounts_of(view) if self._kind == "spot" else None)
+        return BinanceRestApi(self._kind, view, self._accounts_of(view))
 
     def controls(self, view: AccountsView) -> Controls:
         """Accounts, what moves them, and their keys."""
-        if self._kind != "spot":
-            return {}
         accounts = self._accounts_of(view)
         return {
             ("GET", "accounts"): lambda _: accounts.report(),
@@ -143,7 +142,9 @@ class BinanceDialect:
 
     def _accounts_of(self, view: AccountsView) -> BinanceAccounts:
         if self._accounts is None:
-            self._accounts = BinanceAccounts(view, SpotAccounts(view), refuses_others=True)
+            is_spot = self._kind == "spot"
+            accounts = SpotAccounts(view) if is_spot else UsdmAccounts(view)
+            self._accounts = BinanceAccounts(view, accounts, refuses_others=is_spot)
         return self._accounts
 
     def with_clock(self, message: Message, by_ms: int) -> Message:

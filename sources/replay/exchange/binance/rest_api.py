@@ -38,7 +38,7 @@ def market_endpoints(kind: MarketKind, view: ExchangeView) -> Mapping[str, Endpo
 class BinanceRestApi:
     """The REST interface of a market of Binance."""
 
-    def __init__(self, kind: MarketKind, view: ExchangeView, accounts: BinanceAccounts | None) -> None:
+    def __init__(self, kind: MarketKind, view: ExchangeView, accounts: BinanceAccounts) -> None:
         self._view = view
         self._accounts = accounts
         self._is_spot = kind == "spot"
@@ -61,7 +61,7 @@ class BinanceRestApi:
         return answer._replace(body=in_microseconds(answer.body)) if is_micro else answer
 
     def _true_answer(self, request: web.Request, key: str | None) -> Answer:
-        if self._accounts is not None and self._accounts.knows(request.path):
+        if self._accounts.knows(request.path):
             sent = Sent(request.raw_path.partition("?")[2], request.get(BODY, b""), key)
             return self._accounts.answer(request.method, request.path, sent)
         endpoint = self._endpoints.get(request.path)

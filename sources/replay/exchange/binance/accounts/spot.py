@@ -10,14 +10,12 @@ from sources.replay.accounts.amounts import text
 from sources.replay.accounts.keys import DEMO
 from sources.replay.accounts.orders import AnyOrder, Deposit, Fill, Lock, Open, Transfer, Withdraw
 from sources.replay.accounts.spot import COMMISSION, Balance, SpotAccount, SpotTrade
-from sources.replay.exchange.binance.accounts.endpoint import Access, AccountEndpoint
+from sources.replay.exchange.binance.accounts.endpoint import MOST_ACCOUNTS, Access, AccountEndpoint
 from sources.replay.exchange.binance.parameters import ApiError, Parameters, Takes
 from sources.replay.exchange.binance.rest import Answer, time_range
 from sources.replay.exchange.dialect import AccountsView, symbol_names
 from sources.replay.market.exchange_info import split_symbol
 
-MOST_ACCOUNTS = 100
-"""Most accounts of an exchange."""
 DEMO_BALANCES: Final = {
     "USDT": Decimal(100_000),
     "BTC": Decimal(1),
@@ -84,6 +82,8 @@ class SpotAccounts:
                 account.lock(order.asset, order.amount, at_ms)
             case Fill():
                 self._fill(account, order, at_ms)
+            case _:
+                raise ValueError("spot has no such order")
 
     def report(self, account: str) -> dict[str, Any]:
         """An account's part of the state."""
