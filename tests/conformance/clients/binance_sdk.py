@@ -6,6 +6,7 @@ import asyncio
 import importlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from typing import Any, Final
 
 from binance_common.configuration import (
@@ -265,3 +266,110 @@ def _stream(market: str, name: str, params: dict[str, Any]) -> None:
 for _market, _named in _STREAMS.items():
     for _name, _params in _named.items():
         _stream(_market, _name, _params)
+
+
+# --- signed
+
+
+@SUITE.case("rest_api.get_account", "spot", signed=True)
+def account(client: Any, exchange: Exchange) -> None:
+    exchange.account(do="fill", symbol=SYMBOL, side="BUY", quantity="0.01")
+    got = plain(client.rest_api.get_account().data())
+    wanted = exchange.balances()
+    covered({row["asset"]: [row["free"], row["locked"]] for row in got["balances"]}, wanted)
+
+
+@SUITE.case("rest_api.my_trades", "spot", signed=True)
+def my_trades(client: Any, exchange: Exchange) -> None:
+    exchange.account(do="fill", symbol=SYMBOL, side="SELL", quantity="0.02", price="60000")
+    row = plain(client.rest_api.my_trades(symbol=SYMBOL).data())[-1]
+    assert (Decimal(row["qty"]), Decimal(row["price"]), row["isBuyer"]) == (Decimal("0.02"), Decimal(60_000), False)
+
+
+@SUITE.case("rest_api.get_open_orders", "spot", signed=True)
+def open_orders(client: Any, exchange: Exchange) -> None:
+    assert plain(client.rest_api.get_open_orders(symbol=SYMBOL).data()) == []
+
+
+def _futures(*names: str) -> None:
+    for name in names:
+
+        @SUITE.case(f"rest_api.{name}", "usdm", signed=True)
+        def run(client: Any, exchange: Exchange, name: str = name) -> None:
+            exchange.account(do="deposit", asset="USDT", amount="1")
+            rows = plain(getattr(client.rest_api, name)().data())
+            assets = rows["assets"] if isinstance(rows, dict) else rows
+            assert "USDT" in {row["asset"] for row in assets}
+
+
+_futures("futures_account_balance_v2", "futures_account_balance_v3", "account_information_v2", "account_information_v3")
+
+
+def _positions(name: str) -> None:
+    @SUITE.case(f"rest_api.{name}", "usdm", signed=True)
+    def run(client: Any, exchange: Exchange) -> None:
+        def amount() -> Decimal:
+            rows = plain(getattr(client.rest_api, name)(symbol=SYMBOL).data())
+            return sum((Decimal(row["positionAmt"]) for row in rows), Decimal(0))
+
+        before = amount()
+        exchange.account(do="fill", symbol=SYMBOL, side="BUY", quantity="0.5")
+        assert amount() == before + Decimal("0.5")
+
+
+_positions("position_information_v2")
+_positions("position_information_v3")
+
+
+@SUITE.case("rest_api.account_trade_list", "usdm", signed=True)
+def account_trades(client: Any, exchange: Exchange) -> None:
+    exchange.account(do="fill", symbol=SYMBOL, side="SELL", quantity="0.1", price="61000")
+    row = plain(client.rest_api.account_trade_list(symbol=SYMBOL).data())[-1]
+    assert (Decimal(row["qty"]), Decimal(row["price"]), row["side"]) == (Decimal("0.1"), Decimal(61_000), "SELL")
+
+
+@SUITE.case("rest_api.user_commission_rate", "usdm", signed=True)
+def commission(client: Any, exchange: Exchange) -> None:
+    row = plain(client.rest_api.user_commission_rate(symbol=SYMBOL).data())
+    assert Decimal(row["takerCommissionRate"]) == Decimal("0.0005")
+
+
+@SUITE.case("rest_api.notional_and_leverage_brackets", "usdm", signed=True)
+def brackets(client: Any, exchange: Exchange) -> None:
+    rows = plain(client.rest_api.notional_and_leverage_brackets(symbol=SYMBOL).data())
+    assert (rows[0] if isinstance(rows, list) else rows)["symbol"] == SYMBOL
+
+
+@SUITE.case("rest_api.get_current_position_mode", "usdm", signed=True)
+def position_mode(client: Any, exchange: Exchange) -> None:
+    assert plain(client.rest_api.get_current_position_mode().data()) == {"dualSidePosition": False}
+
+
+@SUITE.case("rest_api.get_current_multi_assets_mode", "usdm", signed=True)
+def assets_mode(client: Any, exchange: Exchange) -> None:
+    assert plain(client.rest_api.get_current_multi_assets_mode().data()) == {"multiAssetsMargin": False}
+
+
+@SUITE.case("rest_api listen key", "usdm", signed=True)
+def listen_key(client: Any, exchange: Exchange) -> None:
+    key = plain(client.rest_api.start_user_data_stream().data())["listenKey"]
+    assert plain(client.rest_api.keepalive_user_data_stream().data())["listenKey"] == key
+    client.rest_api.close_user_data_stream()
+
+
+@SUITE.case("streams.user_data", "usdm", signed=True)
+async def user_data(client: Any, exchange: Exchange) -> None:
+    key = plain((await asyncio.to_thread(client.rest_api.start_user_data_stream)).data())["listenKey"]
+    connection = await client.websocket_streams.create_connection()
+    try:
+        events: asyncio.Queue[Any] = asyncio.Queue()
+        stream = await connection.user_data(key)
+        stream.on("message", events.put_nowait)
+        while events.empty():
+            exchange.account(do="deposit", asset="USDT", amount="7")
+            await asyncio.sleep(0.5)
+        event = plain(events.get_nowait())
+        assert event["e"] == "ACCOUNT_UPDATE", event
+        assert [Decimal(row["bc"]) for row in event["a"]["B"] if row["a"] == "USDT"] == [Decimal(7)]
+    finally:
+        await connection.close_connection(close_session=True)

@@ -7,7 +7,14 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import ccxt.pro
-from ccxt.base.errors import BadRequest, BadSymbol, DDoSProtection, ExchangeNotAvailable, OnMaintenance
+from ccxt.base.errors import (
+    AuthenticationError,
+    BadRequest,
+    BadSymbol,
+    DDoSProtection,
+    ExchangeNotAvailable,
+    OnMaintenance,
+)
 
 from tests.conformance.checks import is_book, near
 from tests.conformance.exchange import KEY, OTHER, SECRET, SYMBOL, Exchange, paused
@@ -526,3 +533,133 @@ async def watch_mark_price(client: Any, exchange: Exchange) -> None:
 async def watch_mark_prices(client: Any, exchange: Exchange) -> None:
     tickers = await client.watch_mark_prices(list(_PAIRS["usdm"]))
     near(tickers[pair(exchange)]["markPrice"], exchange.get("premiumIndex", symbol=SYMBOL)["markPrice"])
+
+
+# --- signed
+
+
+@SUITE.case("fetch_balance", *BOTH, signed=True)
+async def fetch_balance(client: Any, exchange: Exchange) -> None:
+    before = (await client.fetch_balance())["USDT"]["total"]
+    exchange.account(do="deposit", asset="USDT", amount="125.5")
+    balance = await client.fetch_balance()
+    assert round(balance["USDT"]["total"] - before, 6) == 125.5
+    if exchange.market == "spot":
+        wanted = {asset: float(free) for asset, (free, _) in exchange.balances().items()}
+        same({asset: balance[asset]["free"] for asset in wanted}, wanted)
+
+
+@SUITE.case("fetch_my_trades", *BOTH, signed=True)
+async def fetch_my_trades(client: Any, exchange: Exchange) -> None:
+    exchange.account(do="fill", symbol=SYMBOL, side="BUY", quantity="0.02", price="60000")
+    trade = (await client.fetch_my_trades(pair(exchange)))[-1]
+    same([trade["side"], trade["amount"], trade["price"]], ["buy", 0.02, 60_000.0])
+    assert trade["fee"]["cost"] > 0
+
+
+@SUITE.case("fetch_open_orders", *BOTH, signed=True)
+async def fetch_open_orders(client: Any, exchange: Exchange) -> None:
+    same(await client.fetch_open_orders(pair(exchange)), [])
+
+
+@SUITE.case("fetch_trading_fees", "spot", signed=True)
+async def fetch_trading_fees(client: Any, exchange: Exchange) -> None:
+    assert (await client.fetch_trading_fees())[pair(exchange)]["taker"] == 0.001
+
+
+@SUITE.case("fetch_trading_fee", *BOTH, signed=True)
+async def fetch_trading_fee(client: Any, exchange: Exchange) -> None:
+    assert (await client.fetch_trading_fee(pair(exchange)))["taker"] == (0.001 if exchange.market == "spot" else 0.0005)
+
+
+@SUITE.case("fetch_currencies", "spot", signed=True)
+async def fetch_currencies(client: Any, exchange: Exchange) -> None:
+    assert {"BTC", "USDT"} <= (await type(client).fetch_currencies(client)).keys()
+
+
+@SUITE.case("fetch_status", "spot", signed=True)
+async def fetch_status(client: Any, exchange: Exchange) -> None:
+    assert (await client.fetch_status())["status"] == "ok"
+
+
+@SUITE.case("a wrong secret", *BOTH, signed=True)
+async def wrong_secret(client: Any, exchange: Exchange) -> None:
+    client.secret = SECRET[::-1]
+    try:
+        await raises(client.fetch_balance, AuthenticationError)
+    finally:
+        client.secret = SECRET
+
+
+@SUITE.case("fetch_positions", "usdm", signed=True)
+async def fetch_positions(client: Any, exchange: Exchange) -> None:
+    exchange.account(do="fill", symbol=OTHER, side="SELL", quantity="2", price="3000")
+    positions = {it["symbol"]: it for it in await client.fetch_positions()}
+    position = positions[_PAIRS["usdm"][1]]
+    same([position["side"], position["contracts"], position["entryPrice"]], ["short", 2.0, 3_000.0])
+
+
+@SUITE.case("fetch_position_mode", "usdm", signed=True)
+async def fetch_position_mode(client: Any, exchange: Exchange) -> None:
+    assert (await client.fetch_position_mode(pair(exchange)))["hedged"] is False
+
+
+@SUITE.case("fetch_leverages", "usdm", signed=True)
+async def fetch_leverages(client: Any, exchange: Exchange) -> None:
+    exchange.account(do="leverage", symbol=SYMBOL, leverage=7)
+    assert (await client.fetch_leverages())[pair(exchange)]["longLeverage"] == 7
+
+
+@SUITE.case("fetch_margin_modes", "usdm", signed=True)
+async def fetch_margin_modes(client: Any, exchange: Exchange) -> None:
+    assert (await client.fetch_margin_modes())[pair(exchange)]["marginMode"] == "cross"
+
+
+@SUITE.case("fetch_leverage_tiers", "usdm", signed=True)
+async def fetch_leverage_tiers(client: Any, exchange: Exchange) -> None:
+    tiers = (await client.fetch_leverage_tiers())[pair(exchange)]
+    assert [it["minNotional"] for it in tiers] == sorted(it["minNotional"] for it in tiers)
+
+
+@SUITE.case("watch_balance", "usdm", signed=True)
+async def watch_balance(client: Any, exchange: Exchange) -> None:
+    before = (await client.fetch_balance())["USDT"]["total"]
+    watching = asyncio.create_task(client.watch_balance())
+    try:
+        while not watching.done():
+            exchange.account(do="deposit", asset="USDT", amount="1")
+            await asyncio.sleep(0.5)
+        assert watching.result()["USDT"]["total"] > before
+    finally:
+        watching.cancel()
+
+
+@SUITE.case("watch_positions", "usdm", signed=True)
+async def watch_positions(client: Any, exchange: Exchange) -> None:
+    watching = asyncio.create_task(client.watch_positions([pair(exchange)]))
+    try:
+        while not watching.done():
+            exchange.account(do="fill", symbol=SYMBOL, side="BUY", quantity="0.01")
+            await asyncio.sleep(0.5)
+        assert watching.result()[-1]["symbol"] == pair(exchange)
+    finally:
+        watching.cancel()
+
+
+@SUITE.case("watch_my_trades", "usdm", signed=True)
+async def watch_my_trades(client: Any, exchange: Exchange) -> None:
+    watching = asyncio.create_task(client.watch_my_trades(pair(exchange)))
+    try:
+        while not watching.done():
+            exchange.account(do="fill", symbol=SYMBOL, side="BUY", quantity="0.01", price="60000")
+            await asyncio.sleep(0.5)
+        trade = watching.result()[-1]
+        same([trade["side"], trade["amount"], trade["price"]], ["buy", 0.01, 60_000.0])
+    finally:
+        watching.cancel()
+
+
+@SUITE.case("fetch_balance_ws", "usdm", signed=True)
+async def fetch_balance_ws(client: Any, exchange: Exchange) -> None:
+    balance = await client.fetch_balance_ws()
+    assert balance["USDT"]["total"] == (await client.fetch_balance())["USDT"]["total"]
