@@ -7,6 +7,7 @@ from aiohttp import web
 
 from flows.clock import wall_ms
 from sources.replay.exchange.binance.accounts.service import BinanceAccounts
+from sources.replay.exchange.binance.accounts.session import AccountSession
 from sources.replay.exchange.binance.accounts.spot import SpotAccounts
 from sources.replay.exchange.binance.accounts.usdm import UsdmAccounts
 from sources.replay.exchange.binance.rest_api import BinanceRestApi, market_endpoints
@@ -79,6 +80,12 @@ class BinaryConversation(BinanceConversation):
         return frozenset(filter(None, map(market_stream, self.streams)))
 
 
+def build_accounts(kind: MarketKind, view: AccountsView) -> BinanceAccounts:
+    """The accounts of a market."""
+    accounts = SpotAccounts(view) if kind == "spot" else UsdmAccounts(view)
+    return BinanceAccounts(view, accounts, refuses_others=kind == "spot")
+
+
 class BinanceDialect:
     """Binance's WebSocket streams, WebSocket API and REST interface."""
 
@@ -120,7 +127,8 @@ class BinanceDialect:
     def _open_api(self, request: web.Request, view: AccountsView) -> ApiConversation:
         handshake = parse_api_handshake(self._kind, request.query)
         methods = market_methods(self._kind, market_endpoints(self._kind, view))
-        return ApiConversation(self._kind, handshake, methods=methods, view=view, wall_s=_wall_s)
+        session = AccountSession(self._kind, self._accounts_of(view), view)
+        return ApiConversation(self._kind, handshake, methods=methods, session=session, view=view, wall_s=_wall_s)
 
     def refuse(self, status: int, code: int, message: str) -> web.Response:
         """The answer to a connection that is refused."""
@@ -142,9 +150,7 @@ class BinanceDialect:
 
     def _accounts_of(self, view: AccountsView) -> BinanceAccounts:
         if self._accounts is None:
-            is_spot = self._kind == "spot"
-            accounts = SpotAccounts(view) if is_spot else UsdmAccounts(view)
-            self._accounts = BinanceAccounts(view, accounts, refuses_others=is_spot)
+            self._accounts = build_accounts(self._kind, view)
         return self._accounts
 
     def with_clock(self, message: Message, by_ms: int) -> Message:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
 from sources.replay.accounts.listen_keys import is_listen_key
+from sources.replay.exchange.binance.accounts.spot_events import is_user_stream
 from sources.replay.exchange.dialect import HandshakeError
 from sources.replay.market.market import MarketKind
 
@@ -39,7 +40,7 @@ class ApiHandshake(NamedTuple):
 def carries(kind: MarketKind, route: Route, stream: str) -> bool:
     """Whether a connection on `route` delivers `stream`. `@trade` of USD-M is served where books are, as observed."""
     if kind == "spot":
-        return True
+        return not is_user_stream(stream)
     if is_listen_key(stream):
         return route in ("", "private")
     name, at, channel = stream.partition("@")

@@ -4,10 +4,10 @@ from typing import Any
 
 import msgspec
 
-from sources.replay.accounts.keys import NewKey, demo_ring
+from sources.replay.accounts.keys import ApiKey, NewKey, demo_ring
 from sources.replay.accounts.orders import decode_order
 from sources.replay.exchange.binance.accounts.endpoint import Access, MarketAccounts
-from sources.replay.exchange.binance.accounts.signing import Sent, caller, signed_by, without_signing
+from sources.replay.exchange.binance.accounts.signing import Sent, caller, known_key, signed_by, without_signing
 from sources.replay.exchange.binance.parameters import ApiError, Parameters
 from sources.replay.exchange.binance.rest import Answer
 from sources.replay.exchange.dialect import AccountsView
@@ -34,9 +34,17 @@ class BinanceAccounts:
         if endpoint is None:
             raise ApiError(-1000, f"Request method '{method}' not supported", status=405)
         account = self._account_of(sent, endpoint.access)
-        parameters = Parameters(without_signing(sent.pairs()))
+        return self.answer_to(account, method, path, Parameters(without_signing(sent.pairs())))
+
+    def answer_to(self, account: str, method: str, path: str, parameters: Parameters) -> Answer:
+        """The answer to an account, whose request was checked."""
+        endpoint = self._accounts.endpoints["GET" if method == "HEAD" else method, path]
         parameters.check(endpoint.takes, refuses_others=self._refuses_others and path.startswith("/api/"))
         return endpoint.answer(account, parameters)
+
+    def key(self, name: str) -> ApiKey:
+        """The key of a name; -2015 where there is none."""
+        return known_key(name, self._ring)
 
     def _account_of(self, sent: Sent, access: Access) -> str:
         match access:

@@ -6,15 +6,19 @@ from decimal import Decimal
 from typing import Any, Final
 from zlib import crc32
 
+import msgspec
+
 from sources.replay.accounts.amounts import text
 from sources.replay.accounts.keys import DEMO
 from sources.replay.accounts.orders import AnyOrder, Deposit, Fill, Lock, Open, Transfer, Withdraw
 from sources.replay.accounts.spot import COMMISSION, Balance, SpotAccount, SpotTrade
+from sources.replay.exchange.binance.accounts import spot_events as events
 from sources.replay.exchange.binance.accounts.endpoint import MOST_ACCOUNTS, Access, AccountEndpoint
 from sources.replay.exchange.binance.parameters import ApiError, Parameters, Takes
 from sources.replay.exchange.binance.rest import Answer, time_range
 from sources.replay.exchange.dialect import AccountsView, symbol_names
 from sources.replay.market.exchange_info import split_symbol
+from sources.replay.market.market import Message
 
 DEMO_BALANCES: Final = {
     "USDT": Decimal(100_000),
@@ -68,22 +72,33 @@ class SpotAccounts:
         self._accounts.setdefault(account, SpotAccount())
 
     def execute(self, order: AnyOrder) -> None:
-        """Executes an order; `ValueError` when it cannot be."""
+        """Executes an order and sends its events; `ValueError` when it cannot be, and then nothing is changed."""
         if isinstance(order, Open):
             self.open(order.account)
             return
-        account, at_ms = self._named(order.account), self._view.true_ms
+        sent = self._execute(self._named(order.account), order, self._view.true_ms)
+        stream, now_ms = events.user_stream(order.account), self._view.true_ms
+        self._view.publish([Message(now_ms, stream, msgspec.json.encode(event)) for event in sent])
+
+    def _execute(self, account: SpotAccount, order: AnyOrder, now_ms: int) -> list[Any]:
+        """The events of an order."""
         match order:
-            case Deposit() | Transfer():
-                account.move(order.asset, order.amount, at_ms)
-            case Withdraw():
-                account.move(order.asset, -order.amount, at_ms)
+            case Deposit() | Transfer() | Withdraw():
+                amount = -order.amount if isinstance(order, Withdraw) else order.amount
+                account.move(order.asset, amount, now_ms)
+                sent = [events.balance_update(order.asset, amount, now_ms)]
+                assets: tuple[str, ...] = (order.asset,)
             case Lock():
-                account.lock(order.asset, order.amount, at_ms)
+                account.lock(order.asset, order.amount, now_ms)
+                sent = [events.lock_update(order.asset, order.amount, now_ms)]
+                assets = (order.asset,)
             case Fill():
-                self._fill(account, order, at_ms)
+                trade = self._fill(account, order, now_ms)
+                sent = [events.execution_report(trade, now_ms, is_done=is_done) for is_done in (False, True)]
+                assets = (*split_symbol(order.symbol), trade.commission_asset)
             case _:
                 raise ValueError("spot has no such order")
+        return [*sent, events.position(account, assets, now_ms)]
 
     def report(self, account: str) -> dict[str, Any]:
         """An account's part of the state."""
