@@ -86,10 +86,12 @@ class UsdmAccount:
     `ValueError`. Whether margins suffice is not checked: an operator may bring an account into need.
     """
 
-    def __init__(self, margin_assets: Mapping[str, str], balances: Mapping[str, Decimal] | None = None) -> None:
-        """`margin_assets`: of each contract."""
+    def __init__(
+        self, margin_assets: Mapping[str, str], balances: Mapping[str, Decimal] | None = None, *, opened_ms: int = 0
+    ) -> None:
+        """`margin_assets`: of each contract; `balances` are there since `opened_ms`."""
         self._contracts = {symbol: Contract(asset) for symbol, asset in margin_assets.items()}
-        self._wallets = {asset: Wallet(balance) for asset, balance in (balances or {}).items()}
+        self._wallets = {asset: Wallet(balance, opened_ms) for asset, balance in (balances or {}).items()}
         self._positions: dict[Place, Position] = {}
         self._trades: deque[UsdmTrade] = deque(maxlen=MOST_TRADES)
         self._traded = 0

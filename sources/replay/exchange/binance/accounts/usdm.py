@@ -55,7 +55,7 @@ class UsdmAccounts:
             row["symbol"]: row.get("marginAsset") or split_symbol(row["symbol"])[1]
             for row in view.market.exchange_info()
         }
-        self._accounts = {DEMO: UsdmAccount(self._margin_assets, DEMO_BALANCES)}
+        self._accounts = {DEMO: UsdmAccount(self._margin_assets, DEMO_BALANCES, opened_ms=view.now_ms)}
         self._listen_keys = ListenKeys()
         self._is_watched = False
         self.endpoints = {
