@@ -17,7 +17,7 @@ from flows.process.log_bound import MOST, MOST_OF_LOGGER, LogBound
 from flows.process.log_form import escaped, plain
 from flows.process.logs import SUPPRESSED, Bounded, BoundedRecords
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SPEAKS = """
 import asyncio, logging, sys, structlog
 from flows.process.logs import set_up_logs
