@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Final, cast
 
 import structlog
@@ -221,7 +222,7 @@ class HubServer:
                 "client_refused", peer=client_socket.peer_name, status=refusal.status.value, reason=str(refusal)
             )
             response = connection.respond(refusal.status, f"{refusal}\n")
-            if refusal.status == refusal.status.UNAUTHORIZED:
+            if refusal.status == HTTPStatus.UNAUTHORIZED:
                 response.headers["WWW-Authenticate"] = "Bearer"
             return response
         return None
