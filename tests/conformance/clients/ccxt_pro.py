@@ -630,13 +630,14 @@ async def fetch_leverage_tiers(client: Any, exchange: Exchange) -> None:
 
 @SUITE.case("watch_balance", "usdm", signed=True)
 async def watch_balance(client: Any, exchange: Exchange) -> None:
-    before = (await client.fetch_balance())["USDT"]["total"]
     watching = asyncio.create_task(client.watch_balance())
+    wallets = set()
     try:
         while not watching.done():
             exchange.account(do="deposit", asset="USDT", amount="1")
+            wallets.add(number(exchange.get("/control/accounts")["accounts"][0]["wallets"]["USDT"]))
             await asyncio.sleep(0.5)
-        assert watching.result()["USDT"]["total"] > before
+        assert watching.result()["USDT"]["total"] in wallets
     finally:
         watching.cancel()
 
@@ -669,4 +670,4 @@ async def watch_my_trades(client: Any, exchange: Exchange) -> None:
 @SUITE.case("fetch_balance_ws", "usdm", signed=True)
 async def fetch_balance_ws(client: Any, exchange: Exchange) -> None:
     balance = await client.fetch_balance_ws()
-    assert balance["USDT"]["total"] == (await client.fetch_balance())["USDT"]["total"]
+    near(balance["USDT"]["total"], (await client.fetch_balance())["USDT"]["total"])  # gains move with the price
