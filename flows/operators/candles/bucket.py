@@ -3,13 +3,14 @@
 Merging is commutative and associative: open and close follow the trade ids, not the order of merging. So batches may be
 cut anywhere, stragglers may come last, and five minutes may be made of five single ones.
 
-A sum is kept as its parts and added up when it is read: exactly, with one rounding at the end. So rounding it to the
-decimals that the exchange prints gives the exchange's digits, however many trades went in and however they were cut.
+A sum is kept as parts that together are exactly the sum of its trades, and rounded once, when it is read. So rounding
+it to the decimals that the exchange prints gives the exchange's digits, however many trades went in and however they
+were cut. Trades are added up when something is read, or when they are many: that takes as many calls for a hundred of
+them as for the one or two of a live feed's batch.
 """
 
 from collections.abc import Iterable
-from itertools import compress
-from math import fsum
+from math import fsum, isfinite
 from operator import mul
 from typing import Self, TypeAlias
 
@@ -20,103 +21,154 @@ NO_ID = -1
 """First and last id of a period without trades, as the exchange reports it."""
 
 MAX_PARTS = 16
-"""Parts of a sum; one more, and they are added up into two: the sum, and what its rounding lost. They are few, as each
-candle that is shown adds them up.
+"""Parts of a sum; one more, and they are added up into as few as are exact, mostly two. They are few, as each candle
+that is shown adds them up.
 """
+MOST_WAITING = 128
+"""Trades that wait to be added up; one more, and they are."""
 
 
 BucketState: TypeAlias = tuple[object, ...]
-"""The values of a bucket, in the order of its slots."""
+"""The values of a bucket, in the alphabetical order of their names, those of its totals among them."""
 
 
 class Sum(list[float]):
     """The parts of a sum."""
 
-    def fold(self) -> None:
-        """Adds the parts up: to the sum, and what its rounding lost."""
-        high = fsum(self)
-        self.append(-high)
-        self[:] = high, fsum(self)
+    def put(self, parts: Iterable[float]) -> None:
+        """Adds more of them."""
+        self += parts
+        if len(self) > MAX_PARTS:
+            self.fold()
 
-    @property
-    def value(self) -> float:
-        """The sum, correctly rounded."""
-        return fsum(self)
+    def fold(self) -> None:
+        """Adds the parts up: to the sum, what its rounding lost, what the rounding of that lost, until nothing is."""
+        parts = []
+        while part := fsum(self):
+            parts.append(part)
+            if not isfinite(part):
+                break  # a volume that the venue does not report
+            self.append(-part)
+        self[:] = parts
+
+
+class Totals:
+    """What is added up of the trades of a period, in any order."""
+
+    __slots__ = ("high", "low", "quote_volume", "taker_buy_quote_volume", "taker_buy_volume", "trades", "volume")
+
+    def __init__(self, price: float) -> None:
+        """Of no trades, flat at `price`."""
+        self.high = self.low = price
+        self.trades = 0
+        self.volume, self.quote_volume, self.taker_buy_volume, self.taker_buy_quote_volume = Sum(), Sum(), Sum(), Sum()
+
+    def add(self, trades: list[Trade]) -> None:
+        """Adds trades; `high` and `low` begin as the price of one of them."""
+        bought = [t for t in trades if not t.buyer_is_maker]
+        if bought:
+            self._add_side(bought, is_bought=True)
+        if len(bought) < len(trades):
+            self._add_side([t for t in trades if t.buyer_is_maker] if bought else trades, is_bought=False)
+        self.trades += _raw_trades(trades)
+
+    def _add_side(self, trades: list[Trade], *, is_bought: bool) -> None:
+        """Adds trades that takers have bought, or sold, all of them."""
+        prices = [t.price for t in trades]
+        quantities = [t.quantity for t in trades]
+        values = list(map(mul, prices, quantities))
+        high, low, least = max(prices), min(prices), min(quantities)
+        if high > self.high:  # noqa: PLR1730 - the hot path: max() costs twice as much
+            self.high = high
+        if low < self.low:  # noqa: PLR1730 - as above
+            self.low = low
+        volume, quote_volume = exact_parts(quantities, least), exact_parts(values, low * least)
+        self.volume.put(volume)
+        self.quote_volume.put(quote_volume)
+        if is_bought:
+            self.taker_buy_volume.put(volume)
+            self.taker_buy_quote_volume.put(quote_volume)
+
+    def merge(self, other: "Totals") -> None:
+        """Adds those of other trades."""
+        if other.high > self.high:  # noqa: PLR1730 - the hot path: max() costs twice as much
+            self.high = other.high
+        if other.low < self.low:  # noqa: PLR1730 - as above
+            self.low = other.low
+        self.trades += other.trades
+        self.volume.put(other.volume)
+        self.quote_volume.put(other.quote_volume)
+        self.taker_buy_volume.put(other.taker_buy_volume)
+        self.taker_buy_quote_volume.put(other.taker_buy_quote_volume)
 
 
 class Bucket:
     """One instrument over one period, or a part of it. `gaps` names what is known to be missing."""
 
     __slots__ = (
-        "close", "covered", "first_id", "gaps", "high", "is_repaired", "last_id", "low", "open", "open_time",
-        "quote_volume", "taker_buy_quote_volume", "taker_buy_volume", "trades", "volume",
+        "_totals", "_waiting", "close", "covered", "first_id", "gaps", "is_repaired", "last_id", "open", "open_time",
     )  # fmt: skip
 
     def __init__(self, open_time: int, price: float) -> None:
         """A period without trades so far, flat at `price` (0.0 while none is known)."""
         self.open_time = open_time
-        self.open = self.high = self.low = self.close = price
-        self.trades = 0
+        self.open = self.close = price
         self.first_id = self.last_id = NO_ID
-        self.volume, self.quote_volume, self.taker_buy_volume, self.taker_buy_quote_volume = Sum(), Sum(), Sum(), Sum()
+        self._totals = Totals(price)
+        self._waiting: list[Trade] = []
+        """Trades that are not in the totals yet."""
         self.gaps: frozenset[int] = frozenset()
         self.covered = NO_ID
         """Last raw trade id of the exchange's kline that is in it; trades up to it must not be added."""
         self.is_repaired = False
         """Something was missing, and was filled in later."""
 
+    @property
+    def has_trades(self) -> bool:
+        """Whether any trade is in it."""
+        return bool(self._waiting or self._totals.trades)
+
+    @property
+    def totals(self) -> Totals:
+        """What all its trades add up to; only for reading."""
+        if self._waiting:
+            self._add_up()
+        return self._totals
+
     def add_trades(self, trades: list[Trade]) -> None:
         """Takes trades of this period in the order of their ids, all newer than those it has."""
-        prices = [t.price for t in trades]
-        quantities = [t.quantity for t in trades]
-        values = list(map(mul, prices, quantities))
-        bought = [not t.buyer_is_maker for t in trades]
-        high, low = max(prices), min(prices)
-        if not self.trades:
-            self.open, self.high, self.low, self.first_id = prices[0], high, low, trades[0].first_id
-        elif high > self.high:
-            self.high = high
-        if low < self.low:  # noqa: PLR1730 - the hot path: min() costs twice as much
-            self.low = low
-        self.close = prices[-1]
-        self.last_id = trades[-1].last_id
-        self.trades += _raw_trades(trades)
-        self.volume.append(fsum(quantities))
-        self.quote_volume.append(fsum(values))
-        self.taker_buy_volume.append(fsum(compress(quantities, bought)))
-        self.taker_buy_quote_volume.append(fsum(compress(values, bought)))
-        if len(self.volume) > MAX_PARTS:
-            self._fold()
+        waiting, totals = self._waiting, self._totals
+        if not (waiting or totals.trades):
+            first = trades[0]
+            self.open = totals.high = totals.low = first.price
+            self.first_id = first.first_id
+        last = trades[-1]
+        self.close, self.last_id = last.price, last.last_id
+        waiting += trades
+        if len(waiting) > MOST_WAITING:
+            self._add_up()
+
+    def _add_up(self) -> None:
+        self._totals.add(self._waiting)
+        self._waiting = []
 
     def merge(self, other: "Bucket") -> None:
         """Takes another part of the same period, older, newer or in between."""
         self.gaps |= other.gaps
         self.is_repaired |= other.is_repaired
-        if not other.trades:
+        if not other.has_trades:
             return
-        if not self.trades:
+        totals, theirs = self.totals, other.totals
+        if not totals.trades:
             self.open, self.close = other.open, other.close
-            self.high, self.low = other.high, other.low
+            totals.high, totals.low = theirs.high, theirs.low
             self.first_id, self.last_id = other.first_id, other.last_id
         else:
-            self.high = max(self.high, other.high)
-            self.low = min(self.low, other.low)
             if other.first_id < self.first_id:
                 self.open, self.first_id = other.open, other.first_id
             if other.last_id > self.last_id:
                 self.close, self.last_id = other.close, other.last_id
-        self.trades += other.trades
-        self.volume += other.volume
-        self.quote_volume += other.quote_volume
-        self.taker_buy_volume += other.taker_buy_volume
-        self.taker_buy_quote_volume += other.taker_buy_quote_volume
-        if len(self.volume) > MAX_PARTS:
-            self._fold()
-
-    def _fold(self) -> None:
-        """The four sums have as many parts each."""
-        for total in (self.volume, self.quote_volume, self.taker_buy_volume, self.taker_buy_quote_volume):
-            total.fold()
+        totals.merge(theirs)
 
     @classmethod
     def of_kline(cls, kline: Kline) -> Self:
@@ -132,55 +184,83 @@ class Bucket:
     ) -> Self:
         """A period of so many trades, with their first and last id; of each of the `VOLUMES` the parts of its sum."""
         bucket = cls(open_time, 0.0)
-        bucket.open, bucket.high, bucket.low, bucket.close = prices
-        bucket.trades = trades
+        totals = bucket.totals
+        bucket.open, totals.high, totals.low, bucket.close = prices
+        totals.trades = trades
         bucket.first_id, bucket.last_id = ids
         sums = map(Sum, volumes)
-        bucket.volume, bucket.quote_volume, bucket.taker_buy_volume, bucket.taker_buy_quote_volume = sums
+        totals.volume, totals.quote_volume, totals.taker_buy_volume, totals.taker_buy_quote_volume = sums
         return bucket
 
     @property
     def figures(self) -> Figures[int]:
         """What a candle of this period has, volumes as the exchange prints them."""
+        totals = self.totals
         return (
-            self.open_time, self.open, self.high, self.low, self.close,
-            _printed(self.volume), _printed(self.quote_volume), self.trades,
-            _printed(self.taker_buy_volume), _printed(self.taker_buy_quote_volume), self.first_id, self.last_id,
+            self.open_time, self.open, totals.high, totals.low, self.close,
+            _printed(totals.volume), _printed(totals.quote_volume), totals.trades,
+            _printed(totals.taker_buy_volume), _printed(totals.taker_buy_quote_volume), self.first_id, self.last_id,
         )  # fmt: skip
 
     def figures_with(self, other: "Bucket") -> Figures[int]:
         """The same of this period when `other` is merged into it, which it is not: running candles are shown often."""
-        if not other.trades:
+        if not other.has_trades:
             return self.figures
-        if not self.trades:
+        if not self.has_trades:
             return self.open_time, *other.figures[1:]
+        ours, theirs = self.totals, other.totals
         return (
             self.open_time,
             other.open if other.first_id < self.first_id else self.open,
-            max(self.high, other.high),
-            min(self.low, other.low),
+            max(ours.high, theirs.high),
+            min(ours.low, theirs.low),
             other.close if other.last_id > self.last_id else self.close,
-            _printed(self.volume + other.volume),
-            _printed(self.quote_volume + other.quote_volume),
-            self.trades + other.trades,
-            _printed(self.taker_buy_volume + other.taker_buy_volume),
-            _printed(self.taker_buy_quote_volume + other.taker_buy_quote_volume),
+            _printed(ours.volume + theirs.volume),
+            _printed(ours.quote_volume + theirs.quote_volume),
+            ours.trades + theirs.trades,
+            _printed(ours.taker_buy_volume + theirs.taker_buy_volume),
+            _printed(ours.taker_buy_quote_volume + theirs.taker_buy_quote_volume),
             min(self.first_id, other.first_id),
             max(self.last_id, other.last_id),
         )
 
     def state(self) -> BucketState:
-        """A copy of everything in it, as a tuple in the order of `__slots__`."""
-        values = (getattr(self, name) for name in self.__slots__)
-        return tuple(Sum(value) if type(value) is Sum else value for value in values)
+        """A copy of everything in it."""
+        totals = self.totals
+        return (
+            self.close, self.covered, self.first_id, self.gaps, totals.high, self.is_repaired, self.last_id, totals.low,
+            self.open, self.open_time, Sum(totals.quote_volume), Sum(totals.taker_buy_quote_volume),
+            Sum(totals.taker_buy_volume), totals.trades, Sum(totals.volume),
+        )  # fmt: skip
 
     @classmethod
     def of_state(cls, state: BucketState) -> "Bucket":
         """The bucket of a `state()`, which it takes over."""
-        bucket = cls.__new__(cls)
-        for name, value in zip(cls.__slots__, state, strict=True):
-            setattr(bucket, name, value)
+        bucket = cls(0, 0.0)
+        totals = bucket.totals
+        (
+            bucket.close, bucket.covered, bucket.first_id, bucket.gaps, totals.high, bucket.is_repaired, bucket.last_id,
+            totals.low, bucket.open, bucket.open_time, totals.quote_volume, totals.taker_buy_quote_volume,
+            totals.taker_buy_volume, totals.trades, totals.volume,
+        ) = state  # type: ignore[assignment]  # fmt: skip
         return bucket
+
+
+def exact_parts(values: list[float], least: float) -> list[float]:
+    """Parts of the exact sum of `values`, none of which is below `least`. The list is used up.
+
+    All values are multiples of the last place of `least`, and so are their quick sum and what that has lost. No more
+    than `least`, this is at most 2⁵³ of these places: then it is a float64, and `fsum` has not rounded it.
+    """
+    parts = []
+    part = sum(values)
+    while part:
+        parts.append(part)
+        values.append(-part)
+        part = fsum(values)
+        if -least <= part <= least:
+            return [*parts, part] if part else parts
+    return parts
 
 
 def _printed(parts: list[float]) -> float:

@@ -218,7 +218,7 @@ class CandleBuilder:
     def _current_end(self, now: Now) -> int:
         """Where a pause begins: behind the running period if that has trades."""
         periods = self._periods
-        has_trades = periods.base is not None and periods.base.trades
+        has_trades = periods.base is not None and periods.base.has_trades
         return periods.end_of(periods.current) if has_trades else periods.shortest.floor(now.feed)
 
     # --- trades ---
@@ -278,7 +278,7 @@ class CandleBuilder:
             ]  # those behind it have no candles while the pause lasts
         if self._alive_ms is not None and periods.base is not None:
             # an exchange that has stopped is noticed only after a while: no empty candles until then
-            known = periods.end_of(periods.base) if periods.base.trades else 0
+            known = periods.end_of(periods.base) if periods.base.has_trades else 0
             over = min(over, max(known, periods.shortest.floor(self._alive_ms)))
         return [*self._amendments.flush(), *periods.advance_to(over)] if over > periods.current.open_time else []
 
@@ -291,7 +291,7 @@ class CandleBuilder:
         periods = self._periods
         if periods.base is None or self._is_stopped:
             return None
-        if not periods.base.trades:
+        if not periods.base.has_trades:
             is_alive = self._alive_ms is None or self._alive_ms >= periods.end_of(periods.base)
             if periods.pauses.reasons or not is_alive:
                 return None
@@ -319,7 +319,7 @@ class CandleBuilder:
         base = periods.base
         ends_with_base = base is not None and kline.open_time + frame.length == periods.end_of(base)
         has_last_id = kline.last_id >= 0 or not kline.trades  # those of REST and of files have none
-        last_id = next((held.last_id for held in (base, frame.accumulated) if held and held.trades), NO_ID)
+        last_id = next((held.last_id for held in (base, frame.accumulated) if held and held.has_trades), NO_ID)
         is_whole = ends_with_base and has_last_id and kline.last_id == last_id
         return [*self._amendments.flush(), *periods.close_base()] if is_whole else []
 
@@ -332,7 +332,7 @@ class CandleBuilder:
     def _begins_by_clock_alone(self) -> bool:
         """Whether nothing of the exchange says that the running period has begun."""
         periods = self._periods
-        if periods.base is None or periods.base.trades:
+        if periods.base is None or periods.base.has_trades:
             return False
         return bool(periods.pauses.reasons) or (self._alive_ms is not None and self._alive_ms < periods.base.open_time)
 
@@ -341,7 +341,7 @@ class CandleBuilder:
         self._live_until(newest.event_time)
         periods = self._periods
         base = periods.base
-        if base is None or not base.trades or base.last_id != newest.last_id or self._is_stopped:
+        if base is None or not base.has_trades or base.last_id != newest.last_id or self._is_stopped:
             return []
         if newest.event_time < periods.end_of(base):
             return []

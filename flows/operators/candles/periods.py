@@ -136,7 +136,7 @@ class Periods:
         for frame in self.longer:
             if frame.accumulated and frame.accumulated.open_time != frame.floor(open_time):
                 # a longer period ended in the skipped time: what it holds is published, as lacking trades
-                if frame.accumulated.trades:
+                if frame.accumulated.has_trades:
                     out += self._close(frame, frame.accumulated)
                 frame.accumulated = new_bucket(frame.floor(open_time), price, gap=self.gap_before)
         return out
@@ -162,7 +162,7 @@ class Periods:
         return out
 
     def _close(self, frame: Timeframe, bucket: Bucket) -> list[Candle]:
-        if not bucket.trades and self.pauses.hold(bucket.open_time, frame.length):
+        if not bucket.has_trades and self.pauses.hold(bucket.open_time, frame.length):
             return []  # the exchange has no candle of a pause either; if it has, its history brings it
         frame.keep(bucket)
         return [self.candle(frame, bucket)]

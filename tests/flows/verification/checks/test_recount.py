@@ -1,3 +1,4 @@
+from fractions import Fraction
 from itertools import groupby
 
 import polars as pl
@@ -30,8 +31,24 @@ def test_times_that_run_back_stay_in_their_period() -> None:
     ]
     first, second = recount(pl.DataFrame(rows), 60_000)
 
-    assert (first.open, first.close, first.trades, first.first_id, first.last_id) == (1.0, 3.0, 2, 1, 3)
-    assert (second.open, second.close, second.trades) == (2.0, 4.0, 2)
+    assert (first.open, first.close, first.totals.trades, first.first_id, first.last_id) == (1.0, 3.0, 2, 1, 3)
+    assert (second.open, second.close, second.totals.trades) == (2.0, 4.0, 2)
+
+
+def test_sums_are_exact_whatever_their_magnitudes() -> None:
+    quantities = [2.0**53, 1.0, 2.0**-80, 1e-8, 1e12, 2.0**53]
+    rows = [
+        {"first_id": n, "last_id": n, "time": n, "price": 3.0, "quantity": quantity, "buyer_is_maker": n % 2 == 0}
+        for n, quantity in enumerate(quantities, 1)
+    ]
+    [period] = recount(pl.DataFrame(rows), 60_000)
+
+    bought = quantities[::2]
+    totals = period.totals
+    assert sum(map(Fraction, totals.volume)) == sum(map(Fraction, quantities))
+    assert sum(map(Fraction, totals.quote_volume)) == sum(Fraction(3.0 * quantity) for quantity in quantities)
+    assert sum(map(Fraction, totals.taker_buy_volume)) == sum(map(Fraction, bought))
+    assert sum(map(Fraction, totals.taker_buy_quote_volume)) == sum(Fraction(3.0 * quantity) for quantity in bought)
 
 
 def test_the_base_divides_a_minute_and_every_timeframe() -> None:
