@@ -347,4 +347,4 @@ class SymbolMarket:
         self._past_rows += segment.trades.height
         while self._past_rows - self._past[0][0].height >= self._most_past_rows:
             self._past_rows -= self._past.popleft()[0].height
-            self._before = None  # what is served has no hole
+            self._before = None  # what is served has no gap
