@@ -32,6 +32,7 @@ from sources.replay.accounts.usdm import Change, Place, UsdmAccount
 from sources.replay.exchange.binance.accounts import usdm_events as events
 from sources.replay.exchange.binance.accounts.endpoint import MOST_ACCOUNTS, Access, AccountEndpoint
 from sources.replay.exchange.binance.accounts.usdm_rest import UsdmAccountRest
+from sources.replay.exchange.binance.accounts.usdm_settings import UsdmSettingsRest
 from sources.replay.exchange.binance.parameters import ApiError, Parameters
 from sources.replay.exchange.binance.rest import Answer
 from sources.replay.exchange.binance.usdm_contracts import marks_of
@@ -60,6 +61,7 @@ class UsdmAccounts:
         self._is_watched = False
         self.endpoints = {
             **UsdmAccountRest(self._accounts, self._margin_assets, view, self.marks).endpoints,
+            **UsdmSettingsRest(self._accounts, tuple(self._margin_assets), self.execute).endpoints,
             ("POST", "/fapi/v1/listenKey"): AccountEndpoint(self._open_key, access=Access.KEY),
             ("PUT", "/fapi/v1/listenKey"): AccountEndpoint(self._keep_key, access=Access.KEY),
             ("DELETE", "/fapi/v1/listenKey"): AccountEndpoint(self._close_key, access=Access.KEY),
