@@ -121,6 +121,7 @@ picture: $(READY_DEV)  ## brings the picture of the flow and the generated table
 	$(RUN) -m tests.fault_table
 	$(RUN) -m tests.boards
 	$(RUN) -m tests.reading_list
+	$(RUN) -m tests.sbe_codec
 
 licences: $(READY_DEV)  ## brings docs/licences.md up to date with what is installed
 	$(RUN) -m tests.licences

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import msgspec
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.typedefs import Handler
 
 from api.http.access_log import AccessLog
@@ -28,6 +28,7 @@ from api.routes import (
     books,
     candles,
     derivatives,
+    export,
     incidents,
     indicators,
     instruments,
@@ -58,6 +59,7 @@ GROUPS: Final = (
     refresh,
     quality,
     incidents,
+    export,
     accounts,
     status,
     metrics,
@@ -113,9 +115,16 @@ def _summaries(access_log: AccessLog) -> Callable[[web.Application], AsyncIterat
 def _add(app: web.Application, route: AnyRoute) -> None:
     handler = _raw_endpoint(route) if isinstance(route, RawRoute) else _endpoint(route)
     if route.method == hdrs.METH_GET:
-        app.router.add_get(route.path, handler)
+        app.router.add_get(route.path, handler, expect_handler=_continue)
     else:
-        app.router.add_route(route.method, route.path, handler)
+        app.router.add_route(route.method, route.path, handler, expect_handler=_continue)
+
+
+async def _continue(request: web.Request) -> None:
+    """Answers `Expect: 100-continue`; any other expectation is ignored (RFC 9110, 10.1.1)."""
+    if request.version >= HttpVersion11 and request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # as in aiohttp: nothing of the response is sent
 
 
 def _endpoint(route: Route) -> Handler:
@@ -244,7 +253,7 @@ def _header_setter(services: Services) -> Callable[[web.Request, web.StreamRespo
         response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
         origin = request.headers.get(hdrs.ORIGIN)
         if origin:
-            response.headers.add(hdrs.VARY, hdrs.ORIGIN)
+            response.headers[hdrs.VARY] = ", ".join([*response.headers.getall(hdrs.VARY, []), hdrs.ORIGIN])
             if may_call(_handshake(request), settings):
                 response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
                 response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = REQUEST_ID

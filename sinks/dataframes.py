@@ -309,13 +309,28 @@ class Frames:
         end: Moment,
         schema: Mapping[str, pl.DataType],
     ) -> pl.DataFrame:
+        parts = list(self.iterate_documents(collection, of, time, start, end, schema))
+        return pl.concat(parts) if parts else _stamped(pl.DataFrame(schema=schema), time)
+
+    def iterate_documents(
+        self,
+        collection: str,
+        of: Mapping[str, Any],
+        time: str,
+        start: Moment,
+        end: Moment,
+        schema: Mapping[str, pl.DataType],
+        *,
+        rows: int = 0,
+    ) -> Iterator[pl.DataFrame]:
+        """The documents of the span in frames of at most `rows`; 0: as many as the database delivers at once."""
         span = {**of, time: {"$gte": _ms(start), "$lt": _ms(end)}}
         fields = {"_id": 0, **dict.fromkeys(schema, 1)}
         # Raw batches: a document is an object only until its batch is columns.
-        batches: Iterable[Any] = self._database[collection].find_raw_batches(span, fields).sort(time, ASCENDING)
+        batches: Any = self._database[collection].find_raw_batches(span, fields, batch_size=rows).sort(time, ASCENDING)
         with _answered():
-            parts = [_frame_of(decode_all(batch), schema, collection) for batch in batches]
-        return _stamped(pl.concat(parts) if parts else pl.DataFrame(schema=schema), time)
+            for batch in batches:
+                yield _stamped(_frame_of(decode_all(batch), schema, collection), time)
 
 
 def _frame_of(

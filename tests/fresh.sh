@@ -49,7 +49,8 @@ grep -q '^registry' "$root/root/.npmrc" 2>/dev/null || {
 inside() {
     unshare --mount --pid --fork --kill-child "$@" sh -c '
         mount -t proc proc "$0/proc" && mount -t tmpfs tmpfs "$0/dev/shm" 2>/dev/null
-        exec chroot "$0" /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
+        mkdir -p "$0/dev/pts" && mount -t devpts -o newinstance,ptmxmode=0666 devpts "$0/dev/pts"
+        exec chroot "$0" /usr/bin/env -i HOME=/root PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
             ${PIP_CERT:+PIP_CERT=$PIP_CERT} ${HTTPS_PROXY:+HTTPS_PROXY=$HTTPS_PROXY} \
             ${PIP_INDEX_URL:+PIP_INDEX_URL=$PIP_INDEX_URL} \
             sh -c "cd /opt/marketflow && $1"' "$root" "$command"

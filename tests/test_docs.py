@@ -145,6 +145,10 @@ def test_the_table_of_faults_is_current() -> None:
     assert current(fault_table.PAGE, "faults") == fault_table.table(), _GENERATED
 
 
+def test_the_table_of_orders_of_accounts_is_current() -> None:
+    assert current(fault_table.PAGE, "orders") == fault_table.orders(), _GENERATED
+
+
 def test_the_newcomers_path_is_current_and_short() -> None:
     assert current(reading_list.PAGE, "reading") == reading_list.table(), _GENERATED
     assert reading_list.total() <= reading_list.LONGEST

@@ -16,10 +16,13 @@ import asyncio
 import socket
 from collections.abc import Callable
 from typing import Final, cast
+from uuid import uuid4
 
 import structlog
 from aiohttp import StreamReader, web
 
+from api.http.errors import Problem
+from api.http.responses import failure_body
 from flows.process.descriptor_room import ACCEPTED_AT_ONCE, QUEUED, descriptor_room
 
 REQUEST_S: Final = 10.0
@@ -110,7 +113,7 @@ class Connections:
     def _end(self, connection: "Connection") -> None:
         self.on_request_complete(connection)
         _log.debug("request_timed_out", waiting=self.waiting)
-        connection.refuse(b"408 Request Timeout", b"the request did not arrive in time\n")
+        connection.refuse(Problem("request_timeout", "the request did not arrive in time"))
 
 
 class Connection(asyncio.Protocol):
@@ -138,7 +141,7 @@ class Connection(asyncio.Protocol):
             self.cut()
         elif reason := self._connections.refusal(descriptor):
             _log.warning("connection_refused", reason=reason)
-            self.refuse(b"503 Service Unavailable", f"{reason}\n".encode())
+            self.refuse(Problem("too_many_connections", reason))
         else:
             self._is_counted = True
             self._inner.connection_made(transport)
@@ -187,16 +190,18 @@ class Connection(asyncio.Protocol):
 
     # --- closing ---
 
-    def refuse(self, status: bytes, text: bytes) -> None:
-        """Sends a response, unless another one may have begun, and closes the connection."""
+    def refuse(self, problem: Problem) -> None:
+        """Sends a problem's response, unless another one may have begun, and closes the connection."""
         if self._transport is None or self._transport.is_closing():
             return
         self._is_refused = True
         if self._is_answering or self._transport.get_write_buffer_size():
             self.cut()
             return
-        head = b"HTTP/1.1 %b\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
-        self._transport.write(head % (status, len(text)) + text)
+        body = failure_body(problem, request_id=uuid4().hex)
+        status = f"{problem.status.value} {problem.status.phrase}".encode()
+        head = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
+        self._transport.write(head % (status, len(body)) + body)
         self._transport.write_eof()
         self._connections.on_refused(self)
 

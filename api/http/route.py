@@ -30,6 +30,8 @@ from flows.names import SYMBOL_PATTERN, TEXT_END, symbol_of
 from flows.times import time_ms_of
 from sinks.trades.codec import END_MS
 
+DAY_S: Final = 86_400
+
 Symbol: TypeAlias = Annotated[
     str, Meta(pattern=SYMBOL_PATTERN, description="the venue's own name, in any case", examples=["BTCUSDT"])
 ]
@@ -42,7 +44,22 @@ Venue: TypeAlias = Annotated[
         description="default: the one that has the symbol, else the first of the settings",
     ),
 ]
-Timeframe: TypeAlias = Annotated[str, Meta(pattern=f"^[1-9][0-9]{{0,2}}[smhd]{TEXT_END}", examples=["1m"])]
+_DIVISORS: Final = [
+    f"{number}{unit}"
+    for unit, length_s in (("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400))
+    for number in range(1, 1_000)
+    if DAY_S % (number * length_s) == 0
+]
+Timeframe: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=f"^[1-9][0-9]{{0,2}}[smhd]{TEXT_END}",
+        description="divides a day",
+        examples=["1m"],
+        extra_json_schema={"enum": _DIVISORS},
+    ),
+]
+"""The enumeration is for the OpenAPI document alone: the text of `timeframe_ms` says more to who writes another one."""
 Time: TypeAlias = Annotated[int, Meta(ge=0, le=END_MS, description="ms UTC since the epoch")]
 """Requests may also have seconds or ISO-8601 (`flows/times.py`); handlers get milliseconds."""
 
@@ -94,6 +111,8 @@ class RawRoute(_Described, frozen=True):
     media: str
     """Content type of the response."""
     params: type[Struct] = NoParams
+    other_media: tuple[str, ...] = ()
+    """Further content types, where a parameter selects one."""
     ignores_unknown: bool = False
     """Whether fields of the query that it does not know are ignored, as on a page whose address carries marks of where
     its reader came from.

@@ -115,7 +115,10 @@ def _time(number: Mapping[str, Any]) -> dict[str, Any]:
 def _responses(route: AnyRoute, schema: Any) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     if isinstance(route, RawRoute):
-        responses["200"] = {"description": summary_of(route), "content": {route.media: {}}}
+        responses["200"] = {
+            "description": summary_of(route),
+            "content": {media: {} for media in (route.media, *route.other_media)},
+        }
     else:
         one_way = route.accepted is not None and route.accepted is route.result
         if not one_way:

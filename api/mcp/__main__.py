@@ -24,7 +24,7 @@ from flows.settings import Settings, SettingsError, load_settings
 try:
     from mcp.server.mcpserver import MCPServer
     from mcp.server.mcpserver.exceptions import ToolError
-    from mcp.types import CallToolResult, TextContent, ToolAnnotations
+    from mcp.types import CallToolResult, TextContent, Tool, ToolAnnotations
 except ModuleNotFoundError:
     sys.exit("marketflow: the tools for agents need the package mcp: pip install 'marketflow-data[tools]'")
 
@@ -65,6 +65,13 @@ class ToolServer(MCPServer):
         annotations = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
         self.tool(description=inspect.getdoc(tool), annotations=annotations)(_readable(tool))
         self._known[tool.__name__] = list(inspect.signature(tool).parameters)
+
+    async def list_tools(self) -> list[Tool]:
+        """The tools; their schemas say that they take no further arguments."""
+        tools = await super().list_tools()
+        for tool in tools:
+            tool.input_schema["additionalProperties"] = False
+        return tools
 
     async def call_tool(self, name: str, arguments: dict[str, Any], context: Any = None) -> Any:
         """Calls a tool by name; `ToolError` when it is refused, as for an argument that it does not have."""

@@ -8,12 +8,12 @@ import polars as pl
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from api.http.arrow import END, arrow_parts
 from api.http.errors import Problem
 from api.http.route import STORE_ERRORS, SYMBOL_ERRORS, AnyRoute, RawRoute, Route, Symbol, Time, Venue
 from api.services import Services
 from flows.model import MARKET_FILL
 from flows.names import TEXT_END
+from sinks.export.arrow import END, arrow_parts
 from sinks.hub.payloads import TradeRow
 from sinks.trades.codec import END_MS, decode_frame
 

@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from flows.command import backup, config, deployment, handover, health, importing, notebook, status, symbols, tail
+from flows.command import (
+    backup,
+    config,
+    deployment,
+    export,
+    handover,
+    health,
+    importing,
+    notebook,
+    status,
+    symbols,
+    tail,
+)
 from flows.command.doctor import command as doctor
 from flows.command.outcome import Commands
 from flows.process.gc import keep_loaded
@@ -73,7 +85,8 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
-    for part in (deployment, status, health, tail, symbols, handover, importing, backup, notebook, config, doctor):
+    stored = importing, backup, export, notebook
+    for part in (deployment, status, health, tail, symbols, handover, *stored, config, doctor):
         part.add_to(app)
     return app
 

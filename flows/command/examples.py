@@ -35,6 +35,11 @@ EXAMPLES: Final[Mapping[str, tuple[Example, ...]]] = {
         Example("marketflow status --json | jq .missing", "the same for programs"),
         Example("marketflow status --url http://10.0.0.5:8080", "of another machine"),
     ),
+    "export": (
+        Example("marketflow export candles BTCUSDT -t 1h --out hours.parquet", "all stored hours"),
+        Example("marketflow export trades BTCUSDT --start 2026-01-31 --end 2026-02-01 > day.csv", "a day of trades"),
+        Example("marketflow --of data/demo export incidents -f ndjson | jq .kind", "what went wrong in the demo"),
+    ),
     "backup": (
         Example("marketflow backup backups/monday", "both stores, also beside a live flow"),
         Example("marketflow --of data/demo backup demo-copy", "those of the demo"),

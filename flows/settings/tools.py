@@ -1,5 +1,6 @@
 """Settings of the commands: agent tools, replay exchange, import."""
 
+import re
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -9,7 +10,9 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from flows.settings.feed import VenueName
 from flows.settings.section import Section, symbols_of, wrong_value
 from flows.settings.values import Folder, Host, OpenPort, Port, Seconds, WebUrl, is_loopback, may_be_folder
+from flows.times import time_ms_of
 
+_NUMBER = re.compile(r"[0-9]{10}|[0-9]{13}")
 _FIRST_YEAR, _LAST_YEAR = 2009, 2100
 """First year of crypto markets, and last year of an import."""
 
@@ -45,7 +48,9 @@ class Replay(Section):
 
 
 def _moment(value: object) -> object:
-    """A day is its first moment; without a time zone it is UTC."""
+    """A day is its first moment; without a time zone it is UTC. A number is milliseconds, or seconds (10 digits)."""
+    if _NUMBER.fullmatch(str(value).strip()):
+        value = datetime.fromtimestamp(time_ms_of(str(value).strip()) / 1_000, UTC)
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value.strip())
@@ -71,7 +76,7 @@ class Backfill(Section):
     """The venue to import; needed where several are followed."""
 
     start: Moment | None = None
-    """Begin: a day, or a time as in `2024-10-27T06:00`; UTC."""
+    """Begin: a day, a time as in `2024-10-27T06:00`, UTC, or milliseconds or seconds since 1970."""
     end: Moment | None = None
     """End: the day after the last one, or a time; default: all data, without today in the archive."""
     source: str = "archive"

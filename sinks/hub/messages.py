@@ -4,7 +4,7 @@ Every message is `{"type", "data", "timestamp", "seq"}`. The envelope's `timesta
 made the message, as ISO-8601 in UTC with a `Z`, with milliseconds unless it is a whole second; so are the times of
 states and incidents. The `timestamp` of market data is the exchange's own time of the update, `candle.timestamp` the
 begin of the candle's period: integer milliseconds UTC since the epoch. Numbers are JSON numbers, unknown ones `null`.
-MessagePack carries the same fields in the same form.
+MessagePack carries the same fields in the same form; for SBE see `sbe.py`.
 """
 
 from collections.abc import Callable
@@ -45,8 +45,10 @@ from sinks.hub.payloads import (
     iso_utc,
     status_body,
 )
+from sinks.hub.sbe import BINARY as BINARY_FORMS
 
-Encoding: TypeAlias = Literal["json", "msgpack"]
+Encoding: TypeAlias = Literal["json", "msgpack", "sbe"]
+"""`sbe` is JSON for all that has no binary form."""
 
 CHANNELS = (
     "MarketData",
@@ -134,15 +136,21 @@ class Message(Struct, eq=False, gc=False):
         """The finished WebSocket frame, the same object on every call."""
         frame = self._frames.get(encoding)
         if frame is None:
-            frame = self._frames[encoding] = encode(self.envelope(), encoding)
+            frame = self._frames[encoding] = self._encoded(encoding)
         return frame
+
+    def _encoded(self, encoding: Encoding) -> bytes:
+        if encoding != "sbe":
+            return encode(self.envelope(), encoding)
+        binary = BINARY_FORMS.get(self.topic.channel)
+        return encode_frame(binary(self.item, self.seq, self.stamp_ms), BINARY) if binary else self.frame("json")
 
 
 def encode(body: Any, encoding: Encoding) -> bytes:
-    """A body as a WebSocket frame: JSON as text, MessagePack as binary."""
-    if encoding == "json":
-        return encode_frame(_JSON.encode(body), TEXT)
-    return encode_frame(_MSGPACK.encode(body), BINARY)
+    """A body as a WebSocket frame: MessagePack as binary, JSON as text, also where messages are SBE."""
+    if encoding == "msgpack":
+        return encode_frame(_MSGPACK.encode(body), BINARY)
+    return encode_frame(_JSON.encode(body), TEXT)
 
 
 _JSON = msgspec.json.Encoder()

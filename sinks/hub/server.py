@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Final, cast
 
 import structlog
@@ -39,7 +40,7 @@ MOST_ARRIVING: Final = 256
 """Most connections without a request yet; with one more the oldest of them is cut."""
 PING_S: Final = 20.0
 """Time between two pings, and for the answer to one."""
-SUBPROTOCOLS: Final = ("msgpack", "json")
+SUBPROTOCOLS: Final[tuple[Encoding, ...]] = ("msgpack", "json", "sbe")
 AHEAD_MS: Final = 1_000
 """How far an item's time may be ahead of the venue's clock, which is estimated from the least delayed messages."""
 REFUSALS: Final = (CloseCode.POLICY_VIOLATION, CloseCode.MESSAGE_TOO_BIG, CloseCode.TRY_AGAIN_LATER)
@@ -221,7 +222,7 @@ class HubServer:
                 "client_refused", peer=client_socket.peer_name, status=refusal.status.value, reason=str(refusal)
             )
             response = connection.respond(refusal.status, f"{refusal}\n")
-            if refusal.status == refusal.status.UNAUTHORIZED:
+            if refusal.status == HTTPStatus.UNAUTHORIZED:
                 response.headers["WWW-Authenticate"] = "Bearer"
             return response
         return None
@@ -243,7 +244,7 @@ class HubServer:
             _log_end(client_socket)
 
     def _join(self, client_socket: ClientSocket) -> Client:
-        encoding: Encoding = "msgpack" if client_socket.subprotocol == "msgpack" else "json"
+        encoding: Encoding = next((name for name in SUBPROTOCOLS if name == client_socket.subprotocol), "json")
         client_options = client_socket.client_options
         assert client_options is not None  # noqa: S101 - `_authorize` has set it
         client = self._hub.join(

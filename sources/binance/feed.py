@@ -33,7 +33,10 @@ _WS_URLS = {
     ("binance-usdm", "live"): "wss://fstream.binance.com",
     ("binance-usdm", "testnet"): "wss://fstream.binancefuture.com",
 }
-_REQUESTS_PER_S = {"binance": 5, "binance-usdm": 10}
+_MESSAGES_PER_S = {"binance": 5, "binance-usdm": 10}
+"""Most messages of a client in a second, of whatever kind; one more ends the connection."""
+_PING_AND_PONG = 2
+"""How many of them may be no request: our ping, and the pong to the exchange's."""
 _NAMES_PER_REQUEST = 200
 _ENVELOPE = b'{"stream":"'
 _NAME_ENDS = len(_ENVELOPE) + 512
@@ -60,7 +63,7 @@ class BinanceFeed:
         self.venue: str = settings.venue
         self._settings = settings
         self._base = address_of(settings, "ws_url", _WS_URLS.get((settings.venue, settings.origin))).rstrip("/")
-        self.request_interval_s = 1.0 / (_REQUESTS_PER_S[settings.venue] - 1)
+        self.request_interval_s = 1.0 / (_MESSAGES_PER_S[settings.venue] - _PING_AND_PONG)
         self._ids = count(1)
         self._wanted: set[str] = set()
         """Names of all streams ever planned; only their heads are cached."""

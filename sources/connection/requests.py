@@ -7,9 +7,7 @@ from sources.connection.transport import Socket, TransportError
 from sources.feed import IN_ORDER, Ack, LineFeed, Refusal
 
 AFTER_REFUSAL = 2
-"""Multiple of `request_interval_s` before the next request after a refusal: pongs count as well, and more refusals
-often follow.
-"""
+"""Multiple of `request_interval_s` before the next request after a refusal: more refusals often follow."""
 
 
 class RequestError(Exception):

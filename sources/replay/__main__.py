@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
+from msgspec import Struct
 
 from flows.clock import wall_ms
 from flows.logs import set_up_logs
@@ -23,6 +24,8 @@ from flows.process.exit_codes import CANNOT_RUN
 from flows.process.gc import keep_loaded
 from flows.process.stop_signals import on_stop_signals
 from flows.settings import Feed, Replay, SettingsError, load_settings
+from sources.replay.accounts.keys import DEMO, DEMO_KEY, DEMO_SECRET
+from sources.replay.accounts.orders import ORDERS
 from sources.replay.exchange.dialect import Dialect
 from sources.replay.exchange.exchange import ReplayExchange
 from sources.replay.exchange.server import serving
@@ -51,6 +54,8 @@ _CONTROL = """control endpoint:
   POST /control/lives     lists, halts, resumes or delists a symbol of a synthetic market:
     {"symbol": "ETHUSDT", "change": "halt", "for_s": 60}
   POST /control/pause, /control/resume
+  GET  /control/accounts  Binance: accounts and their keys; POST moves them, as in the examples further below
+  POST /control/keys      accepts a key of a client
 
 faults (docs/replay-exchange.md describes their fields):"""
 
@@ -65,9 +70,15 @@ _log = structlog.get_logger(__name__)
 
 
 def epilog() -> str:
-    """The end of the help: the control endpoint, and every fault with an order of it."""
-    described = [describe(kind) for kind in FAULTS]
-    return "\n".join([_CONTROL, *(f"  {one.name}: {one.summary}\n    {one.example}" for one in described)])
+    """The end of the help: the control endpoint, and every fault and every order of an account with an example."""
+    keys = f"the account {DEMO!r} has the key\n  {DEMO_KEY} with the secret\n  {DEMO_SECRET}"
+    orders = f"accounts ({keys}):"
+    return "\n".join([_CONTROL, *map(_described, FAULTS), "", orders, *map(_described, ORDERS)])
+
+
+def _described(kind: type[Struct]) -> str:
+    one = describe(kind)
+    return f"  {one.name}: {one.summary}\n    {one.example}"
 
 
 def parse_arguments(

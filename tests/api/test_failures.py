@@ -183,6 +183,13 @@ async def test_a_health_check_of_http_1_0_needs_no_host(served: Interface) -> No
     assert answers == {"/health/live": b"200", "/api/prices": b"403"}
 
 
+async def test_an_unknown_expectation_is_ignored(served: Interface) -> None:
+    async with served.session.get(f"{served.url}/api/prices", headers={"Expect": "nonsense"}) as response:
+        assert (response.status, (await response.json())["success"]) == (200, True)
+    status, answer = await served.ask("POST", "/api/symbols", json={"symbol": "SOLUSDT"}, expect100=True)
+    assert (status, answer["success"]) == (202, True)
+
+
 async def test_a_bug_is_an_answer_too(served: Interface, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(served.services.live.candles, "counters", None)
     assert await served.error("/api/status") == (500, "internal")
@@ -210,7 +217,7 @@ async def test_a_page_from_elsewhere_is_refused_and_one_that_is_named_may_read(d
         for origin in ("https://ours.example", "http://localhost:3000"):
             async with running.session.get(f"{running.url}/api/prices", headers={"Origin": origin}) as response:
                 assert (response.status, response.headers["Access-Control-Allow-Origin"]) == (200, origin)
-                assert response.headers["Vary"] == "Origin"
+                assert response.headers["Vary"] == "Accept-Encoding, Origin"
         preflight = {"Origin": "https://ours.example", "Access-Control-Request-Method": "POST"}
         async with running.session.options(f"{running.url}/api/symbols", headers=preflight) as response:
             assert response.status == 204

@@ -6,11 +6,14 @@ time that it takes: on few cores, wall time would show who else was busy.
 
 import statistics
 import tempfile
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+from sources.replay.protocol.frames import Encoding
+from sources.replay.protocol.sbe import SbeEncoding
 from tests.benchmarks.blast import running_blast, wire_of
-from tests.benchmarks.market import agg_trade_frames
+from tests.benchmarks.market import FILLS, agg_trade_frames, single_trades
 from tests.benchmarks.rows import Row, in_turns, median_ratio
 from tests.benchmarks.taker import SYMBOLS, TRADES_PER_S, seconds_of, started
 
@@ -19,6 +22,34 @@ ROUNDS = 5
 
 
 def run() -> list[Row]:
+    """Flow against flow, each against its plain loop, and binary messages against texts."""
+    return [*aggregates(), *binary()]
+
+
+def binary() -> list[Row]:
+    """Single trades in SBE, one message an order, against JSON, one message a trade."""
+    orders = list(single_trades(count=TRADES, symbols=SYMBOLS, trades_per_s=TRADES_PER_S))
+    wires = {
+        "trades": [Encoding(combined=True, microseconds=False).frame(trade) for order in orders for trade in order],
+        "sbe": [SbeEncoding(combined=True).joined(order) for order in orders],
+    }
+    rows = []
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
+        addresses = {}
+        for kind, frames in wires.items():
+            path = Path(folder) / kind
+            path.write_bytes(b"".join(frames))
+            addresses[kind] = running.enter_context(running_blast(path))
+        for library in ("picows", "websockets"):
+            texts, binaries = in_turns(
+                ROUNDS, *(partial(_seconds, kind, library, addresses[kind], len(wires[kind])) for kind in wires)
+            )
+            what = f"socket ▶ six candles, single trades in SBE, {FILLS} a message, {library}"
+            rows.append(Row(what, _each(binaries), f"JSON, {_each(texts)}", median_ratio(texts, binaries), 1.5))
+    return rows
+
+
+def aggregates() -> list[Row]:
     """Flow against flow, and each against its plain loop."""
     with tempfile.TemporaryDirectory() as folder:
         wire = Path(folder) / "wire"
@@ -39,8 +70,8 @@ def run() -> list[Row]:
     ]  # fmt: skip
 
 
-def _seconds(kind: str, library: str, address: str) -> float:
-    return seconds_of(started(kind, library, address, str(TRADES)))
+def _seconds(kind: str, library: str, address: str, frames: int = TRADES) -> float:
+    return seconds_of(started(kind, library, address, str(frames)))
 
 
 def _each(seconds: list[float]) -> str:

@@ -1,6 +1,6 @@
 """One process that takes a market, for a figure of CPU seconds that nothing else has a part in.
 
-    python -m tests.benchmarks.taker flow|loop websockets|picows HOST:PORT COUNT
+    python -m tests.benchmarks.taker flow|loop|trades|sbe websockets|picows HOST:PORT COUNT
     python -m tests.benchmarks.taker share I/N COUNT
 
 prints the CPU seconds of the process from its first frame to its last result.
@@ -22,6 +22,7 @@ from flows.model import ParsedFrames, RawFrames
 from flows.settings import Feed
 from sources.binance.feed import BinanceFeed
 from sources.binance.parse import BinanceParser
+from sources.binance.venue import BINANCE
 from sources.bridge import FeedSource
 from sources.connection.transport import transport_of
 from tests.benchmarks.bench_flow import Nowhere
@@ -58,11 +59,11 @@ def through_flow(source: Any, feed: Feed, *, count: int, taken: threading.Event)
     return time.process_time() - parser.begin_s
 
 
-def flow_on_socket(library: Library, address: str, count: int) -> float:
-    """The flow with its own connections."""
+def flow_on_socket(library: Library, address: str, count: int, **changes: Any) -> float:
+    """The flow with its own connections, and `count` frames."""
     taken = threading.Event()
-    feed = _feed(library, address)
-    source = FeedSource(BinanceFeed(feed), settings=feed, stop=taken)
+    feed = _feed(library, address, **changes)
+    source = FeedSource(BINANCE.feed(feed), settings=feed, stop=taken)
     return through_flow(source, feed, count=count, taken=taken)
 
 
@@ -102,14 +103,15 @@ def flow_of_share(share: str, count: int) -> float:
     return through_flow(PolledFrames(frames, size=500), feed, count=len(frames), taken=threading.Event())
 
 
-def _feed(library: Library, address: str) -> Feed:
-    return Feed(
-        symbols=symbols_of(SYMBOLS),
-        streams=("aggTrade",),  # without klines there is nothing to wait for at the start
-        transport=library,
-        origin="replay",
-        ws_url=f"ws://{address}",
-    )
+def _feed(library: Library, address: str, **changes: Any) -> Feed:
+    usual = {
+        "symbols": symbols_of(SYMBOLS),
+        "streams": ("aggTrade",),  # without klines there is nothing to wait for at the start
+        "transport": library,
+        "origin": "replay",
+        "ws_url": f"ws://{address}",
+    }
+    return Feed.model_validate(usual | changes)
 
 
 def started(*arguments: str) -> "subprocess.Popen[str]":
@@ -131,6 +133,11 @@ def main(kind: str, *arguments: str) -> float:
     match kind, *arguments:
         case "flow", ("websockets" | "picows") as library, address, count:
             return flow_on_socket(library, address, int(count))
+        case "trades", ("websockets" | "picows") as library, address, count:
+            return flow_on_socket(library, address, int(count), streams=("trade",))
+        case "sbe", ("websockets" | "picows") as library, address, count:
+            binary = {"encoding": "sbe", "api_key": "any", "sbe_ws_url": f"ws://{address}"}
+            return flow_on_socket(library, address, int(count), streams=("trade",), **binary)
         case "loop", ("websockets" | "picows") as library, address, count:
             return asyncio.run(loop_on_socket(library, address, int(count)))
         case "share", share, count:

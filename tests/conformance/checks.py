@@ -16,14 +16,16 @@ _NEAR: Final = Decimal("0.05")
 
 
 def payload_of(message: Any) -> dict[str, Any]:
-    """The payload of `SYMBOL` in a message: text or decoded, in the envelope or not, of one symbol or of all."""
+    """The payload of `SYMBOL` in a message: text or decoded, in the envelope or not, of one symbol or of all. Empty
+    when there is none.
+    """
     decoded = json.loads(message) if isinstance(message, str | bytes) else message
     if isinstance(decoded, dict) and "data" in decoded:
         decoded = decoded["data"]
     if isinstance(decoded, list):
         decoded = next((row for row in decoded if row["s"] == SYMBOL), {})
     assert isinstance(decoded, dict), f"no payload: {decoded!r:.120}"
-    return decoded
+    return {} if decoded.get("s", SYMBOL) != SYMBOL else decoded
 
 
 def is_true(exchange: Exchange, payload: dict[str, Any]) -> None:

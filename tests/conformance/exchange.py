@@ -55,6 +55,16 @@ class Exchange:
         body = json.dumps(order).encode()
         self._query(urllib.request.Request(f"{self.http}/control/faults", data=body, method="POST"))
 
+    def account(self, **order: Any) -> None:
+        """Orders a change of the account of `KEY`."""
+        body = json.dumps(order).encode()
+        self._query(urllib.request.Request(f"{self.http}/control/accounts", data=body, method="POST"))
+
+    def balances(self) -> dict[str, list[str]]:
+        """What is free and what is locked of each asset of that account."""
+        (account,) = self.get("/control/accounts")["accounts"]
+        return {row["asset"]: [row["free"], row["locked"]] for row in account["balances"]}
+
     def trade(self, trade_id: int) -> dict[str, Any]:
         """A single trade; the newest are queried first, for a query by id weighs much on USD-M."""
         newest = {row["id"]: row for row in self.get("trades", symbol=SYMBOL, limit=1000)}

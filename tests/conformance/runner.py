@@ -35,8 +35,24 @@ class Client:
 
 
 CLIENTS: Final = (
+    Client("ccxt.pro spot", "ccxt_pro", "spot"),
+    Client("ccxt.pro usdm", "ccxt_pro", "usdm"),
     Client("python-binance spot", "python_binance", "spot"),
     Client("python-binance usdm", "python_binance", "usdm"),
+    Client("binance-sdk spot", "binance_sdk", "spot"),
+    Client("binance-sdk usdm", "binance_sdk", "usdm"),
+    Client("binance-connector spot", "binance_connector", "spot", "spot-connector"),
+    Client("binance-connector usdm", "binance_connector", "usdm", "usdm-connector"),
+    Client("cryptofeed spot", "cryptofeed_client", "spot"),
+    Client("cryptofeed usdm", "cryptofeed_client", "usdm"),
+    Client("unicorn spot", "unicorn", "spot"),
+    Client("unicorn usdm", "unicorn", "usdm"),
+    Client("nautilus spot", "nautilus", "spot"),
+    Client("nautilus usdm", "nautilus", "usdm"),
+    Client("npm binance spot", "npm_binance.cjs", "spot", "node"),
+    Client("npm binance usdm", "npm_binance.cjs", "usdm", "node"),
+    Client("npm node-binance-api spot", "npm_node_binance_api.cjs", "spot", "node"),
+    Client("npm node-binance-api usdm", "npm_node_binance_api.cjs", "usdm", "node"),
 )
 
 
@@ -103,14 +119,8 @@ def table(results: Sequence[Result]) -> str:
 
 
 @contextmanager
-def exchanges(markets: Iterable[str], python: Path, folder: Path) -> Iterator[dict[str, str]]:
-    """Replay exchanges with a synthetic market, one of each kind on a free port; their addresses."""
-    with ExitStack() as running:
-        yield {market: running.enter_context(_exchange(market, python, folder)) for market in dict.fromkeys(markets)}
-
-
-@contextmanager
 def _exchange(market: str, python: Path, folder: Path) -> Iterator[str]:
+    """A replay exchange with a synthetic market on a free port; its address."""
     command = ["-m", "sources.replay", "--synthetic", "--seed", str(SEED), "--market", market, "--port", "0"]
     command += ["--begin", str(wall_ms() - BEGAN_MS)]
     with (
@@ -174,7 +184,7 @@ def _program(client: Client, environments: Path) -> list[str | Path] | str:
 
 def _environment() -> dict[str, str]:
     """The variables of a client's process: no proxy and no path of ours."""
-    left_out = ("_proxy", "pythonpath", "virtual_env")
+    left_out = ("_proxy", "pythonpath", "pythondontwritebytecode", "virtual_env")
     kept = {name: value for name, value in os.environ.items() if not name.lower().endswith(left_out)}
     return {**kept, "NODE_PATH": str(ENVIRONMENTS / "node" / "node_modules")}
 
@@ -185,10 +195,11 @@ def _last_line(log: Path) -> str:
 
 
 def run_all(clients: Sequence[Client], python: Path, folder: Path | None = None) -> Iterator[Result]:
-    """Runs clients one after the other, each against the exchange of its market; reports and logs stay in `folder`."""
+    """Runs clients one after the other, each against an exchange of its own; reports and logs stay in `folder`."""
     with ExitStack() as stack:
         where = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="conformance-")))
         where.mkdir(parents=True, exist_ok=True)
-        addresses = stack.enter_context(exchanges((client.market for client in clients), python, where))
         for client in clients:
-            yield run_client(client, addresses[client.market], where)
+            with _exchange(client.market, python, where) as address:
+                result = run_client(client, address, where)
+            yield result

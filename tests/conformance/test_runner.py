@@ -61,7 +61,7 @@ async def test_a_case_passes_when_the_client_gives_what_rest_gives() -> None:
     ]
 
 
-async def test_the_still_cases_come_first_and_the_market_goes_on_after_them() -> None:
+async def test_signed_cases_come_first_then_still_ones_and_the_market_goes_on_after_them() -> None:
     cases, exchange = Suite(_opens), _Recorded()
 
     @cases.case("moving", "spot")
@@ -72,8 +72,12 @@ async def test_the_still_cases_come_first_and_the_market_goes_on_after_them() ->
     def still(client: Any, of: Exchange) -> None:
         exchange.orders.append(f"still with {client}")
 
+    @cases.case("signed", "spot", signed=True)
+    def signed(client: Any, of: Exchange) -> None:
+        exchange.orders.append("signed")
+
     await _reported(cases, exchange)
-    assert exchange.orders == ["pause", "still with client", "resume", "moving"]
+    assert exchange.orders == ["signed", "pause", "still with client", "resume", "moving"]
 
 
 async def test_a_case_that_never_ends_fails_alone() -> None:

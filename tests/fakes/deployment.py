@@ -119,6 +119,7 @@ def flow_settings(folder: Path, rest_url: str, mongod_uri: str, **more: Any) -> 
         "feed__origin": "replay",
         "feed__ws_url": rest_url.replace("http", "ws", 1),
         "feed__rest_url": rest_url,
+        "feed__open_timeout_s": 60,  # a busy machine is no failure
         "mongo__uri": mongod_uri,
         "mongo__database": folder.name,
         "trades__path": str(folder / "trades"),

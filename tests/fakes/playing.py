@@ -439,6 +439,7 @@ async def playing(
             "feed__timeframes": list(TIMEFRAMES),
             "feed__streams": ["aggTrade", "kline", "ticker", "depth", "bookTicker"],
             "feed__backoff_min_s": 0.1,
+            "feed__open_timeout_s": 60,
             "feed__proof_grace_ms": 500,
             "feed__close_grace_ms": 60_000,  # a busy machine makes messages late
             "feed__request_pause_ms": 0,

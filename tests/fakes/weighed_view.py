@@ -1,9 +1,10 @@
 """An exchange as a dialect sees it, with a scripted market and the true count of weight."""
 
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from sources.replay.exchange.limits import Limits, Refusal, WeightLimiter, limits_of
-from sources.replay.market.market import Market, MarketKind
+from sources.replay.market.market import Market, MarketKind, Message
 from tests.fakes.scripted_market import BEGIN_MS, ScriptedMarket
 
 
@@ -26,3 +27,13 @@ class WeighedView:
 
     def refusal(self, path: str) -> Refusal | None:
         return self.ordered.get(path)
+
+    @property
+    def true_ms(self) -> int:
+        return self.now_ms
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        raise AssertionError("no account is moved here")
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        raise AssertionError("no listen key is made here")

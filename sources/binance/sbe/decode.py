@@ -8,7 +8,7 @@ added to blocks and entries.
 from collections.abc import Callable, Iterator
 from struct import Struct
 from struct import error as StructError  # noqa: N812 - the library's class has a lower-case name
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from flows.model import BookDelta, BookSnapshot, BookTicker, Level, Trade
 from flows.names import is_symbol
@@ -37,9 +37,21 @@ END_US: Final = 10**17
 
 _NO_JSON = b"\0"
 _SCHEMA_BYTES = slice(4, 6)
+_COUNT = slice(28, 32)
+"""The number of trades in such a message."""
 _TRADE = Struct(TEMPLATES[TRADES].groups[0].entry)
-_USUAL = Struct("<8sqqbbHI")
+_USUAL = Struct("<8sqq2sHI")
 """Header, block and the head of the group of a message of trades."""
+_USUAL_SCALES = {
+    Struct("<bb").pack(-price, -quantity): (
+        SCALES[-price].down, SCALES[-price].price_end, SCALES[-quantity].down, SCALES[-quantity].quantity_end,
+    )
+    for price in range(MOST_EXPONENT + 1)
+    for quantity in range(MOST_EXPONENT + 1)
+}  # fmt: skip
+"""By the exponents as they stand in a message: unit and bound of prices, and of quantities."""
+_UNUSUAL = StructError, KeyError
+"""What an unusual message raises there."""
 _USUAL_TRADES = HEADER.pack(TEMPLATES[TRADES].root.size - HEADER.size, TRADES, SCHEMA, VERSION)
 
 
@@ -47,14 +59,10 @@ class SbeError(ValueError):
     """Why a message cannot be read, as a text for the user."""
 
 
-class Decoded(NamedTuple):
-    """A message."""
-
-    stream: str
-    """Its stream as the exchange names it, `btcusdt@bestBidAsk`."""
-    symbol: str
-    events: list[Any]
-    """All of one type of the model."""
+Decoded: TypeAlias = tuple[str, str, list[Any]]
+"""A message: its stream as the exchange names it (`btcusdt@bestBidAsk`), its symbol, its events, all of one type of
+the model.
+"""
 
 
 class SbeDecoder:
@@ -66,6 +74,11 @@ class SbeDecoder:
 
     def stream_of(self, frame: bytes) -> str:
         """The stream of a message; empty for any other frame. Never raises."""
+        if frame.startswith(_USUAL_TRADES):
+            count = int.from_bytes(frame[_COUNT], "little")
+            usual = self._names[TRADES].get(frame[_USUAL.size + count * _TRADE.size :])
+            if usual is not None:
+                return usual[0]
         try:
             block, number, schema, _ = HEADER.unpack_from(frame)
             at = HEADER.size + block
@@ -104,23 +117,29 @@ class SbeDecoder:
             raise SbeError(f"a message that is cut off after {len(frame)} bytes") from None
         if not EARLIEST_US <= root[0] < END_US:
             raise SbeError(f"an event time of {root[0]} microseconds")
-        return Decoded(name, symbol, _EVENTS[number](symbol, root, spans))
+        return name, symbol, _EVENTS[number](symbol, root, spans)
 
     def _usual_trades(self, frame: bytes) -> Decoded | None:
         """Trades of a known symbol without anything that a later version has added: nearly all messages. None for any
-        other, which is read again with all checks.
+        other, which is read again with a reason for each refusal.
         """
         try:
-            _, event_us, made_us, price, quantity, size, count = _USUAL.unpack_from(frame)
-        except StructError:
+            _, event_us, made_us, exponents, size, count = _USUAL.unpack_from(frame)
+            end = _USUAL.size + count * _TRADE.size
+            name, symbol = self._names[TRADES][frame[end:]]
+            price_unit, price_end, quantity_unit, quantity_end = _USUAL_SCALES[exponents]
+            event_time, time = event_us // 1_000, made_us // 1_000
+            trades: list[Trade] = []
+            for number, paid, traded, maker in _TRADE.iter_unpack(frame[_USUAL.size : end]):
+                if number < 0 or not 0 <= paid < price_end or not 0 <= traded < quantity_end or maker > TRUE:
+                    return None
+                trades.append(
+                    Trade(symbol, number, time, paid / price_unit, traded / quantity_unit, maker == TRUE, event_time)
+                )
+        except _UNUSUAL:
             return None
-        end = _USUAL.size + count * _TRADE.size
-        known = self._names[TRADES].get(frame[end:])
-        if known is None or size != _TRADE.size or not EARLIEST_US <= event_us < END_US:
-            return None
-        name, symbol = known
-        rows = _TRADE.iter_unpack(frame[_USUAL.size : end])
-        return Decoded(name, symbol, _trades_of(rows, symbol, event_us, made_us, price, quantity))
+        is_sound = EARLIEST_US <= event_us < END_US and EARLIEST_US <= made_us < END_US
+        return (name, symbol, trades) if is_sound and size == _TRADE.size else None
 
     def _name(self, number: int, tail: bytes, *, is_longer: bool) -> tuple[str, str]:
         """Name and symbol from the end of a message, which may be followed by more in later versions of the schema."""

@@ -2,7 +2,8 @@
 
 `GET /control`: the page · `GET /control/state` · `GET`, `POST`, `DELETE /control/faults` · `POST /control/lives` ·
 `POST /control/pause`, `POST /control/resume`. `GET /control/faults` lists the faults that there are, every other one
-returns the state. Errors are `{"error": text}` with 400; 403 for a page of another origin.
+returns the state; a venue has further requests of its own. Errors are `{"error": text}` with 400; 403 for a page
+of another origin.
 """
 
 import base64
@@ -11,7 +12,7 @@ import re
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -32,7 +33,11 @@ def add_control(app: web.Application, exchange: ReplayExchange) -> None:
     """Adds the routes of the control endpoint of `exchange`, and its page, to `app`."""
 
     def route(method: str, name: str, act: Callable[[bytes], None]) -> None:
-        app.router.add_route(method, f"/control/{name}", _handler(exchange, act))
+        def act_and_report(body: bytes) -> Any:
+            act(body)
+            return exchange.state(wall_ms() / 1_000)
+
+        app.router.add_route(method, f"/control/{name}", _handler(act_and_report))
 
     app.router.add_get("/control", _page)
     app.router.add_get("/control/faults", _faults)
@@ -42,6 +47,8 @@ def add_control(app: web.Application, exchange: ReplayExchange) -> None:
     route("POST", "lives", lambda body: exchange.change_life(decode_life(body)))
     route("POST", "pause", lambda _: exchange.pause())
     route("POST", "resume", lambda _: exchange.resume())
+    for (method, name), answer in exchange.dialect.controls(exchange).items():
+        app.router.add_route(method, f"/control/{name}", _handler(answer))
 
 
 def is_admitted(origin: str | None, scheme: str, host: str) -> bool:
@@ -67,17 +74,14 @@ def _refusal(request: web.Request) -> web.Response | None:
     return None if admitted else _json(403, {"error": _FOREIGN})
 
 
-def _handler(
-    exchange: ReplayExchange, act: Callable[[bytes], None]
-) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _handler(answer: Callable[[bytes], Any]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
         if refusal := _refusal(request):
             return refusal
         try:
-            act(await request.read())
+            return _json(200, answer(await request.read()))
         except ValueError as error:
             return _json(400, {"error": str(error)})
-        return _json(200, exchange.state(wall_ms() / 1_000))
 
     return handle
 

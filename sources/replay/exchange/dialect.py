@@ -1,7 +1,7 @@
 """What a venue's protocol is to the server: its paths, its conversations, its REST interface."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from aiohttp import web
 
@@ -27,6 +27,12 @@ class Reply(NamedTuple):
     status: int
     body: Any
     headers: Mapping[str, str] = {}
+
+
+Controls: TypeAlias = Mapping[tuple[str, str], Callable[[bytes], Any]]
+"""Requests of the control endpoint by method and name: a body in, JSON out; `ValueError` for a bad one."""
+BODY = "body"
+"""Where a request of REST holds its body, as bytes; nothing there: it has none."""
 
 
 class View(Protocol):
@@ -61,6 +67,20 @@ class ExchangeView(View, Protocol):
         """The error that a fault orders for a request for `path`."""
 
 
+class AccountsView(ExchangeView, Protocol):
+    """What accounts need of the exchange besides."""
+
+    @property
+    def true_ms(self) -> int:
+        """The exchange's time without the fault of a wrong clock, ms UTC."""
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        """Sends messages that are not the market's to the subscribers of their streams."""
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs work beside the market, at most until the exchange is closed."""
+
+
 class RestApi(Protocol):
     """A venue's REST interface."""
 
@@ -93,14 +113,17 @@ class Dialect(Protocol):
     def forms(self) -> Forms:
         """How it writes what faults change."""
 
-    def open(self, request: web.Request, view: ExchangeView) -> Conversation:
+    def open(self, request: web.Request, view: AccountsView) -> Conversation:
         """The conversation with a client that connects; `HandshakeError` for an address that is refused."""
 
     def refuse(self, status: int, code: int, message: str) -> web.Response:
         """The answer to a connection that is refused."""
 
-    def rest(self, view: ExchangeView) -> RestApi:
+    def rest(self, view: AccountsView) -> RestApi:
         """The REST interface of a market."""
+
+    def controls(self, view: AccountsView) -> Controls:
+        """What its control endpoint has besides that of every venue."""
 
     def with_clock(self, message: Message, by_ms: int) -> Message:
         """A message whose times of the exchange's clock are shifted."""

@@ -4,7 +4,7 @@ No HTTP here: `server.py` serves it.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import msgspec
@@ -84,6 +84,7 @@ class ReplayExchange:
         self._subscribed = asyncio.Event()
         self._changes = 0
         self._background: set[asyncio.Task[None]] = set()
+        self._shutdowns = 0
         self._player = Player(
             market,
             speed=speed,
@@ -104,6 +105,11 @@ class ReplayExchange:
     def now_ms(self) -> int:
         """The exchange's time including clock skew, ms UTC."""
         return self._player.now_ms + self._faults.skew_ms
+
+    @property
+    def true_ms(self) -> int:
+        """The same without clock skew."""
+        return self._player.now_ms
 
     def depth(self, symbol: str, limit: int) -> dict[str, Any] | None:
         """The book of a symbol as clients see it; None while the market has none."""
@@ -167,6 +173,10 @@ class ReplayExchange:
             await self._subscribed.wait()
         for session in tuple(self._sessions.values()):
             await session.drained()
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        """Sends messages that are not the market's to the subscribers of their streams; faults act on them too."""
+        self._deliver(list(messages))
 
     def _deliver(self, turn: list[Message]) -> None:
         turn = self._fanout.numbered(turn)
@@ -238,9 +248,9 @@ class ReplayExchange:
                 for session in self._chosen(client):
                     session.fall_silent()
             case Shutdown(close_after_s=after_s):
-                if len(self._background) >= MOST_SHUTDOWNS:
+                if self._shutdowns >= MOST_SHUTDOWNS:
                     raise ValueError(f"{MOST_SHUTDOWNS} shutdowns are announced already")
-                self._spawn(self._shut_down(after_s))
+                self.spawn(self._shut_down(after_s))
             case _:
                 self._faults.add(fault)
         _log.info("fault_injected", fault=fault)
@@ -272,14 +282,19 @@ class ReplayExchange:
     async def _shut_down(self, after_s: float) -> None:
         notified = list(self._sessions.values())
         notice = self.dialect.farewell(self.now_ms)
-        if notice is not None:
-            for session in notified:
-                session.notify(notice)
-        await asyncio.sleep(after_s)
+        self._shutdowns += 1
+        try:
+            if notice is not None:
+                for session in notified:
+                    session.notify(notice)
+            await asyncio.sleep(after_s)
+        finally:
+            self._shutdowns -= 1
         for session in notified:
             session.close(WSCloseCode.GOING_AWAY, "Server shutdown")
 
-    def _spawn(self, work: Any) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs work beside the market, at most until the exchange is closed."""
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)

@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from flows.clock import wall_ms
-from sources.replay.exchange.dialect import Reply
+from sources.replay.exchange.dialect import BODY, Reply
 from sources.replay.exchange.exchange import ReplayExchange
 from sources.replay.faults.answers import WrongBody, wrong_body
 
@@ -30,6 +30,8 @@ class RestServer:
         """Answers a request for any path without a handler of its own."""
         now_s = wall_ms() / 1_000
         self._exchange.contact()
+        if request.can_read_body:
+            request[BODY] = await request.read()
         if request.method == "OPTIONS":
             return web.Response(status=HTTPStatus.OK, headers={**self._api.headers(now_s), **_PREFLIGHT})
         ordered = self._exchange.refusal(request.path)

@@ -293,7 +293,7 @@ def decode_fault(body: bytes) -> AnyFault:
 
 
 class Description(NamedTuple):
-    """A fault as the docs and the command line show it."""
+    """A fault, or another order, as the docs and the command line show it."""
 
     name: str
     summary: str
@@ -302,7 +302,7 @@ class Description(NamedTuple):
     """An order, as JSON."""
 
 
-def describe(kind: type[Fault]) -> Description:
-    """The description of a fault, from the first and the last line of its docstring."""
+def describe(kind: type[msgspec.Struct]) -> Description:
+    """The description of a kind of orders, from the first and the last line of its docstring."""
     lines = [line.strip() for line in (kind.__doc__ or "").strip().splitlines()]
     return Description(tag_of(kind.__name__), lines[0], lines[-1])

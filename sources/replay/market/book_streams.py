@@ -16,10 +16,12 @@ from sources.replay.market.symbol_market import SymbolMarket
 from sources.replay.market.timeline import ChannelTimeline, Payloads, SymbolSegment
 
 _SPEEDS: Final[dict[MarketKind, dict[str, int]]] = {
-    "spot": {"": 1_000, "@100ms": 100},
-    "usdm": {"": 250, "@100ms": 100, "@500ms": 500},
+    "spot": {"depth": 1_000, "depth@100ms": 100},
+    "usdm": {"depth": 250, "depth@100ms": 100, "depth@500ms": 500, "rpiDepth@500ms": 500},
 }
-"""Ends of the names of book streams, and how often they are sent, ms."""
+"""The streams of differences, and how often they are sent, ms. No order of a market here is one of retail price
+improvement: a book with them is the same.
+"""
 _LEVELS = (5, 10, 20)
 
 
@@ -28,8 +30,8 @@ def streams_at_once(kind: MarketKind, symbol: str, channel: str) -> tuple[str, .
     All others are slower.
     """
     _, at, speed = channel.partition("@")
-    own_ms = int(speed.removesuffix("ms")) if at else _SPEEDS[kind][""]
-    names = [f"depth{end}" for end, every_ms in _SPEEDS[kind].items() if every_ms <= own_ms]
+    own_ms = int(speed.removesuffix("ms")) if at else _SPEEDS[kind]["depth"]
+    names = [name for name, every_ms in _SPEEDS[kind].items() if every_ms <= own_ms]
     return tuple(f"{symbol.lower()}@{name}" for name in dict.fromkeys((channel, *names)))
 
 
@@ -56,10 +58,10 @@ class BookStreams:
             _Speed(
                 market,
                 every_ms,
-                f"{name}@depth{end}",
-                [(n, stream) for n in _LEVELS if (stream := f"{name}@depth{n}{end}") not in recorded],
+                f"{name}@{channel}",
+                [(n, stream) for n, stream in _partials(name, channel) if stream not in recorded],
             )
-            for end, every_ms in _SPEEDS[kind].items()
+            for channel, every_ms in _SPEEDS[kind].items()
         ]
         self._fast: list[_Speed] = []
         self._slow: list[_Speed] = []
@@ -106,6 +108,14 @@ class BookStreams:
         for speed in self._slow:
             if self._channel is not None and speed.waits:
                 yield from speed.close(now_ms, self._channel, self._channel.played, wanted)
+
+
+def _partials(name: str, channel: str) -> Iterator[tuple[int, str]]:
+    """The streams of partial books at the speed of a stream of differences, each with its levels."""
+    _, is_depth, speed = channel.partition("depth")  # none of them is of `rpiDepth`
+    if is_depth:
+        for levels in _LEVELS:
+            yield levels, f"{name}@depth{levels}{speed}"
 
 
 class _Speed:

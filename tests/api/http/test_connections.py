@@ -1,6 +1,7 @@
 """Limits of the server, with peers that send incomplete requests."""
 
 import asyncio
+import json
 import resource
 import subprocess
 import sys
@@ -168,7 +169,8 @@ async def test_so_many_connections_are_open_at_a_time() -> None:
             async with peers(port, 1, WHOLE) as [refused]:
                 answer = await refused.answers()
             assert answer.startswith(b"HTTP/1.1 503")
-            assert answer.endswith(b"too many connections: 3 are open\n")
+            error = json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
+            assert (error["code"], error["message"]) == ("too_many_connections", "too many connections: 3 are open")
 
         async def is_served() -> bool:
             async with peers(port, 1, WHOLE) as [peer]:

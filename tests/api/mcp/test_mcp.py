@@ -98,6 +98,7 @@ async def test_every_tool_is_listed_and_answers(deployment: Deployment, transpor
 
     assert listed.keys() == CALLS.keys()
     assert all(tool.annotations and tool.annotations.read_only_hint for tool in listed.values())
+    assert all(tool.input_schema["additionalProperties"] is False for tool in listed.values())
     assert all(tool.description == inspect.cleandoc(tool.description or "") for tool in listed.values())
     for name, reply in replies.items():
         assert not reply.is_error, (name, reply.content)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from typing import Any
 
 from binance import AsyncClient, BinanceSocketManager, DepthCacheManager, FuturesDepthCacheManager
@@ -55,6 +56,7 @@ _USDM: dict[str, tuple[str, dict[str, Any]]] = {
     "futures_time": ("time", {}),
     "futures_exchange_info": ("exchangeInfo", {}),
     "futures_order_book": ("depth", {"symbol": SYMBOL, "limit": 50}),
+    "futures_rpi_depth": ("rpiDepth", {"symbol": SYMBOL, "limit": 1000}),
     "futures_recent_trades": ("trades", {"symbol": SYMBOL, "limit": 30}),
     "futures_historical_trades": ("historicalTrades", {"symbol": SYMBOL, "limit": 30}),
     "futures_aggregate_trades": ("aggTrades", {"symbol": SYMBOL, "limit": 30}),
@@ -213,6 +215,187 @@ _stream(
 _stream("futures_ticker_socket", "usdm", lambda it: it.futures_ticker_socket(), messages=1)
 _stream("all_ticker_futures_socket", "usdm", lambda it: it.all_ticker_futures_socket("!bookTicker"), messages=1)
 _stream("futures_depth_socket", "usdm", lambda it: it.futures_depth_socket(SYMBOL))
+_stream("futures_rpi_depth_socket", "usdm", lambda it: it.futures_rpi_depth_socket(SYMBOL))
+
+
+# --- signed
+
+
+@SUITE.case("get_account", "spot", signed=True)
+async def account(client: Any, exchange: Exchange) -> None:
+    exchange.account(do="fill", symbol=SYMBOL, side="BUY", quantity="0.01")
+    got = await client.get_account()
+    same({row["asset"]: [row["free"], row["locked"]] for row in got["balances"]}, exchange.balances())
+
+
+@SUITE.case("get_asset_balance", "spot", signed=True)
+async def asset_balance(client: Any, exchange: Exchange) -> None:
+    row = await client.get_asset_balance("BTC")
+    same([row["free"], row["locked"]], exchange.balances()["BTC"])
+
+
+@SUITE.case("get_my_trades", "spot", signed=True)
+async def my_trades(client: Any, exchange: Exchange) -> None:
+    before = await client.get_my_trades(symbol=SYMBOL)
+    exchange.account(do="fill", symbol=SYMBOL, side="SELL", quantity="0.02", price="60000")
+    after = await client.get_my_trades(symbol=SYMBOL)
+    same(after[:-1], before)
+    row = after[-1]
+    same([Decimal(row["qty"]), Decimal(row["price"]), row["isBuyer"]], [Decimal("0.02"), Decimal(60_000), False])
+
+
+@SUITE.case("get_open_orders", "spot", signed=True)
+async def open_orders(client: Any, exchange: Exchange) -> None:
+    same(await client.get_open_orders(symbol=SYMBOL), [])
+
+
+@SUITE.case("get_trade_fee", "spot", signed=True)
+async def trade_fee(client: Any, exchange: Exchange) -> None:
+    rows = await client.get_trade_fee(symbol=SYMBOL)
+    assert [row["symbol"] for row in rows] == [SYMBOL]
+    assert Decimal(rows[0]["takerCommission"]) == Decimal("0.001")
+
+
+@SUITE.case("get_all_coins_info", "spot", signed=True)
+async def coins(client: Any, exchange: Exchange) -> None:
+    assert {"BTC", "USDT"} <= {row["coin"] for row in await client.get_all_coins_info()}
+
+
+@SUITE.case("get_system_status", "spot", signed=True)
+async def system_status(client: Any, exchange: Exchange) -> None:
+    assert (await client.get_system_status())["status"] == 0
+
+
+@SUITE.case("get_account_api_permissions", "spot", signed=True)
+async def permissions(client: Any, exchange: Exchange) -> None:
+    assert (await client.get_account_api_permissions())["enableReading"]
+
+
+@SUITE.case("a wrong secret", "spot", "usdm", signed=True)
+async def wrong_secret(client: Any, exchange: Exchange) -> None:
+    query = client.get_account if exchange.market == "spot" else client.futures_account
+    client.API_SECRET = SECRET[::-1]
+    try:
+        await query()
+    except BinanceAPIException as error:
+        assert (error.status_code, error.code) == (400, -1022), error
+    else:
+        raise AssertionError("no exception")
+    finally:
+        client.API_SECRET = SECRET
+
+
+@SUITE.case("futures_account_balance", "usdm", signed=True)
+async def futures_account_balance(client: Any, exchange: Exchange) -> None:
+    exchange.account(do="deposit", asset="USDT", amount="12.5")
+    before = {row["asset"]: Decimal(row["balance"]) for row in await client.futures_account_balance()}
+    exchange.account(do="deposit", asset="USDT", amount="100")
+    after = {row["asset"]: Decimal(row["balance"]) for row in await client.futures_account_balance()}
+    assert after["USDT"] == before["USDT"] + 100
+
+
+@SUITE.case("futures_position_information", "usdm", signed=True)
+async def futures_position(client: Any, exchange: Exchange) -> None:
+    exchange.account(do="fill", symbol=SYMBOL, side="BUY", quantity="0.5", price="60000")
+    rows = await client.futures_position_information(symbol=SYMBOL)
+    same([Decimal(row["positionAmt"]) for row in rows], [Decimal("0.5")])
+    assert Decimal(rows[0]["entryPrice"]) == Decimal(60_000)
+
+
+@SUITE.case("futures_account", "usdm", signed=True)
+async def futures_account(client: Any, exchange: Exchange) -> None:
+    got = await client.futures_account()
+    positions = {row["symbol"]: Decimal(row["positionAmt"]) for row in got["positions"]}
+    rows = await client.futures_position_information(symbol=SYMBOL)
+    assert positions[SYMBOL] == Decimal(rows[0]["positionAmt"])
+
+
+@SUITE.case("futures_account_trades", "usdm", signed=True)
+async def futures_account_trades(client: Any, exchange: Exchange) -> None:
+    exchange.account(do="fill", symbol=SYMBOL, side="SELL", quantity="0.1", price="61000")
+    row = (await client.futures_account_trades(symbol=SYMBOL))[-1]
+    same([Decimal(row["qty"]), Decimal(row["price"]), row["side"]], [Decimal("0.1"), Decimal(61_000), "SELL"])
+
+
+@SUITE.case("futures_get_open_orders", "usdm", signed=True)
+async def futures_open_orders(client: Any, exchange: Exchange) -> None:
+    same(await client.futures_get_open_orders(symbol=SYMBOL), [])
+
+
+@SUITE.case("futures_commission_rate", "usdm", signed=True)
+async def futures_commission_rate(client: Any, exchange: Exchange) -> None:
+    row = await client.futures_commission_rate(symbol=SYMBOL)
+    assert Decimal(row["takerCommissionRate"]) == Decimal("0.0005")
+
+
+@SUITE.case("futures_leverage_bracket", "usdm", signed=True)
+async def futures_leverage_bracket(client: Any, exchange: Exchange) -> None:
+    rows = await client.futures_leverage_bracket(symbol=SYMBOL)
+    row = rows[0] if isinstance(rows, list) else rows
+    assert row["symbol"] == SYMBOL
+    floors = [Decimal(str(it["notionalFloor"])) for it in row["brackets"]]
+    assert floors == sorted(floors)
+
+
+@SUITE.case("futures_get_position_mode", "usdm", signed=True)
+async def futures_position_mode(client: Any, exchange: Exchange) -> None:
+    assert (await client.futures_get_position_mode())["dualSidePosition"] is False
+
+
+@SUITE.case("futures_get_multi_assets_mode", "usdm", signed=True)
+async def futures_multi_assets_mode(client: Any, exchange: Exchange) -> None:
+    assert (await client.futures_get_multi_assets_mode())["multiAssetsMargin"] is False
+
+
+@SUITE.case("futures_symbol_config", "usdm", signed=True)
+async def futures_symbol_config(client: Any, exchange: Exchange) -> None:
+    rows = await client.futures_symbol_config(symbol=SYMBOL)
+    assert [row["symbol"] for row in rows] == [SYMBOL]
+
+
+@SUITE.case("futures listen key", "usdm", signed=True)
+async def futures_listen_key(client: Any, exchange: Exchange) -> None:
+    key = await client.futures_stream_get_listen_key()
+    await client.futures_stream_keepalive(listenKey=key)
+    assert await client.futures_stream_get_listen_key() == key
+    await client.futures_stream_close(listenKey=key)
+
+
+@SUITE.case("futures_user_socket", "usdm", signed=True)
+async def futures_user_socket(client: Any, exchange: Exchange) -> None:
+    async with manager(client, exchange).futures_user_socket() as socket:
+        exchange.account(do="deposit", asset="USDT", amount="7")
+        while (event := await socket.recv())["e"] != "ACCOUNT_UPDATE":
+            pass
+        balance = next(row for row in event["a"]["B"] if row["a"] == "USDT")
+        assert Decimal(balance["bc"]) == Decimal(7)
+
+
+# --- requests over the WebSocket API
+
+for _name, _path, _params in (
+    ("ws_get_order_book", "depth", {"symbol": SYMBOL, "limit": 20}),
+    ("ws_get_recent_trades", "trades", {"symbol": SYMBOL, "limit": 20}),
+    ("ws_get_historical_trades", "historicalTrades", {"symbol": SYMBOL, "limit": 20}),
+    ("ws_get_aggregate_trades", "aggTrades", {"symbol": SYMBOL, "limit": 20}),
+    ("ws_get_klines", "klines", _MINUTE),
+    ("ws_get_uiKlines", "uiKlines", _MINUTE),
+    ("ws_get_avg_price", "avgPrice", {"symbol": SYMBOL}),
+    ("ws_get_ticker", "ticker/24hr", {"symbol": SYMBOL}),
+    ("ws_get_trading_day_ticker", "ticker/tradingDay", {"symbol": SYMBOL}),
+    ("ws_get_symbol_ticker_window", "ticker", {"symbol": SYMBOL, "windowSize": "1h"}),
+    ("ws_get_symbol_ticker", "ticker/price", {"symbol": SYMBOL}),
+    ("ws_get_orderbook_ticker", "ticker/bookTicker", {"symbol": SYMBOL}),
+    ("ws_get_time", "time", {}),
+    ("ws_get_exchange_info", "exchangeInfo", {"symbol": SYMBOL}),
+):
+    _add_queries("spot", {_name: (_path, _params)})
+for _name, _path, _params in (
+    ("ws_futures_get_order_book", "depth", {"symbol": SYMBOL, "limit": 20}),
+    ("ws_futures_get_all_tickers", "ticker/price", {}),
+    ("ws_futures_get_order_book_ticker", "ticker/bookTicker", {"symbol": SYMBOL}),
+):
+    _add_queries("usdm", {_name: (_path, _params)})
 
 
 @SUITE.case("multiplex_socket", "spot")

@@ -138,6 +138,8 @@ def test_two_servers_with_one_port_are_named_with_the_place(monkeypatch: pytest.
         ("2024-10-27T06:00", 6),
         ("2024-10-27T06:00Z", 6),
         ("2024-10-27T06:00+02:00", 4),
+        ("1730008800", 6),
+        (1_730_008_800_000, 6),
         (datetime(2024, 10, 27, 6), 6),  # noqa: DTZ001 - as the file may say it
     ],
 )

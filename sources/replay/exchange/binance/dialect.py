@@ -6,6 +6,10 @@ import msgspec
 from aiohttp import web
 
 from flows.clock import wall_ms
+from sources.replay.exchange.binance.accounts.service import BinanceAccounts
+from sources.replay.exchange.binance.accounts.session import AccountSession
+from sources.replay.exchange.binance.accounts.spot import SpotAccounts
+from sources.replay.exchange.binance.accounts.usdm import UsdmAccounts
 from sources.replay.exchange.binance.rest_api import BinanceRestApi, market_endpoints
 from sources.replay.exchange.binance.routes import (
     ROUTES,
@@ -16,7 +20,7 @@ from sources.replay.exchange.binance.routes import (
 )
 from sources.replay.exchange.binance.ws_api import API_PATHS, ApiConversation
 from sources.replay.exchange.binance.ws_methods import market_methods
-from sources.replay.exchange.dialect import ExchangeView, HandshakeError
+from sources.replay.exchange.dialect import AccountsView, Controls, HandshakeError
 from sources.replay.exchange.limits import Limits, limits_of
 from sources.replay.faults.forms import BINANCE
 from sources.replay.faults.transforms import with_clock
@@ -76,6 +80,12 @@ class BinaryConversation(BinanceConversation):
         return frozenset(filter(None, map(market_stream, self.streams)))
 
 
+def build_accounts(kind: MarketKind, view: AccountsView) -> BinanceAccounts:
+    """The accounts of a market."""
+    accounts = SpotAccounts(view) if kind == "spot" else UsdmAccounts(view)
+    return BinanceAccounts(view, accounts, refuses_others=kind == "spot")
+
+
 class BinanceDialect:
     """Binance's WebSocket streams, WebSocket API and REST interface."""
 
@@ -85,6 +95,7 @@ class BinanceDialect:
         self._kind: MarketKind = kind
         self.venue = VENUES[kind]
         self.limits: Limits = limits_of(kind)
+        self._accounts: BinanceAccounts | None = None
         bases = [f"/{route}" if route else "" for route in ROUTES[kind]]
         bases += [f"/{BINARY_ROUTE}"] if kind == "spot" else []
         streams = (
@@ -95,7 +106,7 @@ class BinanceDialect:
         )
         self.paths = (*streams, API_PATHS[kind])
 
-    def open(self, request: web.Request, view: ExchangeView) -> BinanceConversation | ApiConversation:
+    def open(self, request: web.Request, view: AccountsView) -> BinanceConversation | ApiConversation:
         """The conversation with a client; `HandshakeError` for an address that is refused."""
         if request.path == API_PATHS[self._kind]:
             return self._open_api(request, view)
@@ -113,19 +124,34 @@ class BinanceDialect:
         kind_of_conversation = BinaryConversation if is_binary else BinanceConversation
         return kind_of_conversation(self._kind, handshake, most=most)
 
-    def _open_api(self, request: web.Request, view: ExchangeView) -> ApiConversation:
+    def _open_api(self, request: web.Request, view: AccountsView) -> ApiConversation:
         handshake = parse_api_handshake(self._kind, request.query)
         methods = market_methods(self._kind, market_endpoints(self._kind, view))
-        return ApiConversation(self._kind, handshake, methods=methods, view=view, wall_s=_wall_s)
+        session = AccountSession(self._kind, self._accounts_of(view), view)
+        return ApiConversation(self._kind, handshake, methods=methods, session=session, view=view, wall_s=_wall_s)
 
     def refuse(self, status: int, code: int, message: str) -> web.Response:
         """The answer to a connection that is refused."""
         body = msgspec.json.encode({"code": code, "msg": message})
         return web.Response(status=status, body=body, content_type="application/json")
 
-    def rest(self, view: ExchangeView) -> BinanceRestApi:
+    def rest(self, view: AccountsView) -> BinanceRestApi:
         """The REST interface of a market."""
-        return BinanceRestApi(self._kind, view)
+        return BinanceRestApi(self._kind, view, self._accounts_of(view))
+
+    def controls(self, view: AccountsView) -> Controls:
+        """Accounts, what moves them, and their keys."""
+        accounts = self._accounts_of(view)
+        return {
+            ("GET", "accounts"): lambda _: accounts.report(),
+            ("POST", "accounts"): accounts.execute,
+            ("POST", "keys"): accounts.add_key,
+        }
+
+    def _accounts_of(self, view: AccountsView) -> BinanceAccounts:
+        if self._accounts is None:
+            self._accounts = build_accounts(self._kind, view)
+        return self._accounts
 
     def with_clock(self, message: Message, by_ms: int) -> Message:
         """A message whose event time is shifted."""

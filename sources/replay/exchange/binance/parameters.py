@@ -58,6 +58,11 @@ class Parameters:
         self._sent = dict(sent)
         self._key = key
 
+    @property
+    def sent(self) -> Mapping[str, str]:
+        """All of them, by name."""
+        return self._sent
+
     @classmethod
     def of_request(cls, query: Collection[tuple[str, str]], key: str | None) -> Self:
         """The parameters of a query string, as pairs of name and value; -1101 when one is sent twice."""

@@ -6,12 +6,14 @@ from http import HTTPStatus
 
 from aiohttp import web
 
+from sources.replay.exchange.binance.accounts.service import BinanceAccounts
+from sources.replay.exchange.binance.accounts.signing import Sent
 from sources.replay.exchange.binance.charging import OverLimitError, charged, error_of
 from sources.replay.exchange.binance.parameters import ApiError, Parameters
 from sources.replay.exchange.binance.rest import Answer, Endpoint
 from sources.replay.exchange.binance.spot_rest import SpotRest, in_microseconds
 from sources.replay.exchange.binance.usdm_rest import UsdmRest
-from sources.replay.exchange.dialect import ExchangeView, Reply
+from sources.replay.exchange.dialect import BODY, ExchangeView, Reply
 from sources.replay.exchange.limits import Refusal
 from sources.replay.market.market import MarketKind
 
@@ -36,8 +38,9 @@ def market_endpoints(kind: MarketKind, view: ExchangeView) -> Mapping[str, Endpo
 class BinanceRestApi:
     """The REST interface of a market of Binance."""
 
-    def __init__(self, kind: MarketKind, view: ExchangeView) -> None:
+    def __init__(self, kind: MarketKind, view: ExchangeView, accounts: BinanceAccounts) -> None:
         self._view = view
+        self._accounts = accounts
         self._is_spot = kind == "spot"
         self._endpoints = market_endpoints(kind, view)
         self._numbers = itertools.count(1)
@@ -54,13 +57,19 @@ class BinanceRestApi:
 
     def _answer(self, request: web.Request) -> Answer:
         is_micro = self._wants_microseconds(request)
+        answer = self._true_answer(request, request.headers.get("X-MBX-APIKEY"))
+        return answer._replace(body=in_microseconds(answer.body)) if is_micro else answer
+
+    def _true_answer(self, request: web.Request, key: str | None) -> Answer:
+        if self._accounts.knows(request.path):
+            sent = Sent(request.raw_path.partition("?")[2], request.get(BODY, b""), key)
+            return self._accounts.answer(request.method, request.path, sent)
         endpoint = self._endpoints.get(request.path)
         if endpoint is None:
             raise self._not_found(request)
         if request.method not in ("GET", "HEAD"):
             raise ApiError(-1000, f"Request method '{request.method}' not supported", status=405)
-        answer = endpoint(Parameters.of_request(request.query.items(), request.headers.get("X-MBX-APIKEY")))
-        return answer._replace(body=in_microseconds(answer.body)) if is_micro else answer
+        return endpoint(Parameters.of_request(request.query.items(), key))
 
     def _not_found(self, request: web.Request) -> ApiError:
         if self._is_spot:

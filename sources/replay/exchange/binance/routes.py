@@ -1,13 +1,16 @@
 """Which path of the exchange carries which stream, and how the address of a connection is parsed.
 
 Spot has `/ws` and `/stream`. USD-M has them below `/public` (books), `/market` (everything else) and `/private` (user
-data). A stream on the wrong route is acknowledged and never sent; without a route only `/public` is delivered.
+data, by the name of a listen key). A stream on the wrong route is acknowledged and never sent; without a route only
+`/public` is delivered, and user data.
 Source: USD-M's `Important-WebSocket-Change-Notice` (2026-03-06).
 """
 
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
+from sources.replay.accounts.listen_keys import is_listen_key
+from sources.replay.exchange.binance.accounts.spot_events import is_user_stream
 from sources.replay.exchange.dialect import HandshakeError
 from sources.replay.market.market import MarketKind
 
@@ -37,7 +40,9 @@ class ApiHandshake(NamedTuple):
 def carries(kind: MarketKind, route: Route, stream: str) -> bool:
     """Whether a connection on `route` delivers `stream`. `@trade` of USD-M is served where books are, as observed."""
     if kind == "spot":
-        return True
+        return not is_user_stream(stream)
+    if is_listen_key(stream):
+        return route in ("", "private")
     name, at, channel = stream.partition("@")
     is_book = channel.startswith(_BOOK_CHANNELS) or channel == "trade" or (not at and name == "!bookTicker")
     if route == "market":
@@ -50,12 +55,14 @@ def parse_handshake(
 ) -> Handshake:
     """Parses an address `[/route]/endpoint[/names]?query`, with `endpoint` `ws` or `stream`.
 
+    A listen key of USD-M is named as a stream or in the parameter `listenKey`; `events` is ignored: all are sent.
     Stream names are joined by `/`, in the path of `ws` and in the parameter `streams` of `stream`. `HandshakeError`
     when there are more than `most`, or spot's `timeUnit` is invalid; USD-M ignores that parameter.
     """
     text = names if endpoint == "ws" else query.get("streams", "")
     # A plus sign in a query arrives as a blank, and no stream name has one: btcusdt@kline_1d@+08:00.
-    streams = tuple(dict.fromkeys(name for name in text.replace(" ", "+").split("/") if name))
+    names_of = [*text.replace(" ", "+").split("/"), query.get("listenKey", "") if kind == "usdm" else ""]
+    streams = tuple(dict.fromkeys(filter(None, names_of)))
     if len(streams) > most:
         raise HandshakeError(-1130, f"At most {most} streams can be opened on one connection.")
     return Handshake(route, endpoint == "stream", streams, _wants_microseconds(kind, query))

@@ -64,7 +64,7 @@ _TAKES = {
     "ticker/bookTicker": Takes((), _SYMBOLS),
 }
 """The parameters of each endpoint."""
-_TIME_FIELDS = frozenset(("serverTime", "time", "T", "openTime", "closeTime"))
+_TIME_FIELDS = frozenset(("serverTime", "time", "T", "openTime", "closeTime", "updateTime"))
 
 
 class SpotRest(MarketRest):

@@ -34,7 +34,7 @@ class ContractRest:
 
     def _premium_row(self, symbol: str) -> dict[str, Any]:
         contract, now_ms = Contract(symbol), self._view.now_ms
-        mark, index, settle = contract.mark(self._price(symbol), now_ms)
+        mark, index, settle = marks_of(self._view, symbol)
         following = contract.next_funding(now_ms)
         return {
             "symbol": symbol,
@@ -90,7 +90,7 @@ class ContractRest:
         return {"symbol": symbol, "sumOpenInterest": quantity, "sumOpenInterestValue": value, "timestamp": time_ms}
 
     def _price(self, symbol: str) -> float:
-        return float(self._view.market.ticker(symbol)["lastPrice"]) or 1.0
+        return _price(self._view, symbol)
 
     def _prices(self, symbol: str, interval: str, times: list[int]) -> dict[int, float]:
         """The price at each of these times, which are begins of an interval; the present one where none is known."""
@@ -99,3 +99,12 @@ class ContractRest:
             return {}
         rows = self._view.market.klines(symbol, interval, start_ms=times[0], end_ms=times[-1], limit=len(times))
         return dict.fromkeys(times, now) | {row[0]: float(row[1]) for row in rows}
+
+
+def marks_of(view: View, symbol: str) -> tuple[str, str, str]:
+    """Mark price, index price, and estimate of the price of settlement of a contract now."""
+    return Contract(symbol).mark(_price(view, symbol), view.now_ms)
+
+
+def _price(view: View, symbol: str) -> float:
+    return float(view.market.ticker(symbol)["lastPrice"]) or 1.0

@@ -25,10 +25,12 @@ from sources.replay.market.intervals import intervals_of
 _PREFIX = "/fapi/v1/"
 _DEPTH_WEIGHTS = ((50, 2), (100, 5), (500, 10), (1_000, 20))
 _DEPTH_LIMITS = (5, 10, 20, 50, 100, 500, 1_000)
+_RPI_LIMIT = 1_000
 _HOUR_MS = 3_600_000
 _ONE = Takes(("symbol",))
 _TAKES = {
     "depth": _ONE,
+    "rpiDepth": _ONE,
     "trades": _ONE,
     "historicalTrades": Takes(("symbol",), needs_key=True),
     "aggTrades": _ONE,
@@ -43,7 +45,7 @@ class UsdmRest(MarketRest):
 
     def __init__(self, view: View, limits: RestLimits) -> None:
         super().__init__(view, limits)
-        answers = {**self._shared(), "continuousKlines": self._continuous_klines}
+        answers = {**self._shared(), "continuousKlines": self._continuous_klines, "rpiDepth": self._rpi_depth}
         self.endpoints = {
             _PREFIX + name: checked(answer, _TAKES.get(name, Takes()), refuses_others=False)
             for name, answer in answers.items()
@@ -76,10 +78,17 @@ class UsdmRest(MarketRest):
         )
 
     def _depth(self, parameters: Parameters) -> Answer:
+        return self._book(parameters, default=500, valid=_DEPTH_LIMITS)
+
+    def _rpi_depth(self, parameters: Parameters) -> Answer:
+        """The book with the orders of retail price improvement, of which a market here has none."""
+        return self._book(parameters, default=_RPI_LIMIT, valid=(_RPI_LIMIT,))
+
+    def _book(self, parameters: Parameters, *, default: int, valid: tuple[int, ...]) -> Answer:
         symbol = parameters.symbol(self._symbols)
         sent = parameters.integer("limit")
-        limit = 500 if sent is None else sent
-        if limit not in _DEPTH_LIMITS:
+        limit = default if sent is None else sent
+        if limit not in valid:
             raise ApiError(-4021, f"'{limit}' is not valid depth limit.")
         book = book_or_empty(self._view.depth(symbol, limit))
         now_ms = self._view.now_ms

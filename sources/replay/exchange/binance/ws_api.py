@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from flows.websocket import encode_frame
+from sources.replay.exchange.binance.accounts.session import AccountSession, EventEncoding, enveloped
 from sources.replay.exchange.binance.charging import OverLimitError, charged, error_of
 from sources.replay.exchange.binance.parameters import ApiError, invalid
 from sources.replay.exchange.binance.rest import Answer, rate_limit
@@ -19,9 +19,8 @@ from sources.replay.exchange.binance.spot_rest import in_microseconds as body_in
 from sources.replay.exchange.binance.ws_methods import Connection, Method, find_method, parameters_of
 from sources.replay.exchange.dialect import ExchangeView, HandshakeError
 from sources.replay.exchange.limits import Refusal
-from sources.replay.market.market import MarketKind, Message
+from sources.replay.market.market import MarketKind
 from sources.replay.protocol.conversation import Refused, decode_object
-from sources.replay.protocol.frames import in_microseconds
 from sources.replay.protocol.subscriptions import is_request_id
 
 API_PATHS: Final[Mapping[MarketKind, str]] = {"spot": "/ws-api/v3", "usdm": "/ws-fapi/v1"}
@@ -30,17 +29,6 @@ _OPENING_WEIGHTS: dict[MarketKind, int] = {"spot": 2, "usdm": 5}
 _SHOWS_LIMITS = "returnRateLimits"
 _INVALID_JSON = -1135
 _BAD_ID = "Invalid 'id' in JSON request; expected an integer, a string matching '^[a-zA-Z0-9-_]{1,36}$', or null."
-
-
-class EventEncoding(NamedTuple):
-    """How events are sent on a connection of the WebSocket API: in an envelope without the name of a stream."""
-
-    microseconds: bool
-
-    def frame(self, message: Message) -> bytes:
-        """The WebSocket frame of one event."""
-        data = in_microseconds(message) if self.microseconds else message.data
-        return encode_frame(b'{"event":%b}' % data)
 
 
 class Request(NamedTuple):
@@ -53,12 +41,10 @@ class Request(NamedTuple):
 
 
 class ApiConversation:
-    """A client of the WebSocket API. `methods` are all that it may call."""
+    """A client of the WebSocket API. It may call `methods` and those of its `session`."""
 
     counts_requests = False
     """Their weight limits them; pings and pongs alone are counted."""
-    delivered: frozenset[str] = frozenset()
-    """No streams are subscribed here."""
 
     def __init__(
         self,
@@ -66,6 +52,7 @@ class ApiConversation:
         handshake: ApiHandshake,
         *,
         methods: Mapping[str, Method],
+        session: AccountSession,
         view: ExchangeView,
         wall_s: Callable[[], float],
     ) -> None:
@@ -74,7 +61,8 @@ class ApiConversation:
         """
         self._kind: MarketKind = kind
         self._microseconds = handshake.microseconds
-        self._methods = methods
+        self._methods = {**methods, **session.methods()}
+        self._session = session
         self._view = view
         self._wall_s = wall_s
         self._connection = Connection(view.now_ms, handshake.shows_limits)
@@ -90,7 +78,12 @@ class ApiConversation:
     @property
     def encoding(self) -> EventEncoding:
         """The encoding of events."""
-        return EventEncoding(self._microseconds)
+        return EventEncoding(self._microseconds, self._session.subscriptions)
+
+    @property
+    def delivered(self) -> frozenset[str]:
+        """The user streams that it has."""
+        return frozenset(stream for stream, _ in self._session.subscriptions)
 
     def greet(self) -> tuple[bytes, ...]:
         """Nothing: it waits for the client."""
@@ -98,12 +91,12 @@ class ApiConversation:
 
     def report(self) -> dict[str, Any]:
         """Its part of the exchange's state."""
-        return {"route": API_PATHS[self._kind].strip("/"), "streams": ()}
+        return {"route": API_PATHS[self._kind].strip("/"), "streams": tuple(self.delivered)}
 
     # --- requests
 
     def answer(self, text: str | bytes) -> tuple[bytes, ...]:
-        """The answer to a request: one."""
+        """The answer to a request: one, and the last events of user streams that end by it."""
         now_s = self._wall_s()
         request_id, shows_limits = None, self._connection.shows_limits
         try:
@@ -117,7 +110,10 @@ class ApiConversation:
         except OverLimitError as error:
             reply = self._refused(error.refusal, now_s)
         limits = {"rateLimits": [self._used(now_s)]} if shows_limits else {}
-        return (msgspec.json.encode({"id": request_id, **reply, **limits}),)
+        ended = [
+            enveloped(event, number, microseconds=self._microseconds) for number, event in self._session.take_ended()
+        ]
+        return (msgspec.json.encode({"id": request_id, **reply, **limits}), *ended)
 
     def _answered(self, request: Request, now_s: float) -> dict[str, Any]:
         ordered = self._view.refusal(f"{API_PATHS[self._kind]}/{request.method}")

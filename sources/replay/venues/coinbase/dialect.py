@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 from aiohttp import web
 
-from sources.replay.exchange.dialect import ExchangeView
+from sources.replay.exchange.dialect import Controls, ExchangeView
 from sources.replay.exchange.limits import Limits
 from sources.replay.market.lives import Life
 from sources.replay.market.market import Message
@@ -60,6 +60,11 @@ class CoinbaseDialect:
     def rest(self, view: ExchangeView) -> CoinbaseRest:
         """The REST interface."""
         return CoinbaseRest(view, self._market, requests_per_s=self._requests_per_s)
+
+    def controls(self, view: ExchangeView) -> Controls:
+        """Nothing of its own."""
+        del view
+        return {}
 
     def with_clock(self, message: Message, by_ms: int) -> Message:
         """A message whose heartbeat or envelope has another time."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 from aiohttp import web
 
-from sources.replay.exchange.dialect import ExchangeView
+from sources.replay.exchange.dialect import Controls, ExchangeView
 from sources.replay.exchange.limits import Limits
 from sources.replay.market.lives import Life
 from sources.replay.market.market import Message
@@ -61,6 +61,11 @@ class KrakenDialect:
     def rest(self, view: ExchangeView) -> KrakenRest:
         """The REST interface."""
         return KrakenRest(view, self._market, requests_per_s=self._requests_per_s)
+
+    def controls(self, view: ExchangeView) -> Controls:
+        """Nothing of its own."""
+        del view
+        return {}
 
     def with_clock(self, message: Message, by_ms: int) -> Message:
         """A message whose envelope's time is shifted."""

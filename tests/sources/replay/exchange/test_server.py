@@ -205,7 +205,7 @@ async def test_binary_streams_want_a_key_and_speak_text_for_requests() -> None:
             while len(trades) < len(TRADES):
                 decoded = SbeDecoder().decode(await client.recv(decode=False))
                 assert decoded is not None
-                trades += decoded.events
+                trades += decoded[2]
             bodies = [json.loads(one.data) for one in TRADES]
             assert [(one.symbol, one.id, one.price, one.quantity, one.time) for one in trades] == [
                 (body["s"], body["t"], float(body["p"]), float(body["q"]), body["T"]) for body in bodies

@@ -91,6 +91,13 @@ def test_partial_books_come_at_their_speed_with_spans_of_ids(kind: MarketKind, e
             assert (top["ps"], top["st"], len(top["a"])) == ("BTCUSDT", 1, 5)
 
 
+def test_the_book_with_orders_of_retail_price_improvement_has_the_same_differences() -> None:
+    _, messages = played("usdm", "btcusdt@rpiDepth@500ms", "btcusdt@depth@500ms", until_ms=3_000)
+    whole = [message.data for message in messages if "rpi" in message.stream]
+    assert whole == [message.data for message in messages if "rpi" not in message.stream]
+    assert len(whole) > 1
+
+
 def test_a_tape_of_another_speed_serves_what_is_not_faster_as_it_is() -> None:
     assert streams_at_once("spot", "BTCUSDT", "depth@100ms") == ("btcusdt@depth@100ms",)
     assert streams_at_once("spot", "BTCUSDT", "depth") == ("btcusdt@depth", "btcusdt@depth@100ms")

@@ -39,8 +39,8 @@ def test_trades_of_one_moment_share_a_message_and_mean_what_their_texts_do() -> 
     texts = [b'{"stream":"btcusdt@trade","data":%b}' % one.data for one in trades]
     [(_, expected)] = BinanceParser("binance").parse(RawFrames("market", texts, 0)).events
     assert decoded is not None
-    assert decoded.stream == "btcusdt@trade"
-    assert [_fields(one) for one in decoded.events] == [_fields(one) for one in expected]
+    assert decoded[0] == "btcusdt@trade"
+    assert [_fields(one) for one in decoded[2]] == [_fields(one) for one in expected]
 
 
 def _fields(event: Any) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def test_what_a_fault_sets_is_sent() -> None:
     assert (ENCODING.key(raw), ENCODING.frame(raw)) == (None, encode_frame(b"\x00\xff", BINARY))
     foreign = SbeDecoder().decode(payload_of(ENCODING.frame(trade(1)._replace(name=b"ethusdt@trade"))))
     assert foreign is not None
-    assert foreign.stream == "ethusdt@trade"
+    assert foreign[0] == "ethusdt@trade"
 
 
 def test_a_name_of_no_binary_stream_has_no_content() -> None:

@@ -30,6 +30,15 @@ def test_usdm_delivers_each_stream_on_its_own_route_only() -> None:
         assert [carries("usdm", route, stream) for route in routes] == [False, False, True, False], stream
 
 
+def test_a_listen_key_is_user_data_of_usdm() -> None:
+    listen_key = "a1" * 32
+    routes: tuple[Route, ...] = ("", "public", "market", "private")
+    assert [carries("usdm", route, listen_key) for route in routes] == [True, False, False, True]
+    named = opened("usdm", "ws", listenKey=listen_key, events="ACCOUNT_UPDATE/ORDER_TRADE_UPDATE")
+    assert named.streams == (listen_key,)
+    assert opened("spot", "ws", listenKey=listen_key).streams == ()
+
+
 def test_spot_delivers_everything() -> None:
     assert all(carries("spot", "", stream) for stream in (*BOOKS, *OTHERS))
 

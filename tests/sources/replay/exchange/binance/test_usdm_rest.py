@@ -48,6 +48,14 @@ def test_depth_has_times_and_is_weighed_by_its_limit(limit: str | None, weight: 
     assert len(answer.body["bids"]) == int(limit or 500)
 
 
+@pytest.mark.parametrize("limit", [None, "1000"])
+def test_the_book_with_orders_of_retail_price_improvement_is_whole(limit: str | None) -> None:
+    whole = ask("v1/depth", symbol="BTCUSDT", limit="1000")
+    assert ask("v1/rpiDepth", symbol="BTCUSDT", **({} if limit is None else {"limit": limit})) == whole
+    with pytest.raises(ApiError, match="'500' is not valid depth limit"):
+        ask("v1/rpiDepth", symbol="BTCUSDT", limit="500")
+
+
 @pytest.mark.parametrize("limit", ["0", "7", "5000"])
 def test_depth_has_fixed_limits(limit: str) -> None:
     with pytest.raises(ApiError, match=f"'{limit}' is not valid depth limit") as refused:

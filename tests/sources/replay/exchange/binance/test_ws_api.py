@@ -10,9 +10,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from flows.websocket import encode_frame
+from sources.replay.exchange.binance.accounts.session import AccountSession, EventEncoding
+from sources.replay.exchange.binance.dialect import build_accounts
 from sources.replay.exchange.binance.rest_api import market_endpoints
 from sources.replay.exchange.binance.routes import ApiHandshake, parse_api_handshake
-from sources.replay.exchange.binance.ws_api import ApiConversation, EventEncoding
+from sources.replay.exchange.binance.ws_api import ApiConversation
 from sources.replay.exchange.binance.ws_methods import market_methods
 from sources.replay.exchange.dialect import HandshakeError
 from sources.replay.exchange.limits import SPOT_LIMITS, Refusal
@@ -31,7 +33,8 @@ def opened(
 ) -> ApiConversation:
     view = view or WeighedView(kind=kind)
     methods = market_methods(kind, market_endpoints(kind, view))
-    return ApiConversation(kind, handshake, methods=methods, view=view, wall_s=lambda: NOW_S)
+    session = AccountSession(kind, build_accounts(kind, view), view)
+    return ApiConversation(kind, handshake, methods=methods, session=session, view=view, wall_s=lambda: NOW_S)
 
 
 def answer(client: ApiConversation, **sent: Any) -> Any:

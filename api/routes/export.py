@@ -1,0 +1,227 @@
+"""Stored candles, trades, statistics and incidents as files of any length, sent part by part with flat memory."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Annotated, Final, TypeAlias
+
+import polars as pl
+from aiohttp import hdrs, web
+from aiohttp.web import ContentCoding
+from msgspec import Meta, Struct
+
+from api.http.errors import Problem
+from api.http.responses import accepts_gzip
+from api.http.route import (
+    STORE_ERRORS,
+    SYMBOL_ERRORS,
+    AnyRoute,
+    RawRoute,
+    Symbol,
+    Time,
+    Timeframe,
+    Venue,
+    check_timeframe,
+)
+from api.services import Services
+from flows.names import SYMBOL_CHARACTERS, SYMBOL_LENGTH, TEXT_END
+from sinks.dataframes import TIMESTAMP, DatabaseAwayError, Frames
+from sinks.export.formats import KINDS, Encoder, Format
+from sinks.export.parquet import ParquetParts
+from sinks.export.rows import Selection, empty_frame, iterate
+from sinks.mongo.documents import DocumentError
+from sinks.trades.codec import END_MS
+
+AT_ONCE: Final = 8
+"""Exports that are sent at the same time; further ones are refused for the moment."""
+RETRY_S: Final = 5
+PIECE_BYTES: Final = 1 << 20
+ERRORS: Final = ("bad_request", *SYMBOL_ERRORS, *STORE_ERRORS, "not_ready")
+_ENVELOPE: Final = (b'{"success":true,"data":', b',"error":null}\n')
+
+Bom: TypeAlias = Annotated[bool, Meta(description="begin CSV with a byte order mark, for Excel")]
+Rows: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000_000, description="at most so many rows, the first ones")]
+
+
+class ExportedSpan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Rows whose time is in `[start, end)`, oldest first."""
+
+    venue: Venue = ""
+    start: Time = 0
+    end: Time = END_MS
+    limit: Rows = 1_000_000_000
+    format: Format = "csv"
+    bom: Bom = False
+
+
+class OfInstrument(ExportedSpan, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The rows of an instrument."""
+
+    symbol: Symbol
+
+
+class OfSeries(OfInstrument, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The candles of an instrument and timeframe."""
+
+    timeframe: Timeframe
+
+
+class OfLedger(ExportedSpan, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The incidents of a venue, or of an instrument and its whole venue."""
+
+    symbol: Annotated[str, Meta(pattern=f"^({SYMBOL_CHARACTERS}{{1,{SYMBOL_LENGTH}}})?{TEXT_END}")] = ""
+
+
+class Exports:
+    """The handlers of this file."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._under_way = 0
+
+    async def candles(self, request: web.Request, params: OfSeries) -> web.StreamResponse:
+        """The stored candles of a symbol as a file; `format` is csv, json, ndjson, arrow or parquet."""
+        check_timeframe(params.timeframe)
+        venue, symbol = await self._services.instruments.find(params.symbol, params.venue)
+        selection = Selection("candles", symbol, params.start, params.end, params.timeframe)
+        return await self._send(request, venue, selection, params)
+
+    async def trades(self, request: web.Request, params: OfInstrument) -> web.StreamResponse:
+        """The stored trades of a symbol as a file."""
+        venue, symbol = await self._services.instruments.find(params.symbol, params.venue)
+        return await self._send(request, venue, Selection("trades", symbol, params.start, params.end), params)
+
+    async def statistics(self, request: web.Request, params: OfInstrument) -> web.StreamResponse:
+        """The stored 24-hour statistics of a symbol as a file, the newest of each minute."""
+        venue, symbol = await self._services.instruments.find(params.symbol, params.venue)
+        return await self._send(request, venue, Selection("statistics", symbol, params.start, params.end), params)
+
+    async def incidents(self, request: web.Request, params: OfLedger) -> web.StreamResponse:
+        """The incidents of a venue as a file."""
+        instruments = self._services.instruments
+        symbol: str | None = None
+        if params.symbol:
+            venue, symbol = await instruments.find(params.symbol, params.venue)
+        else:
+            venue = await instruments.venue(params.venue)
+        return await self._send(request, venue, Selection("incidents", symbol, params.start, params.end), params)
+
+    async def _send(
+        self, request: web.Request, venue: str, selection: Selection, params: ExportedSpan
+    ) -> web.StreamResponse:
+        if self._under_way >= AT_ONCE:
+            raise Problem("not_ready", f"{AT_ONCE} exports are under way; try again", retry_after_s=RETRY_S)
+        self._under_way += 1
+        try:
+            async with aclosing(self._rows(venue, selection, params.limit)) as frames:
+                if params.format == "parquet":
+                    return await _send_parquet(request, _headers(venue, selection, params), frames, selection)
+                return await _send_parts(request, _headers(venue, selection, params), frames, selection, params)
+        finally:
+            self._under_way -= 1
+
+    async def _rows(self, venue: str, selection: Selection, limit: int) -> AsyncGenerator[pl.DataFrame, None]:
+        stored = self._trades(venue, selection) if selection.kind == "trades" else self._documents(venue, selection)
+        async with aclosing(stored) as frames:
+            async for frame in frames:
+                yield frame.head(limit)
+                limit -= min(limit, frame.height)
+                if not limit:
+                    return
+
+    async def _trades(self, venue: str, selection: Selection) -> AsyncGenerator[pl.DataFrame, None]:
+        columns = empty_frame("trades").columns[:-1]
+        found = self._services.trades.iterate(venue, selection.symbol or "", selection.start, selection.end)
+        async with aclosing(found) as frames:
+            async for frame in frames:
+                yield frame.select(columns).with_columns(timestamp=pl.col("time").cast(TIMESTAMP))
+
+    async def _documents(self, venue: str, selection: Selection) -> AsyncGenerator[pl.DataFrame, None]:
+        settings = self._services.settings
+        frames = await asyncio.to_thread(Frames, settings.mongo, settings.trades.path, venue=venue)
+        try:
+            found = iterate(frames, selection)
+            while (frame := await asyncio.to_thread(next, found, None)) is not None:
+                yield frame
+        except DatabaseAwayError as error:
+            raise Problem("store_unavailable", str(error)) from error
+        except DocumentError as error:
+            raise Problem("unreadable_data", str(error)) from error
+        finally:
+            await asyncio.to_thread(frames.close)
+
+
+async def _send_parts(
+    request: web.Request,
+    headers: dict[str, str],
+    frames: AsyncIterator[pl.DataFrame],
+    selection: Selection,
+    params: ExportedSpan,
+) -> web.StreamResponse:
+    first = await anext(frames, None)  # errors are raised before the response begins
+    encoder = Encoder(params.format, bom=params.bom)
+    before, after = _ENVELOPE if params.format == "json" else (b"", b"")
+    response = web.StreamResponse(headers=headers)
+    if KINDS[params.format].is_text and accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, "")):
+        response.enable_compression(ContentCoding.gzip)
+    await response.prepare(request)
+    if request.method == hdrs.METH_HEAD:
+        return response
+    await response.write(before + encoder.begin(empty_frame(selection.kind)))
+    if first is not None:
+        await response.write(await asyncio.to_thread(encoder.rows, first))
+    async for frame in frames:
+        await response.write(await asyncio.to_thread(encoder.rows, frame))
+    await response.write(encoder.end().rstrip(b"\n") + after if after else encoder.end())
+    await response.write_eof()
+    return response
+
+
+async def _send_parquet(
+    request: web.Request, headers: dict[str, str], frames: AsyncIterator[pl.DataFrame], selection: Selection
+) -> web.StreamResponse:
+    """A Parquet file ends with its table of contents, so it is made on disk first."""
+    with tempfile.TemporaryDirectory(prefix="marketflow-export-") as folder:
+        parts = await asyncio.to_thread(ParquetParts, Path(folder), empty_frame(selection.kind))
+        async for frame in frames:
+            await asyncio.to_thread(parts.add, frame)
+        whole = await asyncio.to_thread(parts.join)
+        response = web.StreamResponse(headers=headers)
+        response.content_length = whole.stat().st_size
+        await response.prepare(request)
+        if request.method == hdrs.METH_HEAD:
+            return response
+        with whole.open("rb") as file:
+            while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
+                await response.write(piece)
+        await response.write_eof()
+        return response
+
+
+def _headers(venue: str, selection: Selection, params: ExportedSpan) -> dict[str, str]:
+    media, is_text = KINDS[params.format]
+    names = (venue, selection.symbol, selection.timeframe, selection.kind)
+    name = "_".join(part for part in names if part).encode("ascii", "replace").decode().replace("?", "_")
+    return {
+        hdrs.CONTENT_TYPE: f"{media}; charset=utf-8" if is_text else media,
+        hdrs.CONTENT_DISPOSITION: f'attachment; filename="{name}.{params.format}"',
+        hdrs.VARY: hdrs.ACCEPT_ENCODING,
+    }
+
+
+def routes(services: Services) -> list[AnyRoute]:
+    """The routes of this file."""
+    exports = Exports(services)
+    first, *others = (kind.media for kind in KINDS.values())
+    described = (
+        ("/api/export/candles/{symbol}/{timeframe}", exports.candles, OfSeries, ERRORS),
+        ("/api/export/trades/{symbol}", exports.trades, OfInstrument, (*ERRORS, "trade_store_absent")),
+        ("/api/export/statistics/{symbol}", exports.statistics, OfInstrument, ERRORS),
+        ("/api/export/incidents", exports.incidents, OfLedger, ERRORS),
+    )
+    return [
+        RawRoute("GET", path, handler, first, params, other_media=tuple(others), errors=errors)
+        for path, handler, params, errors in described
+    ]

@@ -1,0 +1,149 @@
+"""`marketflow export`: stored data as a file."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal, TypeAlias
+
+import typer
+
+from flows.command.examples import epilog
+from flows.command.outcome import CommandError, say
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from sinks.dataframes import Frames
+    from sinks.export.formats import Format
+    from sinks.export.rows import Selection
+
+Kind: TypeAlias = Literal["candles", "trades", "statistics", "incidents"]
+Form: TypeAlias = Literal["csv", "json", "ndjson", "arrow", "parquet"]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command(epilog=epilog("export"))(export)
+
+
+def export(
+    kind: Annotated[Kind, typer.Argument(metavar="KIND", help="candles, trades, statistics or incidents.")],
+    symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="The venue's own name; incidents need none.")] = "",
+    *,
+    timeframe: Annotated[str, typer.Option("--timeframe", "-t", help="Of candles.")] = "1m",
+    start: Annotated[str, typer.Option(help="First time: a day, ISO-8601 or ms; default: the oldest.")] = "",
+    end: Annotated[str, typer.Option(help="Time behind the last row; default: the newest.")] = "",
+    form: Annotated[
+        Form | None,
+        typer.Option("--format", "-f", help="csv, json, ndjson, arrow or parquet; default: that of --out."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The file; default: standard output.")] = None,
+    venue: Annotated[str | None, typer.Option(help="Default: the first of the settings.")] = None,
+) -> None:
+    """Writes stored candles, trades, statistics or incidents to a file, oldest first, also beside a live flow.
+
+    A span of any length takes as much memory as a short one. The file appears when it is complete.
+    """
+    from flows.dataframes import open_frames
+    from flows.settings import load_settings
+    from sinks.dataframes import DatabaseAwayError
+    from sinks.mongo.documents import DocumentError
+    from sinks.trades.store import TradeStoreError
+
+    if kind != "incidents" and not symbol:
+        raise typer.BadParameter("name the symbol", param_hint="SYMBOL")
+    chosen = form or _form_of(out)
+    if chosen == "parquet" and out is None:
+        raise typer.BadParameter("Parquet needs a file: name it with --out", param_hint="--format")
+    selection = _selection(kind, symbol, timeframe, start, end)
+    try:
+        with open_frames(load_settings(), venue=venue) as frames:
+            rows = _write(frames, selection, chosen, out)
+    except (DatabaseAwayError, DocumentError, TradeStoreError, OSError) as error:
+        raise CommandError(str(error)) from error
+    say(f"{rows:,} rows" + (f" in {out}" if out else ""))
+
+
+def _form_of(out: Path | None) -> "Format":
+    from sinks.export.formats import FORMATS
+
+    ending = out.suffix.removeprefix(".") if out else ""
+    return next((form for form in FORMATS if form == ending), "csv")
+
+
+def _selection(kind: Kind, symbol: str, timeframe: str, start: str, end: str) -> "Selection":
+    from flows.model import timeframe_ms
+    from flows.names import symbol_of
+    from flows.times import time_ms_of
+    from sinks.export.rows import Selection
+    from sinks.trades.codec import END_MS
+
+    try:
+        timeframe_ms(timeframe)
+        begin_ms, end_ms = time_ms_of(start) if start else 0, time_ms_of(end) if end else END_MS
+        return Selection(kind, symbol_of(symbol) if symbol else None, begin_ms, end_ms, timeframe)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _write(frames: "Frames", selection: "Selection", form: "Format", out: Path | None) -> int:
+    """Writes the file and returns the number of rows."""
+    from sinks.export.rows import iterate
+
+    counted = _Counted(iterate(frames, selection))
+    if out is None:
+        with suppress(BrokenPipeError):
+            _write_parts(sys.stdout.buffer, selection, form, counted)
+        return counted.rows
+    part = out.with_name(f"{out.name}.part")
+    try:
+        if form == "parquet":
+            _write_parquet(part, selection, counted)
+        else:
+            with part.open("wb") as file:
+                _write_parts(file, selection, form, counted)
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
+    return counted.rows
+
+
+def _write_parts(file: BinaryIO, selection: "Selection", form: "Format", frames: "_Counted") -> None:
+    from sinks.export.formats import Encoder
+    from sinks.export.rows import empty_frame
+
+    encoder, found = Encoder(form), iter(frames)
+    first = next(found, None)  # errors of the stores come before the first byte
+    file.write(encoder.begin(empty_frame(selection.kind)))
+    if first is not None:
+        file.write(encoder.rows(first))
+    file.writelines(encoder.rows(frame) for frame in found)
+    file.write(encoder.end())
+
+
+def _write_parquet(path: Path, selection: "Selection", frames: "_Counted") -> None:
+    """The parts are beside the file, where there is room for it."""
+    from tempfile import TemporaryDirectory
+
+    from sinks.export.parquet import ParquetParts
+    from sinks.export.rows import empty_frame
+
+    with TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
+        parts = ParquetParts(Path(folder), empty_frame(selection.kind))
+        for frame in frames:
+            parts.add(frame)
+        parts.join().replace(path)
+
+
+class _Counted:
+    """Passes frames on and counts their rows."""
+
+    def __init__(self, frames: "Iterator[pl.DataFrame]") -> None:
+        self._frames = frames
+        self.rows = 0
+
+    def __iter__(self) -> "Iterator[pl.DataFrame]":
+        for frame in self._frames:
+            self.rows += frame.height
+            yield frame

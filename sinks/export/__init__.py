@@ -1,0 +1,1 @@
+"""Stored data as files: CSV, JSON, NDJSON, Arrow and Parquet, part by part, with flat memory."""

@@ -1,0 +1,109 @@
+"""Frames as the bytes of a file, a frame at a time: CSV, JSON, NDJSON and Arrow's IPC stream.
+
+All frames of a file have the same columns, of which the last is `timestamp`, the time of a row as UTC datetime.
+
+| format | rows |
+|---|---|
+| CSV (RFC 4180) | a header; `timestamp` first, as ISO-8601 with `Z`; decimal numbers; what is unknown is empty |
+| JSON | one array of objects; times as integers, what is unknown is null |
+| NDJSON | the same objects, one a line |
+| Arrow | the columns with their types |
+
+A text that a spreadsheet would take for a formula begins with `'` in CSV.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final, Literal, NamedTuple, TypeAlias, get_args
+
+import polars as pl
+from polars import selectors
+
+from sinks.export.arrow import END, arrow_parts
+
+Format: TypeAlias = Literal["csv", "json", "ndjson", "arrow", "parquet"]
+FORMATS: Final[tuple[Format, ...]] = get_args(Format)
+BOM: Final = b"\xef\xbb\xbf"
+"""What Excel needs to read UTF-8."""
+_ISO: Final = "%Y-%m-%dT%H:%M:%S%.3fZ"
+_FORMULA: Final = r"^[=+\-@\t\r]"
+
+
+class FileKind(NamedTuple):
+    """How a format is named in HTTP, and whether compression makes it smaller."""
+
+    media: str
+    is_text: bool
+
+
+KINDS: Final[Mapping[Format, FileKind]] = {
+    "csv": FileKind("text/csv", True),
+    "json": FileKind("application/json", True),
+    "ndjson": FileKind("application/x-ndjson", True),
+    "arrow": FileKind("application/vnd.apache.arrow.stream", False),
+    "parquet": FileKind("application/vnd.apache.parquet", False),
+}
+
+
+class Encoder:
+    """Writes one file of a format that consists of parts, which Parquet does not."""
+
+    def __init__(self, form: Format, *, bom: bool = False) -> None:
+        """`bom` begins a CSV file with the byte order mark."""
+        self._rows = _ROWS[form]
+        self._form = form
+        self._head = BOM if bom and form == "csv" else b""
+        self._has_rows = False
+
+    def begin(self, empty: pl.DataFrame) -> bytes:
+        """The begin of the file, of a frame of its columns without rows."""
+        match self._form:
+            case "csv":
+                return self._head + _csv(empty, header=True)
+            case "json":
+                return b"["
+            case "arrow":
+                return arrow_parts(empty).head
+        return b""
+
+    def rows(self, frame: pl.DataFrame) -> bytes:
+        """The next rows."""
+        if frame.is_empty():
+            return b""
+        separator = b"," if self._form == "json" and self._has_rows else b""
+        self._has_rows = True
+        return separator + self._rows(frame)
+
+    def end(self) -> bytes:
+        """The end of the file."""
+        return {"json": b"]\n", "arrow": END}.get(self._form, b"")
+
+
+def _csv(frame: pl.DataFrame, *, header: bool = False) -> bytes:
+    text = selectors.string()
+    shown = frame.select(
+        pl.col("timestamp").dt.strftime(_ISO),
+        selectors.float().fill_nan(None),
+        pl.when(text.str.contains(_FORMULA)).then("'" + text).otherwise(text).name.keep(),
+        pl.all().exclude("timestamp").exclude([pl.Float64, pl.String]),
+    ).select("timestamp", *frame.columns[:-1])
+    return shown.write_csv(include_header=header, float_scientific=False).encode()
+
+
+def _ndjson(frame: pl.DataFrame) -> bytes:
+    return frame.drop("timestamp").with_columns(selectors.float().fill_nan(None)).write_ndjson().encode()
+
+
+def _json(frame: pl.DataFrame) -> bytes:
+    return _ndjson(frame).rstrip(b"\n").replace(b"\n", b",")
+
+
+def _arrow(frame: pl.DataFrame) -> bytes:
+    return arrow_parts(frame).batch
+
+
+_ROWS: Final[Mapping[Format, Callable[[pl.DataFrame], bytes]]] = {
+    "csv": _csv,
+    "json": _json,
+    "ndjson": _ndjson,
+    "arrow": _arrow,
+}

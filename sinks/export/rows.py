@@ -1,0 +1,60 @@
+"""The rows of an export: stored candles, trades, statistics and incidents of a venue, in frames of a bounded size."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+
+import polars as pl
+
+from sinks.dataframes import (
+    CANDLE_SCHEMA,
+    INCIDENT_SCHEMA,
+    STATS_SCHEMA,
+    TIMESTAMP,
+    TRADE_SCHEMA,
+    Frames,
+)
+from sinks.mongo.documents import INCIDENTS, MARKET_DATA, MARKET_STATS
+
+Exported: TypeAlias = Literal["candles", "trades", "statistics", "incidents"]
+DOCUMENT_ROWS: Final = 10_000
+"""Documents of a frame."""
+_SCHEMAS: Final[Mapping[Exported, Mapping[str, pl.DataType]]] = {
+    "candles": CANDLE_SCHEMA,
+    "trades": TRADE_SCHEMA,
+    "statistics": STATS_SCHEMA,
+    "incidents": INCIDENT_SCHEMA,
+}
+
+
+class Selection(NamedTuple):
+    """What is exported: rows whose time is in `[start, end)`, ms UTC. Incidents may be of all symbols, which is None;
+    only candles have a timeframe.
+    """
+
+    kind: Exported
+    symbol: str | None
+    start: int
+    end: int
+    timeframe: str = ""
+
+
+def empty_frame(kind: Exported) -> pl.DataFrame:
+    """A frame with the columns of such rows, and none of them."""
+    return pl.DataFrame(schema={**_SCHEMAS[kind], "timestamp": TIMESTAMP})
+
+
+def iterate(frames: Frames, selection: Selection) -> Iterator[pl.DataFrame]:
+    """The rows, oldest first; errors as of `Frames`."""
+    kind, symbol, start, end, timeframe = selection
+    if kind == "trades":
+        yield from frames.iterate_trades(symbol or "", start, end)
+        return
+    of: dict[str, Any] = {"venue": frames.venue}
+    if kind == "incidents":
+        of |= {} if symbol is None else {"symbol": {"$in": [symbol, ""]}}
+    else:
+        of |= {"symbol": symbol} | ({"timeframe": timeframe} if kind == "candles" else {})
+    collection = {"candles": MARKET_DATA, "statistics": MARKET_STATS, "incidents": INCIDENTS}[kind]
+    time = next(iter(_SCHEMAS[kind]))
+    found = frames.iterate_documents(collection, of, time, start, end, _SCHEMAS[kind], rows=DOCUMENT_ROWS)
+    yield from (frame for frame in found if frame.height)

@@ -1,0 +1,1 @@
+"""Accounts of the replay exchange: keys, balances, positions. Pure: orders and times in, changes out."""

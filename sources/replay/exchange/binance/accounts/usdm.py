@@ -1,0 +1,268 @@
+"""USD-M accounts: what operators order of them, their listen keys, and the events of their user streams."""
+
+import asyncio
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+from sources.replay.accounts.amounts import text
+from sources.replay.accounts.keys import DEMO
+from sources.replay.accounts.listen_keys import ListenKeys
+from sources.replay.accounts.margins import open_margins
+from sources.replay.accounts.orders import (
+    AnyOrder,
+    Deposit,
+    Fill,
+    Funding,
+    Leverage,
+    Liquidate,
+    Margin,
+    MarginCall,
+    MarginType,
+    MultiAssets,
+    Open,
+    PositionMode,
+    Transfer,
+    Withdraw,
+)
+from sources.replay.accounts.orders import ListenKeys as ListenKeysLife
+from sources.replay.accounts.usdm import Change, Place, UsdmAccount
+from sources.replay.exchange.binance.accounts import usdm_events as events
+from sources.replay.exchange.binance.accounts.endpoint import MOST_ACCOUNTS, Access, AccountEndpoint
+from sources.replay.exchange.binance.accounts.usdm_rest import UsdmAccountRest
+from sources.replay.exchange.binance.parameters import ApiError, Parameters
+from sources.replay.exchange.binance.rest import Answer
+from sources.replay.exchange.binance.usdm_contracts import marks_of
+from sources.replay.exchange.dialect import AccountsView
+from sources.replay.market.contracts import Contract
+from sources.replay.market.exchange_info import split_symbol
+from sources.replay.market.market import Message
+
+DEMO_BALANCES: Final = {"USDT": Decimal(100_000)}
+"""What the demo account begins with."""
+_LOOK_S = 0.05
+"""How often it is looked whether a listen key has expired, while there are any."""
+
+
+class UsdmAccounts:
+    """The USD-M accounts of an exchange, at most `MOST_ACCOUNTS`."""
+
+    def __init__(self, view: AccountsView) -> None:
+        self._view = view
+        self._margin_assets = {
+            row["symbol"]: row.get("marginAsset") or split_symbol(row["symbol"])[1]
+            for row in view.market.exchange_info()
+        }
+        self._accounts = {DEMO: UsdmAccount(self._margin_assets, DEMO_BALANCES)}
+        self._listen_keys = ListenKeys()
+        self._is_watched = False
+        self.endpoints = {
+            **UsdmAccountRest(self._accounts, self._margin_assets, view, self.marks).endpoints,
+            ("POST", "/fapi/v1/listenKey"): AccountEndpoint(self._open_key, access=Access.KEY),
+            ("PUT", "/fapi/v1/listenKey"): AccountEndpoint(self._keep_key, access=Access.KEY),
+            ("DELETE", "/fapi/v1/listenKey"): AccountEndpoint(self._close_key, access=Access.KEY),
+        }
+        """By method and path."""
+
+    def names(self) -> list[str]:
+        """Every account."""
+        return list(self._accounts)
+
+    def open(self, account: str) -> None:
+        """Opens an account, unless there is one of that name; `ValueError` for too many."""
+        if account not in self._accounts and len(self._accounts) >= MOST_ACCOUNTS:
+            raise ValueError(f"{MOST_ACCOUNTS} accounts are open already")
+        self._accounts.setdefault(account, UsdmAccount(self._margin_assets))
+
+    def report(self, account: str) -> dict[str, Any]:
+        """An account's part of the state."""
+        held = self._accounts[account]
+        positions = open_margins(held, self.marks(place.symbol for place in held.positions))
+        return {
+            "wallets": {asset: text(wallet.balance) for asset, wallet in held.wallets.items()},
+            "positions": [
+                {
+                    "symbol": one.place.symbol,
+                    "position_side": one.place.side,
+                    "amount": text(one.position.amount),
+                    "entry_price": text(one.position.entry_price),
+                    "unrealized": text(one.unrealized),
+                }
+                for one in positions
+            ],
+            "listen_key": self._listen_keys.get(account),
+        }
+
+    def marks(self, symbols: Iterable[str]) -> dict[str, Decimal]:
+        """The mark prices of contracts."""
+        return {symbol: Decimal(marks_of(self._view, symbol)[0]) for symbol in dict.fromkeys(symbols)}
+
+    # --- orders ------------------------------------------------------------------------------------------------------
+
+    def execute(self, order: AnyOrder) -> None:
+        """Executes an order and sends its events; `ValueError` when it cannot be, and then nothing is changed."""
+        if isinstance(order, Open):
+            self.open(order.account)
+            return
+        if isinstance(order, ListenKeysLife):
+            self._listen_keys.life_ms = order.life_ms
+            return
+        account = self._accounts.get(order.account)
+        if account is None:
+            raise ValueError(f"no account {order.account}; open it first")
+        self._send(order.account, self._execute(account, order, self._view.true_ms))
+
+    def _execute(self, account: UsdmAccount, order: AnyOrder, now_ms: int) -> list[Any]:
+        """The events of an order."""
+        match order:
+            case Fill():
+                sent = self._fill(account, order, now_ms)
+            case Funding():
+                sent = self._settle(account, order, now_ms)
+            case MarginCall():
+                sent = [self._warn(account, order.symbol, now_ms)]
+            case Liquidate():
+                sent = self._liquidate(account, order, now_ms)
+            case Leverage():
+                account.set_leverage(order.symbol, order.leverage)
+                sent = [events.leverage_update(order.symbol, order.leverage, now_ms)]
+            case MultiAssets():
+                account.is_multi_asset = order.on
+                sent = [events.assets_mode_update(is_multi_asset=order.on, now_ms=now_ms)]
+            case PositionMode():
+                account.set_sides(has_sides=order.both_sides)
+                sent = []  # as the exchange
+            case _:
+                sent = [self._update(account, self._change(account, order, now_ms), now_ms)]
+        return sent
+
+    def _change(self, account: UsdmAccount, order: AnyOrder, now_ms: int) -> Change:
+        match order:
+            case Deposit():
+                return account.move(order.asset, order.amount, "DEPOSIT", now_ms)
+            case Withdraw():
+                return account.move(order.asset, -order.amount, "WITHDRAW", now_ms)
+            case Transfer():
+                return account.move(order.asset, order.amount, "ASSET_TRANSFER", now_ms)
+            case MarginType():
+                return account.set_isolated(order.symbol, is_isolated=order.isolated)
+            case Margin():
+                return account.move_margin(Place(order.symbol, order.position_side), order.amount, now_ms)
+            case _:
+                raise ValueError("USD-M has no such order")
+
+    def _fill(self, account: UsdmAccount, order: Fill, now_ms: int) -> list[Any]:
+        account.contract(order.symbol)
+        price = order.price or Decimal(self._view.market.ticker(order.symbol)["lastPrice"])
+        place = Place(order.symbol, order.position_side)
+        before = account.position(place)
+        trade, change = account.fill(
+            place,
+            order.side,
+            quantity=order.quantity,
+            price=price,
+            commission=order.commission,
+            commission_asset=order.commission_asset,
+            is_maker=order.maker,
+            at_ms=now_ms,
+        )
+        closes = before.sign * (1 if order.side == "BUY" else -1) < 0 and order.quantity <= abs(before.amount)
+        return [
+            events.order_update(trade, now_ms, is_done=False, closes=closes),
+            events.trade_lite(trade, now_ms),
+            events.wallet_update(account, change, trade, self.marks([order.symbol]), now_ms),
+            events.order_update(trade, now_ms, is_done=True, closes=closes),
+        ]
+
+    def _settle(self, account: UsdmAccount, order: Funding, now_ms: int) -> list[Any]:
+        marks = self._marks_of_position(account, order.symbol)
+        contract = Contract(order.symbol)
+        rate = Decimal(contract.rate(now_ms)) if order.rate is None else order.rate
+        held = [one for one in open_margins(account, marks) if one.place.symbol == order.symbol]
+        changes = [account.pay_funding(one.place, marks[order.symbol], rate, now_ms) for one in held]
+        return [events.account_update(account, change, marks, now_ms, symbol=order.symbol) for change in changes]
+
+    def _warn(self, account: UsdmAccount, symbol: str, now_ms: int) -> Any:
+        marks = self._marks_of_position(account, symbol)
+        held = [one for one in open_margins(account, marks) if one.place.symbol == symbol]
+        return events.margin_call(account, held, now_ms)
+
+    def _liquidate(self, account: UsdmAccount, order: Liquidate, now_ms: int) -> list[Any]:
+        sent = [self._warn(account, order.symbol, now_ms)]
+        marks = self.marks([order.symbol])
+        price = order.price or marks[order.symbol]
+        for place in account.places(order.symbol):
+            position = account.position(place)
+            if not position.amount:
+                continue
+            trade, change = account.fill(
+                place,
+                "SELL" if position.amount > 0 else "BUY",
+                quantity=abs(position.amount),
+                price=price,
+                commission=None,
+                commission_asset=None,
+                is_maker=False,
+                at_ms=now_ms,
+            )
+            sent += [
+                events.order_update(trade, now_ms, is_done=False, is_forced=True, closes=True),
+                events.wallet_update(account, change, trade, marks, now_ms),
+                events.order_update(trade, now_ms, is_done=True, is_forced=True, closes=True),
+            ]
+        paid = account.clear_debt(account.contract(order.symbol).margin_asset, now_ms)
+        return sent if paid is None else [*sent, self._update(account, paid, now_ms)]
+
+    def _marks_of_position(self, account: UsdmAccount, symbol: str) -> dict[str, Decimal]:
+        """The mark prices of all positions; `ValueError` where a contract has none."""
+        account.contract(symbol)
+        if not any(account.position(place).amount for place in account.places(symbol)):
+            raise ValueError(f"no position in {symbol}")
+        return self.marks((symbol, *(place.symbol for place in account.positions)))
+
+    def _update(self, account: UsdmAccount, change: Change, now_ms: int) -> Any:
+        return events.account_update(account, change, self.marks(place.symbol for place in change.places), now_ms)
+
+    # --- user streams ------------------------------------------------------------------------------------------------
+
+    def _send(self, account: str, sent: Iterable[Any]) -> None:
+        listen_key = self._listen_keys.get(account)
+        if listen_key is not None:
+            self._publish(listen_key, sent)
+
+    def _publish(self, listen_key: str, sent: Iterable[Any]) -> None:
+        now_ms = self._view.true_ms
+        self._view.publish([Message(now_ms, listen_key, msgspec.json.encode(event)) for event in sent])
+
+    def _open_key(self, account: str, _: Parameters) -> Answer:
+        listen_key = self._listen_keys.open(account, self._view.true_ms)
+        if not self._is_watched:
+            self._is_watched = True
+            self._view.spawn(self._watch())
+        return Answer({"listenKey": listen_key}, 1)
+
+    def _keep_key(self, account: str, _: Parameters) -> Answer:
+        self._expire()
+        listen_key = self._listen_keys.keep(account, self._view.true_ms)
+        if listen_key is None:
+            raise ApiError(-1125, "This listenKey does not exist.")
+        return Answer({"listenKey": listen_key}, 1)
+
+    def _close_key(self, account: str, _: Parameters) -> Answer:
+        if not self._listen_keys.close(account):
+            raise ApiError(-1125, "This listenKey does not exist.")
+        return Answer({}, 1)
+
+    async def _watch(self) -> None:
+        """Ends listen keys when their time is over, as long as there are any."""
+        while self._listen_keys:
+            self._expire()
+            await asyncio.sleep(_LOOK_S)
+        self._is_watched = False
+
+    def _expire(self) -> None:
+        now_ms = self._view.true_ms
+        for listen_key in self._listen_keys.expire(now_ms):
+            self._publish(listen_key, [events.listen_key_expired(listen_key, now_ms)])

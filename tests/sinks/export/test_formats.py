@@ -1,0 +1,66 @@
+"""Each format holds the rows that it was given, also in several parts."""
+
+import csv
+import json
+from io import BytesIO, StringIO
+from math import nan
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from sinks.dataframes import TIMESTAMP
+from sinks.export.formats import BOM, FORMATS, KINDS, Encoder, Format
+from sinks.export.parquet import ParquetParts
+from tests.fakes.candles import BEGIN
+
+SCHEMA = {"time": pl.Int64(), "price": pl.Float64(), "status": pl.String(), "is_closed": pl.Boolean()}
+ROWS: list[dict[str, Any]] = [
+    {"time": BEGIN, "price": 8.12e-06, "status": "=1+1", "is_closed": True},
+    {"time": BEGIN + 1, "price": nan, "status": 'a "b", c', "is_closed": None},
+    {"time": BEGIN + 60_000, "price": 61837.63, "status": None, "is_closed": False},
+]
+UNKNOWN = [{**row, "price": None if row["price"] != row["price"] else row["price"]} for row in ROWS]
+
+
+def frame_of(*rows: dict[str, Any]) -> pl.DataFrame:
+    return pl.DataFrame(list(rows), schema=SCHEMA).with_columns(timestamp=pl.col("time").cast(TIMESTAMP))
+
+
+def encoded(form: Format, *parts: pl.DataFrame, **options: Any) -> bytes:
+    encoder = Encoder(form, **options)
+    return b"".join([encoder.begin(frame_of()), *map(encoder.rows, parts), encoder.end()])
+
+
+def test_csv_is_what_spreadsheets_and_pandas_read() -> None:
+    text = encoded("csv", frame_of(*ROWS[:2]), frame_of(ROWS[2])).decode()
+    assert list(csv.reader(StringIO(text))) == [
+        ["timestamp", "time", "price", "status", "is_closed"],
+        ["2026-01-01T00:00:00.000Z", str(BEGIN), "0.00000812", "'=1+1", "true"],
+        ["2026-01-01T00:00:00.001Z", str(BEGIN + 1), "", 'a "b", c', ""],
+        ["2026-01-01T00:01:00.000Z", str(BEGIN + 60_000), "61837.63", "", "false"],
+    ]
+    assert encoded("csv", bom=True) == BOM + b"timestamp,time,price,status,is_closed\n"
+
+
+@pytest.mark.parametrize("parts", [[], ROWS[:1], ROWS])
+def test_json_is_one_array_and_ndjson_its_lines(parts: list[dict[str, Any]]) -> None:
+    frames = [frame_of(row) for row in parts]
+    assert json.loads(encoded("json", *frames)) == UNKNOWN[: len(parts)]
+    assert [json.loads(line) for line in encoded("ndjson", *frames).splitlines()] == UNKNOWN[: len(parts)]
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_arrow_and_parquet_have_the_columns_with_their_types(tmp_path: Path, count: int) -> None:
+    rows = [frame_of(row) for row in ROWS[:count]]
+    assert pl.read_ipc_stream(BytesIO(encoded("arrow", *rows))).equals(frame_of(*ROWS[:count]))
+    parts = ParquetParts(tmp_path, frame_of())
+    for frame in rows:
+        parts.add(frame)
+    assert pl.read_parquet(parts.join()).equals(frame_of(*ROWS[:count]))
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_each_format_has_a_content_type() -> None:
+    assert KINDS.keys() == set(FORMATS)
