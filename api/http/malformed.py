@@ -1,9 +1,10 @@
-"""Requests that are none of HTTP: a client's error, so it costs no line of its own above DEBUG."""
+"""Requests that are none of HTTP: a client's error, so it costs no line of its own above DEBUG. Broken responses."""
 
 from collections.abc import Callable
 from typing import Any, Final
 from uuid import uuid4
 
+import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
@@ -15,6 +16,8 @@ from flows.foreign import visible
 PATH: Final = "malformed"
 """What stands for the path of such a request in the log."""
 _MOST_SHOWN: Final = 200
+
+_log = structlog.get_logger(__name__)
 
 OnMalformed = Callable[[int], None]
 """Called with the status of the answer."""
@@ -38,7 +41,12 @@ class ApiProtocol(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """The answer to a request that cannot be read; anything else that fails is the server's own error."""
+        """The answer to a request that cannot be read. A problem after the begin of a response ends the connection
+        with a line in the log. Anything else that fails is the server's own error.
+        """
+        if isinstance(exc, Problem) and request.writer.output_size:
+            _log.warning("response_broken_off", path=visible(request.path, limit=_MOST_SHOWN), reason=exc.message)
+            raise ConnectionError(exc.message) from exc
         if not isinstance(exc, HttpProcessingError) or request.writer.output_size:
             return super().handle_error(request, status, exc, message)
         reason = visible(" ".join(exc.message.split()), limit=_MOST_SHOWN)

@@ -156,10 +156,10 @@ class BinanceParser:
 
     def _parse_binary(self, sbe: SbeParser, frames: RawFrames) -> Parsed:
         """A poll with SBE messages. Texts may stand between them: notices of the exchange."""
-        texts = [payload for payload in frames.payloads if not is_sbe(payload)]
+        texts: list[bytes] = []
+        binary = sbe.parse(frames, texts)
         if not texts:
-            return sbe.parse(frames.payloads, frames)
-        binary = sbe.parse(filter(is_sbe, frames.payloads), frames)
+            return binary
         other = self._parse_each(structs.replace(frames, payloads=texts))
         return Parsed(binary.events + other.events, binary.rejected + other.rejected, binary.ignored + other.ignored)
 

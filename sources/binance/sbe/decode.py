@@ -37,8 +37,8 @@ END_US: Final = 10**17
 
 _NO_JSON = b"\0"
 _SCHEMA_BYTES = slice(4, 6)
-_COUNT = slice(28, 32)
-"""The number of trades in such a message."""
+_COUNT, _COUNT_AT = Struct("<I"), 28
+"""The number of trades in such a message, and where it is."""
 _TRADE = Struct(TEMPLATES[TRADES].groups[0].entry)
 _USUAL = Struct("<8sqq2sHI")
 """Header, block and the head of the group of a message of trades."""
@@ -71,15 +71,18 @@ class SbeDecoder:
     def __init__(self) -> None:
         self._names: dict[int, dict[bytes, tuple[str, str]]] = {number: {} for number in TEMPLATES}
         """By template and the end of a message, the name of the stream and the symbol."""
+        self._of_trades = self._names[TRADES]
 
     def stream_of(self, frame: bytes) -> str:
         """The stream of a message; empty for any other frame. Never raises."""
-        if frame.startswith(_USUAL_TRADES):
-            count = int.from_bytes(frame[_COUNT], "little")
-            usual = self._names[TRADES].get(frame[_USUAL.size + count * _TRADE.size :])
-            if usual is not None:
-                return usual[0]
         try:
+            if frame.startswith(_USUAL_TRADES):
+                [count] = _COUNT.unpack_from(frame, _COUNT_AT)
+                usual = self._of_trades.get(frame[_USUAL.size + count * _TRADE.size :])
+                if usual is not None:
+                    return usual[0]
+            elif not is_sbe(frame):
+                return ""
             block, number, schema, _ = HEADER.unpack_from(frame)
             at = HEADER.size + block
             for group in TEMPLATES[number].groups:
@@ -94,8 +97,6 @@ class SbeDecoder:
 
     def decode(self, frame: bytes) -> Decoded | None:
         """The events of a message; None for an unknown template, `SbeError` for one that cannot be true."""
-        if frame.startswith(_USUAL_TRADES) and (usual := self._usual_trades(frame)):
-            return usual
         try:
             _, number, schema, version = HEADER.unpack_from(frame)
             if schema != SCHEMA:
@@ -119,27 +120,31 @@ class SbeDecoder:
             raise SbeError(f"an event time of {root[0]} microseconds")
         return name, symbol, _EVENTS[number](symbol, root, spans)
 
-    def _usual_trades(self, frame: bytes) -> Decoded | None:
-        """Trades of a known symbol without anything that a later version has added: nearly all messages. None for any
-        other, which is read again with a reason for each refusal.
+    def add_usual(self, frame: bytes, runs: dict[bytes, list[Any]]) -> bool:
+        """Adds the trades of a message to the run of its stream, if there is one: `runs` are those of trades, none
+        empty, by `end_of` their symbols. False for any other message, for one to which a later version has added
+        something, and where anything is wrong: `decode` says what.
         """
         try:
-            _, event_us, made_us, exponents, size, count = _USUAL.unpack_from(frame)
+            header, event_us, made_us, exponents, size, count = _USUAL.unpack_from(frame)
             end = _USUAL.size + count * _TRADE.size
-            name, symbol = self._names[TRADES][frame[end:]]
+            run = runs[frame[end:]]
             price_unit, price_end, quantity_unit, quantity_end = _USUAL_SCALES[exponents]
-            event_time, time = event_us // 1_000, made_us // 1_000
-            trades: list[Trade] = []
+            if header != _USUAL_TRADES or size != _TRADE.size:
+                return False
+            if not EARLIEST_US <= event_us < END_US or not EARLIEST_US <= made_us < END_US:
+                return False
+            event_time, time, symbol, before = event_us // 1_000, made_us // 1_000, run[0].symbol, len(run)
             for number, paid, traded, maker in _TRADE.iter_unpack(frame[_USUAL.size : end]):
                 if number < 0 or not 0 <= paid < price_end or not 0 <= traded < quantity_end or maker > TRUE:
-                    return None
-                trades.append(
+                    del run[before:]
+                    return False
+                run.append(
                     Trade(symbol, number, time, paid / price_unit, traded / quantity_unit, maker == TRUE, event_time)
                 )
         except _UNUSUAL:
-            return None
-        is_sound = EARLIEST_US <= event_us < END_US and EARLIEST_US <= made_us < END_US
-        return (name, symbol, trades) if is_sound and size == _TRADE.size else None
+            return False
+        return True
 
     def _name(self, number: int, tail: bytes, *, is_longer: bool) -> tuple[str, str]:
         """Name and symbol from the end of a message, which may be followed by more in later versions of the schema."""
@@ -182,6 +187,12 @@ class _Span(NamedTuple):
         if size < group.size:
             raise SbeError(f"entries of {size} bytes, {group.size} are needed")
         return cls(entry_of(group.entry, size).iter_unpack(frame[begin:end]), count, end)
+
+
+def end_of(symbol: str) -> bytes:
+    """How the messages of a symbol end."""
+    name = symbol.encode()
+    return bytes((len(name),)) + name
 
 
 def is_sbe(frame: bytes) -> bool:

@@ -10,7 +10,7 @@ from typing import ClassVar
 from msgspec import structs
 
 from sources.binance.feed import MARKET_LINE, PUBLIC_LINE, BinanceFeed
-from sources.binance.sbe.decode import SbeDecoder, is_sbe
+from sources.binance.sbe.decode import SbeDecoder
 from sources.feed import ConnectionPlan, Headers
 from sources.venue import FeedSettings
 
@@ -57,4 +57,4 @@ class SbeFeed(BinanceFeed):
 
     def channel_of(self, frame: bytes) -> str:
         """The stream of a binary message, or of a text."""
-        return self._decoder.stream_of(frame) if is_sbe(frame) else super().channel_of(frame)
+        return self._decoder.stream_of(frame) or super().channel_of(frame)

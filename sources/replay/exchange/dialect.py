@@ -1,7 +1,7 @@
 """What a venue's protocol is to the server: its paths, its conversations, its REST interface."""
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from aiohttp import web
 
@@ -31,7 +31,7 @@ class Reply(NamedTuple):
 
 Controls: TypeAlias = Mapping[tuple[str, str], Callable[[bytes], Any]]
 """Requests of the control endpoint by method and name: a body in, JSON out; `ValueError` for a bad one."""
-BODY = "body"
+BODY: Final = web.RequestKey("body", bytes)
 """Where a request of REST holds its body, as bytes; nothing there: it has none."""
 
 

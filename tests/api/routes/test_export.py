@@ -9,6 +9,8 @@ from typing import Any
 
 import polars as pl
 import pytest
+from aiohttp import ClientPayloadError
+from structlog.testing import capture_logs
 
 from api.http.responses import accepts_gzip
 from api.routes import export
@@ -100,6 +102,24 @@ async def test_a_record_that_cannot_be_read_ends_before_the_first_byte(deploymen
     deployment.store([candle(20, close="much")])
     async with interface(deployment) as served:
         assert await served.error("/api/export/candles/BTCUSDT/1m") == (500, "unreadable_data")
+
+
+async def test_a_file_that_breaks_off_has_no_end_and_is_a_line_in_the_log(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(rows, "DOCUMENT_ROWS", 3)
+    fill(deployment)
+    deployment.store([candle(20, close="much")])
+    async with interface(deployment) as served:
+        with capture_logs() as logged:
+            async with served.session.get(f"{served.url}/api/export/candles/BTCUSDT/1m") as response:
+                assert response.status == 200
+                with pytest.raises(ClientPayloadError):
+                    await response.read()
+    lines = [one for one in logged if one["event"] == "response_broken_off"]
+    assert [(one["log_level"], one["path"]) for one in lines] == [("warning", "/api/export/candles/BTCUSDT/1m")]
+    assert "cannot be read" in lines[0]["reason"]
+    assert caplog.records == []
 
 
 async def test_more_exports_than_allowed_are_refused_for_the_moment(

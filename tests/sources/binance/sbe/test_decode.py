@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from flows.model import BookSnapshot, Trade
 from sources.binance.sbe.decimals import float_of
-from sources.binance.sbe.decode import MOST_LEVELS, SbeDecoder, SbeError, is_sbe
+from sources.binance.sbe.decode import MOST_LEVELS, SbeDecoder, SbeError, end_of, is_sbe
 from tests.sources.binance.sbe.vectors import BEST, DEPTH, MEANINGS, MS, TRADES
 
 SYMBOL = b"\x07BTCUSDT"
@@ -94,19 +94,39 @@ MANTISSAS = st.integers(0, 2**63 - 1)
 def test_trades_have_the_nearest_floats_or_are_refused(
     rows: list[tuple[int, int, int, int]], exponents: tuple[int, int], times: tuple[int, int]
 ) -> None:
-    decoder = SbeDecoder()
-    assert decoder.decode(trades_frame((1, 1, 1, 1)))  # its name is cached: the usual path
     frame = trades_frame(*rows, exponents=exponents, times=times)
     trades = [
         Trade("BTCUSDT", number, times[1] // 1_000, float_of(price, exponents[0]), float_of(quantity, exponents[1]),
               maker == 1, times[0] // 1_000)
         for number, price, quantity, maker in rows
     ]  # fmt: skip
+    before, decoder = [Trade("BTCUSDT", 0, 0, 0.0, 0.0, False, 0)], SbeDecoder()
+    runs = {end_of("BTCUSDT"): list(before)}
+    is_usual = decoder.add_usual(frame, runs)
+    assert runs == {end_of("BTCUSDT"): before + (trades if is_usual else [])}
     if all(trade.price < 1e12 and trade.quantity < 1e24 for trade in trades):
-        assert decoder.decode(frame) == SbeDecoder().decode(frame) == ("btcusdt@trade", "BTCUSDT", trades)
+        assert decoder.decode(frame) == ("btcusdt@trade", "BTCUSDT", trades)
+        assert is_usual == (max(exponents) <= 0)
     else:
+        assert not is_usual
         with pytest.raises(SbeError):
             decoder.decode(frame)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        BEST, DEPTH, TRADES[:-1], TRADES + b"x", TRADES[:20], trades_frame((1, 1, 1, 1), header=(19, 10_000, 1, 1)),
+        trades_frame((1, 1, 1, 1), size=26), trades_frame((1, 1, 1, 1), symbol=b"\x07ETHUSDT"),
+        trades_frame((1, 1, 1, 1), (-1, 1, 1, 1)), trades_frame((1, 1, 1, 2)),
+        trades_frame((1, 1, 1, 1), times=(US, 0)), trades_frame((1, 1, 1, 1), times=(0, US)),
+    ],
+)  # fmt: skip
+def test_what_is_unusual_is_not_added_to_a_run_and_leaves_it_as_it_was(frame: bytes) -> None:
+    before = [Trade("BTCUSDT", 0, 0, 0.0, 0.0, False, 0)]
+    runs = {end_of("BTCUSDT"): list(before)}
+    assert not SbeDecoder().add_usual(frame, runs)
+    assert runs == {end_of("BTCUSDT"): before}
 
 
 @pytest.mark.parametrize(

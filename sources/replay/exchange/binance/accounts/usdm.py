@@ -32,6 +32,7 @@ from sources.replay.accounts.usdm import Change, Place, UsdmAccount
 from sources.replay.exchange.binance.accounts import usdm_events as events
 from sources.replay.exchange.binance.accounts.endpoint import MOST_ACCOUNTS, Access, AccountEndpoint
 from sources.replay.exchange.binance.accounts.usdm_rest import UsdmAccountRest
+from sources.replay.exchange.binance.accounts.usdm_settings import UsdmSettingsRest
 from sources.replay.exchange.binance.parameters import ApiError, Parameters
 from sources.replay.exchange.binance.rest import Answer
 from sources.replay.exchange.binance.usdm_contracts import marks_of
@@ -51,20 +52,21 @@ class UsdmAccounts:
 
     def __init__(self, view: AccountsView) -> None:
         self._view = view
-        self._margin_assets = {
-            row["symbol"]: row.get("marginAsset") or split_symbol(row["symbol"])[1]
-            for row in view.market.exchange_info()
-        }
-        self._accounts = {DEMO: UsdmAccount(self._margin_assets, DEMO_BALANCES)}
+        self._accounts = {DEMO: UsdmAccount(self._margin_assets, DEMO_BALANCES, opened_ms=view.now_ms)}
         self._listen_keys = ListenKeys()
         self._is_watched = False
         self.endpoints = {
             **UsdmAccountRest(self._accounts, self._margin_assets, view, self.marks).endpoints,
+            **UsdmSettingsRest(self._accounts, view, self.execute).endpoints,
             ("POST", "/fapi/v1/listenKey"): AccountEndpoint(self._open_key, access=Access.KEY),
             ("PUT", "/fapi/v1/listenKey"): AccountEndpoint(self._keep_key, access=Access.KEY),
             ("DELETE", "/fapi/v1/listenKey"): AccountEndpoint(self._close_key, access=Access.KEY),
         }
         """By method and path."""
+
+    def _margin_assets(self) -> dict[str, str]:
+        rows = self._view.market.exchange_info()
+        return {row["symbol"]: row.get("marginAsset") or split_symbol(row["symbol"])[1] for row in rows}
 
     def names(self) -> list[str]:
         """Every account."""

@@ -1,6 +1,7 @@
 import base64
 import hashlib
 import hmac
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -181,3 +182,16 @@ async def test_an_order_that_cannot_be_is_refused_with_its_reason(spot: httpx.As
     assert (key.status_code, key.json()) == (400, {"error": "public_key is no public key as PEM"})
     page = await spot.post("/control/accounts", json={"do": "open"}, headers={"Origin": "https://example.org"})
     assert page.status_code == 403
+
+
+async def test_no_log_has_a_secret_or_a_signature(
+    spot: httpx.AsyncClient, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(0)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # the client's own
+    made = (await spot.post("/control/keys", json={"account": "second"})).json()
+    await spot.post("/control/keys", json={"kind": "hmac", "secret": 7})
+    replies = [await ask(spot, "/api/v3/account"), await ask(spot, "/api/v3/account", secret="other")]
+    written = "".join((*capsys.readouterr(), caplog.text))
+    signatures = [str(reply.request.url).partition("signature=")[2] for reply in replies]
+    assert [secret for secret in (DEMO_SECRET, made["secret"], *signatures) if secret in written] == []

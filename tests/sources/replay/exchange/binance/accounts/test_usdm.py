@@ -30,6 +30,14 @@ class Usdm:
         signature = hmac.new(DEMO_SECRET.encode(), payload.encode(), hashlib.sha256).hexdigest()
         return (await self.http.get(f"/fapi/{path}?{payload}&signature={signature}")).json()
 
+    async def post(self, path: str, **fields: str) -> Any:
+        payload = "&".join(f"{name}={value}" for name, value in (fields | {"timestamp": str(BEGIN_MS)}).items())
+        signature = hmac.new(DEMO_SECRET.encode(), payload.encode(), hashlib.sha256).hexdigest()
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        return (
+            await self.http.post(f"/fapi/{path}", content=f"{payload}&signature={signature}", headers=headers)
+        ).json()
+
     async def order(self, **fields: Any) -> Any:
         reply = await self.http.post("/control/accounts", json=fields)
         return reply.json()["accounts"][0] if reply.status_code == 200 else reply.json()["error"]
@@ -55,6 +63,11 @@ async def usdm() -> AsyncIterator[Usdm]:
 
 async def received(client: ClientConnection, count: int) -> list[Any]:
     return [json.loads(await client.recv()) for _ in range(count)]
+
+
+async def test_what_the_demo_account_begins_with_has_the_time_of_the_begin(usdm: Usdm) -> None:
+    [usdt] = (await usdm.get("v3/account"))["assets"]
+    assert (usdt["walletBalance"], usdt["updateTime"]) == ("100000.00000000", BEGIN_MS)
 
 
 async def test_balances_and_positions(usdm: Usdm) -> None:
@@ -308,3 +321,37 @@ async def test_what_cannot_be_is_refused_with_its_reason(usdm: Usdm) -> None:
         ({"do": "funding", "symbol": "BTCUSDT", "rate": "2"}, "rate is a share"),
     ):
         assert reason in await usdm.order(**fields)
+
+
+async def test_clients_change_their_settings_by_signed_bodies(usdm: Usdm) -> None:
+    done = {"code": 200, "msg": "success"}
+    async with usdm.stream() as client:
+        assert await usdm.post("v1/leverage", symbol="BTCUSDT", leverage="50") == {
+            "leverage": 50,
+            "maxNotionalValue": "5000000",
+            "symbol": "BTCUSDT",
+        }
+        assert await usdm.post("v1/marginType", symbol="BTCUSDT", marginType="ISOLATED") == done
+        assert await usdm.post("v1/positionSide/dual", dualSidePosition="true") == done
+        assert await usdm.post("v1/multiAssetsMargin", multiAssetsMargin="true") == done
+        leverage, margin, assets = await received(client, 3)
+        assert (leverage["ac"], margin["a"]["m"], assets["ai"]) == (
+            {"s": "BTCUSDT", "l": 50},
+            "MARGIN_TYPE_CHANGE",
+            {"j": True},
+        )
+    assert await usdm.get("v1/positionSide/dual") == {"dualSidePosition": True}
+    [risk, _] = await usdm.get("v2/positionRisk", "symbol=BTCUSDT")
+    assert (risk["leverage"], risk["marginType"]) == ("50", "isolated")
+    await usdm.fill("BUY", "1", "100", position_side="LONG")
+    for path, fields, code in (
+        ("leverage", {"symbol": "BTCUSDT", "leverage": "126"}, -4028),
+        ("leverage", {"symbol": "BTCUSDT"}, -1102),
+        ("marginType", {"symbol": "BTCUSDT", "marginType": "ISOLATED"}, -4046),
+        ("marginType", {"symbol": "BTCUSDT", "marginType": "CROSSED"}, -4048),
+        ("marginType", {"symbol": "BTCUSDT", "marginType": "other"}, -1130),
+        ("positionSide/dual", {"dualSidePosition": "true"}, -4059),
+        ("positionSide/dual", {"dualSidePosition": "false"}, -4068),
+        ("positionSide/dual", {"dualSidePosition": "maybe"}, -1130),
+    ):
+        assert (await usdm.post(f"v1/{path}", **fields))["code"] == code, (path, fields)
