@@ -103,5 +103,5 @@ def test_a_recovered_state_has_this_form() -> None:
     state = (3.0, 7, 5, frozenset((4,)), 4.0, True, 9, 1.0, 2.0, BEGIN, quote_volume, bought_value, bought, 5, volume)
     bucket = Bucket.of_state(state)
     assert bucket.figures == (BEGIN, 2.0, 4.0, 1.0, 3.0, 1.0, 2.0, 5, 0.5, 1.0, 5, 9)
-    assert (bucket.covered, bucket.gaps, bucket.is_repaired) == (7, {4}, True)
+    assert (bucket.covered, bucket.gaps, bucket.is_repaired) == (7, frozenset((4,)), True)
     assert bucket.state() == state
