@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from api.live.messages import ms_of
 from flows.model import DAY_MS, Kline
 from flows.operators.candles.compare import is_same
 from sources.replay.exchange.threaded import exchange_in_thread
@@ -58,7 +57,7 @@ class Pairs:
             trades = self.uncounted[since].trades if since in self.uncounted else 0
             self.theirs[since, data["trades"] + trades] = data
         elif kind == "Stats" and data["complete"]:
-            self.ours[ms_of(data["open_time"]), data["trades"]] = data
+            self.ours[data["open_time"], data["trades"]] = data
         minutes = {since for since, _ in self.moments}
         return len(self.moments) >= MOMENTS and len(minutes) > 1
 
