@@ -14,10 +14,10 @@ from api.app import ACCESS_LOG, build_app
 from api.http.connections import IDLE_S, Connections
 from api.http.malformed import ApiProtocol
 from api.services import Services, running_services
-from flows.logs import set_up_logs
 from flows.process.descriptors import raise_descriptor_limit
 from flows.process.exit_codes import refuse_to_run
 from flows.process.gc import keep_loaded
+from flows.process.logs import set_up_logs
 from flows.process.stop_signals import on_stop_signals
 from flows.settings import Settings, SettingsError, load_settings
 

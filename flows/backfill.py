@@ -25,12 +25,12 @@ from bytewax.inputs import Source
 from pymongo.errors import PyMongoError
 
 from flows.clock import FeedClock
-from flows.logs import set_up_logs
 from flows.loop_thread import EventLoopThread
 from flows.machine import machine
 from flows.model import DAY_MS, Candle, Origin, Vouched, timeframe_ms
 from flows.operators.candles.upgrade import CLOSED, contradicts, improved
 from flows.process.gc import keep_loaded
+from flows.process.logs import set_up_logs
 from flows.runtime.import_stores import check_stores, identities, stores_of
 from flows.runtime.query_handlers import open_database
 from flows.settings import Settings, SettingsError, load_settings

@@ -22,11 +22,11 @@ import structlog
 from bytewax.dataflow import Dataflow
 
 from flows.graph import Sinks, VenueParts, venues_flow
-from flows.logs import set_up_logs
 from flows.model import Incident, ListedInstrument
 from flows.process.descriptors import raise_descriptor_limit
 from flows.process.exit_codes import refuse_to_run
 from flows.process.gc import tune_garbage_collector
+from flows.process.logs import set_up_logs
 from flows.recovered import prefix_of, state_fault
 from flows.recovery import EngineFlags, RecoveryError, check, engine_flags
 from flows.runtime.metrics import FlowMetrics, Parts, VenueMetrics, serve

@@ -23,11 +23,11 @@ from rich.console import Console
 from flows.backup.manifest import BackupError
 from flows.backup.place import Place, database_of, place_of
 from flows.clock import wall_ms
-from flows.logs import set_up_logs
 from flows.loop_thread import EventLoopThread
 from flows.model import DAY_MS, timeframe_ms
 from flows.process.gc import keep_loaded
 from flows.process.interrupts import raise_on_interrupt
+from flows.process.logs import set_up_logs
 from flows.settings import Settings, SettingsError, load_settings
 from flows.supervision.spec import LIVE_FOLDER
 from flows.times import time_ms_of

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from api.deadman.alarm import Alarm, by_command, by_request
 from api.deadman.receiver import Receiver
-from flows.logs import set_up_logs
+from flows.process.logs import set_up_logs
 from flows.settings import Log
 
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3_600}

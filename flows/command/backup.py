@@ -70,7 +70,7 @@ def restore(
 
 def _place(context: typer.Context, folder: Path | None) -> "Place":
     from flows.backup.place import place_of
-    from flows.logs import set_up_logs
+    from flows.process.logs import set_up_logs
     from flows.settings import load_settings
 
     settings = load_settings()

@@ -2,9 +2,9 @@
 
 import sys
 
-from flows.logs import set_up_logs
 from flows.process.exit_codes import refuse_to_run
 from flows.process.gc import keep_loaded
+from flows.process.logs import set_up_logs
 from flows.settings import SettingsError, load_settings
 from sinks.mongod.server import main, parse_arguments
 

@@ -17,11 +17,11 @@ import structlog
 from msgspec import Struct
 
 from flows.clock import wall_ms
-from flows.logs import set_up_logs
 from flows.names import symbol_of
 from flows.process.descriptors import raise_descriptor_limit
 from flows.process.exit_codes import CANNOT_RUN
 from flows.process.gc import keep_loaded
+from flows.process.logs import set_up_logs
 from flows.process.stop_signals import on_stop_signals
 from flows.settings import Feed, Replay, SettingsError, load_settings
 from sources.replay.accounts.keys import DEMO, DEMO_KEY, DEMO_SECRET

@@ -3,7 +3,7 @@
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -86,10 +86,17 @@ class UsdmAccount:
     `ValueError`. Whether margins suffice is not checked: an operator may bring an account into need.
     """
 
-    def __init__(self, margin_assets: Mapping[str, str], balances: Mapping[str, Decimal] | None = None) -> None:
-        """`margin_assets`: of each contract."""
-        self._contracts = {symbol: Contract(asset) for symbol, asset in margin_assets.items()}
-        self._wallets = {asset: Wallet(balance) for asset, balance in (balances or {}).items()}
+    def __init__(
+        self,
+        margin_assets: Callable[[], Mapping[str, str]],
+        balances: Mapping[str, Decimal] | None = None,
+        *,
+        opened_ms: int = 0,
+    ) -> None:
+        """`margin_assets`: of each contract that is listed now; `balances` are there since `opened_ms`."""
+        self._margin_assets = margin_assets
+        self._contracts: dict[str, Contract] = {}
+        self._wallets = {asset: Wallet(balance, opened_ms) for asset, balance in (balances or {}).items()}
         self._positions: dict[Place, Position] = {}
         self._trades: deque[UsdmTrade] = deque(maxlen=MOST_TRADES)
         self._traded = 0
@@ -118,7 +125,10 @@ class UsdmAccount:
     def contract(self, symbol: str) -> Contract:
         """How it trades a contract; `ValueError` for an unknown one."""
         if symbol not in self._contracts:
-            raise ValueError(f"no symbol {symbol}; there are {', '.join(list(self._contracts)[:10])}")
+            listed = self._margin_assets()
+            if symbol not in listed:
+                raise ValueError(f"no symbol {symbol}; there are {', '.join(list(listed)[:10])}")
+            self._contracts[symbol] = Contract(listed[symbol])
         return self._contracts[symbol]
 
     def position(self, place: Place) -> Position:

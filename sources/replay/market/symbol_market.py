@@ -6,7 +6,7 @@ coarser with age (`history.py`).
 """
 
 from collections import deque
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import polars as pl
@@ -29,6 +29,35 @@ _BEFORE_SNAPSHOT = 100
 """Diffs before a recorded snapshot that may be newer than it: an answer is recorded later than it was computed."""
 
 
+class Past(Protocol):
+    """Trades and aggregates of the time before a market begins, by id, the begin inclusive and the end not."""
+
+    @property
+    def first_id(self) -> int:
+        """The oldest trade."""
+
+    @property
+    def aggregate_first_id(self) -> int:
+        """The oldest aggregate."""
+
+    @property
+    def end_id(self) -> int:
+        """The first trade that is not of the past."""
+
+    @property
+    def aggregate_end_id(self) -> int:
+        """The same of aggregates."""
+
+    def trades(self, begin: int, end: int) -> pl.DataFrame:
+        """Trades (`TRADE`), as far as they are of the past."""
+
+    def aggregates(self, begin: int, end: int) -> pl.DataFrame:
+        """Aggregates (`AGGREGATE`), as far as they are of the past."""
+
+    def aggregate_at(self, time_ms: int) -> int:
+        """The id of the first aggregate at or after a time; `aggregate_end_id` when it is not of the past."""
+
+
 class SymbolMarket:
     """The state of one symbol."""
 
@@ -39,12 +68,16 @@ class SymbolMarket:
         *,
         past_rows: int = MOST_PAST_ROWS,
         life: Life = ALWAYS,
+        past: Past | None = None,
     ) -> None:
-        """`past_rows`: how many of the trades of finished segments are kept, at most `MOST_PAST_ROWS`."""
+        """`past_rows`: how many of the trades of finished segments are kept, at most `MOST_PAST_ROWS`. `past` are the
+        trades before those that are played, which are served until the first of these are given up.
+        """
         self._most_past_rows = min(past_rows, MOST_PAST_ROWS)
         self.encoder = encoder
         self.life = life
         """When it trades."""
+        self._before = past
         self._history = history or History()
         self._segment: SymbolSegment | None = None
         self._past: deque[tuple[pl.DataFrame, pl.DataFrame]] = deque()
@@ -273,7 +306,17 @@ class SymbolMarket:
         if end_ms is not None:
             rows = rows.filter(pl.col("time") <= end_ms)
         oldest = from_id is not None or start_ms is not None
-        return self.encoder.aggregate_rows(rows.head(limit) if oldest else rows.tail(limit))
+        rows = rows.head(limit) if oldest else rows.tail(limit)
+        before = self._before
+        if before is not None:
+            first = before.aggregate_first_id
+            begin = max(from_id or first, first if start_ms is None else before.aggregate_at(start_ms), first)
+            end = before.aggregate_end_id if end_ms is None else before.aggregate_at(end_ms + 1)
+            if oldest:
+                rows = pl.concat([before.aggregates(begin, min(end, begin + limit)), rows]).head(limit)
+            else:
+                rows = pl.concat([before.aggregates(end - limit + rows.height, end), rows])
+        return self.encoder.aggregate_rows(rows)
 
     def played_trades(self) -> pl.DataFrame:
         """The trades played so far that are kept, as in `aggregate.py`, ascending."""
@@ -286,6 +329,12 @@ class SymbolMarket:
         """REST rows, as `Market.trades`."""
         rows = self.played_trades()
         rows = rows.tail(limit) if from_id is None else rows.filter(pl.col("id") >= from_id).head(limit)
+        before = self._before
+        if before is not None and from_id is None:
+            rows = pl.concat([before.trades(before.end_id - limit + rows.height, before.end_id), rows])
+        elif before is not None and from_id is not None:
+            begin = max(from_id, before.first_id)
+            rows = pl.concat([before.trades(begin, begin + limit), rows]).head(limit)
         return self.encoder.trade_rows(rows)
 
     def _keep(self, segment: SymbolSegment) -> None:
@@ -298,3 +347,4 @@ class SymbolMarket:
         self._past_rows += segment.trades.height
         while self._past_rows - self._past[0][0].height >= self._most_past_rows:
             self._past_rows -= self._past.popleft()[0].height
+            self._before = None  # what is served has no gap

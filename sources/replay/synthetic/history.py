@@ -14,6 +14,7 @@ from flows.model import DAY_MS
 from sources.replay.market.aggregate import PIECE
 from sources.replay.market.history import HISTORY, based
 from sources.replay.market.intervals import INTERVALS_MS, open_of
+from sources.replay.synthetic.past import CORNERS, FEW, LEAST, quotes_of
 from sources.replay.synthetic.profiles import Profile
 
 _TIERS = (("1s", 1_200, "1m"), ("1m", 31_500, "1h"), ("1h", 12_500, "1d"), ("1d", 7_000, "1d"))
@@ -78,6 +79,8 @@ class _Walk(NamedTuple):
         high = upper + (upper * spread * 0.6 * self._shares(spread.size)).astype(np.int64)
         low = np.maximum(lower - (lower * spread * 0.6 * self._shares(spread.size)).astype(np.int64), 1)
         count, lots, taker = self._volumes(open_times, log_volatility)
+        is_few = count < FEW
+        high, low = np.where(is_few, upper, high), np.where(is_few, lower, low)
         whole = pl.DataFrame(
             {
                 "open_time": open_times,
@@ -88,16 +91,17 @@ class _Walk(NamedTuple):
                 "volume": lots,
                 "trades": count,
                 "taker_volume": taker,
-                "mean": (opened + closed + high + low) // 4,
+                "mean": (opened + closed + high + low) // CORNERS,
             }
         )
-        mean, none = pl.col("mean").cast(pl.Int128), pl.lit(0, pl.Int64)
+        none = pl.lit(0, pl.Int64)
+        quote, taker_quote = quotes_of(pl.col("trades") < FEW, pl.col("mean").cast(pl.Int128))
         return (
             whole.reverse()
             .select(
                 pl.col("open_time", "open", "high", "low", "close", "volume", "trades", "taker_volume"),
-                (pl.col("volume") * mean).alias("quote"),
-                (pl.col("taker_volume") * mean).alias("taker_quote"),
+                quote.alias("quote"),
+                taker_quote.alias("taker_quote"),
                 none.alias("first_id"),
                 none.alias("last_id"),
             )
@@ -117,15 +121,17 @@ class _Walk(NamedTuple):
     def _volumes(
         self, open_times: npt.NDArray[np.int64], log_volatility: _Numbers
     ) -> tuple[npt.NDArray[np.int64], ...]:
-        """Trades, lots, and lots that takers bought."""
+        """Trades, lots, and lots that takers bought; so many that `past.py` can take them apart."""
         busy = np.exp(0.6 * log_volatility) * (
             activity(open_times.astype(np.float64)) if self.length_ms < DAY_MS else 1.0
         )
         expected = self.trades_per_s * self.length_ms / 1_000 * busy * (0.6 + 0.8 * self._shares(log_volatility.size))
-        count = np.maximum(np.rint(expected), 1).astype(np.int64)
+        count = np.maximum(np.rint(expected), LEAST).astype(np.int64)
         size = self.profile.order_lots / 1.6 * (0.7 + 0.6 * self._shares(log_volatility.size))
-        lots = np.maximum((count * size).astype(np.int64), count)
-        return count, lots, (lots * (0.35 + 0.3 * self._shares(log_volatility.size))).astype(np.int64)
+        lots = np.maximum((count * size).astype(np.int64), count + 1)
+        taker = (lots * (0.35 + 0.3 * self._shares(log_volatility.size))).astype(np.int64)
+        most = lots - np.where(count < FEW, 2, CORNERS + 1)
+        return count, lots, np.where(count > LEAST, np.clip(taker, 1, most), lots - 1)
 
     def _shares(self, count: int) -> _Numbers:
         return self.random.random(count)

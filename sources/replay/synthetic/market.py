@@ -23,6 +23,7 @@ from sources.replay.market.timeline import SymbolSegment, Timeline
 from sources.replay.synthetic.book_maker import Ladder
 from sources.replay.synthetic.events import EventLog
 from sources.replay.synthetic.history import activity, synthetic_history
+from sources.replay.synthetic.past import MadePast
 from sources.replay.synthetic.prefetch import Lazy, Prefetch
 from sources.replay.synthetic.profiles import Profile, profile_of
 
@@ -33,6 +34,8 @@ _SEGMENT_TRADES = 1_000
 _SEGMENT_SLOTS = (1, 200)
 _WHOLE_HISTORIES = 8
 """Of more symbols not all histories are kept whole, but these: 6 MB each."""
+_TAKEN_APART = 2
+"""Histories that are kept for their trades, 6 MB each, once these are wanted."""
 _RECENT_MS = 26 * 3_600_000
 """What is kept of the others."""
 _ALL_PAST_ROWS, _LEAST_PAST_ROWS = 2_000_000, 10_000
@@ -89,7 +92,7 @@ class SyntheticMarket(Playback):
             for one, rate in zip(profiles, rates, strict=True)
         ]
         pasts = ThreadPoolExecutor(1, thread_name_prefix="pasts")
-        shelf = Shelf(_WHOLE_HISTORIES)
+        shelf, taken_apart = Shelf(_WHOLE_HISTORIES), Shelf(_TAKEN_APART)
         keeps_all = len(makers) <= _WHOLE_HISTORIES
         markets = {
             maker.profile.symbol: SymbolMarket(
@@ -99,6 +102,7 @@ class SyntheticMarket(Playback):
                 else History(Lazy(pasts, maker.recent_history), old=shelf.slot(maker.old_history)),
                 past_rows=max(_ALL_PAST_ROWS // len(makers), _LEAST_PAST_ROWS),
                 life=maker.life,
+                past=maker.past(taken_apart.slot(maker.history)),
             )
             for maker in makers
         }
@@ -195,6 +199,13 @@ class _MarketMaker:
     @property
     def _is_recent(self) -> pl.Expr:
         return pl.col("open_time") >= self._begin_ms - _RECENT_MS
+
+    def past(self, history: Callable[[], pl.DataFrame]) -> MadePast | None:
+        """The trades of its history; None of a symbol that is listed later."""
+        if not self.life.is_listed_at_begin:
+            return None
+        profile = self.profile
+        return MadePast(history, end_id=profile.first_trade_id, aggregate_end_id=profile.first_aggregate_id)
 
     def segment(self, begin_ms: int, end_ms: int) -> SymbolSegment:
         """The market between two times, in whole slots."""

@@ -11,6 +11,7 @@ from ccxt.base.errors import (
     AuthenticationError,
     BadRequest,
     BadSymbol,
+    ChecksumError,
     DDoSProtection,
     ExchangeNotAvailable,
     OnMaintenance,
@@ -415,10 +416,15 @@ async def watch_order_book_for_symbols(client: Any, exchange: Exchange) -> None:
 
 
 async def is_synchronised(exchange: Exchange, watch: Callable[[], Any]) -> None:
-    """The local book follows the differences, and at rest it is REST's."""
+    """The local book follows the differences, and at rest it is REST's. The client ends a book that does not join its
+    snapshot, and says that the call is to be made again.
+    """
     book = None
     for _ in range(10):
-        book = await watch()
+        try:
+            book = await watch()
+        except ChecksumError:
+            book = await watch()
     with paused(exchange):
         while (difference := is_book(exchange, book["bids"], book["asks"]) if book else "no book") is not None:
             try:
@@ -574,7 +580,8 @@ async def fetch_trading_fee(client: Any, exchange: Exchange) -> None:
 
 @SUITE.case("fetch_currencies", "spot", signed=True)
 async def fetch_currencies(client: Any, exchange: Exchange) -> None:
-    assert {"BTC", "USDT"} <= (await type(client).fetch_currencies(client)).keys()
+    client.options["fetchCurrencies"] = True
+    assert {"BTC", "USDT"} <= (await client.fetch_currencies()).keys()
 
 
 @SUITE.case("fetch_status", "spot", signed=True)
@@ -623,13 +630,14 @@ async def fetch_leverage_tiers(client: Any, exchange: Exchange) -> None:
 
 @SUITE.case("watch_balance", "usdm", signed=True)
 async def watch_balance(client: Any, exchange: Exchange) -> None:
-    before = (await client.fetch_balance())["USDT"]["total"]
     watching = asyncio.create_task(client.watch_balance())
+    wallets = set()
     try:
         while not watching.done():
             exchange.account(do="deposit", asset="USDT", amount="1")
+            wallets.add(number(exchange.get("/control/accounts")["accounts"][0]["wallets"]["USDT"]))
             await asyncio.sleep(0.5)
-        assert watching.result()["USDT"]["total"] > before
+        assert watching.result()["USDT"]["total"] in wallets
     finally:
         watching.cancel()
 
@@ -662,4 +670,4 @@ async def watch_my_trades(client: Any, exchange: Exchange) -> None:
 @SUITE.case("fetch_balance_ws", "usdm", signed=True)
 async def fetch_balance_ws(client: Any, exchange: Exchange) -> None:
     balance = await client.fetch_balance_ws()
-    assert balance["USDT"]["total"] == (await client.fetch_balance())["USDT"]["total"]
+    near(balance["USDT"]["total"], (await client.fetch_balance())["USDT"]["total"])  # gains move with the price

@@ -47,7 +47,7 @@ class Collector(Actor):  # type: ignore[misc]
         self.subscribe_bars(self.bars, ClientId("BINANCE"))
         books = ClientId(self.books_id.venue.value)
         self.subscribe_quote_ticks(self.books_id, books)
-        self.subscribe_order_book_deltas(self.books_id, BookType.L2_MBP, client_id=books)
+        self.subscribe_order_book_deltas(self.books_id, BookType.L2_MBP, client_id=books, params={"update_speed": 100})
         if self.market == "usdm":
             self.subscribe_mark_prices(self.instrument_id, ClientId("BINANCE"))
 
@@ -154,7 +154,7 @@ async def trades(client: Node, exchange: Exchange) -> None:
         row = exchange.trade(number) if exchange.market == "spot" else exchange.aggregate(number)
         price, size, at = ("price", "qty", "time") if exchange.market == "spot" else ("p", "q", "T")
         same(
-            [Decimal(str(tick.price)), Decimal(str(tick.size)), tick.ts_event // NANOS],
+            [Decimal(str(tick.price)), Decimal(str(tick.size)), round(tick.ts_event / NANOS)],
             [Decimal(row[price]), Decimal(row[size]), row[at]],
         )
 
@@ -169,7 +169,7 @@ async def quotes(client: Node, exchange: Exchange) -> None:
 @SUITE.case("streams bars", *BOTH)
 async def bars(client: Node, exchange: Exchange) -> None:
     (bar,) = await client.several("bar")
-    close_ms = bar.ts_event // NANOS
+    close_ms = round(bar.ts_event / NANOS)
     row = exchange.kline(close_ms // 60_000 * 60_000 if close_ms % 60_000 else close_ms - 60_000)
     same(
         [Decimal(str(it)) for it in (bar.open, bar.high, bar.low, bar.close, bar.volume)],
@@ -228,6 +228,6 @@ async def requested_bars(client: Node, exchange: Exchange) -> None:
     rows = {row[0] + 59_999: row for row in exchange.get("klines", symbol=SYMBOL, interval="1m", limit=100)}
     found = await client.several("history", 45)
     for bar in found:
-        close_ms = bar.ts_event // NANOS
+        close_ms = round(bar.ts_event / NANOS)
         row = rows.get(close_ms) or rows[close_ms - 1]
         same([Decimal(str(it)) for it in (bar.open, bar.close, bar.volume)], [Decimal(row[it]) for it in (1, 4, 5)])

@@ -19,6 +19,7 @@ from tests.conformance.suite import Suite, same
 async def opens(exchange: Exchange) -> AsyncIterator[Any]:
     client = AsyncClient(KEY, SECRET)
     client.API_URL = f"{exchange.http}/api"
+    client.MARGIN_API_URL = f"{exchange.http}/sapi"
     client.FUTURES_URL = f"{exchange.http}/fapi"
     client.FUTURES_DATA_URL = f"{exchange.http}/futures/data"
     client.ws_api._url = f"{exchange.ws}/ws-api/v3"

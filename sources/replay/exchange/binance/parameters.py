@@ -54,9 +54,18 @@ class Takes(NamedTuple):
 class Parameters:
     """The query string of one request, and its API key."""
 
-    def __init__(self, sent: Mapping[str, str], *, key: str | None = None) -> None:
+    def __init__(
+        self, sent: Mapping[str, str], *, key: str | None = None, beside: Mapping[str, str] | None = None
+    ) -> None:
+        """`beside`: what is of the request and not of what it requests, and is signed with the others."""
         self._sent = dict(sent)
         self._key = key
+        self._beside = dict(beside or {})
+
+    @property
+    def signed(self) -> Mapping[str, str]:
+        """What a signature is made of, and the signature."""
+        return self._beside | self._sent
 
     @property
     def sent(self) -> Mapping[str, str]:

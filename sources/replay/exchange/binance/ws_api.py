@@ -37,6 +37,8 @@ class Request(NamedTuple):
     method: str
     params: dict[str, Any]
     shows_limits: bool
+    beside: dict[str, Any]
+    """Parameters that are not of the method."""
     """Whether the answer has `rateLimits`."""
 
 
@@ -125,7 +127,7 @@ class ApiConversation:
 
     def _call(self, request: Request) -> Answer:
         method = find_method(self._kind, self._methods, request.method)
-        return method(self._connection, parameters_of(request.params))
+        return method(self._connection, parameters_of(request.params, request.beside))
 
     def _refused(self, refusal: Refusal, now_s: float) -> dict[str, Any]:
         now_ms = int(now_s * 1_000)
@@ -178,7 +180,7 @@ def _request_of(sent: dict[str, Any], shows_limits: bool) -> Request:
     shows = rest.pop(_SHOWS_LIMITS, shows_limits)
     if not isinstance(shows, bool):
         raise invalid(_SHOWS_LIMITS)
-    return Request(method, rest, shows)
+    return Request(method, rest, shows, {_SHOWS_LIMITS: shows} if _SHOWS_LIMITS in (params or {}) else {})
 
 
 def _failed(error: ApiError, times: Mapping[str, int] | None = None) -> dict[str, Any]:

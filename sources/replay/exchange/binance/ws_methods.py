@@ -72,9 +72,15 @@ def find_method(kind: MarketKind, methods: Mapping[str, Method], name: str) -> M
     return method
 
 
-def parameters_of(params: Mapping[str, Any]) -> Parameters:
-    """The parameters of a request in the form of REST: numbers, switches and lists as texts; null is not sent."""
-    return Parameters({name: _text(value) for name, value in params.items() if value is not None})
+def parameters_of(params: Mapping[str, Any], beside: Mapping[str, Any] | None = None) -> Parameters:
+    """The parameters of a request in the form of REST: numbers, switches and lists as texts; null is not sent.
+    `beside`: those that are not of its method.
+    """
+    return Parameters(_texts(params), beside=_texts(beside or {}))
+
+
+def _texts(params: Mapping[str, Any]) -> dict[str, str]:
+    return {name: _text(value) for name, value in params.items() if value is not None}
 
 
 def _text(value: Any) -> str:

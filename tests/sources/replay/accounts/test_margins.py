@@ -11,7 +11,7 @@ BTC, ETH = Place("BTCUSDT", "BOTH"), Place("ETHUSDT", "BOTH")
 
 
 def account_with(*fills: tuple[Place, Literal["BUY", "SELL"], str, str], isolated: bool = False) -> UsdmAccount:
-    account = UsdmAccount({"BTCUSDT": "USDT", "ETHUSDT": "USDT"}, {"USDT": D(1_000)})
+    account = UsdmAccount(lambda: {"BTCUSDT": "USDT", "ETHUSDT": "USDT"}, {"USDT": D(1_000)})
     account.set_isolated("BTCUSDT", is_isolated=isolated)
     for place, side, quantity, price in fills:
         account.fill(

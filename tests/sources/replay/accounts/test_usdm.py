@@ -24,7 +24,7 @@ STEP = st.tuples(
 
 
 def account_of(**balances: int) -> UsdmAccount:
-    return UsdmAccount(CONTRACTS, {asset: D(balance) for asset, balance in balances.items()})
+    return UsdmAccount(lambda: CONTRACTS, {asset: D(balance) for asset, balance in balances.items()})
 
 
 def fill(
@@ -183,3 +183,15 @@ def test_wallets_and_positions_are_a_recount_of_every_step(
         kept = sum((position.isolated for position in account.positions.values()), D(0))
         cross = sum((account.cross_wallet(asset) for asset in account.wallets), D(0))
         assert cross + kept == sum(wallets.values(), D(0))
+
+
+def test_a_contract_that_is_listed_later_is_traded_and_one_that_is_delisted_stays_known() -> None:
+    listed: dict[str, str] = {}
+    account = UsdmAccount(lambda: listed, {"USDT": D(100)})
+    with pytest.raises(ValueError, match="no symbol BTCUSDT"):
+        fill(account, "BUY", "1", "100")
+    listed["BTCUSDT"] = "USDT"
+    fill(account, "BUY", "1", "100")
+    listed.clear()
+    fill(account, "SELL", "1", "110")
+    assert account.wallet("USDT") == D(110)

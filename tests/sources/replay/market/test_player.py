@@ -159,7 +159,7 @@ async def test_rest_never_knows_what_the_streams_have_not_told() -> None:
 
 
 def traded(market: SyntheticMarket, until_ms: int) -> list[dict[str, Any]]:
-    rows = market.agg_trades("BTCUSDT", from_id=None, start_ms=None, end_ms=None, limit=1_000)
+    rows = market.agg_trades("BTCUSDT", from_id=None, start_ms=BEGIN_MS, end_ms=None, limit=1_000)
     return [row for row in rows if row["T"] <= until_ms]
 
 

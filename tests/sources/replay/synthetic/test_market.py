@@ -162,12 +162,14 @@ def test_the_ticker_is_the_day_before_now() -> None:
     assert Decimal(ticker["h"]) == max(Decimal(row[2]) for row in minutes)
 
 
-def test_it_begins_at_a_whole_second_with_no_trade_known() -> None:
+def test_it_begins_at_a_whole_second_and_goes_on_with_the_ids_of_its_past() -> None:
     played = market()
     assert played.now_ms == START_MS
-    assert played.agg_trades("BTCUSDT", from_id=None, start_ms=None, end_ms=None, limit=5) == []
+    past = played.agg_trades("BTCUSDT", from_id=None, start_ms=None, end_ms=None, limit=5)
+    assert all(row["T"] < START_MS for row in past)
     assert played.depth("BTCUSDT", 5) is None
     first = take(played, 1, "btcusdt@trade")[0]
+    assert msgspec.json.decode(first.data)["t"] == past[-1]["l"] + 1
     assert 0 <= first.due_ms - START_MS < 5_000
     assert Decimal(msgspec.json.decode(first.data)["p"]) == pytest.approx(60_000, rel=0.01)
 

@@ -220,5 +220,5 @@ _KINDS = {"hmac": "HMAC_SHA256", "rsa": "RSA"}
 
 def payload_of(parameters: Parameters) -> bytes:
     """What a signature is made of: the other parameters, sorted by name, as they were sent."""
-    pairs = sorted((name, value) for name, value in parameters.sent.items() if name != "signature")
+    pairs = sorted((name, value) for name, value in parameters.signed.items() if name != "signature")
     return "&".join(f"{name}={value}" for name, value in pairs).encode("utf-8", "surrogatepass")

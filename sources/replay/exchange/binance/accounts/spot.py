@@ -40,12 +40,7 @@ class SpotAccounts:
 
     def __init__(self, view: AccountsView) -> None:
         self._view = view
-        self._symbols = symbol_names(view.market)
         self._accounts = {DEMO: SpotAccount(DEMO_BALANCES)}
-        rows = view.market.exchange_info()
-        self._assets = dict.fromkeys(
-            asset for row in rows for asset in (row.get("baseAsset"), row.get("quoteAsset")) if asset is not None
-        )
         self.endpoints = {
             ("GET", "/api/v3/account"): AccountEndpoint(self._account, takes(optional=("omitZeroBalances",))),
             ("GET", "/api/v3/myTrades"): AccountEndpoint(
@@ -58,6 +53,17 @@ class SpotAccounts:
             ("GET", "/sapi/v1/system/status"): AccountEndpoint(self._status, access=Access.FREE),
         }
         """By method and path."""
+
+    @property
+    def _symbols(self) -> tuple[str, ...]:
+        """Of now: they may be listed and delisted."""
+        return symbol_names(self._view.market)
+
+    def _assets(self, account: SpotAccount) -> list[str]:
+        """What an account has, and what the exchange trades."""
+        rows = self._view.market.exchange_info()
+        traded = (asset for row in rows for asset in (row.get("baseAsset"), row.get("quoteAsset")))
+        return list(dict.fromkeys((*account.balances, *filter(None, traded))))
 
     # --- what operators order ----------------------------------------------------------------------------------------
 
@@ -151,8 +157,7 @@ class SpotAccounts:
         return Answer(body, 20)
 
     def _balances(self, account: SpotAccount, *, omits_zero: bool) -> list[dict[str, str]]:
-        assets = dict.fromkeys((*account.balances, *self._assets))
-        found = ((asset, account.balance(asset)) for asset in assets)
+        found = ((asset, account.balance(asset)) for asset in self._assets(account))
         return [_balance_row(asset, balance) for asset, balance in found if any(balance) or not omits_zero]
 
     def _trades(self, name: str, parameters: Parameters) -> Answer:
@@ -188,8 +193,7 @@ class SpotAccounts:
 
     def _coins(self, name: str, _: Parameters) -> Answer:
         account = self._accounts[name]
-        assets = dict.fromkeys((*account.balances, *self._assets))
-        return Answer([_coin_row(asset, account.balance(asset)) for asset in assets], 10)
+        return Answer([_coin_row(asset, account.balance(asset)) for asset in self._assets(account)], 10)
 
     def _restrictions(self, _: str, __: Parameters) -> Answer:
         """Keys of this exchange may read and trade, and nothing else."""

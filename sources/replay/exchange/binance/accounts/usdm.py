@@ -52,21 +52,21 @@ class UsdmAccounts:
 
     def __init__(self, view: AccountsView) -> None:
         self._view = view
-        self._margin_assets = {
-            row["symbol"]: row.get("marginAsset") or split_symbol(row["symbol"])[1]
-            for row in view.market.exchange_info()
-        }
-        self._accounts = {DEMO: UsdmAccount(self._margin_assets, DEMO_BALANCES)}
+        self._accounts = {DEMO: UsdmAccount(self._margin_assets, DEMO_BALANCES, opened_ms=view.now_ms)}
         self._listen_keys = ListenKeys()
         self._is_watched = False
         self.endpoints = {
             **UsdmAccountRest(self._accounts, self._margin_assets, view, self.marks).endpoints,
-            **UsdmSettingsRest(self._accounts, tuple(self._margin_assets), self.execute).endpoints,
+            **UsdmSettingsRest(self._accounts, view, self.execute).endpoints,
             ("POST", "/fapi/v1/listenKey"): AccountEndpoint(self._open_key, access=Access.KEY),
             ("PUT", "/fapi/v1/listenKey"): AccountEndpoint(self._keep_key, access=Access.KEY),
             ("DELETE", "/fapi/v1/listenKey"): AccountEndpoint(self._close_key, access=Access.KEY),
         }
         """By method and path."""
+
+    def _margin_assets(self) -> dict[str, str]:
+        rows = self._view.market.exchange_info()
+        return {row["symbol"]: row.get("marginAsset") or split_symbol(row["symbol"])[1] for row in rows}
 
     def names(self) -> list[str]:
         """Every account."""

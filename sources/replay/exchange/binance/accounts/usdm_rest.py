@@ -36,13 +36,12 @@ class UsdmAccountRest:
     def __init__(
         self,
         accounts: Mapping[str, UsdmAccount],
-        margin_assets: Mapping[str, str],
+        margin_assets: Callable[[], Mapping[str, str]],
         view: AccountsView,
         marks_of: MarksOf,
     ) -> None:
         self._accounts = accounts
-        self._symbols = tuple(margin_assets)
-        self._assets = tuple(dict.fromkeys(margin_assets.values()))
+        self._margin_assets = margin_assets
         self._view = view
         self._marks_of = marks_of
         self.endpoints = {
@@ -62,6 +61,14 @@ class UsdmAccountRest:
             ("GET", "/fapi/v1/symbolConfig"): AccountEndpoint(self._symbol_config),
         }
         """By method and path."""
+
+    @property
+    def _symbols(self) -> tuple[str, ...]:
+        return tuple(self._margin_assets())
+
+    @property
+    def _assets(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self._margin_assets().values()))
 
     # --- balances ----------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from sources.replay.accounts.usdm import UsdmAccount
 from sources.replay.exchange.binance.accounts.endpoint import AccountEndpoint, AccountEndpoints
 from sources.replay.exchange.binance.parameters import ApiError, Parameters, Takes, invalid
 from sources.replay.exchange.binance.rest import Answer
+from sources.replay.exchange.dialect import View, symbol_names
 
 _DONE: Final = {"code": 200, "msg": "success"}
 _SWITCH = ("true", "false")
@@ -20,11 +21,9 @@ _SWITCH = ("true", "false")
 class UsdmSettingsRest:
     """Answers requests that change the settings of an account, each as an operator's order would."""
 
-    def __init__(
-        self, accounts: Mapping[str, UsdmAccount], symbols: tuple[str, ...], execute: Callable[[AnyOrder], None]
-    ) -> None:
+    def __init__(self, accounts: Mapping[str, UsdmAccount], view: View, execute: Callable[[AnyOrder], None]) -> None:
         self._accounts = accounts
-        self._symbols = symbols
+        self._view = view
         self._execute = execute
         self.endpoints: AccountEndpoints = {
             ("POST", "/fapi/v1/leverage"): AccountEndpoint(self._leverage, Takes(("symbol", "leverage"))),
@@ -35,14 +34,14 @@ class UsdmSettingsRest:
         """By method and path."""
 
     def _leverage(self, name: str, parameters: Parameters) -> Answer:
-        symbol, leverage = parameters.symbol(self._symbols), parameters.integer("leverage") or 0
+        symbol, leverage = parameters.symbol(symbol_names(self._view.market)), parameters.integer("leverage") or 0
         if not 1 <= leverage <= MOST_LEVERAGE:
             raise ApiError(-4028, f"Leverage {leverage} is not valid")
         self._execute(Leverage(account=name, symbol=symbol, leverage=leverage))
         return Answer({"leverage": leverage, "maxNotionalValue": plain(most_value(leverage)), "symbol": symbol}, 1)
 
     def _margin_type(self, name: str, parameters: Parameters) -> Answer:
-        symbol = parameters.symbol(self._symbols)
+        symbol = parameters.symbol(symbol_names(self._view.market))
         is_isolated = parameters.choice("marginType", ("ISOLATED", "CROSSED"), default="") == "ISOLATED"
         account = self._accounts[name]
         if account.contract(symbol).is_isolated == is_isolated:

@@ -107,6 +107,12 @@ def test_an_event_has_the_number_of_its_subscription_and_what_a_fault_makes_has_
     assert encoding.frame(event._replace(frame=b"\xff")) == encode_frame(b"\xff")
 
 
+async def test_a_switch_of_the_request_is_signed_with_its_parameters(spot: Client) -> None:
+    switched = signed(returnRateLimits="false") | {"returnRateLimits": False}
+    assert await spot.call("account.status", **switched) == await spot.call("account.status", **signed())
+    assert await spot.call("account.status", **(signed() | {"returnRateLimits": False})) == -1022
+
+
 async def test_a_subscription_by_signature_gets_what_moves_the_account(spot: Client) -> None:
     assert await spot.call("userDataStream.subscribe.signature", **signed()) == {"subscriptionId": 0}
     assert await spot.call("userDataStream.subscribe.signature", **signed()) == -2035

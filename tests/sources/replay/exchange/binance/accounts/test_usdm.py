@@ -65,6 +65,11 @@ async def received(client: ClientConnection, count: int) -> list[Any]:
     return [json.loads(await client.recv()) for _ in range(count)]
 
 
+async def test_what_the_demo_account_begins_with_has_the_time_of_the_begin(usdm: Usdm) -> None:
+    [usdt] = (await usdm.get("v3/account"))["assets"]
+    assert (usdt["walletBalance"], usdt["updateTime"]) == ("100000.00000000", BEGIN_MS)
+
+
 async def test_balances_and_positions(usdm: Usdm) -> None:
     await usdm.order(do="leverage", symbol="BTCUSDT", leverage=10)
     await usdm.fill("BUY", "2", "90", commission="0.25")

@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from flows.logs import SUPPRESSED, Bounded, BoundedRecords
 from flows.process.log_bound import MOST, MOST_OF_LOGGER, LogBound
 from flows.process.log_form import escaped, plain
+from flows.process.logs import SUPPRESSED, Bounded, BoundedRecords
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SPEAKS = """
 import asyncio, logging, sys, structlog
-from flows.logs import set_up_logs
+from flows.process.logs import set_up_logs
 from flows.settings import Log
 set_up_logs(Log(format=sys.argv[1], file=sys.argv[2] if sys.argv[2:] else None), name="flow")
 log = structlog.get_logger("somewhere")
