@@ -24,7 +24,7 @@ MAX_PARTS = 16
 """Parts of a sum; one more, and they are added up into as few as are exact, mostly two. They are few, as each candle
 that is shown adds them up.
 """
-MOST_WAITING = 128
+MOST_WAITING = 160
 """Trades that wait to be added up; one more, and they are."""
 
 
@@ -34,12 +34,6 @@ BucketState: TypeAlias = tuple[object, ...]
 
 class Sum(list[float]):
     """The parts of a sum."""
-
-    def put(self, parts: Iterable[float]) -> None:
-        """Adds more of them."""
-        self += parts
-        if len(self) > MAX_PARTS:
-            self.fold()
 
     def fold(self) -> None:
         """Adds the parts up: to the sum, what its rounding lost, what the rounding of that lost, until nothing is."""
@@ -71,23 +65,26 @@ class Totals:
         if len(bought) < len(trades):
             self._add_side([t for t in trades if t.buyer_is_maker] if bought else trades, is_bought=False)
         self.trades += _raw_trades(trades)
+        if len(self.volume) > MAX_PARTS or len(self.quote_volume) > MAX_PARTS:
+            self._fold()
 
     def _add_side(self, trades: list[Trade], *, is_bought: bool) -> None:
         """Adds trades that takers have bought, or sold, all of them."""
         prices = [t.price for t in trades]
         quantities = [t.quantity for t in trades]
         values = list(map(mul, prices, quantities))
-        high, low, least = max(prices), min(prices), min(quantities)
+        ordered = sorted(prices)  # for floats it costs less than min() and max()
+        high, low, least = ordered[-1], ordered[0], min(quantities)
         if high > self.high:  # noqa: PLR1730 - the hot path: max() costs twice as much
             self.high = high
         if low < self.low:  # noqa: PLR1730 - as above
             self.low = low
         volume, quote_volume = exact_parts(quantities, least), exact_parts(values, low * least)
-        self.volume.put(volume)
-        self.quote_volume.put(quote_volume)
+        self.volume += volume
+        self.quote_volume += quote_volume
         if is_bought:
-            self.taker_buy_volume.put(volume)
-            self.taker_buy_quote_volume.put(quote_volume)
+            self.taker_buy_volume += volume
+            self.taker_buy_quote_volume += quote_volume
 
     def merge(self, other: "Totals") -> None:
         """Adds those of other trades."""
@@ -96,10 +93,17 @@ class Totals:
         if other.low < self.low:  # noqa: PLR1730 - as above
             self.low = other.low
         self.trades += other.trades
-        self.volume.put(other.volume)
-        self.quote_volume.put(other.quote_volume)
-        self.taker_buy_volume.put(other.taker_buy_volume)
-        self.taker_buy_quote_volume.put(other.taker_buy_quote_volume)
+        self.volume += other.volume
+        self.quote_volume += other.quote_volume
+        self.taker_buy_volume += other.taker_buy_volume
+        self.taker_buy_quote_volume += other.taker_buy_quote_volume
+        if len(self.volume) > MAX_PARTS or len(self.quote_volume) > MAX_PARTS:
+            self._fold()
+
+    def _fold(self) -> None:
+        """What takers bought has hardly ever more parts than all."""
+        for total in (self.volume, self.quote_volume, self.taker_buy_volume, self.taker_buy_quote_volume):
+            total.fold()
 
 
 class Bucket:
@@ -132,7 +136,8 @@ class Bucket:
     def totals(self) -> Totals:
         """What all its trades add up to; only for reading."""
         if self._waiting:
-            self._add_up()
+            self._totals.add(self._waiting)
+            self._waiting = []
         return self._totals
 
     def add_trades(self, trades: list[Trade]) -> None:
@@ -144,13 +149,11 @@ class Bucket:
             self.first_id = first.first_id
         last = trades[-1]
         self.close, self.last_id = last.price, last.last_id
-        waiting += trades
-        if len(waiting) > MOST_WAITING:
-            self._add_up()
-
-    def _add_up(self) -> None:
-        self._totals.add(self._waiting)
-        self._waiting = []
+        if len(waiting) + len(trades) <= MOST_WAITING:
+            waiting += trades
+        else:
+            totals.add(waiting + trades if waiting else trades)
+            self._waiting = []
 
     def merge(self, other: "Bucket") -> None:
         """Takes another part of the same period, older, newer or in between."""
@@ -246,21 +249,23 @@ class Bucket:
         return bucket
 
 
-def exact_parts(values: list[float], least: float) -> list[float]:
+def exact_parts(values: list[float], least: float) -> tuple[float, ...]:
     """Parts of the exact sum of `values`, none of which is below `least`. The list is used up.
 
     All values are multiples of the last place of `least`, and so are their quick sum and what that has lost. No more
     than `least`, this is at most 2⁵³ of these places: then it is a float64, and `fsum` has not rounded it.
     """
-    parts = []
-    part = sum(values)
-    while part:
-        parts.append(part)
-        values.append(-part)
-        part = fsum(values)
-        if -least <= part <= least:
-            return [*parts, part] if part else parts
-    return parts
+    part = sum(values, 0.0)
+    values.append(-part)
+    rest = fsum(values)
+    if -least <= rest <= least:
+        return part, rest
+    parts = [part]
+    while rest:
+        parts.append(rest)
+        values.append(-rest)
+        rest = fsum(values)
+    return tuple(parts)
 
 
 def _printed(parts: list[float]) -> float:

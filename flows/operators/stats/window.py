@@ -5,6 +5,7 @@ from math import fsum
 from typing import NamedTuple
 
 from flows.model import DAY_MS, Candle, Kline
+from flows.operators.candles.bucket import Sum
 
 
 class Span(NamedTuple):
@@ -49,6 +50,30 @@ def joined(spans: Iterable[Span]) -> Span:
     )
 
 
+class _Total(NamedTuple):
+    """The total of many minutes, and the exact sums of their volumes."""
+
+    span: Span
+    volume: Sum
+    quote_volume: Sum
+
+    @classmethod
+    def of(cls, spans: list[Span]) -> "_Total":
+        traded = [span for span in spans if span.trades]
+        sums = Sum(span.volume for span in traded), Sum(span.quote_volume for span in traded)
+        for total in sums:
+            total.fold()
+        return cls(joined(spans), *sums)
+
+    def with_minute(self, minute: Span) -> Span:
+        """The total with one more; of its volumes each is rounded once."""
+        both = joined((self.span, minute))
+        if not minute.trades:
+            return both
+        volume, quote_volume = fsum([*self.volume, minute.volume]), fsum([*self.quote_volume, minute.quote_volume])
+        return both._replace(volume=volume, quote_volume=quote_volume)
+
+
 class RollingDay:
     """The running minute and those of the 24 hours before it. The total of the closed ones is computed once a minute,
     and when one is amended; the running one is added to that.
@@ -57,7 +82,7 @@ class RollingDay:
     def __init__(self, minute_ms: int) -> None:
         self._minute_ms = minute_ms
         self._minutes: dict[int, Span] = {}
-        self._closed: Span | None = None
+        self._closed: _Total | None = None
         self.running: int | None = None
         """Open time of the running minute; None before the first."""
 
@@ -99,11 +124,14 @@ class RollingDay:
     def total(self) -> Span:
         """The total of all minutes."""
         if self._closed is None:
-            self._closed = self.total_of(self.begin, self.running)
+            self._closed = _Total.of(self._spans(self.begin, self.running))
         running = self._minutes.get(self.running) if self.running is not None else None
-        return joined((self._closed, running)) if running else self._closed
+        return self._closed.with_minute(running) if running else self._closed.span
 
     def total_of(self, begin: int, end: int | None = None) -> Span:
         """The total of the minutes that open in `[begin, end)`; without an `end` to the last one."""
+        return joined(self._spans(begin, end))
+
+    def _spans(self, begin: int, end: int | None) -> list[Span]:
         inside = [time for time in self._minutes if begin <= time and (end is None or time < end)]
-        return joined([self._minutes[time] for time in sorted(inside)])
+        return [self._minutes[time] for time in sorted(inside)]
