@@ -115,10 +115,10 @@ def _follow(symbols: str) -> None:
 
 
 def _speed(text: str) -> str:
+    from sources.replay.market.player import speed_of
+
     try:
-        is_speed = text == "max" or 0 < float(text) < float("inf")
-    except ValueError:
-        is_speed = False
-    if not is_speed:
-        raise typer.BadParameter(f"{text!r} is no speed: write a number above 0, or max", param_hint="--speed")
+        speed_of(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--speed") from None
     return text

@@ -31,7 +31,7 @@ from sources.replay.exchange.exchange import ReplayExchange
 from sources.replay.exchange.server import serving
 from sources.replay.faults.orders import FAULTS, describe
 from sources.replay.market.market import Market
-from sources.replay.market.player import Speed
+from sources.replay.market.player import Speed, speed_of
 from sources.replay.synthetic.market import SyntheticMarket
 from sources.replay.synthetic.planned import all_planned, lives_of
 from sources.replay.tape.tapes import load_tapes
@@ -54,6 +54,7 @@ _CONTROL = """control endpoint:
   POST /control/lives     lists, halts, resumes or delists a symbol of a synthetic market:
     {"symbol": "ETHUSDT", "change": "halt", "for_s": 60}
   POST /control/pause, /control/resume
+  POST /control/speed     changes the pace: {"speed": 10}
   GET  /control/accounts  Binance: accounts and their keys; POST moves them, as in the examples further below
   POST /control/keys      accepts a key of a client
 
@@ -182,15 +183,10 @@ def _complete_check(arguments: argparse.Namespace, parser: argparse.ArgumentPars
 
 
 def _speed(text: str) -> Speed:
-    if text == "max":
-        return "max"
     try:
-        speed = float(text)
-    except ValueError:
-        speed = 0.0
-    if not 0 < speed < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no speed: write a number above 0, or max")
-    return speed
+        return speed_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def open_market(arguments: argparse.Namespace) -> Market:

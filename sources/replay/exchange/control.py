@@ -1,9 +1,9 @@
 """The control endpoint of the replay exchange, for tests and operators, and its page.
 
 `GET /control`: the page · `GET /control/state` · `GET`, `POST`, `DELETE /control/faults` · `POST /control/lives` ·
-`POST /control/pause`, `POST /control/resume`. `GET /control/faults` lists the faults that there are, every other one
-returns the state; a venue has further requests of its own. Errors are `{"error": text}` with 400; 403 for a page
-of another origin.
+`POST /control/pause`, `POST /control/resume`, `POST /control/speed`. `GET /control/faults` lists the faults that there
+are, every other one returns the state; a venue has further requests of its own. Errors are `{"error": text}` with 400;
+403 for a page of another origin.
 """
 
 import base64
@@ -23,6 +23,7 @@ from sources.replay.exchange.exchange import ReplayExchange
 from sources.replay.faults.catalogue import catalogue
 from sources.replay.faults.orders import decode_fault
 from sources.replay.market.lives import decode_life
+from sources.replay.market.player import decode_speed
 
 PAGE: Final = Path(__file__).with_name("control_page.html")
 _BLOCK: Final = re.compile(r"<(script|style)[^>]*>(.*?)</\1>", re.DOTALL)
@@ -47,6 +48,7 @@ def add_control(app: web.Application, exchange: ReplayExchange) -> None:
     route("POST", "lives", lambda body: exchange.change_life(decode_life(body)))
     route("POST", "pause", lambda _: exchange.pause())
     route("POST", "resume", lambda _: exchange.resume())
+    route("POST", "speed", lambda body: exchange.change_speed(decode_speed(body)))
     for (method, name), answer in exchange.dialect.controls(exchange).items():
         app.router.add_route(method, f"/control/{name}", _handler(answer))
 

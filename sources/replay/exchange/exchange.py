@@ -67,7 +67,6 @@ class ReplayExchange:
         """Base address of the streams, without `/ws` or `/stream`; empty until it is served."""
         self.rest_url = ""
         """Base address of REST, without `/api` or `/fapi`."""
-        self._speed: Speed = speed
         self._settle_s = settle_s
         self._start_now = start_now
         self._wall_ms = wall_ms
@@ -123,6 +122,11 @@ class ReplayExchange:
         """Resumes the market."""
         self._player.resume()
 
+    def change_speed(self, speed: float) -> None:
+        """Lets the market's time go on at another speed; `ValueError` where clients set the pace."""
+        self._player.change_speed(speed)
+        _log.info("speed_changed", speed=speed, at_ms=self.now_ms)
+
     def skip(self, to_ms: Callable[[], int]) -> None:
         """Plays the market up to a time before anything is served; see `Player.skip`."""
         self._player.skip(to_ms)
@@ -134,7 +138,7 @@ class ReplayExchange:
         self._contacted.set()
         self.market.move_to(self._wall_ms())
         self._begin_ms = self.market.now_ms
-        if self._speed != "max":
+        if self._player.speed != "max":
             self._player.skip(self._wall_ms)
 
     async def run(self) -> None:
@@ -144,7 +148,7 @@ class ReplayExchange:
                 await self._contacted.wait()
             elif not self._start_now:
                 await self._subscriptions_settle()
-            _log.info("market_started", kind=self.market.kind, at_ms=self.market.now_ms, speed=self._speed)
+            _log.info("market_started", kind=self.market.kind, at_ms=self.market.now_ms, speed=self._player.speed)
             await self._player.play()
             self._fanout.deliver(self._faults.release())
             for session in tuple(self._sessions.values()):
@@ -309,7 +313,7 @@ class ReplayExchange:
             "symbols": symbol_names(self.market),
             "lives": self.market.lives.report(self.market.now_ms),
             "plays": self._plays,
-            "speed": self._speed,
+            "speed": self._player.speed,
             "begin": self._begin_ms,
             "now": self.now_ms,
             "played": self._player.played,

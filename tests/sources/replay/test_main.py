@@ -36,7 +36,9 @@ def test_settings_name_the_address_unless_the_command_does() -> None:
     [
         ([], "name tapes, or say --synthetic"),
         (["a.gz", "--synthetic"], "tapes or --synthetic, not both"),
-        (["a.gz", "--speed", "0"], "'0' is no speed: write a number above 0, or max"),
+        (["a.gz", "--speed", "0"], "'0' is no speed: write a number above 0, or max; at most 1,000,000"),
+        (["a.gz", "--speed", "1000001"], "'1000001' is no speed"),
+        (["a.gz", "--speed", "nan"], "'nan' is no speed"),
         (["a.gz", "--speed", "fast"], "'fast' is no speed"),
         (["a.gz", "--begin", "5"], "--begin is for a synthetic market of now"),
         (["--synthetic", "--times", "original", "--begin", "5"], "--begin is for a synthetic market of now"),

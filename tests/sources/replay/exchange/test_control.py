@@ -130,6 +130,45 @@ async def test_a_symbol_is_halted_by_order_and_its_state_is_shown() -> None:
         )
 
 
+async def test_at_another_speed_the_market_goes_on_with_the_messages_that_it_has() -> None:
+    market, twin = (SyntheticMarket("spot", ["BTCUSDT"], seed=3, start_ms=BEGIN_MS) for _ in range(2))
+    stream = "btcusdt@aggTrade"
+    times = [BEGIN_MS]
+    sent: list[bytes] = []
+    async with (
+        running_exchange(market, speed=1.0) as exchange,
+        httpx.AsyncClient(base_url=exchange.rest_url, timeout=60) as http,
+        connect(f"{exchange.ws_url}/ws/{stream}") as client,
+    ):
+        for speed in (20.0, 4.0, 40.0, 8.0, 30.0):
+            state = (await http.post("/control/speed", json={"speed": speed})).json()
+            assert state["speed"] == speed
+            times.append(state["now"])
+            sent += [await client.recv(decode=False) for _ in range(int(speed / 2))]
+            times.append((await http.get("/control/state")).json()["now"])
+        own = twin.play(lambda name: name == stream)
+        assert sent == [next(own).data for _ in sent]
+        assert times == sorted(times)
+        refused = await http.post("/control/speed", json={"speed": 0})
+        assert (refused.status_code, refused.json()) == (
+            400,
+            {"error": "0 is no speed: write a number above 0, at most 1,000,000"},
+        )
+        assert (await http.get("/control/state")).json()["speed"] == 30.0
+        foreign = await http.post("/control/speed", json={"speed": 1}, headers={"Origin": "https://example.org"})
+        assert foreign.status_code == 403
+
+
+async def test_a_market_at_the_pace_of_its_clients_has_no_speed_to_change() -> None:
+    async with (
+        running_exchange(ScriptedMarket()) as exchange,
+        httpx.AsyncClient(base_url=exchange.rest_url, timeout=60) as http,
+    ):
+        refused = await http.post("/control/speed", json={"speed": 10})
+        assert refused.status_code == 400
+        assert refused.json() == {"error": "a market that is played as fast as its clients read has no speed to change"}
+
+
 @pytest.mark.parametrize(
     ("origin", "host", "admitted"),
     [

@@ -38,6 +38,17 @@ async def test_what_it_shows_and_what_its_buttons_do() -> None:
         await expect(page.get_by_role("button", name="Pause", exact=True)).to_be_focused()
         await expect(page.locator("#market")).to_contain_text("playing")
 
+        speed = page.get_by_label("seconds of market time a second")
+        await expect(speed).to_have_attribute("placeholder", "1")
+        await speed.fill("2.5")
+        await speed.press("Enter")
+        await expect(page.locator("#market")).to_contain_text("2.5 s of market time a second")
+        await expect(speed).to_have_attribute("placeholder", "2.5")
+        await speed.fill("fast")
+        await page.get_by_role("button", name="Change speed").click()
+        await expect(page.get_by_role("status")).to_have_text("fast is no number")
+        await speed.fill("")
+
         # A fault, by the keyboard alone.
         summary = page.locator("summary", has_text="wrong_id")
         await summary.press("Enter")

@@ -72,3 +72,20 @@ async def test_a_short_tape_is_played_from_about_its_begin(tmp_path: Path, clock
         first = msgspec.json.decode(await client.recv())
     assert 4 <= first["t"] <= 8
     assert first["E"] > clock_ms - 500
+
+
+async def test_a_tape_goes_on_at_another_speed_with_the_trades_that_it_has(tmp_path: Path, clock_ms: int) -> None:
+    async with (
+        running_exchange(tape(tmp_path, 20), speed=1.0, wall_ms=lambda: clock_ms) as exchange,
+        httpx.AsyncClient(base_url=exchange.rest_url, timeout=60) as http,
+        connect(exchange.ws_url + "/ws/xusdt@trade") as client,
+    ):
+        ids = [msgspec.json.decode(await client.recv())["t"]]
+        times = [clock_ms]
+        for speed in (4.0, 100.0):
+            state = (await http.post("/control/speed", json={"speed": speed})).json()
+            times.append(state["now"])
+            ids.append(msgspec.json.decode(await client.recv())["t"])
+        ids += [msgspec.json.decode(await client.recv())["t"] for _ in range(40 - ids[-1])]
+        assert ids == list(range(ids[0], 41))
+        assert times == sorted(times)

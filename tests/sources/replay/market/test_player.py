@@ -2,9 +2,11 @@ import asyncio
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sources.replay.market.market import Message
-from sources.replay.market.player import TURN, MarketClock, Player, Speed
+from sources.replay.market.player import TURN, MarketClock, Player, Speed, decode_speed
 from sources.replay.synthetic.market import SyntheticMarket
 from tests.fakes.scripted_market import BEGIN_MS, ScriptedMarket, trade_message, trade_messages
 
@@ -48,6 +50,63 @@ def test_the_clock_passes_at_its_speed_and_stands_while_it_is_held() -> None:
     clock.run()
     local.now_s += 1
     assert clock.now_ms == 7_000
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1_000), st.one_of(st.floats(0.001, 1e6), st.sampled_from(["hold", "run"])))),
+)
+def test_the_time_goes_on_from_where_it_is_whatever_changes(changes: list[tuple[float, float | str]]) -> None:
+    local = Clock()
+    clock = MarketClock(begin_ms=BEGIN_MS, speed=1.0, monotonic_s=local)
+    speed, runs, passed_ms = 1.0, False, 0.0
+    for after_s, change in changes:
+        local.now_s += after_s
+        passed_ms += after_s * 1_000 * speed * runs
+        before_ms = clock.now_ms
+        assert before_ms == pytest.approx(BEGIN_MS + passed_ms, rel=1e-9, abs=1)
+        match change:
+            case "hold":
+                clock.hold()
+                runs = False
+            case "run":
+                clock.run()
+                runs = True
+            case float():
+                clock.change_speed(change)
+                speed = change
+        assert clock.now_ms == before_ms
+
+
+def test_many_changes_lose_no_time() -> None:
+    local = Clock()
+    clock = MarketClock(begin_ms=BEGIN_MS, speed=1.0, monotonic_s=local)
+    clock.run()
+    for _ in range(4_000):
+        local.now_s += 0.00025
+        clock.change_speed(1.0)
+    assert clock.now_ms == pytest.approx(BEGIN_MS + 1_000, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"speed": 0}', "0 is no speed: write a number above 0, at most 1,000,000"),
+        (b'{"speed": -1}', "-1 is no speed"),
+        (b'{"speed": 1000000.5}', "is no speed"),
+        (b'{"speed": 1e400}', "out of range"),
+        (b'{"speed": NaN}', "invalid character"),
+        (b'{"speed": "max"}', "Expected `float`, got `str`"),
+        (b'{"speed": true}', "Expected `float`, got `bool`"),
+        (b'{"speed": 1, "and": 2}', "unknown field `and`"),
+        (b"{}", "missing required field `speed`"),
+        (b"[" * 100_000, "Expected `object`, got `array`"),
+        (b'{"speed": "\xff"}', "Expected `float`, got `str`"),
+        (b"", "truncated"),
+    ],
+)
+def test_what_is_no_speed_is_refused_with_a_sentence(body: bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        decode_speed(body)
 
 
 async def test_as_fast_as_possible_means_full_turns_in_order() -> None:
@@ -139,6 +198,62 @@ async def test_a_paused_market_neither_plays_nor_ages() -> None:
     player.resume()
     await playing
     assert [message for turn in out for message in turn] == trade_messages(3)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 0.01), st.one_of(st.floats(20, 5_000), st.booleans())), max_size=8))
+def test_the_same_messages_leave_whatever_the_speed(changes: list[tuple[float, float | bool]]) -> None:
+    asyncio.run(check_what_leaves(changes))
+
+
+async def check_what_leaves(changes: list[tuple[float, float | bool]]) -> None:
+    sent = [trade_message(number, due_ms=BEGIN_MS + 50 * number) for number in range(60)]
+    out: list[Message] = []
+    times = [BEGIN_MS]
+
+    def deliver(turn: list[Message]) -> None:
+        times.append(player.now_ms)
+        assert all(message.due_ms <= times[-1] for message in turn)
+        out.extend(turn)
+
+    player = Player(
+        ScriptedMarket(sent), speed=100.0, wanted=lambda _: True, deliver=deliver, ready=at_once,
+        monotonic_s=asyncio.get_running_loop().time,
+    )  # fmt: skip
+    playing = asyncio.create_task(player.play())
+    for after_s, change in changes:
+        await asyncio.sleep(after_s)
+        times.append(player.now_ms)
+        match change:
+            case True:
+                player.pause()
+            case False:
+                player.resume()
+            case _:
+                player.change_speed(change)
+                assert player.speed == change
+        times.append(player.now_ms)
+    player.resume()
+    await playing
+    assert out == sent
+    assert times == sorted(times)
+
+
+async def test_a_market_that_crawls_hastens_at_once_when_its_speed_is_changed() -> None:
+    out: list[list[Message]] = []
+    sent = [trade_message(0), trade_message(1, due_ms=BEGIN_MS + 3_600_000)]
+    player = player_of(ScriptedMarket(sent), 0.001, out)
+    playing = asyncio.create_task(player.play())
+    while not out:
+        await asyncio.sleep(0.001)
+    player.change_speed(1_000_000)
+    await asyncio.wait_for(playing, 120)
+    assert [message for turn in out for message in turn] == sent
+
+
+async def test_where_clients_set_the_pace_there_is_no_speed_to_change() -> None:
+    with pytest.raises(ValueError, match="has no speed to change"):
+        player_of(ScriptedMarket([]), "max", []).change_speed(2.0)
 
 
 async def test_rest_never_knows_what_the_streams_have_not_told() -> None:

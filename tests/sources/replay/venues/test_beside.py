@@ -51,6 +51,13 @@ async def test_each_is_at_its_own_address_of_one_port() -> None:
         assert [one["venue"] for one in states] == ["binance", "kraken", "coinbase"]
 
 
+async def test_each_has_a_speed_of_its_own() -> None:
+    async with three() as exchanges, httpx.AsyncClient(timeout=60) as client:
+        changed = await client.post(f"{exchanges[1].rest_url}/control/speed", json={"speed": 5})
+        assert (changed.json()["venue"], changed.json()["speed"]) == ("kraken", 5.0)
+        assert [one.state(0.0)["speed"] for one in exchanges] == [1.0, 5.0, 1.0]
+
+
 async def test_rest_answers_in_the_form_of_the_venue_with_nearly_the_same_price() -> None:
     async with three() as [binance, kraken, coinbase]:
         spot = await body_of(f"{binance.rest_url}/api/v3/ticker/price", symbol="BTCUSDT")
