@@ -352,6 +352,8 @@ def _reason(error: Exception, arguments: argparse.Namespace) -> str:
     if isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):
         where = f"cannot listen on {arguments.host}:{arguments.port}"
         return f"{where} (--host, --port; of a demo replay.port): {os.strerror(error.errno)}"
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
     return str(error)
 
 

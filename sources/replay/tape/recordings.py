@@ -5,9 +5,7 @@
 - `<NAME>.ws.<n>.<n>`: `<receive s>: <combined envelope>`; beside it `<NAME>.http.<n>.<n>`: `<url> -> <s>: <answer>`.
 """
 
-import gzip
 import heapq
-import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +13,10 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 import msgspec
-import zstandard
 from msgspec import Raw, Struct
 
 from sources.replay.market.market import VENUES, MarketKind
+from sources.replay.tape.whole_lines import whole_lines
 
 TAPE_SUFFIX = ".tape.zst"
 TAPE_FORMAT = "marketflow-tape"
@@ -72,8 +70,8 @@ def is_of_market(path: Path, kind: MarketKind) -> bool:
 
 
 def read_lines(path: Path, kind: MarketKind) -> Iterator[Line]:
-    """The messages of a file in the order of the file; other REST answers than depth are left out. A last line that was
-    cut short is ignored; `ValueError` names file and line of any other that cannot be read.
+    """The messages of a file in the order of the file; other REST answers than depth are left out. A file that
+    ends early is read as far as it goes (`whole_lines`); `ValueError` names file and line of one that cannot be read.
     """
     if ".ws." in path.name:
         answers = sorted(path.parent.glob(path.name.partition(".ws.")[0] + ".http.*"))
@@ -81,25 +79,16 @@ def read_lines(path: Path, kind: MarketKind) -> Iterator[Line]:
         yield from heapq.merge(*files, key=lambda line: line.received_ns)
         return
     symbol = path.name.partition("_")[0].lower()
-    with _open(path) as file:
-        for number, text in enumerate(file, start=1):
-            if not text.endswith(b"\n"):
-                break
-            try:
-                if number == 1 and text.startswith(b"{"):
-                    _check_header(text, kind)
-                    continue
-                line = _stamped_line(text, symbol)
-            except ValueError as error:
-                raise ValueError(f"{path}, line {number}: {error}") from error
-            if line is not None:
-                yield line
-
-
-def _open(path: Path) -> io.BufferedIOBase:
-    if path.suffix == ".zst":
-        return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(path.open("rb"), closefd=True))
-    return gzip.open(path, "rb")
+    for number, text in enumerate(whole_lines(path), start=1):
+        try:
+            if number == 1 and text.startswith(b"{"):
+                _check_header(text, kind)
+                continue
+            line = _stamped_line(text, symbol)
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from error
+        if line is not None:
+            yield line
 
 
 def _check_header(text: bytes, kind: MarketKind) -> None:

@@ -28,6 +28,7 @@ from sources.replay.tape.loops import SymbolLoops, loop_length_ms, timeline_of
 from sources.replay.tape.recordings import Line, is_of_market, is_recording, read_lines
 from sources.replay.tape.symbol_tape import SymbolTape, tape_of_files, tape_of_lines
 from sources.replay.tape.trade_files import TradeFile, is_trade_file, read_trades
+from sources.replay.tape.whole_lines import check_exists
 
 _SHORT_MS = 4 * MINUTE_MS
 _LEAD_MS = 2_000
@@ -118,6 +119,7 @@ def _history(loops: SymbolLoops, kind: MarketKind, folder: Path | None, move: _M
 def _files(paths: Sequence[Path], kind: MarketKind) -> list[Path]:
     files: list[Path] = []
     for path in paths:
+        check_exists(path)
         if path.is_dir():
             files += sorted(file for file in path.iterdir() if _is_playable(file) and is_of_market(file, kind))
         elif _is_playable(path):

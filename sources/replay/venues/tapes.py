@@ -4,7 +4,6 @@ Times are kept to the millisecond. A recorded book has the depth of its subscrip
 removed here, as every client does.
 """
 
-import io
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import polars as pl
-import zstandard
 
 from sources.replay.market.aggregate import TRADE
 from sources.replay.market.book import DepthSnapshot, Level
@@ -24,6 +22,7 @@ from sources.replay.market.playback import Playback
 from sources.replay.tape.recordings import TAPE_FORMAT, TAPE_SUFFIX
 from sources.replay.tape.symbol_tape import Channel, SymbolTape, tape_of_trades
 from sources.replay.tape.tapes import playback_of
+from sources.replay.tape.whole_lines import check_exists, whole_lines
 
 _LOT_DECIMALS = 8
 _TEXTS = {
@@ -86,22 +85,19 @@ def load_venue_tapes(
 
 
 def _frames(path: Path, venue: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The frames of a tape with the numbers of their lines; a last line that was cut short is left out."""
+    """The frames of a tape with the numbers of their lines."""
+    check_exists(path)
     if not path.name.endswith(TAPE_SUFFIX):
         raise ValueError(f"{path}: its name is not one of a tape")
-    reader = zstandard.ZstdDecompressor().stream_reader(path.open("rb"), closefd=True)
-    with io.BufferedReader(reader) as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                frame = json.loads(line if number == 1 else line.partition(b" ")[2], parse_float=str)
-            except ValueError as error:
-                raise ValueError(f"{path}, line {number}: {error}") from error
-            if number == 1:
-                _check(path, frame, venue)
-            elif isinstance(frame, dict):
-                yield number, frame
+    for number, line in enumerate(whole_lines(path), start=1):
+        try:
+            frame = json.loads(line if number == 1 else line.partition(b" ")[2], parse_float=str)
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from error
+        if number == 1:
+            _check(path, frame, venue)
+        elif isinstance(frame, dict):
+            yield number, frame
 
 
 def _check(path: Path, header: Mapping[str, Any], venue: str) -> None:

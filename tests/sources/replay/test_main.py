@@ -120,9 +120,9 @@ async def test_it_says_where_it_listens_and_ends_cleanly(ending: signal.Signals)
 @pytest.mark.e2e
 async def test_a_tape_that_is_missing_is_an_error_that_names_it() -> None:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "sources.replay", "nosuch.tape", "--port", "0", cwd=ROOT, stdout=PIPE, stderr=PIPE
+        sys.executable, "-m", "sources.replay", "nosuch.tape.zst", "--port", "0", cwd=ROOT, stdout=PIPE, stderr=PIPE
     )
     _, errors = await process.communicate()
     assert process.returncode == CANNOT_RUN
-    assert b"nosuch.tape" in errors
+    assert b"nosuch.tape.zst: no such file" in errors
     assert b"Traceback" not in errors

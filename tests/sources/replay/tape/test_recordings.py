@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from structlog.testing import capture_logs
 
 from sources.replay.tape.recordings import Line, is_of_market, is_recording, read_lines
 
@@ -26,6 +27,59 @@ def test_own_tape(tmp_path: Path) -> None:
         b'13 {"stream":"btcusdt@trade","data":{"e":"tr',
     )
     assert list(read_lines(path, "spot")) == [Line(10, "btcusdt@trade", TRADE), Line(11, "btcusdt@snapshot", BOOK)]
+
+
+LINES = [
+    b'%d {"stream":"btcusdt@trade","data":{"n":%d}}\n' % (number, number * 7919 % 10_007) for number in range(20_000)
+]
+"""Enough for several blocks of zstd."""
+
+
+@pytest.mark.parametrize("suffix", [".tape.zst", ".gz"])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_tape_that_is_cut_off_is_played_as_far_as_it_goes_and_says_so_once(
+    tmp_path: Path, suffix: str, share: float
+) -> None:
+    whole = (
+        tape(tmp_path / "whole.tape.zst", *LINES).read_bytes() if "zst" in suffix else gzip.compress(b"".join(LINES))
+    )
+    path = tmp_path / f"cut{suffix}"
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with capture_logs() as logs:
+        found = [line.received_ns for line in read_lines(path, "spot")]
+    assert 0 < len(found) < len(LINES)
+    assert found == list(range(len(found)))
+    assert [(entry["event"], entry["path"], entry["lines"]) for entry in logs] == [
+        ("tape_ends_early", str(path), len(found))
+    ]
+
+
+def test_a_tape_of_a_recorder_that_was_killed_between_two_messages_ends_early_too(tmp_path: Path) -> None:
+    writer = zstandard.ZstdCompressor().compressobj()
+    flushed = writer.compress(HEADER + LINES[0]) + writer.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+    path = tmp_path / "a.tape.zst"
+    path.write_bytes(flushed)
+    with capture_logs() as logs:
+        assert len(list(read_lines(path, "spot"))) == 1
+    assert [entry["lines"] for entry in logs] == [2]
+
+
+@pytest.mark.parametrize("suffix", [".tape.zst", ".gz"])
+def test_a_whole_tape_says_nothing_and_may_be_of_several_parts(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    pack = zstandard.ZstdCompressor().compress if "zst" in suffix else gzip.compress
+    path.write_bytes(pack(b"".join(LINES[:10_000])) + pack(b"".join(LINES[10_000:])))
+    with capture_logs() as logs:
+        assert [line.received_ns for line in read_lines(path, "spot")] == list(range(len(LINES)))
+    assert logs == []
+
+
+@pytest.mark.parametrize("suffix", [".tape.zst", ".gz"])
+def test_what_cannot_be_decompressed_is_named(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(b"no compressed file at all")
+    with pytest.raises(ValueError, match=f"a{suffix} cannot be decompressed"):
+        list(read_lines(path, "spot"))
 
 
 def test_raw_recording_takes_the_symbol_of_a_snapshot_from_its_name(tmp_path: Path) -> None:

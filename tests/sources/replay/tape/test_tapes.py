@@ -256,5 +256,12 @@ def test_captures_play(name: str) -> None:
 def test_paths_that_cannot_be_played(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nothing to play"):
         load_tapes([tmp_path], kind="spot")
+    (tmp_path / "music.mp3").touch()
     with pytest.raises(ValueError, match="its name is not"):
         load_tapes([tmp_path / "music.mp3"], kind="spot")
+
+
+@pytest.mark.parametrize("name", ["nosuch", "nosuch.tape", "nosuch.tape.zst", "nosuch.csv"])
+def test_a_path_that_is_not_there_is_no_such_file_whatever_its_name(name: str, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=f"no such file: '{tmp_path / name}'"):
+        load_tapes([tmp_path / name], kind="spot")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from sources.record import TapeWriter
 from sources.replay.venues.coinbase.dialect import taped_coinbase
@@ -55,6 +56,29 @@ def test_a_tape_of_kraken_has_the_recorded_trades_and_checksums(tmp_path: Path) 
         computed = [one["data"][0]["checksum"] for one in messages if one["channel"] == "book"]
         # An update that changes nothing in view is not sent again.
         assert without_repeats(computed) == without_repeats(proven)
+
+
+@pytest.mark.parametrize("name", ["nosuch", "nosuch.tape.zst"])
+def test_a_path_that_is_not_there_is_no_such_file_whatever_its_name(name: str, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=f"no such file: '{tmp_path / name}'"):
+        taped_kraken([tmp_path / name])
+
+
+def test_a_tape_that_is_cut_off_is_played_as_far_as_it_goes_and_says_so_once(tmp_path: Path) -> None:
+    path, frames = tape_of(tmp_path, "kraken", "kraken-v2-2026-07-07")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    with capture_logs() as logs:
+        served = taped_kraken([path])
+    (early,) = [entry for entry in logs if entry["event"] == "tape_ends_early"]
+    rows = [
+        row["trade_id"]
+        for one in frames[: early["lines"] - 1]
+        if one.get("channel") == "trade"
+        for row in one["data"]
+        if row["symbol"] == "BTC/USD"
+    ]
+    again = {row["trade_id"] for one in sent(served, "BTC/USD@trade") for row in one["data"]}
+    assert again == set(rows)
 
 
 def test_a_tape_of_coinbase_has_the_recorded_trades(tmp_path: Path) -> None:
