@@ -26,12 +26,14 @@ $(RUN):
 	@python=$$(PYTHON='$(PYTHON)' deploy/python.sh $(VENV)-uv) && $$python -m venv $(VENV)
 
 $(READY): deploy/requirements.lock | $(RUN)
-	$(PIP) -r deploy/requirements.lock
+	@echo 'make: installing what runs into $(VENV), 600 MB: a minute or two, once'
+	@$(PIP) -r deploy/requirements.lock
 	@touch $(READY)
 
 # what runs, and what developers need besides, in the same versions
 $(READY_DEV): deploy/requirements-dev.lock | $(RUN)
-	$(PIP) -r $<
+	@echo 'make: installing the tools of developers into $(VENV) besides: a minute or two, once'
+	@$(PIP) -r $<
 	@touch $(READY) $(READY_DEV)
 
 # it is in the repository; without it the page says so and shows everything else

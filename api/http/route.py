@@ -144,6 +144,9 @@ def params_reader(kind: type[Struct], *, ignores_unknown: bool = False) -> Calla
     def read(request: web.Request) -> Struct:
         query = request.query
         read = [name for name in query if name in hints or not ignores_unknown]
+        for name in read:
+            if name not in lists and name != "token" and len(query.getall(name)) > 1:
+                raise Problem("bad_request", f"the request cannot be right: {name} is there more than once")
         values: dict[str, Any] = {name: query[name] for name in read if name not in lists and name != "token"}
         for name in lists & set(query):
             values[name] = [part for value in query.getall(name) for part in value.split(",")]

@@ -17,12 +17,13 @@
 
 import hmac
 import ipaddress
+from collections.abc import Collection
 from http import HTTPStatus
 from typing import Final, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from sinks.hub.hub_settings import HubSettings
-from sinks.hub.subscription import DEFAULT, DEFAULT_CHANNELS, RequestError, Subscription, build_rule
+from sinks.hub.subscription import DEFAULT, DEFAULT_CHANNELS, RequestError, Subscription, build_rule, check_venues
 
 PATH: Final = "/ws"
 MESSAGE_BYTES: Final = 4_096
@@ -60,10 +61,11 @@ class HandshakeRejected(Exception):  # noqa: N818 - it is a response
 
 
 def authorize(
-    handshake: HandshakeRequest, settings: HubSettings, *, clients: int, has_room: bool = True
+    handshake: HandshakeRequest, settings: HubSettings, *, venues: Collection[str], clients: int, has_room: bool = True
 ) -> ClientOptions:
     """The options of a peer that may connect; `HandshakeRejected` for others. Unauthenticated clients get only the
-    status code and the setting's name. Without `has_room` the free descriptors are reserved for other uses.
+    status code and the setting's name. `venues` are those of the flow. Without `has_room` the free descriptors are
+    reserved for other uses.
     """
     address = urlsplit(handshake.target)
     query = parse_qs(address.query)
@@ -82,7 +84,7 @@ def authorize(
             HTTPStatus.SERVICE_UNAVAILABLE, "too many clients for the descriptors of the process; see ulimit -n"
         )
     try:
-        return ClientOptions(_subscription(query), _resume_after(query))
+        return ClientOptions(_subscription(query, venues), _resume_after(query))
     except RequestError as error:
         raise HandshakeRejected(HTTPStatus.BAD_REQUEST, str(error)) from error
 
@@ -111,7 +113,7 @@ def knows_token(token: str, shown: list[str]) -> bool:
     return any(hmac.compare_digest(token.encode(), one.encode(errors="surrogateescape")) for one in shown)
 
 
-def _subscription(query: dict[str, list[str]]) -> Subscription:
+def _subscription(query: dict[str, list[str]], venues: Collection[str]) -> Subscription:
     named = {name: _names(query[name]) for name in ("channels", "symbols", "timeframes", "venues") if name in query}
     if not named:
         return DEFAULT
@@ -122,6 +124,7 @@ def _subscription(query: dict[str, list[str]]) -> Subscription:
         timeframes=named.get("timeframes"),
         venues=named.get("venues"),
     )
+    check_venues(rule, venues)
     return Subscription((rule,))
 
 

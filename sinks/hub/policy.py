@@ -27,7 +27,16 @@ from sinks.hub.messages import Encoding, Envelope, Message, Sendable, Topic
 from sinks.hub.payloads import HeartbeatUpdate, iso_utc
 from sinks.hub.replay_buffer import ReplayBuffer
 from sinks.hub.replies import ErrorData, Pong, Reply, Reset, SubscribedData, snapshot_parts
-from sinks.hub.subscription import NamesOf, Ping, RequestError, Rule, Subscription, as_named, parse_request
+from sinks.hub.subscription import (
+    NamesOf,
+    Ping,
+    RequestError,
+    Rule,
+    Subscription,
+    as_named,
+    check_venues,
+    parse_request,
+)
 
 TICK_LIMIT: Final = 500
 """Messages after which a tick ends early."""
@@ -160,6 +169,7 @@ class Hub:
         self._fanout.pump(client, now)
 
     def _change(self, client: Client, requested: Rule, now: Now) -> list[Sendable]:
+        check_venues(requested, self._origins)
         rule = requested.named(self._names_of)
         subscription = client.subscription.with_rule(rule)
         self._fanout.remove(client)

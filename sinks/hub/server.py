@@ -216,7 +216,9 @@ class HubServer:
         clients = sum(other.client_options is not None for other in self._sockets)
         try:
             has_room = not descriptor_room().is_short(client_socket.descriptor)
-            client_socket.client_options = authorize(handshake, self._settings, clients=clients, has_room=has_room)
+            client_socket.client_options = authorize(
+                handshake, self._settings, venues=self._clocks, clients=clients, has_room=has_room
+            )
         except HandshakeRejected as refusal:
             _log.warning(
                 "client_refused", peer=client_socket.peer_name, status=refusal.status.value, reason=str(refusal)

@@ -4,7 +4,7 @@ A subscription is a list of rules; the newest rule that covers a message decides
 whatever came before: all candles but those of one symbol, one symbol's trades and the prices of all.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -188,6 +188,13 @@ def build_rule(
         None if timeframes is None else frozenset(timeframes),
         None if venues is None else frozenset(venues),
     )
+
+
+def check_venues(rule: Rule, venues: Collection[str]) -> None:
+    """`RequestError` for a rule that wants messages of a venue of which none will come; `venues` are the flow's."""
+    unknown = sorted((rule.venues or frozenset()).difference(venues))
+    if rule.wanted and unknown:
+        raise RequestError(f"unknown venue {unknown[0]!r}; known are {', '.join(sorted(venues))}")
 
 
 def _check_timeframe(timeframe: str) -> None:

@@ -15,7 +15,7 @@ from sources.replay.accounts.spot import Side
 from sources.replay.accounts.usdm import PositionSide
 from sources.replay.faults.spec import tag_of
 
-Asset = Annotated[str, Meta(pattern="^[^\\s\"'<>\\\\]{1,20}$")]
+Asset = Annotated[str, Meta(pattern="^[^\\s\\x00-\\x1f\\x7f\"'<>\\\\]{1,20}$")]
 Symbol = Annotated[str, Meta(min_length=1, max_length=40)]
 
 

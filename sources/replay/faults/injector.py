@@ -27,6 +27,8 @@ MOST_FAULTS = 100
 MOST_STALE = 4
 """Most faults `StaleDepth` at a time: each keeps all books."""
 _DEEPEST = 5_000
+MOST_NAMED = 20
+"""Symbols that a refusal names at most."""
 
 F = TypeVar("F", bound=Refuse | StaleDepth | WrongAnswer | RefuseSubscribe | OddReply)
 C = TypeVar("C", bound="_Counted[Any]")
@@ -58,7 +60,10 @@ class _Staleness(_Counted[StaleDepth]):
 
     def __init__(self, fault: StaleDepth, market: Market) -> None:
         super().__init__(fault)
-        symbols = [fault.symbol] if fault.symbol else [row["symbol"] for row in market.exchange_info()]
+        known = [row["symbol"] for row in market.exchange_info()]
+        if fault.symbol and fault.symbol not in known:
+            raise ValueError(f"there is no symbol {fault.symbol!r}; there are {', '.join(known[:MOST_NAMED])}")
+        symbols = [fault.symbol] if fault.symbol else known
         self.books = {symbol: market.depth(symbol, _DEEPEST) for symbol in symbols}
 
 

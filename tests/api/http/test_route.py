@@ -57,6 +57,12 @@ def test_path_and_query_become_values_of_their_types() -> None:
     assert read() == Params("BTCUSDT")
 
 
+@pytest.mark.parametrize("query", ["start=1&start=2", "share=1&share=x", "venue=binance&venue=binance"])
+def test_a_parameter_that_is_no_list_is_written_once(query: str) -> None:
+    with pytest.raises(Problem, match=query.partition("=")[0]):
+        read(query)
+
+
 @pytest.mark.parametrize(
     ("query", "symbols"),
     [

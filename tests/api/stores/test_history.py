@@ -65,7 +65,9 @@ class Program:
     def connect(self) -> None:
         target = f"/ws?{urlencode(self.protocol.begin())}"
         settings = HubSettings()
-        subscription, resume_after = authorize(HandshakeRequest(target, [], []), settings, clients=0)
+        subscription, resume_after = authorize(
+            HandshakeRequest(target, [], []), settings, venues=("binance",), clients=0
+        )
         self.line = self.hub.join(self, self.now, encoding="json", subscription=subscription, resume_after=resume_after)
         self.hub.on_request(self.line, self.protocol.request(), self.now)
 

@@ -252,7 +252,9 @@ async def test_a_number_that_the_ring_does_not_hold_is_answered_with_reset_and_t
             assert [m["data"]["price"] for m in shown([await hear(back)])] == [1.0]
 
 
-@pytest.mark.parametrize("query", ["?resume_after=x", "?channels=Nonsense", "?resume_after=" + "9" * 5_000])
+@pytest.mark.parametrize(
+    "query", ["?resume_after=x", "?channels=Nonsense", "?venues=nosuch", "?resume_after=" + "9" * 5_000]
+)
 async def test_an_address_that_makes_no_sense_is_refused_cleanly(query: str) -> None:
     async with hub() as h:
         try:

@@ -118,6 +118,19 @@ def test_any_spelling_of_a_listed_instrument_is_subscribed_by_its_own_name() -> 
     assert len(line.of_type("MarketData")) == 2
 
 
+def test_a_venue_of_which_nothing_will_ever_come_is_refused_and_changes_nothing() -> None:
+    play, line = Playing(), Line()
+    client = play.join(line, DEFAULT)
+    play.hub.on_request(client, '{"op":"subscribe","venues":["binance","nosuch"]}', play.now)
+    [error] = line.of_type("Error")
+    assert "nosuch" in error["data"]["reason"]
+    assert "binance" in error["data"]["reason"]
+    assert not line.of_type("Subscribed")
+    assert client.subscription == DEFAULT
+    play.hub.on_request(client, '{"op":"unsubscribe","venues":["nosuch"]}', play.now)
+    assert line.of_type("Unsubscribed")
+
+
 def test_a_price_goes_at_once_and_the_newest_of_those_that_follow_in_its_turn() -> None:
     play, line = Playing(rate=100), Line()
     play.join(line)

@@ -63,6 +63,13 @@ def test_a_stale_book_is_cut_to_what_is_asked_for() -> None:
     assert injector.depth("ETHUSDT", 2) is None
 
 
+def test_a_stale_book_of_no_symbol_is_refused() -> None:
+    injector = injector_of_faults()
+    with pytest.raises(ValueError, match=r"NOPE.*BTCUSDT"):
+        injector.add(StaleDepth(symbol="NOPE"))
+    assert injector.is_idle
+
+
 def test_refusals_are_spent_by_the_paths_they_name() -> None:
     injector = injector_of_faults()
     refused = Refuse(status=500, path="/api/v3/klines")
