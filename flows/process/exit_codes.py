@@ -5,6 +5,8 @@ from typing import Final, NoReturn
 
 CANNOT_RUN: Final = 78
 """Settings, ports or stores must be changed first: `EX_CONFIG` of sysexits.h. The reason is the last line of output."""
+TRY_AGAIN: Final = 75
+"""What is in the way passes without another configuration, as a full disk does: `EX_TEMPFAIL` of sysexits.h."""
 USAGE: Final = 2
 """Wrong arguments, as `argparse` reports them."""
 

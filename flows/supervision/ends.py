@@ -3,7 +3,7 @@
 import signal
 from typing import Final
 
-from flows.process.exit_codes import CANNOT_RUN, USAGE
+from flows.process.exit_codes import CANNOT_RUN, TRY_AGAIN, USAGE
 
 SIGNALLED: Final = 128
 """A shell adds this to the number of the signal that its command died of."""
@@ -27,6 +27,8 @@ def describe_end(code: int) -> str:
         return f"was ended by {number.name}{reason}"
     if code == 0:
         return "has ended by itself"
+    if code == TRY_AGAIN:
+        return f"cannot run for now (exit code {code})"
     return f"ended with exit code {code}"
 
 

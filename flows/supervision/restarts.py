@@ -3,6 +3,7 @@
 from typing import Final
 
 from flows.backoff import backoff_s
+from flows.process.exit_codes import TRY_AGAIN
 from flows.supervision.ends import is_refusal, signal_of
 
 FIRST_S: Final = 0.5
@@ -31,13 +32,13 @@ class Restarts:
 
     def on_end(self, code: int, now_s: float) -> float | None:
         """Seconds until it is to be started again. None when that cannot help: it refused to run at its first start, or
-        has never run.
+        has never run. One that only cannot run for now is never given up.
         """
         if now_s - self._begun_s >= STEADY_S:
             self._was_steady = True
             self._failures = 0
         self._failures += 1
-        self._errors += signal_of(code) is None
+        self._errors += signal_of(code) is None and code != TRY_AGAIN
         if not self._was_steady and ((is_refusal(code) and self.starts == 1) or self._errors >= FIRST_STARTS):
             return None
         return backoff_s(self._failures, min_s=FIRST_S, max_s=LONGEST_S, jitter=_none)

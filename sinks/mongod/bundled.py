@@ -26,6 +26,10 @@ class MongodError(RuntimeError):
     """The bundled server cannot be run; the text has the reason and the remedy."""
 
 
+class DiskFullError(MongodError):
+    """Its disk has no room: another start can help without any change."""
+
+
 class Lent(NamedTuple):
     """A shared library for a program whose system may lack it."""
 

@@ -1,6 +1,7 @@
 """Parses the log of `mongod` (one JSON entry a line), and explains why it ended."""
 
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,17 @@ ADDRESS_IN_USE = 48
 """Exit code of `mongod` when its port is taken."""
 DAMAGED = (14, -6)
 """Exit codes of `mongod` when its files cannot be used: it reports that, or is aborted while reading them."""
+NOT_LOADED = 127
+"""Exit code of the dynamic loader when a library is missing: one that is lent may have found no room."""
+LEAST_FREE = 16_000_000
+"""Bytes. With less than this free, an end that has no clearer reason is the full disk's."""
+LEAST_FREE_TO_WRITE = 220_000_000
+"""Bytes, two files of the journal: with less than this free so is a write that failed, as they come and go."""
 LISTENING = 23016
 """Id of the entry `Waiting for connections`; its attributes name the port."""
 _MISSING_LIBRARY = re.compile(r"error while loading shared libraries: ([^:\s]+)")
+_NO_ROOM = re.compile(r"no space left on device|disk quota exceeded|OutOfDiskSpace|\bENOSPC\b", re.IGNORECASE)
+_FAILED_WRITE = re.compile(r"failed to (?:write|open|extend|allocate)\b", re.IGNORECASE)
 _NOTE = re.compile(r": no version information available \(required by ")
 _DEBIAN_PACKAGES = {
     "libcurl.so.4": "libcurl4",
@@ -57,13 +66,17 @@ def reason_of(entry: LogEntry | str) -> str:
         return entry
     error, engine = entry.attr.get("error", entry.message), entry.attr.get("message")
     if isinstance(engine, dict):  # of the storage engine: `error` is only a number
-        return str(engine.get("msg", error))
+        return ": ".join(str(engine[key]) for key in ("msg", "error_str") if key in engine) or str(error)
+    if engine and "errmsg" not in (error if isinstance(error, dict) else {}):
+        return " ".join(str(engine).split())
     return str(error.get("errmsg", error)) if isinstance(error, dict) else str(error)
 
 
 def explain_failure(code: int, reasons: Sequence[str], *, path: Path, port: int) -> str:
     """Why a server with its data in `path` has ended, and what to do: from its exit code and its last log entries."""
     text = "\n".join(reasons)
+    if is_disk_full(code, reasons, path=path):
+        return f"the disk of {path} is full ({_room(path)}): make room; its files are kept, and another start goes on"
     if missing := _MISSING_LIBRARY.search(text):
         library = missing[1]
         package = _DEBIAN_PACKAGES.get(library)
@@ -81,12 +94,43 @@ def explain_failure(code: int, reasons: Sequence[str], *, path: Path, port: int)
             f"another server{_holder(path)} has {path} open: use that one, or stop it first, or choose another "
             f"directory with --path"
         )
+    return _end_of(code, reasons, path)
+
+
+def _end_of(code: int, reasons: Sequence[str], path: Path) -> str:
     if reasons and code in DAMAGED:
         return (
             f"the files in {path} are damaged or incomplete ({reasons[0]}): move the directory away and start again; "
             "the flow fetches candles from the exchange, and flows.verify --repair makes those whose trades are stored"
         )
     return f"the bundled server ended with code {code}: {reasons[0] if reasons else 'it said nothing'}"
+
+
+def is_disk_full(code: int, reasons: Sequence[str], *, path: Path) -> bool:
+    """Whether a server with its data in `path` has ended for want of room: it says so, or there is next to none and it
+    gives no reason of which this could not be the cause.
+    """
+    if any(map(_NO_ROOM.search, reasons)):
+        return True
+    usage = _usage(path)
+    least = LEAST_FREE_TO_WRITE if any(map(_FAILED_WRITE.search, reasons)) else LEAST_FREE
+    return code in {*DAMAGED, NOT_LOADED} and usage is not None and usage.free < least
+
+
+def _room(path: Path) -> str:
+    usage = _usage(path)
+    if usage is None:
+        return "its free space is unknown"
+    return f"{usage.free / 1e6:.1f} MB of {usage.total / 1e6:.1f} MB free"
+
+
+def _usage(path: Path) -> Any:
+    """Total, used and free bytes of the disk of a folder; None where they cannot be known."""
+    existing = next((each for each in (path, *path.parents) if each.exists()), path)
+    try:
+        return shutil.disk_usage(existing)
+    except OSError:
+        return None
 
 
 def _holder(path: Path) -> str:

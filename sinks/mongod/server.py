@@ -7,6 +7,8 @@ ends; SIGINT and SIGTERM end it cleanly, and after a `kill -9` the next start re
 """
 
 import argparse
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -25,13 +27,14 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from flows.process import child
-from flows.process.exit_codes import CANNOT_RUN
-from sinks.mongod.bundled import Lent, MongodError, bundled_binary, lent_library
+from flows.process.exit_codes import CANNOT_RUN, TRY_AGAIN
+from sinks.mongod.bundled import DiskFullError, Lent, MongodError, bundled_binary, lent_library
 from sinks.mongod.log import (
     ADDRESS_IN_USE,
     LISTENING,
     LogEntry,
     explain_failure,
+    is_disk_full,
     is_note,
     parse_line,
     reason_of,
@@ -45,6 +48,7 @@ STOP_TIMEOUT_S = 30.0
 """Longest clean stop; then the server is killed, and the next start recovers."""
 LIBRARIES = "libraries"
 """Folder beside the data, for a library that the system lacks."""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 LINGER_S = 4.0
 """Longest wait for clients to disconnect after a signal."""
 _LOOK_S = 0.05
@@ -87,6 +91,10 @@ class Mongod:
         try:
             self._path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
+            if error.errno in NO_ROOM:
+                raise DiskFullError(
+                    explain_failure(0, [os.strerror(errno.ENOSPC)], path=self._path, port=port)
+                ) from error
             raise MongodError(f"{path} cannot hold the data ({error.strerror}): choose another with --path") from error
         options = [
             *("--dbpath", str(self._path), "--bind_ip", "127.0.0.1", "--port", str(port), "--nounixsocket", "--quiet"),
@@ -113,7 +121,7 @@ class Mongod:
             self.stop()
             raise MongodError(f"the bundled server did not start within {START_TIMEOUT_S:.0f} s")
         if not self._is_listening:
-            raise MongodError(self.why_ended(self.wait()))
+            raise self.failure(self.wait())
         try:
             with _client(self.uri) as client:
                 client.admin.command("ping")
@@ -121,8 +129,12 @@ class Mongod:
             self.stop()
             raise MongodError(f"the bundled server does not answer: {error}") from error
 
-    def why_ended(self, code: int) -> str:
-        """Why it ended with this exit code, and what to do."""
+    def failure(self, code: int) -> MongodError:
+        """Why it ended with this exit code, and what to do; a `DiskFullError` when that is to make room."""
+        kind = DiskFullError if is_disk_full(code, self._reasons, path=self._path) else MongodError
+        return kind(self._why_ended(code))
+
+    def _why_ended(self, code: int) -> str:
         if code == ADDRESS_IN_USE and (holder := _server_at(self.uri)) and holder.get("path") == str(self._path):
             return f"the server with this data already runs at {self.uri} (pid {holder['pid']}): use it as it is"
         return explain_failure(code, self._reasons, path=self._path, port=self._port)
@@ -253,7 +265,10 @@ def run(path: Path, *, port: int, cache_gb: float) -> int:
     log.info("mongod_ready", uri=server.uri, path=str(path), pid=server.pid)
     code = server.wait()
     if code and not stopping.is_set():
-        log.error("mongod_ended", code=code, reason=server.why_ended(code))
+        failure = server.failure(code)
+        log.error("mongod_ended", code=code, reason=str(failure))
+        if isinstance(failure, DiskFullError):
+            return TRY_AGAIN
     else:
         log.info("mongod_ended", code=code)
     return code if code >= 0 else _BY_SIGNAL - code
@@ -282,4 +297,4 @@ def main(options: argparse.Namespace) -> int:
         return run(options.path, port=options.port, cache_gb=options.cache_gb)
     except MongodError as error:
         print(f"marketflow: {error}", file=sys.stderr)  # noqa: T201 - a command writes to its caller
-        return CANNOT_RUN
+        return TRY_AGAIN if isinstance(error, DiskFullError) else CANNOT_RUN

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from flows.process.exit_codes import CANNOT_RUN, USAGE
+from flows.process.exit_codes import CANNOT_RUN, TRY_AGAIN, USAGE
 from flows.supervision.restarts import FIRST_STARTS, LONGEST_S, STEADY_S, Restarts
 
 
@@ -41,6 +41,10 @@ def test_one_that_refuses_later_is_started_again(code: int) -> None:
 
 def test_one_that_has_never_run_is_given_up() -> None:
     assert waits([1] * FIRST_STARTS, [1.0] * FIRST_STARTS) == [0.5, 1.0, 2.0, 4.0, None]
+
+
+def test_one_that_cannot_run_for_now_is_started_again_until_it_can() -> None:
+    assert waits([TRY_AGAIN] * 20, [1.0] * 20)[-1] == LONGEST_S
 
 
 def test_one_that_has_run_is_started_again_for_ever() -> None:

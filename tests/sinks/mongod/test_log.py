@@ -1,8 +1,10 @@
+import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from sinks.mongod.log import LogEntry, explain_failure, parse_line, reason_of
+from sinks.mongod.log import LogEntry, explain_failure, is_disk_full, parse_line, reason_of
 
 LISTENING = (
     b'{"t":{"$date":"2026-11-21T05:13:01.000+00:00"},"s":"I",  "c":"NETWORK",  "id":23016,   "ctx":"listener",'
@@ -23,8 +25,36 @@ NO_CURL = (
 )
 
 
+PWRITE = (
+    b'{"s":"E","c":"WT","id":22435,"ctx":"initandlisten","msg":"WiredTiger error message","attr":{"error":28,"message":'
+    b'"[1795877303:823585][4160:0x7f0de06ee3c0], wiredtiger_open: __posix_file_write: handle-write: pwrite: failed '
+    b'to write 21 bytes at offset 0: No space left on device"}}\n'
+)
+PWRITE_LATER = (
+    b'{"s":"E","c":"WT","id":22435,"msg":"WiredTiger error message","attr":{"error":28,"message":{"category":"WT_VERB_'
+    b'DEFAULT","msg":"handle-write: pwrite: failed to write 4096 bytes at offset 20480","error_str":"No space left on '
+    b'device","error_code":28}}}\n'
+)
+FATAL = (
+    b'{"s":"F","c":"CONTROL","id":6384300,"ctx":"ftdc","msg":"Writing fatal message","attr":{"message":"DBException::'
+    b'toString(): FileStreamFailed: Failed to write to interim file\\nActual exception type: x\\n\\n"}}\n'
+)
+
+
+class Usage(NamedTuple):
+    """As `shutil.disk_usage` returns it."""
+
+    total: int
+    used: int
+    free: int
+
+
+def reasons(*lines: bytes) -> list[str]:
+    return [reason_of(parse_line(line)) for line in lines]
+
+
 def explained(code: int, *lines: bytes, path: Path = Path("/data")) -> str:
-    return explain_failure(code, [reason_of(parse_line(line)) for line in lines], path=path, port=27017)
+    return explain_failure(code, reasons(*lines), path=path, port=27017)
 
 
 def test_lines_become_entries() -> None:
@@ -37,6 +67,11 @@ def test_lines_become_entries() -> None:
     [
         (LISTENING, "Waiting for connections"),
         (LOCKED, "DBPathInUse: Unable to lock the lock file"),
+        (PWRITE_LATER, "handle-write: pwrite: failed to write 4096 bytes at offset 20480: No space left on device"),
+        (
+            FATAL,
+            "DBException::toString(): FileStreamFailed: Failed to write to interim file Actual exception type: x",
+        ),
         (TAKEN, "Address already in use"),
         (b"Illegal instruction\n", "Illegal instruction"),
     ],
@@ -89,6 +124,32 @@ def test_damaged_files_are_told_with_what_to_do(code: int) -> None:
     told = explained(code, line)
     assert told.startswith("the files in /data are damaged or incomplete (bad): move the directory away")
     assert "flows.verify --repair" in told
+
+
+@pytest.mark.parametrize(
+    ("code", "line", "free", "is_full"),
+    [
+        (14, PWRITE, 10**12, True),  # it says so, and others have made room since
+        (100, b"boost::filesystem::create_directory: Disk quota exceeded\n", 10**12, True),
+        (-6, PWRITE_LATER, 0, True),
+        (-6, FATAL, 100_000_000, True),  # a file of the journal has gone with it
+        (-6, FATAL, 10**12, False),
+        (14, b"WT_PANIC\n", 1_000_000, True),
+        (14, b"WT_PANIC\n", 100_000_000, False),
+        (127, NO_CURL, 0, True),  # the link to a lent library found no room
+        (127, NO_CURL, 10**12, False),
+        (48, TAKEN, 0, False),
+        (100, LOCKED, 0, False),
+        (-9, b"", 0, False),
+    ],
+)
+def test_a_full_disk_is_no_damage(
+    code: int, line: bytes, free: int, is_full: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(2 * 10**12, 0, free))
+    assert is_disk_full(code, reasons(line), path=tmp_path / "mongo") == is_full
+    full = f"the disk of {tmp_path / 'mongo'} is full ({free / 1e6:.1f} MB of 2000000.0 MB free): make room"
+    assert explained(code, line, path=tmp_path / "mongo").startswith(full) == is_full
 
 
 def test_anything_else_is_what_it_said_itself() -> None:

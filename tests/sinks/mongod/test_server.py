@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import select
@@ -7,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from pymongo import MongoClient, WriteConcern
 from pymongo.errors import PyMongoError
 
-from flows.process.exit_codes import CANNOT_RUN
+from flows.process.exit_codes import CANNOT_RUN, TRY_AGAIN
 from sinks.mongod.bundled import LIBRARY, MongodError, bundled_binary, lent_library
 from sinks.mongod.server import Mongod, main, parse_arguments, running_mongod
 from tests.conftest import FAST
@@ -166,6 +167,54 @@ def test_a_place_that_can_hold_no_data_is_named(tmp_path: Path, capsys: pytest.C
     assert "cannot hold the data (Not a directory): choose another with --path" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_without_room_for_the_folder_is_full(
+    number: int, path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def mkdir(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    assert main(parse_arguments(["--path", str(path), "--port", "1"])) == TRY_AGAIN
+    assert f"the disk of {path} is full (" in capsys.readouterr().err
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 500 MB, where this user may mount one."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=500m", "tmpfs", str(place)]
+    if sys.platform != "linux" or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this user cannot mount a small disk")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Leaves no byte free; the file that takes them."""
+    with (disk / "fill").open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(65_536))
+    return disk / "fill"
+
+
+@pytest.mark.e2e
+def test_with_a_full_disk_it_says_so_and_comes_back_when_there_is_room(
+    small_disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    filler, data = fill(small_disk), small_disk / "mongo"
+    assert main(parse_arguments(["--path", str(data), "--port", str(free_port())])) == TRY_AGAIN
+    assert capsys.readouterr().err == (
+        f"marketflow: the disk of {data} is full (0.0 MB of 524.3 MB free): make room; its files are kept, and another "
+        "start goes on\n"
+    )
+    filler.unlink()
+    with running_mongod(data, parameters=FAST) as uri, MongoClient[dict[str, Any]](uri) as client:
+        client["test"]["kept"].insert_one({"_id": 1})
+        assert list(client["test"]["kept"].find()) == [{"_id": 1}]
+
+
 # --- where it cannot run ---
 
 
@@ -251,7 +300,7 @@ def test_damaged_files_are_told_with_what_to_do_and_never_read_in_part(
             assert len(list(client["market"]["market_data"].find())) == 20_000  # what was damaged is not needed
     except (MongodError, PyMongoError) as error:
         assert server is not None
-        told = str(error) if isinstance(error, MongodError) else server.why_ended(server.wait())
+        told = str(error) if isinstance(error, MongodError) else str(server.failure(server.wait()))
         assert f"the files in {path} are damaged or incomplete" in told
         assert "\n" not in told
     finally:
