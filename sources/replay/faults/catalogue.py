@@ -1,30 +1,32 @@
-"""The faults and their fields, for a form."""
+"""What can be ordered and its fields, for a form: the faults, and anything else that is described as they are."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from msgspec import NODEFAULT, inspect
+from msgspec import NODEFAULT, Struct, inspect
 
 from sources.replay.faults.orders import FAULTS, describe
-from sources.replay.faults.spec import Fault
 
 _TYPES: Final = (
     (inspect.BoolType, "boolean"),
     (inspect.IntType, "integer"),
     (inspect.FloatType, "number"),
+    (inspect.DecimalType, "decimal"),
     (inspect.StrType, "text"),
     (inspect.VarTupleType, "list"),
 )
 
 
-def catalogue() -> list[dict[str, Any]]:
-    """Of each fault its name, its summary, an order as an example, and its fields: `name`, `type`, `choices`,
-    `default`, and whether it is `required`. The type is `boolean`, `integer`, `number`, `text`, `list` or `json`.
+def catalogue(kinds: Sequence[type[Struct]] = FAULTS) -> list[dict[str, Any]]:
+    """Of each kind of order its name, its summary, an order as an example, and its fields: `name`, `type`, `choices`,
+    `default`, and whether it is `required`. The type is `boolean`, `integer`, `number`, `decimal` (written as a text,
+    so that no digit is lost), `text`, `list` or `json`.
     """
-    return [_entry(kind) for kind in FAULTS]
+    return [_entry(kind) for kind in kinds]
 
 
-def _entry(kind: type[Fault]) -> dict[str, Any]:
+def _entry(kind: type[Struct]) -> dict[str, Any]:
     described = describe(kind)
     info = inspect.type_info(kind)
     fields = info.fields if isinstance(info, inspect.StructType) else ()

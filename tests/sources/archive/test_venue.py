@@ -17,8 +17,10 @@ from sources.archive.files import days_for
 from sources.archive.venue import VenueDays
 from sources.binance.rest import BinanceRest
 from sources.replay.exchange.threaded import exchange_in_thread
+from sources.replay.market.playback import Playback
 from sources.replay.synthetic.market import SyntheticMarket
 from tests.fakes.witness import Witness
+from tests.fakes.young_market import YoungMarket
 
 MIDNIGHT = 1_767_225_600_000
 BEGIN = MIDNIGHT - 60_000
@@ -27,9 +29,11 @@ SYMBOL = "BTCUSDT"
 
 
 @contextmanager
-def venue() -> Iterator[tuple[VenueDays, Witness]]:
-    """Some minutes of a busy market around a midnight, and a client that has nothing in common with ours."""
-    market = SyntheticMarket("spot", (SYMBOL,), seed=3, start_ms=BEGIN, trades_per_s=30)
+def venue(market: Playback | None = None) -> Iterator[tuple[VenueDays, Witness]]:
+    """Some minutes of a busy market around a midnight, one without a past if none is given, and a client that has
+    nothing in common with ours.
+    """
+    market = market or YoungMarket((SYMBOL,), start_ms=BEGIN, trades_per_s=30)
     network = EventLoopThread()
     with (
         exchange_in_thread(market, speed=120.0, start_now=True) as exchange,
@@ -65,7 +69,8 @@ def test_days_hold_each_trade_once_and_the_first_is_known_from_its_first_trade_o
 
 @pytest.mark.slow
 def test_klines_are_those_that_are_closed_and_that_of_the_period_in_which_a_day_begins() -> None:
-    with venue() as (days, seen):
+    market = SyntheticMarket("spot", (SYMBOL,), seed=3, start_ms=BEGIN, trades_per_s=30)
+    with venue(market) as (days, seen):
         [file] = days_for(SYMBOL, "5m", MIDNIGHT - 1_000_000, MIDNIGHT)
         day = days.get(file)
         assert day is not None

@@ -145,6 +145,7 @@ class BinanceDialect:
         return {
             ("GET", "accounts"): lambda _: accounts.report(),
             ("POST", "accounts"): accounts.execute,
+            ("GET", "orders"): lambda _: accounts.orders(),
             ("POST", "keys"): accounts.add_key,
         }
 

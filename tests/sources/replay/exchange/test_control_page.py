@@ -1,9 +1,10 @@
 """The page of the control endpoint in a browser: what it shows, what its buttons order, by mouse and by keyboard."""
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 from websockets.asyncio.client import connect
 
+from sources.replay.accounts.keys import DEMO_KEY, DEMO_SECRET
 from sources.replay.exchange.server import running_exchange
 from sources.replay.market.lives import Life
 from sources.replay.synthetic.market import SyntheticMarket
@@ -38,16 +39,7 @@ async def test_what_it_shows_and_what_its_buttons_do() -> None:
         await expect(page.get_by_role("button", name="Pause", exact=True)).to_be_focused()
         await expect(page.locator("#market")).to_contain_text("playing")
 
-        speed = page.get_by_label("seconds of market time a second")
-        await expect(speed).to_have_attribute("placeholder", "1")
-        await speed.fill("2.5")
-        await speed.press("Enter")
-        await expect(page.locator("#market")).to_contain_text("2.5 s of market time a second")
-        await expect(speed).to_have_attribute("placeholder", "2.5")
-        await speed.fill("fast")
-        await page.get_by_role("button", name="Change speed").click()
-        await expect(page.get_by_role("status")).to_have_text("fast is no number")
-        await speed.fill("")
+        await change_the_speed(page)
 
         # A fault, by the keyboard alone.
         summary = page.locator("summary", has_text="wrong_id")
@@ -70,10 +62,46 @@ async def test_what_it_shows_and_what_its_buttons_do() -> None:
         await form.get_by_label("by (needed)").press("Enter")
         await expect(page.get_by_role("status")).to_have_text("by: much is no integer")
 
+        await move_an_account(page)
+
         await page.get_by_label("after seconds").fill("3600")
         await page.get_by_role("button", name="list NEWUSDT", exact=True).click()
         await expect(page.locator("#symbols tbody tr", has_text="NEWUSDT")).to_contain_text("trading in 00:59")
         await page.get_by_role("button", name="drop client 1").click()
         await expect(clients).to_have_count(0)
         assert exchange.clients == 0
+
+        # An exchange without accounts lists no orders of them.
+        await page.route("**/control/orders", lambda route: route.fulfill(json=[]))
+        await page.reload()
+        await expect(page.locator("#market")).to_contain_text("playing")
+        await expect(page.locator("#accounts")).to_be_hidden()
     assert complaints == []
+
+
+async def change_the_speed(page: Page) -> None:
+    speed = page.get_by_label("seconds of market time a second")
+    await expect(speed).to_have_attribute("placeholder", "1")
+    await speed.fill("2.5")
+    await speed.press("Enter")
+    await expect(page.locator("#market")).to_contain_text("2.5 s of market time a second")
+    await expect(speed).to_have_attribute("placeholder", "2.5")
+    await speed.fill("fast")
+    await page.get_by_role("button", name="Change speed").click()
+    await expect(page.get_by_role("status")).to_have_text("fast is no number")
+    await speed.fill("")
+
+
+async def move_an_account(page: Page) -> None:
+    accounts = page.locator("#accounts tbody tr")
+    await expect(accounts.locator("td").nth(1)).to_contain_text("100000.00000000 USDT, 1.00000000 BTC")
+    await expect(accounts.locator("td").nth(2)).to_contain_text(f"hmac {DEMO_KEY}")
+    summary = page.locator("summary", has_text="Spot: locks")
+    await summary.click()
+    form = page.locator("details", has=summary).locator("form")
+    await form.get_by_label("asset (needed)").fill("BTC")
+    await form.get_by_label("amount (needed)").fill("0.12345678")
+    await form.get_by_role("button", name="Order lock").click()
+    await expect(page.get_by_role("status")).to_have_text("lock is ordered")
+    await expect(accounts.locator("td").nth(1)).to_contain_text("0.87654322 and 0.12345678 locked BTC")
+    assert DEMO_SECRET not in await page.content()

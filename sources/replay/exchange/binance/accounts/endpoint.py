@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from sources.replay.accounts.orders import AnyOrder
+from sources.replay.accounts.orders import AnyOrder, Order
 from sources.replay.exchange.binance.parameters import Parameters, Takes
 from sources.replay.exchange.binance.rest import Answer
 
@@ -41,6 +41,10 @@ class MarketAccounts(Protocol):
     @property
     def endpoints(self) -> AccountEndpoints:
         """The requests about them."""
+
+    @property
+    def orders(self) -> tuple[type[Order], ...]:
+        """The kinds of orders that there are for them."""
 
     def names(self) -> list[str]:
         """Every account."""

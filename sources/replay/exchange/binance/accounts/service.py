@@ -11,6 +11,7 @@ from sources.replay.exchange.binance.accounts.signing import Sent, caller, known
 from sources.replay.exchange.binance.parameters import ApiError, Parameters
 from sources.replay.exchange.binance.rest import Answer
 from sources.replay.exchange.dialect import AccountsView
+from sources.replay.faults.catalogue import catalogue
 
 
 class BinanceAccounts:
@@ -63,6 +64,10 @@ class BinanceAccounts:
             raise ValueError(str(error)) from None
         self._accounts.open(new.account)
         return self._ring.add(new)
+
+    def orders(self) -> list[dict[str, Any]]:
+        """What an operator can order, with the fields."""
+        return catalogue(self._accounts.orders)
 
     def execute(self, body: bytes) -> dict[str, Any]:
         """Executes an operator's order; the state after it, or `ValueError`."""

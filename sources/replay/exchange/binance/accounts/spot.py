@@ -10,7 +10,7 @@ import msgspec
 
 from sources.replay.accounts.amounts import text
 from sources.replay.accounts.keys import DEMO
-from sources.replay.accounts.orders import AnyOrder, Deposit, Fill, Lock, Open, Transfer, Withdraw
+from sources.replay.accounts.orders import AnyOrder, Deposit, Fill, Lock, Open, Order, Transfer, Withdraw
 from sources.replay.accounts.spot import COMMISSION, Balance, SpotAccount, SpotTrade
 from sources.replay.exchange.binance.accounts import spot_events as events
 from sources.replay.exchange.binance.accounts.endpoint import MOST_ACCOUNTS, Access, AccountEndpoint
@@ -41,6 +41,8 @@ class SpotAccounts:
     def __init__(self, view: AccountsView) -> None:
         self._view = view
         self._accounts = {DEMO: SpotAccount(DEMO_BALANCES)}
+        self.orders: tuple[type[Order], ...] = (Open, Deposit, Withdraw, Transfer, Lock, Fill)
+        """The kinds of orders that there are for them."""
         self.endpoints = {
             ("GET", "/api/v3/account"): AccountEndpoint(self._account, takes(optional=("omitZeroBalances",))),
             ("GET", "/api/v3/myTrades"): AccountEndpoint(

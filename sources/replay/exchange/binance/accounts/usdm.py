@@ -12,17 +12,20 @@ from sources.replay.accounts.keys import DEMO
 from sources.replay.accounts.listen_keys import ListenKeys
 from sources.replay.accounts.margins import open_margins
 from sources.replay.accounts.orders import (
+    ORDERS,
     AnyOrder,
     Deposit,
     Fill,
     Funding,
     Leverage,
     Liquidate,
+    Lock,
     Margin,
     MarginCall,
     MarginType,
     MultiAssets,
     Open,
+    Order,
     PositionMode,
     Transfer,
     Withdraw,
@@ -55,6 +58,8 @@ class UsdmAccounts:
         self._accounts = {DEMO: UsdmAccount(self._margin_assets, DEMO_BALANCES, opened_ms=view.now_ms)}
         self._listen_keys = ListenKeys()
         self._is_watched = False
+        self.orders: tuple[type[Order], ...] = tuple(kind for kind in ORDERS if kind is not Lock)
+        """The kinds of orders that there are for them."""
         self.endpoints = {
             **UsdmAccountRest(self._accounts, self._margin_assets, view, self.marks).endpoints,
             **UsdmSettingsRest(self._accounts, view, self.execute).endpoints,

@@ -10,10 +10,15 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from sources.replay.accounts.keys import DEMO_KEY, DEMO_SECRET
+from sources.replay.accounts.orders import ORDERS
 from sources.replay.exchange.exchange import ReplayExchange
 from sources.replay.exchange.server import running_exchange
-from sources.replay.faults.orders import ClockSkew, Drop, Duplicate, Gap
+from sources.replay.faults.orders import ClockSkew, Drop, Duplicate, Gap, describe
+from sources.replay.market.market import MarketKind
 from tests.fakes.scripted_market import BEGIN_MS, ScriptedMarket
+
+OF_SPOT = ["open", "deposit", "withdraw", "transfer", "lock", "fill"]
+OF_USDM = [described.name for described in map(describe, ORDERS) if described.name != "lock"]
 
 pytestmark = pytest.mark.usefixtures("stopped_clock_s")
 
@@ -355,3 +360,27 @@ async def test_clients_change_their_settings_by_signed_bodies(usdm: Usdm) -> Non
         ("positionSide/dual", {"dualSidePosition": "maybe"}, -1130),
     ):
         assert (await usdm.post(f"v1/{path}", **fields))["code"] == code, (path, fields)
+
+
+@pytest.mark.parametrize(("kind", "name", "known"), [("spot", "spot", OF_SPOT), ("usdm", "USD-M", OF_USDM)])
+async def test_the_orders_that_a_market_lists_are_those_that_it_has(
+    kind: MarketKind, name: str, known: list[str]
+) -> None:
+    async with (
+        running_exchange(ScriptedMarket(kind=kind)) as exchange,
+        httpx.AsyncClient(base_url=exchange.rest_url, timeout=60) as http,
+    ):
+        listed = (await http.get("/control/orders")).json()
+        assert [entry["name"] for entry in listed] == known
+        fields = {field["name"]: field for entry in listed if entry["name"] == "fill" for field in entry["fields"]}
+        plain: dict[str, Any] = {"choices": [], "default": None, "required": False}
+        assert fields["account"] == plain | {"name": "account", "type": "text", "default": "demo"}
+        assert fields["quantity"] == plain | {"name": "quantity", "type": "decimal", "required": True}
+        assert fields["price"] == plain | {"name": "price", "type": "decimal"}
+        assert fields["side"]["choices"] == ["BUY", "SELL"]
+        refused = []
+        for described in map(describe, ORDERS):
+            reply = await http.post("/control/accounts", content=described.example)
+            if reply.json().get("error") == f"{name} has no such order":
+                refused.append(described.name)
+        assert refused == [described.name for described in map(describe, ORDERS) if described.name not in known]
