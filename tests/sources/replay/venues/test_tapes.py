@@ -102,5 +102,6 @@ def test_a_tape_of_another_venue_or_with_a_broken_frame_is_refused(tmp_path: Pat
         taped_coinbase([path])
     with pytest.raises(ValueError, match=r"x\.tape\.zst, line 2: KeyError"):
         taped_kraken([path])
+    (tmp_path / "x.gz").touch()
     with pytest.raises(ValueError, match="not one of a tape"):
         taped_kraken([tmp_path / "x.gz"])
