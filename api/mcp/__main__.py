@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from api.mcp.client import Failure, RestClient
 from api.mcp.replies import Reply
 from api.mcp.tools import Tools
-from flows.process.version import version
+from flows.process.version import how_to_install, version
 from flows.settings import Settings, SettingsError, load_settings
 
 try:
@@ -26,7 +26,7 @@ try:
     from mcp.server.mcpserver.exceptions import ToolError
     from mcp.types import CallToolResult, TextContent, Tool, ToolAnnotations
 except ModuleNotFoundError:
-    sys.exit("marketflow: the tools for agents need the package mcp: pip install 'marketflow-data[tools]'")
+    sys.exit(f"marketflow: the tools for agents need the package mcp: {how_to_install('tools')}")
 
 PROGRAM: Final = "python -m api.mcp"
 INSTRUCTIONS: Final = """\

@@ -11,6 +11,7 @@ import typer
 
 from flows.command.examples import epilog
 from flows.command.outcome import CommandError
+from flows.process.version import how_to_install
 
 NOTEBOOK: Final = "explore.py"
 PACKAGED: Final = Path(__file__).with_name(NOTEBOOK)
@@ -35,7 +36,7 @@ def notebook(
     package makes there, so that yours can be changed.
     """
     if find_spec("marimo") is None or find_spec("altair") is None:
-        raise CommandError("the notebook needs marimo and altair: pip install 'marketflow-data[notebooks]'")
+        raise CommandError(f"the notebook needs marimo and altair: {how_to_install('notebooks')}")
     opened = notebook_at(path)
     flags = ["--headless"] if headless else []
     sys.stdout.flush()

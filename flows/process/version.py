@@ -18,6 +18,15 @@ def version() -> str:
         return str(project["version"]) if project else "unknown"
 
 
+def how_to_install(extra: str) -> str:
+    """The command that brings the packages of an extra: in a checkout that of its Makefile, whose environment has all
+    of them.
+    """
+    if (_ROOT / "Makefile").is_file() and in_checkout():
+        return "make dev"
+    return f"pip install '{DISTRIBUTION}[{extra}]'"
+
+
 def in_checkout() -> dict[str, Any]:
     """The table `project` of the checkout that this file is part of; empty where there is none."""
     path = _ROOT / "pyproject.toml"

@@ -12,6 +12,7 @@ from websockets.uri import parse_uri
 
 from flows.foreign import quoted, visible
 from flows.process.proxy import is_loopback
+from flows.process.version import how_to_install
 
 MAX_MESSAGE_BYTES = 16 << 20
 PING_S = 20.0
@@ -86,7 +87,7 @@ def transport_of(name: Literal["websockets", "picows"]) -> Open:
         from sources.connection.picows_transport import open_socket as open_picows  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise NotInstalledError(
-            "feed.transport is picows, which is not installed: install marketflow-data[fast], or choose websockets"
+            f"feed.transport is picows, which is not installed: {how_to_install('fast')}, or choose websockets"
         ) from error
     return open_picows
 

@@ -15,6 +15,8 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
+from flows.process.version import how_to_install
+
 KeyKind: TypeAlias = Literal["hmac", "ed25519", "rsa"]
 Verify: TypeAlias = Callable[[bytes, bytes], bool]
 """Whether a signature, as bytes, is one of a payload."""
@@ -140,7 +142,7 @@ def _public(kind: KeyKind, pem: str) -> Verify:
         from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
         from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415
     except ImportError:
-        raise ValueError(f"a key of kind {kind} needs cryptography: pip install 'marketflow-data[keys]'") from None
+        raise ValueError(f"a key of kind {kind} needs cryptography: {how_to_install('keys')}") from None
     try:
         key = load_pem_public_key(pem.encode())
     except (ValueError, TypeError, UnsupportedAlgorithm):

@@ -193,4 +193,4 @@ def test_without_the_package_the_rest_of_the_interface_works_and_this_says_what_
         check=False,
     )
     assert tools.returncode == 1
-    assert "pip install 'marketflow-data[tools]'" in tools.stderr
+    assert "the tools for agents need the package mcp: make dev" in tools.stderr

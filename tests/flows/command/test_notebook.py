@@ -50,4 +50,4 @@ def test_without_marimo_it_says_how_to_install_it(call: Call, monkeypatch: pytes
     monkeypatch.setattr(notebook, "find_spec", lambda _: None)
     ended = call("notebook")
     assert (ended.exit_code, ended.stdout) == (1, "")
-    assert "pip install 'marketflow-data[notebooks]'" in ended.stderr
+    assert "the notebook needs marimo and altair: make dev" in ended.stderr

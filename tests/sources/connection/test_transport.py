@@ -277,5 +277,5 @@ async def test_an_opening_that_is_given_up_leaves_nothing_behind(open_socket: Op
 def test_a_library_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "picows", None)
     monkeypatch.delitem(sys.modules, "sources.connection.picows_transport", raising=False)
-    with pytest.raises(NotInstalledError, match=r"install marketflow-data\[fast\]"):
+    with pytest.raises(NotInstalledError, match="not installed: make dev, or choose websockets"):
         transport_of("picows")
