@@ -21,7 +21,7 @@ def test_thin_rows_between_full_ones_are_a_vacuum() -> None:
 
     assert (zone.low, zone.high, zone.volume) == (103.0, 104.5, 3.0)
     assert zone.fill == printed(1.5 / 11)
-    assert (zone.distance, zone.distance_percent) == (1.0, 100 * 1.0 / 102)
+    assert (zone.distance, zone.distance_percent) == (1.0, printed(100 * 1.0 / 102))
     assert (zone.bid_quantity, zone.ask_quantity) == (None, None)
 
 
