@@ -129,7 +129,7 @@ async def test_candles_and_trades_are_read_together(mongod_uri: str, tmp_path: P
                 printed, _ = await example.communicate()
             assert example.returncode == 0
         klines = {one.open_time: one for one in witness.klines(SYMBOL, "1m", BEGIN_MS)}
-        trades = witness.aggregates(SYMBOL, 1)
+        trades = witness.aggregates(SYMBOL, witness.first_id(SYMBOL, BEGIN_MS))
     rows = list(csv.DictReader(io.StringIO(printed.decode())))
     proofs = [row["proof"] for row in rows]
     assert proofs.count("equal") >= MINUTES

@@ -86,6 +86,12 @@ class Witness:
         [aggregate] = self._get("/api/v3/aggTrades", symbol=symbol, limit=1)
         return bool(fill["id"] == aggregate["l"])
 
+    def first_id(self, symbol: str, since_ms: int) -> int:
+        """Id of the first aggregate from a time on: what a synthetic market had before it began is endless."""
+        [row] = self._get("/api/v3/aggTrades", symbol=symbol, startTime=since_ms, limit=1)
+        first: int = row["a"]
+        return first
+
     def aggregates(self, symbol: str, first_id: int) -> list[tuple[Any, ...]]:
         """`(id, time, price, quantity, buyer is maker)` of all from an id on."""
         rows: list[tuple[Any, ...]] = []
