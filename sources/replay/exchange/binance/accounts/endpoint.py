@@ -8,9 +8,6 @@ from sources.replay.accounts.orders import AnyOrder, Order
 from sources.replay.exchange.binance.parameters import Parameters, Takes
 from sources.replay.exchange.binance.rest import Answer
 
-MOST_ACCOUNTS = 100
-"""Most accounts of an exchange."""
-
 
 class Access(Enum):
     """What a request must have."""

@@ -9,11 +9,11 @@ from zlib import crc32
 import msgspec
 
 from sources.replay.accounts.amounts import text
-from sources.replay.accounts.keys import DEMO
 from sources.replay.accounts.orders import AnyOrder, Deposit, Fill, Lock, Open, Order, Transfer, Withdraw
 from sources.replay.accounts.spot import COMMISSION, Balance, SpotAccount, SpotTrade
 from sources.replay.exchange.binance.accounts import spot_events as events
-from sources.replay.exchange.binance.accounts.endpoint import MOST_ACCOUNTS, Access, AccountEndpoint
+from sources.replay.exchange.binance.accounts.endpoint import Access, AccountEndpoint
+from sources.replay.exchange.binance.accounts.opened import OpenedAccounts
 from sources.replay.exchange.binance.parameters import ApiError, Parameters, Takes
 from sources.replay.exchange.binance.rest import Answer, time_range
 from sources.replay.exchange.dialect import AccountsView, symbol_names
@@ -35,12 +35,12 @@ def takes(*mandatory: str, optional: tuple[str, ...] = ()) -> Takes:
     return Takes(mandatory, optional)
 
 
-class SpotAccounts:
-    """The spot accounts of an exchange, at most `MOST_ACCOUNTS`, and the requests about them."""
+class SpotAccounts(OpenedAccounts[SpotAccount]):
+    """The spot accounts of an exchange, and the requests about them."""
 
     def __init__(self, view: AccountsView) -> None:
+        super().__init__(SpotAccount(DEMO_BALANCES), SpotAccount)
         self._view = view
-        self._accounts = {DEMO: SpotAccount(DEMO_BALANCES)}
         self.orders: tuple[type[Order], ...] = (Open, Deposit, Withdraw, Transfer, Lock, Fill)
         """The kinds of orders that there are for them."""
         self.endpoints = {
@@ -68,16 +68,6 @@ class SpotAccounts:
         return list(dict.fromkeys((*account.balances, *filter(None, traded))))
 
     # --- what operators order ----------------------------------------------------------------------------------------
-
-    def names(self) -> list[str]:
-        """Every account."""
-        return list(self._accounts)
-
-    def open(self, account: str) -> None:
-        """Opens an account, unless there is one of that name; `ValueError` for too many."""
-        if account not in self._accounts and len(self._accounts) >= MOST_ACCOUNTS:
-            raise ValueError(f"{MOST_ACCOUNTS} accounts are open already")
-        self._accounts.setdefault(account, SpotAccount())
 
     def execute(self, order: AnyOrder) -> None:
         """Executes an order and sends its events; `ValueError` when it cannot be, and then nothing is changed."""
@@ -127,11 +117,6 @@ class SpotAccounts:
             is_maker=order.maker,
             at_ms=at_ms,
         )
-
-    def _named(self, account: str) -> SpotAccount:
-        if account not in self._accounts:
-            raise ValueError(f"no account {account}; open it first")
-        return self._accounts[account]
 
     # --- what clients request ----------------------------------------------------------------------------------------
 

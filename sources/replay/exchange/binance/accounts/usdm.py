@@ -8,7 +8,6 @@ from typing import Any, Final
 import msgspec
 
 from sources.replay.accounts.amounts import text
-from sources.replay.accounts.keys import DEMO
 from sources.replay.accounts.listen_keys import ListenKeys
 from sources.replay.accounts.margins import open_margins
 from sources.replay.accounts.orders import (
@@ -33,7 +32,8 @@ from sources.replay.accounts.orders import (
 from sources.replay.accounts.orders import ListenKeys as ListenKeysLife
 from sources.replay.accounts.usdm import Change, Place, UsdmAccount
 from sources.replay.exchange.binance.accounts import usdm_events as events
-from sources.replay.exchange.binance.accounts.endpoint import MOST_ACCOUNTS, Access, AccountEndpoint
+from sources.replay.exchange.binance.accounts.endpoint import Access, AccountEndpoint
+from sources.replay.exchange.binance.accounts.opened import OpenedAccounts
 from sources.replay.exchange.binance.accounts.usdm_rest import UsdmAccountRest
 from sources.replay.exchange.binance.accounts.usdm_settings import UsdmSettingsRest
 from sources.replay.exchange.binance.parameters import ApiError, Parameters
@@ -50,12 +50,13 @@ _LOOK_S = 0.05
 """How often it is looked whether a listen key has expired, while there are any."""
 
 
-class UsdmAccounts:
-    """The USD-M accounts of an exchange, at most `MOST_ACCOUNTS`."""
+class UsdmAccounts(OpenedAccounts[UsdmAccount]):
+    """The USD-M accounts of an exchange."""
 
     def __init__(self, view: AccountsView) -> None:
         self._view = view
-        self._accounts = {DEMO: UsdmAccount(self._margin_assets, DEMO_BALANCES, opened_ms=view.now_ms)}
+        demo = UsdmAccount(self._margin_assets, DEMO_BALANCES, opened_ms=view.now_ms)
+        super().__init__(demo, lambda: UsdmAccount(self._margin_assets))
         self._listen_keys = ListenKeys()
         self._is_watched = False
         self.orders: tuple[type[Order], ...] = tuple(kind for kind in ORDERS if kind is not Lock)
@@ -72,16 +73,6 @@ class UsdmAccounts:
     def _margin_assets(self) -> dict[str, str]:
         rows = self._view.market.exchange_info()
         return {row["symbol"]: row.get("marginAsset") or split_symbol(row["symbol"])[1] for row in rows}
-
-    def names(self) -> list[str]:
-        """Every account."""
-        return list(self._accounts)
-
-    def open(self, account: str) -> None:
-        """Opens an account, unless there is one of that name; `ValueError` for too many."""
-        if account not in self._accounts and len(self._accounts) >= MOST_ACCOUNTS:
-            raise ValueError(f"{MOST_ACCOUNTS} accounts are open already")
-        self._accounts.setdefault(account, UsdmAccount(self._margin_assets))
 
     def report(self, account: str) -> dict[str, Any]:
         """An account's part of the state."""
@@ -116,10 +107,7 @@ class UsdmAccounts:
         if isinstance(order, ListenKeysLife):
             self._listen_keys.life_ms = order.life_ms
             return
-        account = self._accounts.get(order.account)
-        if account is None:
-            raise ValueError(f"no account {order.account}; open it first")
-        self._send(order.account, self._execute(account, order, self._view.true_ms))
+        self._send(order.account, self._execute(self._named(order.account), order, self._view.true_ms))
 
     def _execute(self, account: UsdmAccount, order: AnyOrder, now_ms: int) -> list[Any]:
         """The events of an order."""
