@@ -54,6 +54,11 @@ class PlayedTrades:
         self._time, self._price, self._quantity = (_packed(trades[name]) for name in ("time", "price", "quantity"))
         self._makers = np.packbits(trades["maker"].to_numpy()).tobytes()
 
+    @property
+    def bytes_held(self) -> int:
+        """How many bytes its numbers take."""
+        return len(self._makers) + sum(len(one.numbers) for one in (self._time, self._price, self._quantity))
+
     def trades(self) -> pl.DataFrame:
         """The trades."""
         time = pl.Series(_unpacked(self._time))
