@@ -31,7 +31,7 @@ from flows.queries import BookQuery, KlinesQuery, PastTradesQuery, TradesQuery
 from flows.recovered import TRADES_STEP, state_fault
 from flows.steps.trades import sequence_candles
 from sources.replay.faults.orders import Drop, Gap, RefuseSubscribe
-from sources.replay.market.lives import LifeOrder
+from sources.replay.market.lives import LifeOrder, Word
 from sources.replay.market.symbol_market import SymbolMarket
 from sources.venues import VENUES
 from tests.fakes.mutations import mutated
@@ -415,7 +415,8 @@ def test_a_halt_and_its_end_are_noticed_long_before_the_next_list(name: str) -> 
         symbols = PEERS[name].symbols
         halted = symbols[1]
         line.until(lambda: len(line.sequenced(halted)) > 50)
-        for word, is_trading in (("halt", False), ("resume", True)):
+        changes: tuple[tuple[Word, bool], ...] = (("halt", False), ("resume", True))
+        for word, is_trading in changes:
             line.statuses.clear()
             line.market.lives.order(LifeOrder(PEERS[name].instrument(halted), word), line.market.now_ms)
             line.until(lambda: halted in line.statuses or halted in line.source.doubtful())
