@@ -7,7 +7,6 @@ noon. For demonstration and tests; it predicts nothing.
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
 import polars as pl
@@ -95,16 +94,16 @@ class SyntheticMarket(Playback):
             _MarketMaker(kind, one, seed, begin_ms, rate, all_lives[one.symbol])
             for one, rate in zip(profiles, rates, strict=True)
         ]
-        pasts = ThreadPoolExecutor(1, thread_name_prefix="pasts")
         shelf, taken_apart = Shelf(_WHOLE_HISTORIES), Shelf(_TAKEN_APART)
         keeps_all = len(makers) <= _WHOLE_HISTORIES
+        pasts = Lazy[pl.DataFrame]("pasts", is_wanted=keeps_all)  # of many, it would keep the market from beginning
         seconds = min(max(_ALL_SECONDS // max(len(makers), 1), _LEAST_SECONDS), SECONDS)
         markets = {
             maker.profile.symbol: SymbolMarket(
                 maker.encoder,
-                History(Lazy(pasts, maker.history), seconds=seconds)
+                History(pasts.result(maker.history), seconds=seconds)
                 if keeps_all
-                else History(Lazy(pasts, maker.recent_history), old=shelf.slot(maker.old_history), seconds=seconds),
+                else History(pasts.result(maker.recent_history), old=shelf.slot(maker.old_history), seconds=seconds),
                 past_rows=max(_ALL_PAST_ROWS // len(makers), _LEAST_PAST_ROWS),
                 life=maker.life,
                 past=maker.past(taken_apart.slot(maker.history)),
