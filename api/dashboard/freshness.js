@@ -124,6 +124,17 @@ export class Freshness {
     return judged(channel.state, forMs, channel.reason);
   }
 
+  /** State of an account by the `data` of its newest message; unknown while no heartbeats of the flow come. */
+  ofAccount(data) {
+    const hub = this.#hubOf(data.venue, "");
+    const now = this.#moment ?? this.now();
+    if (!hub?.isOpen) return judged("unknown", hub?.silentMs(now) ?? null, "the broadcast is not reached");
+    if (!hub.isAlive(now)) return judged("unknown", hub.silentMs(now), "the flow gives no sign of life");
+    const time = hub.timeAt(now);
+    const forMs = data.since && time !== null ? Math.max(0, time - Date.parse(data.since)) : null;
+    return judged(data.state, forMs, data.reason);
+  }
+
   /** The venue's time of an instrument, ms UTC; null while it is not known. */
   timeOf(venue, symbol) {
     return this.#hubOf(venue, symbol)?.timeAt(this.#moment ?? this.now()) ?? null;
