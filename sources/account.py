@@ -43,6 +43,10 @@ class AccountSettings(Protocol):
         """Base address of the private streams; None for the venue's own."""
 
     @property
+    def ws_url(self) -> str | None:
+        """Base address of the public streams, where a replay has the private ones too; None for the venue's own."""
+
+    @property
     def rest_url(self) -> str | None:
         """Base address of the REST interface; None for the venue's own."""
 
