@@ -11,13 +11,13 @@
 | no request after 5 s, or too many connections without one | the oldest of them is cut |
 | a message above 4 KiB | close 1009 |
 | more than 20 messages a second | close 1008 |
-| too slow, see `policy.py` | close 1013 |
+| too slow, see `client.py` | close 1013 |
 | the hub ends | close 1001 |
 """
 
 import hmac
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from typing import Final, NamedTuple
 from urllib.parse import parse_qs, urlsplit
@@ -84,9 +84,14 @@ def authorize(
             HTTPStatus.SERVICE_UNAVAILABLE, "too many clients for the descriptors of the process; see ulimit -n"
         )
     try:
-        return ClientOptions(_subscription(query, venues), _resume_after(query))
+        return options_of(query, venues)
     except RequestError as error:
         raise HandshakeRejected(HTTPStatus.BAD_REQUEST, str(error)) from error
+
+
+def options_of(query: Mapping[str, list[str]], venues: Collection[str]) -> ClientOptions:
+    """The options in a query; `RequestError` for those that cannot be. `venues` are those that send."""
+    return ClientOptions(_subscription(query, venues), _resume_after(query))
 
 
 def _may_call(origins: list[str], allowed: tuple[str, ...]) -> bool:
@@ -113,7 +118,7 @@ def knows_token(token: str, shown: list[str]) -> bool:
     return any(hmac.compare_digest(token.encode(), one.encode(errors="surrogateescape")) for one in shown)
 
 
-def _subscription(query: dict[str, list[str]], venues: Collection[str]) -> Subscription:
+def _subscription(query: Mapping[str, list[str]], venues: Collection[str]) -> Subscription:
     named = {name: _names(query[name]) for name in ("channels", "symbols", "timeframes", "venues") if name in query}
     if not named:
         return DEFAULT
@@ -132,7 +137,7 @@ def _names(values: list[str]) -> list[str]:
     return [name.strip() for value in values for name in value.split(",") if name.strip()]
 
 
-def _resume_after(query: dict[str, list[str]]) -> int | None:
+def _resume_after(query: Mapping[str, list[str]]) -> int | None:
     if "resume_after" not in query:
         return None
     text = query["resume_after"][-1]
