@@ -15,6 +15,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from api.gateway.relay import Relay
 from api.gateway.socket import GatewaySocket
+from api.http.auth import RIGHTS
 from api.http.connections import connection_of
 from api.http.errors import Problem
 from api.live.hub_protocol import LiveEvent
@@ -27,8 +28,9 @@ from sinks.hub.hub_settings import HubSettings
 from sinks.hub.messages import Encoding
 from sinks.hub.pace import Pace
 from sinks.hub.policy import TICK_LIMIT
+from sinks.hub.rights import MARKET
 from sinks.hub.server import DRAIN_S, PING_S
-from sinks.hub.subscription import NamesOf, RequestError, as_named
+from sinks.hub.subscription import NamesOf, RequestError, RightError, as_named
 
 SUBPROTOCOLS: Final[tuple[Encoding, ...]] = ("msgpack", "json")
 _MESSAGES: Final = (WSMsgType.TEXT, WSMsgType.BINARY)
@@ -110,8 +112,11 @@ class Gateway:
     def _options(self, request: web.Request) -> ClientOptions:
         if len(self._clients) >= self._settings.max_clients or self._is_closed:
             raise Problem("too_many_connections", "too many clients; the setting is hub.max_clients")
+        rights = request.get(RIGHTS, MARKET)
         try:
-            return options_of({name: request.query.getall(name) for name in request.query}, self._relay.origins)
+            return options_of({name: request.query.getall(name) for name in request.query}, self._relay.origins, rights)
+        except RightError as error:
+            raise Problem("no_right", str(error)) from error
         except RequestError as error:
             raise Problem("bad_request", str(error)) from error
 

@@ -17,13 +17,14 @@ from sinks.hub.market.derivatives import LIQUIDATIONS_SHOWN
 from sinks.hub.messages import CHANNELS, Envelope, Message, Topic
 from sinks.hub.outlet import Outlet
 from sinks.hub.payloads import HeartbeatBody, InstrumentBody, StatusBody, iso_utc
+from sinks.hub.rights import ACCOUNT_CHANNELS
 from sinks.hub.subscription import NamesOf, as_named
 
 LATEST: Final = frozenset(
     ("MarketData", "Ticker", "OrderBook", "BookTicker", "Stats", "MarkPrice", "Funding", "OpenInterest")
 )
 """Channels of which a later message replaces the one before it."""
-RELAYED: Final = tuple(channel for channel in CHANNELS if channel not in {"Balance", "Position"})
+RELAYED: Final = tuple(channel for channel in CHANNELS if channel not in ACCOUNT_CHANNELS)
 """Channels that are sent on."""
 
 

@@ -5,6 +5,25 @@ currency, quantities and volumes in the base currency, quote volumes in the quot
 Everything is immutable, so one object may be shared by every consumer.
 """
 
+from flows.model.account import (
+    AccountEvent,
+    AccountInput,
+    AccountItem,
+    AccountPrices,
+    AccountRecord,
+    AccountReport,
+    AccountSnapshot,
+    AccountState,
+    AccountTotal,
+    AccountUpdate,
+    Balance,
+    BalanceChange,
+    BalanceReport,
+    LeverageReport,
+    Position,
+    PositionReport,
+    account_key,
+)
 from flows.model.candles import BELIEVED, COMPLETE, Candle, CandleStatus, Reconciliation, RefreshResult, StoreOnly
 from flows.model.capability import Capability
 from flows.model.derivatives import (
@@ -116,8 +135,21 @@ __all__ = [
     "UNVOUCHED",
     "VOLUMES",
     "WITHDRAWN_FILL",
+    "AccountEvent",
+    "AccountInput",
+    "AccountItem",
+    "AccountPrices",
+    "AccountRecord",
+    "AccountReport",
+    "AccountSnapshot",
+    "AccountState",
+    "AccountTotal",
+    "AccountUpdate",
     "AggregateTrade",
     "Backpressure",
+    "Balance",
+    "BalanceChange",
+    "BalanceReport",
     "BestPrices",
     "BookCheck",
     "BookDelta",
@@ -158,6 +190,7 @@ __all__ = [
     "Kline",
     "KlineSource",
     "Level",
+    "LeverageReport",
     "LineDelta",
     "LineSnapshot",
     "Liquidation",
@@ -173,6 +206,8 @@ __all__ = [
     "OpenInterest",
     "Origin",
     "ParsedFrames",
+    "Position",
+    "PositionReport",
     "Prices",
     "Publishable",
     "RawFrames",
@@ -207,6 +242,7 @@ __all__ = [
     "Vouched",
     "Voucher",
     "Watermark",
+    "account_key",
     "evidence",
     "timeframe_ms",
 ]

@@ -17,10 +17,10 @@ from flows.clock import Now
 from sinks.hub.client import Client, Peer
 from sinks.hub.fanout import Counters, Fanout
 from sinks.hub.hub_settings import HubSettings
+from sinks.hub.market.replay_buffer import ReplayBuffer
 from sinks.hub.market.state import StateCache
 from sinks.hub.messages import Encoding, Envelope, Message, Sendable, Topic
 from sinks.hub.payloads import HeartbeatBody, HeartbeatUpdate, iso_utc
-from sinks.hub.replay_buffer import ReplayBuffer
 from sinks.hub.replies import ErrorData, Pong, Reply, Reset, SharedReply, SubscribedData, snapshot_parts
 from sinks.hub.subscription import (
     NamesOf,
@@ -127,7 +127,7 @@ class Outlet:
         """
         self.flush(now)
         try:
-            request = parse_request(payload)
+            request = parse_request(payload, client.subscription.rights)
             replies = [self._pong(now)] if isinstance(request, Ping) else self._change(client, request, now)
         except RequestError as error:
             replies = [self._reply("Error", ErrorData(str(error)), now)]
@@ -147,9 +147,9 @@ class Outlet:
         client.subscription = subscription
         self._fanout.add(client)
         name = "Subscribed" if rule.wanted else "Unsubscribed"
-        data = SubscribedData.of(rule, self._origins)
+        data = SubscribedData.of(rule, self._origins, subscription.rights)
         reply = self._reply(name, data, now)
-        return [reply, *self._snapshot(Subscription((rule,)), now)] if rule.wanted else [reply]
+        return [reply, *self._snapshot(subscription.only(rule), now)] if rule.wanted else [reply]
 
     # --- messages to one client ---
 

@@ -60,7 +60,8 @@ class Hub:
         self.broadcast.write(list(items))
 
     def client(self, query: str = "", **options: Any) -> Any:
-        return connect(f"ws://127.0.0.1:{self.port}/ws{query}", compression=None, **options)
+        address = f"ws://127.0.0.1:{self.port}/ws{query}"
+        return connect(address, compression=None, open_timeout=PATIENCE_S, ping_interval=None, **options)
 
     async def settled(self, client: ClientConnection) -> None:
         """All that was written before is sent, or waits for the client."""
