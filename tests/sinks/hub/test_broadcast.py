@@ -419,7 +419,7 @@ def ids(messages: list[dict[str, Any]]) -> list[int]:
 
 async def test_a_slow_client_is_told_what_it_lost_and_gets_the_rest_in_order(served: Serving) -> None:
     async with served(capacity=5) as h, h.client("?channels=Status") as witness:
-        deaf = Deaf(h.port, "?channels=Trade,MarketData,ChartUpdate")
+        deaf = await asyncio.to_thread(Deaf, h.port, "?channels=Trade,MarketData,ChartUpdate")
         with deaf.socket:
             last, batches = 0, 0
             while h.counters.dropped < 3:
@@ -441,7 +441,7 @@ async def test_a_slow_client_is_told_what_it_lost_and_gets_the_rest_in_order(ser
 
 async def test_an_answer_never_overtakes_what_waits(served: Serving) -> None:
     async with served(capacity=50) as h, h.client("?channels=Status") as witness:
-        deaf = Deaf(h.port, "?channels=Trade,MarketData")
+        deaf = await asyncio.to_thread(Deaf, h.port, "?channels=Trade,MarketData")
         with deaf.socket:
             await flood(h, witness, batches=60)
             h.write(price(1.0))
@@ -458,7 +458,7 @@ async def test_an_answer_never_overtakes_what_waits(served: Serving) -> None:
 @pytest.mark.slow
 async def test_a_client_that_never_reads_is_cut_and_harms_nobody(served: Serving) -> None:
     async with served(capacity=2) as h, h.client("?channels=Status") as witness:
-        deaf = Deaf(h.port, "?channels=Trade")
+        deaf = await asyncio.to_thread(Deaf, h.port, "?channels=Trade")
         with deaf.socket:
             while h.counters.clients < 2:  # the handshake's answer goes out just before it counts
                 await asyncio.sleep(0.001)
@@ -480,7 +480,7 @@ def server_lines(port: int) -> int:
 
 async def test_closing_ends_in_time_although_a_client_does_not_read(served: Serving) -> None:
     async with served(capacity=1_000) as h, h.client("?channels=Status") as witness:
-        deaf = Deaf(h.port, "?channels=Trade")
+        deaf = await asyncio.to_thread(Deaf, h.port, "?channels=Trade")
         with deaf.socket:
             await flood(h, witness, batches=80)
             async with asyncio.timeout(PATIENCE_S):
