@@ -105,6 +105,8 @@ class HubMessage(Struct, frozen=True):
     stamp_ms: int
     """Feed's time at which the hub created it, ms UTC."""
     seq: int
+    hub: str = ""
+    """URL of the hub."""
 
     @property
     def symbol(self) -> str:
