@@ -27,6 +27,7 @@ from sources.replay.accounts.orders import (
     Open,
     Order,
     PositionMode,
+    Tokens,
     Transfer,
     Withdraw,
 )
@@ -60,7 +61,7 @@ class UsdmAccounts(OpenedAccounts[UsdmAccount]):
         self._listen_keys = ListenKeys()
         self._is_watched = False
         self._funded_ms = _funding_before(view.true_ms)
-        self.orders: tuple[type[Order], ...] = tuple(kind for kind in ORDERS if kind is not Lock)
+        self.orders: tuple[type[Order], ...] = tuple(kind for kind in ORDERS if kind not in (Lock, Tokens))
         """The kinds of orders that there are for them."""
         self.endpoints = {
             **UsdmAccountRest(self._accounts, self._margin_assets, view, self.marks).endpoints,
