@@ -89,6 +89,7 @@ from flows.model.results import (
 )
 from flows.model.source_events import (
     EVENT_KINDS,
+    STEADY_KINDS,
     TRADE_KINDS,
     Backpressure,
     Connected,
@@ -130,6 +131,7 @@ __all__ = [
     "MARKET_FILL",
     "MAY_BE_UNSTATED",
     "PRICES",
+    "STEADY_KINDS",
     "TRADED",
     "TRADE_KINDS",
     "UNVOUCHED",
