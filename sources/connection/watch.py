@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from flows.model import EVENT_KINDS, TRADE_KINDS, ConnectionEvent, Silent, Speaking
+from flows.model import EVENT_KINDS, STEADY_KINDS, TRADE_KINDS, ConnectionEvent, Silent, Speaking
 from sources.connection.connection import Redundancy
 from sources.connection.frame_queue import FrameQueue
 from sources.connection.refusals import Refusals
@@ -71,7 +71,8 @@ class ConnectionWatch:
             name for name, (symbol, kind) in plan.names.items() if symbol in plan.not_trading or kind in EVENT_KINDS
         ]
         witnessed = frozenset(name for name, (_, kind) in plan.names.items() if kind in TRADE_KINDS)
-        self._monitor.follow(expected, not_trading=may_be_silent, witnessed=witnessed)
+        steady = frozenset(name for name, (_, kind) in plan.names.items() if kind in STEADY_KINDS)
+        self._monitor.follow(expected, not_trading=may_be_silent, witnessed=witnessed, steady=steady)
         self._renewed_s = {name: at_s for name, at_s in self._renewed_s.items() if name in plan.names}
         self._traded &= plan.not_trading
 
