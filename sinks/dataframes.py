@@ -326,7 +326,7 @@ class Frames:
         schema: Mapping[str, pl.DataType],
         *,
         rows: int = 0,
-        options: CodecOptions[Mapping[str, Any]] = DEFAULT_CODEC_OPTIONS,
+        options: CodecOptions[Any] = DEFAULT_CODEC_OPTIONS,
     ) -> Iterator[pl.DataFrame]:
         """The documents of the span in frames of at most `rows`; 0: as many as the database delivers at once. `options`
         say what values become.
