@@ -26,6 +26,7 @@ export const OF_TRADES = ["trades"];
 export const OF_CANDLES = ["trades", "klines"];
 export const OF_BOOK = ["book", "best"];
 export const OF_MARK = ["mark"];
+export const LIQUIDATIONS = "liquidations";
 
 /** One venue of a hub: the states of its instruments, and its last heartbeat. */
 class Hub {
@@ -122,6 +123,23 @@ export class Freshness {
     const time = hub.timeAt(now);
     const forMs = channel.since && time !== null ? Math.max(0, time - Date.parse(channel.since)) : null;
     return judged(channel.state, forMs, channel.reason);
+  }
+
+  /** State of an account by the `data` of its newest message; unknown while no heartbeats of the flow come. */
+  ofAccount(data) {
+    const hub = this.#hubOf(data.venue, "");
+    const now = this.#moment ?? this.now();
+    if (!hub?.isOpen) return judged("unknown", hub?.silentMs(now) ?? null, "the broadcast is not reached");
+    if (!hub.isAlive(now)) return judged("unknown", hub.silentMs(now), "the flow gives no sign of life");
+    const time = hub.timeAt(now);
+    const forMs = data.since && time !== null ? Math.max(0, time - Date.parse(data.since)) : null;
+    return judged(data.state, forMs, data.reason);
+  }
+
+  /** Whether an instrument has a channel: true also while its channels are not known. */
+  has(venue, symbol, channel) {
+    const channels = this.#hubOf(venue, symbol)?.states.get(symbol)?.channels ?? [];
+    return !channels.length || channels.some((one) => one.channel === channel);
   }
 
   /** The venue's time of an instrument, ms UTC; null while it is not known. */

@@ -1,5 +1,6 @@
 /** The page: the chosen instrument, and the wiring of panels, broadcast and REST API. */
 
+import { Accounts } from "./accounts.js";
 import { Analysis } from "./analysis.js";
 import { Book } from "./book.js";
 import { Capabilities } from "./capabilities.js";
@@ -8,12 +9,12 @@ import { Compare } from "./compare.js";
 import { Broadcast } from "./connection.js";
 import { Contract } from "./contract.js";
 import { Extras } from "./extras.js";
-import { Freshness, OF_BOOK, OF_CANDLES, OF_MARK, OF_PRICE, OF_TRADES } from "./freshness.js";
+import { Freshness, LIQUIDATIONS, OF_BOOK, OF_CANDLES, OF_MARK, OF_PRICE, OF_TRADES } from "./freshness.js";
 import { age, compact, fixed, percent, precision, signed } from "./format.js";
 import { byId, note, paintSoon, sleep, write } from "./page.js";
 import { Prices, wayOf } from "./prices.js";
 import { Quality } from "./quality.js";
-import { get, post } from "./rest.js";
+import { get, post, unlock } from "./rest.js";
 import { Symbols } from "./symbols.js";
 import { openTheme } from "./theme.js";
 import { Trades } from "./trades.js";
@@ -41,18 +42,28 @@ const quality = new Quality();
 const capabilities = new Capabilities();
 const compare = new Compare();
 const analysis = new Analysis();
-const chart = new Chart({ onClosed: () => void extras.refresh() });
+const accounts = new Accounts((account) => freshness.ofAccount(account), get);
+const chart = new Chart({ onClosed: onCandles });
 const extras = new Extras(chart);
 const prices = new Prices({ onChoose: (instrument) => choose(instrument), onRemove: (gone) => symbols.drop(gone) });
 const symbols = new Symbols(prices);
 const broadcast = new Broadcast({
   onMessage,
   onLive,
-  onOpen: (url, venue) => freshness.open(url, venue),
+  onOpen: (url, venue) => {
+    freshness.open(url, venue);
+    accounts.clear(venue);
+  },
   onCut: (url) => freshness.close(url),
   onState: paintStates,
   onOrigin: paintOrigin,
 });
+
+/** What is made of candles is read when there are some. */
+function onCandles() {
+  void extras.refresh();
+  if (chart.candles.length && !analysis.isKnown) void analysis.refresh();
+}
 
 // --- messages of the broadcast ---
 
@@ -64,6 +75,8 @@ function onMessage(message, venue, fromSnapshot, url) {
     takePrice(data, venue);
   } else if (type === "Incident") {
     quality.onIncident(data);
+  } else if (type === "Balance" || type === "Position" || type === "Account") {
+    accounts.take(type, data);
   } else if (type === "Status") {
     freshness.take(data, url);
     if (data.state === "removed") for (const symbol of data.symbols) prices.forget(venue, symbol);
@@ -142,7 +155,6 @@ function chooseSymbol() {
   void quality.refresh();
   void capabilities.choose(focus);
   void compare.refresh();
-  void analysis.refresh();
   paintHead();
   paintStates();
 }
@@ -215,6 +227,7 @@ function paintStates() {
 function paintCurrency() {
   paintLight();
   paintMissing();
+  accounts.paintStates();
   for (const { venue, symbol } of prices.instruments) prices.mark(venue, symbol, freshness.ofPrice(venue, symbol));
   if (!focus) return;
   const of = (channels) => freshness.of(focus.venue, focus.symbol, channels);
@@ -235,7 +248,7 @@ function paintCurrency() {
   byId("state").title = shown && price.about;
   write(byId("tape-state"), of(OF_TRADES).isCurrent ? "" : of(OF_TRADES).text);
   book.say(of(OF_BOOK));
-  contract.say(of(OF_MARK));
+  contract.say(of(OF_MARK), { hasOrders: freshness.has(focus.venue, focus.symbol, LIQUIDATIONS) });
   contract.tick();
   quality.paintLatency(price.isCurrent);
 }
@@ -248,8 +261,10 @@ function paintLight() {
   const again = name === "waiting" ? `again in ${waits} s` : "connecting…";
   document.body.classList.toggle("cut", cut && heardAt > 0);
   if (cut) return light(name, `${silent} · ${again}`, `${url ?? "the broadcast"} is not reached; click to try now`);
-  const state = focus && stateOfFocus();
-  light(state?.state ?? "live", state?.text ?? "live", state?.about ?? "the broadcast is live");
+  if (!focus) return light("connecting", "waiting for the first prices", "the broadcast is live, and has no price yet");
+  const { state, text, about, isCurrent } = stateOfFocus();
+  if (isCurrent && chart.isWaiting) return light("connecting", "waiting for the first candles", about || "the broadcast is live");
+  light(state, text, about);
 }
 
 /** The worst state of the chosen instrument; while all is current, that of its price. */
@@ -326,6 +341,7 @@ for (const timeframe of TIMEFRAMES) {
   byId("timeframes").append(button);
 }
 byId("light").onclick = () => broadcast.retryNow();
+byId("unlock").onclick = unlock;
 byId("refresh").onclick = async () => {
   byId("refresh").disabled = true;
   try {
@@ -351,6 +367,8 @@ every(5_000, readStatus);
 every(5_000, () => focus ?? readPrices().then(chooseFirst)); // a deployment that has just started
 every(10_000, () => quality.refresh());
 every(2_000, () => compare.refresh());
-every(30_000, () => analysis.refresh());
+every(30_000, () => chart.candles.length && analysis.refresh());
+every(60_000, () => accounts.refresh());
 await Promise.all([chart.open(), readPrices(), readStatus(), readSymbols()]);
 chooseFirst();
+void accounts.refresh();

@@ -49,7 +49,11 @@ async def test_prices_say_how_old_they_are(served: Interface, deployment: Deploy
     assert (old["symbol"], old["stale"]) == ("BTCUSDT", True)
     assert old["age_ms"] >= 60_000
     assert (new["symbol"], new["stale"]) == ("ETHUSDT", False)
-    assert [each["symbol"] for each in await served.data("/api/prices?symbols=ethusdt,SOLUSDT")] == ["ETHUSDT"]
+    assert [each["symbol"] for each in await served.data("/api/prices?symbols=ethusdt")] == ["ETHUSDT"]
+    for path in ("/api/prices", "/api/ticks", "/api/overview"):
+        status, answer = await served.get(f"{path}?symbols=ethusdt,BTCUSD")
+        assert (status, answer["error"]["code"]) == (404, "unknown_symbol")
+        assert answer["error"]["nearest"][0] == "BTCUSDT"
 
 
 async def test_ticks_have_the_best_bid_and_ask_where_they_are_known(served: Interface) -> None:
@@ -344,11 +348,6 @@ async def test_a_request_keeps_its_id(served: Interface) -> None:
         assert (await response.json())["error"]["request_id"] == "mine-1"
     async with served.session.get(f"{served.url}/health/live", headers={"X-Request-Id": "no id: {}"}) as response:
         assert len(response.headers["X-Request-Id"]) == 32
-
-
-@pytest.mark.parametrize("path", ["/api/balance", "/api/positions"])
-async def test_accounts_say_that_they_are_not_built(served: Interface, path: str) -> None:
-    assert await served.error(path) == (501, "not_built")
 
 
 async def test_everything_is_up_in_a_complete_deployment(deployment: Deployment) -> None:
