@@ -5,7 +5,16 @@ currency, quantities and volumes in the base currency, quote volumes in the quot
 Everything is immutable, so one object may be shared by every consumer.
 """
 
-from flows.model.candles import BELIEVED, COMPLETE, Candle, CandleStatus, Reconciliation, RefreshResult, StoreOnly
+from flows.model.candles import (
+    BELIEVED,
+    COMPLETE,
+    DOUBTFUL,
+    Candle,
+    CandleStatus,
+    Reconciliation,
+    RefreshResult,
+    StoreOnly,
+)
 from flows.model.capability import Capability
 from flows.model.derivatives import (
     ContractReport,
@@ -104,6 +113,7 @@ __all__ = [
     "BOUGHT",
     "COMPLETE",
     "DAY_MS",
+    "DOUBTFUL",
     "EVENT_KINDS",
     "HIDDEN_FILLS",
     "IDS",
