@@ -30,6 +30,8 @@ from flows.queries import (
     PastTradesQuery,
     TradesQuery,
 )
+from flows.secret import Secret
+from sources.account import AccountFeed, AccountSettings
 from sources.feed import VenueFeed
 from sources.rest.client import RestSettings
 from sources.rest.rate_limit import RateLimiter
@@ -63,7 +65,7 @@ class FeedSettings(Protocol):
         """Base address of the binary streams; None for the venue's own."""
 
     @property
-    def api_key(self) -> str | None:
+    def api_key(self) -> Secret | None:
         """The key for streams that want one."""
 
     @property
@@ -173,5 +175,9 @@ class Venue(Struct, frozen=True):
     """What is proven of each kind of its data, by what, and what is not."""
     derivatives: Callable[[VenueRest], DerivativesRest] | None = None
     """Builds the rest of the REST side on its client; None where instruments are no derivatives."""
+    account: Callable[[AccountSettings, VenueRest], AccountFeed] | None = None
+    """Builds the account on the client of the REST side; None where accounts are not supported. `ValueError` for a
+    secret that cannot be used, with what to write instead, or when no address is set and the origin has no default.
+    """
     archive: str = ""
     """Folder of its market in the public archive of files; empty for a venue without files there."""

@@ -45,7 +45,7 @@ def tail(
     settings = load_settings()
     named = {"channels": channel, "symbols": symbol, "venues": venue, "timeframes": timeframe}
     query = {name: _joined(values) for name, values in named.items()}
-    follower = Follower(url or settings.hub_urls[0], query, token=settings.hub.token, count=count, write=_write)
+    follower = Follower(url or settings.hub_urls[0], query, token=settings.hub.best_token, count=count, write=_write)
     asyncio.run(follower.run())
 
 

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from flows.foreign import visible
+from flows.settings.account import Accounts
 from flows.settings.api import Analysis, Api
 from flows.settings.faults import nearest, text_of
 from flows.settings.feed import Books, Feed, Rest, VenueName
@@ -40,6 +41,7 @@ from flows.settings.venues import VenueFeed, inherited
 __all__ = [
     "PREFIX",
     "VENUES",
+    "Accounts",
     "Analysis",
     "Api",
     "Backfill",
@@ -80,6 +82,7 @@ class Settings(BaseSettings):
     mongo: Mongo = Mongo()
     trades: Trades = Trades()
     books: Books = Books()
+    accounts: Accounts = Accounts()
     hub: Hub = Hub()
     metrics: Metrics = Metrics()
     api: Api = Api()

@@ -1,16 +1,20 @@
 """Settings of a venue's input: streams, REST, order books."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
+from flows.settings.account import with_secret
 from flows.settings.section import Section, Stream, check_order, symbols_of, wrong_value
 from flows.settings.values import (
+    ApiKey,
     Count,
+    Label,
     Milliseconds,
     Seconds,
-    Token,
+    SecretText,
     WebSocketUrl,
     WebUrl,
     check_timeframes,
@@ -60,10 +64,20 @@ class Feed(Section):
     """
     sbe_ws_url: WebSocketUrl | None = None
     """Base address of these binary streams; default: the venue's own. The replay exchange has them at `/sbe`."""
-    api_key: Token | None = Field(default=None, repr=False)
-    """The key (Ed25519) that the binary streams want, without any permission; best in a file that
-    `MARKETFLOW_FEED__API_KEY_FILE` names.
+    api_key: ApiKey | None = None
+    """The key of an account, or the one (Ed25519) that the binary streams want, which needs no permission; best in a
+    file that `MARKETFLOW_FEED__API_KEY_FILE` names.
     """
+    api_secret: SecretText | None = None
+    """What the key signs with: its secret, or a private key. With it the account of the key is followed: balances and
+    positions, which are only read. Not in the file of settings itself: write `${NAME}` there, or `api_secret_file`.
+    """
+    api_secret_file: Path | None = None
+    """A file that holds `api_secret` alone, e.g. a private key as PEM."""
+    account: Label = "default"
+    """What the account is called everywhere."""
+    accounts_ws_url: WebSocketUrl | None = None
+    """Base address of the private streams; default: the venue's own, or `ws_url` where the origin has none."""
     symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT")
     """Instruments, in any common spelling (`BTC/USDT`). One that is not listed is left out, and followed when it is."""
     timeframes: tuple[str, ...] = ("1m", "5m", "15m", "1h", "4h", "1d")
@@ -144,6 +158,7 @@ class Feed(Section):
         """The default symbols are those of the venue, the default streams those of the encoding."""
         if not isinstance(values, Mapping):
             return values
+        values = with_secret(values)
         pairs = PAIRS.get(str(values.get("venue")))
         symbols = {"symbols": pairs} if pairs else {}
         streams = {"streams": _BINARY_STREAMS} if values.get("encoding") == "sbe" else {}
@@ -215,6 +230,17 @@ class Feed(Section):
                 "api_key", "the encoding sbe needs an API key (Ed25519), which needs no permission: set it"
             )
         return self
+
+    @model_validator(mode="after")
+    def _has_whole_keys(self) -> Self:
+        if self.has_account and self.api_key is None:
+            raise wrong_value("api_secret", "there is no key that it belongs to: set api_key too")
+        return self
+
+    @property
+    def has_account(self) -> bool:
+        """Whether an account is followed."""
+        return self.api_secret is not None
 
     @property
     def has_derivatives(self) -> bool:

@@ -15,6 +15,8 @@ _MOST_NESTED: Final = 16
 _MOST_BYTES: Final = 1 << 20
 """Longest file: what is longer is something else."""
 _VARIABLE: Final = re.compile(r"\$(\$\{|\{([^{}]*)\})")
+_SECRETS: Final = frozenset(("api_secret",))
+"""Settings that stand nowhere but in the environment and in files of their own."""
 _HEADER: Final = re.compile(r"\s*\[\[?\s*([\w\"'-]+)\s*(?:\.\s*([\w\"'-]+))?[^\]]*\]")
 _KEY: Final = re.compile(r"\s*([\w\"'-]+)\s*(?:\.\s*([\w\"'-]+)\s*)?[.=]")
 
@@ -54,7 +56,20 @@ def file_settings(path: Path) -> Written:
         raise SettingsError(_at(f"{error}", path, lines.get((name, "")))) from None
     places = {(section, ""): _place(path, lines.get((section, ""))) for section in values}
     places |= {(section, key): _place(path, lines.get((section, key))) for section in values for key in values[section]}
+    _refuse_secrets(values, places)
     return Written(_with_variables(values, places), places)
+
+
+def _refuse_secrets(values: Values, places: Mapping[tuple[str, str], str]) -> None:
+    """`SettingsError` for a secret that stands in the file itself: such files are shown, copied and committed."""
+    for section, of in values.items():
+        for key in _SECRETS & of.keys():
+            found = of[key]
+            if not isinstance(found, str) or not _VARIABLE.fullmatch(found) or found.startswith("$$"):
+                raise SettingsError(
+                    f"{section}.{key}: a secret does not belong into this file: write ${{NAME}} for a variable of the "
+                    f"environment, or {key}_file with the name of a file ({places.get((section, key), '')})"
+                )
 
 
 def _text(path: Path) -> str:

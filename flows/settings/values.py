@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias, get_args, get_origin
 from urllib.parse import SplitResult, quote, urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, PlainValidator
 
 from flows.model import timeframe_ms
+from flows.secret import Secret
 from flows.settings.sources import list_in, mapping_in
 
 MOST_DAYS: Final = 36_500
 """Longest retention: a century, so that no time overflows."""
 TOKEN_LENGTH: Final = 1_024
+SECRET_LENGTH: Final = 8_192
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?")
 _NOT_IN_URL: Final = frozenset(' \\<>"{}|^`#')
@@ -23,6 +25,8 @@ _DATABASE_BYTES: Final = 63
 _NOT_IN_DATABASE: Final = frozenset('/\\. "$*<>:|?')
 _MONGODB_OWN: Final = frozenset(("admin", "local", "config"))
 _SRV: Final = "mongodb+srv://"
+_LABEL = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_ASSET = re.compile(r"[A-Z0-9]{1,20}")
 _SHARE = re.compile(r"([0-9]{1,4})/([0-9]{1,4})")
 
 
@@ -33,7 +37,10 @@ def as_written(value: Any, kind: Any) -> Any:
     """Prepares a value for parsing: lists and mappings may be texts, and true and false are no numbers. `ValueError`
     names what to write.
     """
-    kinds = {get_origin(one) or one for one in (get_args(kind) if type(None) in get_args(kind) else (kind,))}
+    ones = get_args(kind) if type(None) in get_args(kind) else (kind,)
+    if any(Secret in get_args(one) for one in ones):  # a private key has lines
+        return value
+    kinds = {get_origin(one) or one for one in ones}
     if isinstance(value, str):
         if not value.isprintable():
             raise ValueError("write it without line breaks and other controls")
@@ -221,9 +228,45 @@ def _token(text: str) -> str:
     return text
 
 
+def _label(text: str) -> str:
+    if not _LABEL.fullmatch(text):
+        raise ValueError("write 1 to 40 letters, digits, _ and -")
+    return text
+
+
+def _asset(text: str) -> str:
+    if not _ASSET.fullmatch(text):
+        raise ValueError("write an asset as the venue does, as in USDT")
+    return text
+
+
+def _secret(value: object) -> Secret:
+    if isinstance(value, Secret):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("write a text")  # noqa: TRY004 - pydantic takes no other error
+    text = value.replace("\\n", "\n").strip()  # as exchanges print private keys in one line
+    if not 0 < len(text) <= SECRET_LENGTH or not text.isascii() or not text.replace("\n", "").isprintable():
+        raise ValueError(f"write 1 to {SECRET_LENGTH} letters, digits and signs, or leave it out")
+    return Secret(text)
+
+
+def _key(value: object) -> Secret:
+    key = _secret(value)
+    try:
+        _token(key.reveal())
+    except ValueError as error:
+        raise ValueError(str(error)) from None
+    return key
+
+
 Folder: TypeAlias = Annotated[Path, AfterValidator(_folder)]
 LogFile: TypeAlias = Annotated[Path, AfterValidator(_log_file)]
 Token: TypeAlias = Annotated[str, AfterValidator(_token)]
+Asset: TypeAlias = Annotated[str, AfterValidator(_asset)]
+Label: TypeAlias = Annotated[str, AfterValidator(_label)]
+SecretText: TypeAlias = Annotated[Secret, PlainValidator(_secret)]
+ApiKey: TypeAlias = Annotated[Secret, PlainValidator(_key)]
 
 
 # --- numbers ---

@@ -11,13 +11,27 @@ from flows.settings.feed import Feed
 from flows.settings.section import Section, wrong_value
 from flows.settings.sources import VENUES
 
-_OWN: Final = frozenset(("venue", "ws_url", "book_ws_url", "rest_url", "encoding", "sbe_ws_url", "api_key"))
-"""Keys that only the venue `feed.venue` takes from `[feed]`: each venue has its own addresses, encoding and key."""
+_OWN: Final = frozenset(
+    (
+        "venue",
+        "ws_url",
+        "book_ws_url",
+        "rest_url",
+        "encoding",
+        "sbe_ws_url",
+        "api_key",
+        "api_secret",
+        "api_secret_file",
+        "account",
+        "accounts_ws_url",
+    )
+)
+"""Keys that only the venue `feed.venue` takes from `[feed]`: each venue has its own addresses, encoding and account."""
 
 
 class VenueFeed(Feed):
     """One of several venues: whether it is followed, and any key of `[feed]` but `venue`. What is not set is as in
-    `[feed]`, but for addresses, encoding and key, which only the venue that `feed.venue` names takes from there.
+    `[feed]`, but for addresses, encoding and account, which only the venue that `feed.venue` names takes from there.
     """
 
     enabled: bool = True

@@ -5,12 +5,13 @@ fails at once while the circuit breaker is open.
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
 
 import httpx
 import msgspec
 import structlog
+from msgspec import Struct
 from purgatory import AsyncCircuitBreakerFactory
 from purgatory.domain.model import OpenedState
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
@@ -18,6 +19,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 from flows.foreign import quoted, visible
 from flows.process.proxy import is_loopback, trusted_by
 from flows.queries import Urgency
+from flows.secret import Secret
 from sources.rest.rate_limit import WINDOW_S, Permit, RateLimitedError, RateLimiter
 
 BREAKER_FAILURES = 5
@@ -70,6 +72,25 @@ class ProxyError(ValueError):
 
 class CircuitOpenError(VenueError):
     """No request was sent: the venue is down or has banned us. An immediate retry is of no use."""
+
+
+class _Request(Struct, frozen=True):
+    """A request, with parameters or with a query that is sent as it is written."""
+
+    method: str
+    path: str
+    params: Mapping[str, str | int] | None = None
+    query: Secret | None = None
+    """It is signed, and shown nowhere."""
+    headers: Mapping[str, str] = {}
+
+    @property
+    def target(self) -> str:
+        """What is requested of the base address."""
+        return f"{self.path}?{self.query.reveal()}" if self.query else self.path
+
+
+_NO_HEADERS: Final[Mapping[str, str]] = {}
 
 
 class RestSettings(Protocol):
@@ -130,16 +151,31 @@ class RestClient:
             retry=retry_if_exception(_is_worth_another_try),
             reraise=True,
         )
-        return await attempts(self._get_once, path, weight, urgency, params)
+        return await attempts(self._send_once, _Request("GET", path, params), weight, urgency)
 
-    async def _get_once(self, path: str, weight: int, urgency: Urgency, params: dict[str, str | int]) -> bytes:
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Secret | None = None,
+        headers: Mapping[str, str] = _NO_HEADERS,
+        weight: int = 1,
+        urgency: Urgency = Urgency.AUDIT,
+    ) -> bytes:
+        """The body of the answer to a request that is sent once, since it has a time in it: its `query` is sent as it
+        is written, and no error shows it. `VenueError` as of `get`.
+        """
+        return await self._send_once(_Request(method, path, None, query, headers), weight, urgency)
+
+    async def _send_once(self, request: _Request, weight: int, urgency: Urgency) -> bytes:
         try:
             async with (
                 self.rate_limit.acquire(weight, urgency) as permit,
                 await self._breakers.get_breaker(self.base_url),
             ):
                 permit.is_sent = True
-                return await self._answer(path, params, permit)
+                return await self._answer(request, permit)
         except RateLimitedError as error:
             raise CircuitOpenError(f"{self.base_url}: {error}", retry_after_s=error.seconds) from error
         except OpenedState as error:
@@ -148,10 +184,11 @@ class RestClient:
             outage = f"failed {BREAKER_FAILURES} times in a row; no request is sent for {self._breaker_s:.0f} s"
             raise CircuitOpenError(f"{self.base_url} {outage}") from None
 
-    async def _answer(self, path: str, params: dict[str, str | int], permit: Permit) -> bytes:
+    async def _answer(self, request: _Request, permit: Permit) -> bytes:
+        path = request.path
         try:
             async with asyncio.timeout(LONGEST_ANSWERS * self._timeout_s):
-                response, body = await self._read(path, params)
+                response, body = await self._read(request)
         except TimeoutError as error:
             raise VenueError(f"{self.base_url}{path}: no whole answer in time") from error
         except httpx.HTTPError as error:
@@ -159,7 +196,7 @@ class RestClient:
         used = _whole_number(response.headers.get(self._weight_header, "")) if self._weight_header else None
         if used is not None:
             permit.server_used = used
-        refusal = None if response.is_success else _error_of(response, body)
+        refusal = None if response.is_success else _error_of(response, body, "" if request.query is None else f"{self.base_url}{path}")
         if refusal is None and self._refusal_in is not None:
             refusal = self._refusal_in(body)
         if refusal is None:
@@ -170,14 +207,15 @@ class RestClient:
             _log.warning("rate_limited", status=refusal.status, seconds=wait_s, path=path)
         raise refusal
 
-    async def _read(self, path: str, params: dict[str, str | int]) -> tuple[httpx.Response, bytes]:
+    async def _read(self, request: _Request) -> tuple[httpx.Response, bytes]:
         """An answer with its body; `VenueError` when that is longer than `MOST_BYTES`."""
-        async with self._client.stream("GET", path, params=params) as response:
+        sent = self._client.stream(request.method, request.target, params=request.params, headers=request.headers)
+        async with sent as response:
             body = bytearray()
             async for chunk in response.aiter_bytes():
                 body += chunk
                 if len(body) > MOST_BYTES:
-                    raise VenueError(f"{self.base_url}{path}: the answer is longer than {MOST_BYTES} bytes", status=200)
+                    raise VenueError(f"{self.base_url}{request.path}: the answer is longer than {MOST_BYTES} bytes", status=200)
         return response, bytes(body)
 
     def _on_breaker(self, address: str, kind: str, event: Any) -> None:
@@ -218,11 +256,12 @@ def _failure_of(error: httpx.HTTPError) -> str:
     return quoted(text, by="the HTTP client") if is_foreign else visible(text)
 
 
-def _error_of(response: httpx.Response, body: bytes) -> VenueError:
+def _error_of(response: httpx.Response, body: bytes, shown: str) -> VenueError:
+    """The error of an answer; `shown` is its address where the whole one is not to be shown."""
     code, text = _code_and_text(response, body)
     after_s = _whole_number(response.headers.get("Retry-After", ""))
     return VenueError(
-        f"{response.request.url}: {response.status_code}, {quoted(text)}",
+        f"{shown or response.request.url}: {response.status_code}, {quoted(text)}",
         status=response.status_code,
         code=code,
         retry_after_s=None if after_s is None else float(min(after_s, _LONGEST_WAIT_S)),

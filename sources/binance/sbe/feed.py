@@ -39,7 +39,7 @@ class SbeFeed(BinanceFeed):
                 "feed.encoding is sbe: set feed.api_key, and feed.sbe_ws_url to the address that serves it"
             )
         self._binary_url = url.rstrip("/")
-        self._headers = Headers({KEY_HEADER: settings.api_key})
+        self._headers = Headers({KEY_HEADER: settings.api_key.reveal()})
         self._decoder = SbeDecoder()
 
     def _plan(self, line: str, kinds: dict[str, tuple[str, ...]], *, not_trading: frozenset[str]) -> ConnectionPlan:

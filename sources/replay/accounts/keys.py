@@ -1,25 +1,22 @@
-"""API keys and the signatures made with them: HMAC-SHA256, Ed25519, RSA (PKCS#1 v1.5). Source: `rest-api`, SIGNED.
+"""API keys of an exchange's accounts: their names, whose they are, what they may do, and how what they sign is checked.
 
-Public keys need `cryptography`, which comes with the extra `keys`.
+What a key of a venue looks like is a `KeyForm`; the usual one is Binance's (`rest-api`, SIGNED).
 """
 
 import base64
 import binascii
-import hmac
 import re
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
 
 from msgspec import Meta, Struct
 
-from flows.process.version import how_to_install
+from sources.replay.accounts.signatures import KeyKind, Verify, hmac_of, public_of
 
-KeyKind: TypeAlias = Literal["hmac", "ed25519", "rsa"]
-Verify: TypeAlias = Callable[[bytes, bytes], bool]
-"""Whether a signature, as bytes, is one of a payload."""
+Power: TypeAlias = Literal["trade", "withdraw"]
 
 MOST_KEYS = 1_000
 """Most keys of an exchange."""
@@ -28,8 +25,6 @@ DEMO: Final = "demo"
 DEMO_KEY: Final = "replayDemoHmac".ljust(64, "0")
 DEMO_SECRET: Final = "replayDemoSecret".ljust(64, "0")
 DEMO_ED25519_KEY: Final = "replayDemoEd25519".ljust(64, "0")
-_KEY = re.compile(r"[A-Za-z0-9]{64}")
-_LEAST_RSA_BITS = 2_048
 # The key pair of RFC 8032, 7.1, test 1: everyone has it, so no one takes it for a secret.
 _SEED = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
 _PUBLIC = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
@@ -46,6 +41,26 @@ def demo_private_key() -> str:
     return _pem("PRIVATE", _PRIVATE_FORM + _SEED)
 
 
+def signature_bytes(signature: str, kind: KeyKind) -> bytes:
+    """A signature as Binance's clients send it: hexadecimal of an HMAC, else base64; `ValueError` for any other."""
+    return bytes.fromhex(signature) if kind == "hmac" else base64.b64decode(signature, validate=True)
+
+
+class KeyForm(NamedTuple):
+    """What the keys of a venue look like."""
+
+    kinds: tuple[KeyKind, ...] = ("hmac", "ed25519", "rsa")
+    name: re.Pattern[str] = re.compile(r"[A-Za-z0-9]{64}")
+    new_name: Callable[[], str] = lambda: secrets.token_hex(32)
+    new_secret: Callable[[], str] = lambda: secrets.token_hex(32)
+    hmac: Callable[[str], Verify] = lambda secret: hmac_of(secret.encode())
+    """The check by a secret; `ValueError` for a text that cannot be one."""
+    signature: Callable[[str, KeyKind], bytes] = signature_bytes
+    """The bytes of a signature as clients send it; `ValueError` for a text that is none."""
+
+
+BINANCE: Final = KeyForm()
+
 Secret = Annotated[str, Meta(max_length=4_096)]
 
 
@@ -55,10 +70,12 @@ class NewKey(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     account: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,40}$")] = DEMO
     """Whose key it is; an account that does not exist is opened."""
     kind: KeyKind = "hmac"
-    api_key: Annotated[str, Meta(pattern="^[A-Za-z0-9]{64}$")] | None = None
-    """What clients send in `X-MBX-APIKEY`; default a random one."""
+    api_key: Annotated[str, Meta(max_length=200)] | None = None
+    """The name that clients send; default a random one."""
     secret: Secret | None = None
     public_key: Secret | None = None
+    powers: tuple[Power, ...] = ()
+    """What it may do besides reading."""
 
     def __post_init__(self) -> None:
         if self.kind == "hmac" and (self.public_key is not None or self.secret == ""):
@@ -75,12 +92,14 @@ class ApiKey:
     """What clients send."""
     account: str
     kind: KeyKind
+    powers: tuple[Power, ...]
     _verify: Verify = field(repr=False)
+    _signature: Callable[[str, KeyKind], bytes] = field(repr=False)
 
     def accepts(self, payload: bytes, signature: str) -> bool:
-        """Whether a signature, as a client sends it, is one of a payload: hexadecimal of an HMAC, else base64."""
+        """Whether a signature, as a client sends it, is one of a payload."""
         try:
-            decoded = bytes.fromhex(signature) if self.kind == "hmac" else base64.b64decode(signature, validate=True)
+            decoded = self._signature(signature, self.kind)
         except (ValueError, binascii.Error):
             return False
         return self._verify(payload, decoded)
@@ -89,7 +108,8 @@ class ApiKey:
 class KeyRing:
     """The keys of an exchange by their name, at most `MOST_KEYS`."""
 
-    def __init__(self) -> None:
+    def __init__(self, form: KeyForm = BINANCE) -> None:
+        self._form = form
         self._keys: dict[str, ApiKey] = {}
 
     def __iter__(self) -> Iterator[ApiKey]:
@@ -101,14 +121,17 @@ class KeyRing:
 
     def add(self, new: NewKey) -> dict[str, Any]:
         """Accepts a key in place of any other of its name; what its owner has to know: `account`, `kind`, `api_key`,
-        and of an HMAC key the `secret`. `ValueError` for a public key that is none, or for too many keys.
+        and of an HMAC key the `secret`. `ValueError` for what is no key of the venue, or for too many.
         """
-        name = new.api_key or secrets.token_hex(32)
+        form = self._form
+        name = new.api_key or form.new_name()
+        if new.kind not in form.kinds or not form.name.fullmatch(name):
+            raise ValueError(f"keys here are of kind {' or '.join(form.kinds)}, with a name like {form.name.pattern}")
         if name not in self._keys and len(self._keys) >= MOST_KEYS:
             raise ValueError(f"{MOST_KEYS} keys are accepted already")
-        secret = new.secret or secrets.token_hex(32)
-        verify = _hmac(secret) if new.kind == "hmac" else _public(new.kind, new.public_key or "")
-        self._keys[name] = ApiKey(name, new.account, new.kind, verify)
+        secret = new.secret or form.new_secret()
+        verify = form.hmac(secret) if new.kind == "hmac" else public_of(new.kind, new.public_key or "")
+        self._keys[name] = ApiKey(name, new.account, new.kind, new.powers, verify, form.signature)
         shown = {"account": new.account, "kind": new.kind, "api_key": name}
         return shown | ({"secret": secret} if new.kind == "hmac" else {})
 
@@ -124,41 +147,4 @@ def demo_ring() -> KeyRing:
 
 def is_key(name: str | None) -> bool:
     """Whether a text has the form of a key."""
-    return name is not None and _KEY.fullmatch(name) is not None
-
-
-def _hmac(secret: str) -> Verify:
-    def verify(payload: bytes, signature: bytes) -> bool:
-        return hmac.compare_digest(hmac.digest(secret.encode(), payload, "sha256"), signature)
-
-    return verify
-
-
-def _public(kind: KeyKind, pem: str) -> Verify:
-    """Checks by a public key; `ValueError` when the text is none of that kind."""
-    try:
-        from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm  # noqa: PLC0415 - an extra
-        from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa  # noqa: PLC0415
-        from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
-        from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415
-    except ImportError:
-        raise ValueError(f"a key of kind {kind} needs cryptography: {how_to_install('keys')}") from None
-    try:
-        key = load_pem_public_key(pem.encode())
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise ValueError("public_key is no public key as PEM") from None
-
-    def verify(payload: bytes, signature: bytes) -> bool:
-        try:
-            if isinstance(key, ed25519.Ed25519PublicKey):
-                key.verify(signature, payload)
-            elif isinstance(key, rsa.RSAPublicKey):
-                key.verify(signature, payload, padding.PKCS1v15(), SHA256())
-        except InvalidSignature:
-            return False
-        return True
-
-    is_rsa = isinstance(key, rsa.RSAPublicKey) and key.key_size >= _LEAST_RSA_BITS
-    if not (isinstance(key, ed25519.Ed25519PublicKey) if kind == "ed25519" else is_rsa):
-        raise ValueError(f"public_key is none of kind {kind}, or of RSA one of less than {_LEAST_RSA_BITS} bits")
-    return verify
+    return name is not None and BINANCE.name.fullmatch(name) is not None

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymongo.uri_parser import parse_uri
 
+from flows.secret import Secret
 from flows.settings import Feed, Settings, SettingsError, load_settings
 
 
@@ -196,10 +197,10 @@ def test_what_derivatives_alone_have_can_be_followed_there_alone() -> None:
 
 
 def test_binary_streams_are_those_of_binance_spot_with_a_key_and_single_trades() -> None:
-    feed = Feed(encoding="sbe", api_key="k3y")
-    assert (feed.streams, feed.api_key) == (("trade", "kline", "ticker", "depth", "bookTicker"), "k3y")
+    feed = Feed(encoding="sbe", api_key=Secret("k3y"))
+    assert (feed.streams, feed.api_key) == (("trade", "kline", "ticker", "depth", "bookTicker"), Secret("k3y"))
     assert "k3y" not in repr(feed)
-    assert Feed(encoding="sbe", api_key="k3y", streams=("trade",)).streams == ("trade",)
+    assert Feed(encoding="sbe", api_key=Secret("k3y"), streams=("trade",)).streams == ("trade",)
     for changes, says in (
         ({}, "needs an API key"),
         ({"api_key": "k3y", "streams": "aggTrade,depth"}, "write trade in place of aggTrade"),

@@ -141,13 +141,7 @@ class BinanceDialect:
 
     def controls(self, view: AccountsView) -> Controls:
         """Accounts, what moves them, and their keys."""
-        accounts = self._accounts_of(view)
-        return {
-            ("GET", "accounts"): lambda _: accounts.report(),
-            ("POST", "accounts"): accounts.execute,
-            ("GET", "orders"): lambda _: accounts.orders(),
-            ("POST", "keys"): accounts.add_key,
-        }
+        return self._accounts_of(view).operated.controls()
 
     def _accounts_of(self, view: AccountsView) -> BinanceAccounts:
         if self._accounts is None:

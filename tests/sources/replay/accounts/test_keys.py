@@ -112,3 +112,14 @@ def test_no_text_of_a_key_has_its_secret() -> None:
     ring = KeyRing()
     ring.add(NewKey(api_key=DOC_KEY, secret=DOC_SECRET))
     assert DOC_SECRET not in repr(list(ring))
+
+
+def test_what_a_key_may_do_and_what_it_looks_like() -> None:
+    ring = KeyRing()
+    ring.add(NewKey(api_key=DOC_KEY, powers=("withdraw",)))
+    key = ring.get(DOC_KEY)
+    assert key is not None
+    assert key.powers == ("withdraw",)
+    for wrong in (NewKey(api_key="short"), NewKey(kind="es256", public_key="x")):
+        with pytest.raises(ValueError, match="keys here are of kind hmac or ed25519 or rsa"):
+            ring.add(wrong)

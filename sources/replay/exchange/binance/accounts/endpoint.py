@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
-from sources.replay.accounts.orders import AnyOrder, Order
+from sources.replay.accounts.keys import ApiKey
+from sources.replay.exchange.accounts import OperatedAccounts
 from sources.replay.exchange.binance.parameters import Parameters, Takes
 from sources.replay.exchange.binance.rest import Answer
 
@@ -30,9 +31,11 @@ class AccountEndpoint(NamedTuple):
 
 AccountEndpoints: TypeAlias = Mapping[tuple[str, str], AccountEndpoint]
 """By method and path."""
+KeyEndpoints: TypeAlias = Mapping[tuple[str, str], Callable[[ApiKey], Answer]]
+"""By method and path what is said of the key itself that a request is signed with."""
 
 
-class MarketAccounts(Protocol):
+class MarketAccounts(OperatedAccounts, Protocol):
     """The accounts of one market of Binance."""
 
     @property
@@ -40,17 +43,5 @@ class MarketAccounts(Protocol):
         """The requests about them."""
 
     @property
-    def orders(self) -> tuple[type[Order], ...]:
-        """The kinds of orders that there are for them."""
-
-    def names(self) -> list[str]:
-        """Every account."""
-
-    def open(self, account: str) -> None:
-        """Opens an account, unless there is one of that name; `ValueError` for too many."""
-
-    def execute(self, order: AnyOrder) -> None:
-        """Executes an operator's order; `ValueError` when it cannot be, and then nothing is changed."""
-
-    def report(self, account: str) -> dict[str, Any]:
-        """An account's part of the state."""
+    def of_keys(self) -> KeyEndpoints:
+        """The requests about the key that signs them."""

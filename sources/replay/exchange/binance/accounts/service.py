@@ -1,17 +1,12 @@
-"""The accounts of an exchange: who may read what, and what operators order."""
+"""The accounts of an exchange: who may read what."""
 
-from typing import Any
-
-import msgspec
-
-from sources.replay.accounts.keys import ApiKey, NewKey, demo_ring
-from sources.replay.accounts.orders import decode_order
+from sources.replay.accounts.keys import ApiKey, demo_ring
+from sources.replay.exchange.accounts import OperatedExchange
 from sources.replay.exchange.binance.accounts.endpoint import Access, MarketAccounts
 from sources.replay.exchange.binance.accounts.signing import Sent, caller, known_key, signed_by, without_signing
 from sources.replay.exchange.binance.parameters import ApiError, Parameters
 from sources.replay.exchange.binance.rest import Answer
 from sources.replay.exchange.dialect import AccountsView
-from sources.replay.faults.catalogue import catalogue
 
 
 class BinanceAccounts:
@@ -23,7 +18,9 @@ class BinanceAccounts:
         self._accounts = accounts
         self._refuses_others = refuses_others
         self._ring = demo_ring()
-        self._paths = {path for _, path in accounts.endpoints}
+        self._paths = {path for _, path in (*accounts.endpoints, *accounts.of_keys)}
+        self.operated = OperatedExchange(accounts, self._ring)
+        """What operators do with them."""
 
     def knows(self, path: str) -> bool:
         """Whether requests for a path are about accounts."""
@@ -31,7 +28,10 @@ class BinanceAccounts:
 
     def answer(self, method: str, path: str, sent: Sent) -> Answer:
         """The answer to a request for a path that it knows; `ApiError` for one that is refused."""
-        endpoint = self._accounts.endpoints.get(("GET" if method == "HEAD" else method, path))
+        place = ("GET" if method == "HEAD" else method, path)
+        of_key, endpoint = self._accounts.of_keys.get(place), self._accounts.endpoints.get(place)
+        if of_key is not None:
+            return of_key(signed_by(sent, self._ring, self._view.now_ms))
         if endpoint is None:
             raise ApiError(-1000, f"Request method '{method}' not supported", status=405)
         account = self._account_of(sent, endpoint.access)
@@ -55,33 +55,3 @@ class BinanceAccounts:
                 return caller(sent, self._ring).account
             case Access.SIGNED:
                 return signed_by(sent, self._ring, self._view.now_ms).account
-
-    def add_key(self, body: bytes) -> dict[str, Any]:
-        """Accepts a key that an operator orders; `ValueError` when it cannot be."""
-        try:
-            new = msgspec.json.decode(body, type=NewKey)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise ValueError(str(error)) from None
-        self._accounts.open(new.account)
-        return self._ring.add(new)
-
-    def orders(self) -> list[dict[str, Any]]:
-        """What an operator can order, with the fields."""
-        return catalogue(self._accounts.orders)
-
-    def execute(self, body: bytes) -> dict[str, Any]:
-        """Executes an operator's order; the state after it, or `ValueError`."""
-        self._accounts.execute(decode_order(body))
-        return self.report()
-
-    def report(self) -> dict[str, Any]:
-        """Every account with its keys."""
-        keys: dict[str, list[dict[str, str]]] = {}
-        for key in self._ring:
-            keys.setdefault(key.account, []).append({"api_key": key.name, "kind": key.kind})
-        return {
-            "accounts": [
-                {"account": name, "keys": keys.get(name, []), **self._accounts.report(name)}
-                for name in self._accounts.names()
-            ]
-        }

@@ -18,6 +18,7 @@ from sources.replay.exchange.binance.ws_methods import Connection, Method
 from sources.replay.exchange.dialect import AccountsView
 from sources.replay.market.market import MarketKind, Message
 from sources.replay.protocol.frames import in_microseconds
+from sources.signatures import sorted_payload
 
 MOST_SUBSCRIPTIONS = 1_000
 """Most user streams of a connection at a time."""
@@ -220,5 +221,4 @@ _KINDS = {"hmac": "HMAC_SHA256", "rsa": "RSA"}
 
 def payload_of(parameters: Parameters) -> bytes:
     """What a signature is made of: the other parameters, sorted by name, as they were sent."""
-    pairs = sorted((name, value) for name, value in parameters.signed.items() if name != "signature")
-    return "&".join(f"{name}={value}" for name, value in pairs).encode("utf-8", "surrogatepass")
+    return sorted_payload(parameters.signed.items())

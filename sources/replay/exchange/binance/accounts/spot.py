@@ -9,11 +9,13 @@ from zlib import crc32
 import msgspec
 
 from sources.replay.accounts.amounts import text
+from sources.replay.accounts.keys import ApiKey
+from sources.replay.accounts.opened import OpenedAccounts
 from sources.replay.accounts.orders import AnyOrder, Deposit, Fill, Lock, Open, Order, Transfer, Withdraw
 from sources.replay.accounts.spot import COMMISSION, Balance, SpotAccount, SpotTrade
+from sources.replay.accounts.spot_orders import Instrument, SpotChange, execute_spot
 from sources.replay.exchange.binance.accounts import spot_events as events
-from sources.replay.exchange.binance.accounts.endpoint import Access, AccountEndpoint
-from sources.replay.exchange.binance.accounts.opened import OpenedAccounts
+from sources.replay.exchange.binance.accounts.endpoint import Access, AccountEndpoint, KeyEndpoints
 from sources.replay.exchange.binance.parameters import ApiError, Parameters, Takes
 from sources.replay.exchange.binance.rest import Answer, time_range
 from sources.replay.exchange.dialect import AccountsView, symbol_names
@@ -51,10 +53,11 @@ class SpotAccounts(OpenedAccounts[SpotAccount]):
             ("GET", "/api/v3/openOrders"): AccountEndpoint(self._open_orders, takes(optional=("symbol",))),
             ("GET", "/sapi/v1/asset/tradeFee"): AccountEndpoint(self._fees, takes(optional=("symbol",))),
             ("GET", "/sapi/v1/capital/config/getall"): AccountEndpoint(self._coins),
-            ("GET", "/sapi/v1/account/apiRestrictions"): AccountEndpoint(self._restrictions),
             ("GET", "/sapi/v1/system/status"): AccountEndpoint(self._status, access=Access.FREE),
         }
         """By method and path."""
+        self.of_keys: KeyEndpoints = {("GET", "/sapi/v1/account/apiRestrictions"): _restrictions}
+        """What is said of a key itself."""
 
     @property
     def _symbols(self) -> tuple[str, ...]:
@@ -74,49 +77,21 @@ class SpotAccounts(OpenedAccounts[SpotAccount]):
         if isinstance(order, Open):
             self.open(order.account)
             return
-        sent = self._execute(self._named(order.account), order, self._view.true_ms)
-        stream, now_ms = events.user_stream(order.account), self._view.true_ms
+        now_ms = self._view.true_ms
+        account = self._named(order.account)
+        change = execute_spot(account, order, self._listed, now_ms)
+        sent = [*_events_of(change, now_ms), events.position(account, change.assets, now_ms)]
+        stream = events.user_stream(order.account)
         self._view.publish([Message(now_ms, stream, msgspec.json.encode(event)) for event in sent])
 
-    def _execute(self, account: SpotAccount, order: AnyOrder, now_ms: int) -> list[Any]:
-        """The events of an order."""
-        match order:
-            case Deposit() | Transfer() | Withdraw():
-                amount = -order.amount if isinstance(order, Withdraw) else order.amount
-                account.move(order.asset, amount, now_ms)
-                sent = [events.balance_update(order.asset, amount, now_ms)]
-                assets: tuple[str, ...] = (order.asset,)
-            case Lock():
-                account.lock(order.asset, order.amount, now_ms)
-                sent = [events.lock_update(order.asset, order.amount, now_ms)]
-                assets = (order.asset,)
-            case Fill():
-                trade = self._fill(account, order, now_ms)
-                sent = [events.execution_report(trade, now_ms, is_done=is_done) for is_done in (False, True)]
-                assets = (*split_symbol(order.symbol), trade.commission_asset)
-            case _:
-                raise ValueError("spot has no such order")
-        return [*sent, events.position(account, assets, now_ms)]
+    def _listed(self, symbol: str) -> Instrument:
+        if symbol not in self._symbols:
+            raise ValueError(f"no symbol {symbol}; there are {', '.join(self._symbols[:10])}")
+        return Instrument(symbol, *split_symbol(symbol), Decimal(self._view.market.ticker(symbol)["lastPrice"]))
 
     def report(self, account: str) -> dict[str, Any]:
         """An account's part of the state."""
         return {"balances": self._balances(self._accounts[account], omits_zero=True)}
-
-    def _fill(self, account: SpotAccount, order: Fill, at_ms: int) -> SpotTrade:
-        if order.symbol not in self._symbols:
-            raise ValueError(f"no symbol {order.symbol}; there are {', '.join(self._symbols[:10])}")
-        price = order.price or Decimal(self._view.market.ticker(order.symbol)["lastPrice"])
-        return account.trade(
-            order.symbol,
-            split_symbol(order.symbol),
-            order.side,
-            quantity=order.quantity,
-            price=price,
-            commission=order.commission,
-            commission_asset=order.commission_asset,
-            is_maker=order.maker,
-            at_ms=at_ms,
-        )
 
     # --- what clients request ----------------------------------------------------------------------------------------
 
@@ -182,27 +157,36 @@ class SpotAccounts(OpenedAccounts[SpotAccount]):
         account = self._accounts[name]
         return Answer([_coin_row(asset, account.balance(asset)) for asset in self._assets(account)], 10)
 
-    def _restrictions(self, _: str, __: Parameters) -> Answer:
-        """Keys of this exchange may read and trade, and nothing else."""
-        body = {
-            "ipRestrict": False,
-            "createTime": 0,
-            "enableReading": True,
-            "enableSpotAndMarginTrading": True,
-            "enableWithdrawals": False,
-            "enableInternalTransfer": False,
-            "enableMargin": False,
-            "enableFutures": False,
-            "permitsUniversalTransfer": False,
-            "enableVanillaOptions": False,
-            "enableFixApiTrade": False,
-            "enableFixReadOnly": False,
-            "enablePortfolioMarginTrading": False,
-        }
-        return Answer(body, 1)
-
     def _status(self, _: str, __: Parameters) -> Answer:
         return Answer({"status": 0, "msg": "normal"}, 1)
+
+
+def _events_of(change: SpotChange, now_ms: int) -> list[Any]:
+    """The events of a change before that of the balances."""
+    if change.trade is not None:
+        return [events.execution_report(change.trade, now_ms, is_done=is_done) for is_done in (False, True)]
+    event = events.lock_update if change.reason == "lock" else events.balance_update
+    return [event(change.assets[0], change.amount, now_ms)]
+
+
+def _restrictions(key: ApiKey) -> Answer:
+    """What a key may do besides reading."""
+    body = {
+        "ipRestrict": False,
+        "createTime": 0,
+        "enableReading": True,
+        "enableSpotAndMarginTrading": "trade" in key.powers,
+        "enableWithdrawals": "withdraw" in key.powers,
+        "enableInternalTransfer": False,
+        "enableMargin": False,
+        "enableFutures": False,
+        "permitsUniversalTransfer": False,
+        "enableVanillaOptions": False,
+        "enableFixApiTrade": False,
+        "enableFixReadOnly": False,
+        "enablePortfolioMarginTrading": False,
+    }
+    return Answer(body, 1)
 
 
 def _balance_row(asset: str, balance: Balance) -> dict[str, str]:

@@ -10,6 +10,7 @@ import msgspec
 from sources.replay.accounts.amounts import text
 from sources.replay.accounts.listen_keys import ListenKeys
 from sources.replay.accounts.margins import open_margins
+from sources.replay.accounts.opened import OpenedAccounts
 from sources.replay.accounts.orders import (
     ORDERS,
     AnyOrder,
@@ -32,8 +33,7 @@ from sources.replay.accounts.orders import (
 from sources.replay.accounts.orders import ListenKeys as ListenKeysLife
 from sources.replay.accounts.usdm import Change, Place, UsdmAccount
 from sources.replay.exchange.binance.accounts import usdm_events as events
-from sources.replay.exchange.binance.accounts.endpoint import Access, AccountEndpoint
-from sources.replay.exchange.binance.accounts.opened import OpenedAccounts
+from sources.replay.exchange.binance.accounts.endpoint import Access, AccountEndpoint, KeyEndpoints
 from sources.replay.exchange.binance.accounts.usdm_rest import UsdmAccountRest
 from sources.replay.exchange.binance.accounts.usdm_settings import UsdmSettingsRest
 from sources.replay.exchange.binance.parameters import ApiError, Parameters
@@ -69,6 +69,8 @@ class UsdmAccounts(OpenedAccounts[UsdmAccount]):
             ("DELETE", "/fapi/v1/listenKey"): AccountEndpoint(self._close_key, access=Access.KEY),
         }
         """By method and path."""
+        self.of_keys: KeyEndpoints = {}
+        """None: what a key may do, spot says."""
 
     def _margin_assets(self) -> dict[str, str]:
         rows = self._view.market.exchange_info()

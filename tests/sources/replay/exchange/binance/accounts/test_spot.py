@@ -102,7 +102,12 @@ async def test_what_clients_read_besides(spot: httpx.AsyncClient) -> None:
     assert (await ask(spot, "/api/v3/openOrders", "symbol=NOSUCH")).json()["code"] == -1121
     assert (await ask(spot, "/api/v3/openOrders")).json() == []
     restrictions = (await ask(spot, "/sapi/v1/account/apiRestrictions")).json()
-    assert (restrictions["enableReading"], restrictions["enableWithdrawals"]) == (True, False)
+    rights = ("enableReading", "enableSpotAndMarginTrading", "enableWithdrawals")
+    assert [restrictions[right] for right in rights] == [True, False, False]
+    powerful = {"api_key": DEMO_KEY, "secret": DEMO_SECRET, "powers": ["trade", "withdraw"]}
+    assert (await spot.post("/control/keys", json=powerful)).status_code == 200
+    restrictions = (await ask(spot, "/sapi/v1/account/apiRestrictions")).json()
+    assert [restrictions[right] for right in rights] == [True, True, True]
     coins = (await ask(spot, "/sapi/v1/capital/config/getall")).json()
     assert {coin["coin"]: coin["free"] for coin in coins} == {
         "USDT": "100000.00000000",

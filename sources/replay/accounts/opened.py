@@ -1,4 +1,4 @@
-"""The accounts of one market that are open, by name."""
+"""The accounts of an exchange that are open, by name."""
 
 from collections.abc import Callable
 from typing import Generic, TypeVar

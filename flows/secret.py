@@ -1,0 +1,50 @@
+"""Secrets: texts that are shown nowhere, and leave their object at one place."""
+
+from collections.abc import Callable
+from typing import Any, Final, NoReturn, final
+
+HIDDEN: Final = "(secret)"
+"""What is shown in the place of a secret."""
+
+
+@final
+class Secret:
+    """A secret text. No form of it shows it: neither `repr` and `str`, nor a format, JSON, pickle or a copy of its
+    attributes. Only `reveal` gives it, for the moment of use.
+    """
+
+    __slots__ = ("_reveal",)
+
+    def __init__(self, text: str) -> None:
+        # a closure: what lists attributes and their values finds a function, and not the text
+        self._reveal: Callable[[], str] = lambda: text
+
+    def reveal(self) -> str:
+        """The secret itself. What it is used for must not keep it in a local variable of a frame that may fail."""
+        return self._reveal()
+
+    def __bool__(self) -> bool:
+        return bool(self._reveal())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._reveal() == self._reveal()
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._reveal()))
+
+    def __repr__(self) -> str:
+        return HIDDEN
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return HIDDEN
+
+    def __reduce_ex__(self, _: Any) -> NoReturn:
+        raise TypeError("a secret is not written anywhere")
+
+    def __copy__(self) -> "Secret":
+        return self
+
+    def __deepcopy__(self, _: dict[int, Any]) -> "Secret":
+        return self
