@@ -193,7 +193,7 @@ class BarMaker:
             )
         )  # fmt: skip
         for row, pair, parts in zip(values, numbers, sums, strict=True):
-            yield Bar(*row, pair, list(parts))
+            yield Bar(*(*row, pair, list(parts)))
 
 
 def reached(values: Floats, size: float, carried: Sequence[float]) -> list[int]:
