@@ -29,7 +29,7 @@ from flows.supervision.output import Output
 from flows.supervision.process import Process
 from flows.supervision.restarts import FIRST_STARTS
 from flows.supervision.spec import ProcessSpec
-from flows.supervision.stopping import signals_due
+from flows.supervision.stopping import LEAVE_S, signals_due
 
 __all__ = ["ProcessSpec", "supervise"]
 
@@ -148,7 +148,7 @@ class _Supervisor:
             while True:
                 now_s = time.monotonic()
                 self._end_or_start(now_s)
-                if self._ending_since_s is not None and not any(process.pid for process in self._processes):
+                if self._ending_since_s is not None and self._has_ended(now_s - self._ending_since_s):
                     break
                 self._notify(now_s)
                 self._wait(now_s, wakeup)
@@ -162,6 +162,14 @@ class _Supervisor:
                     self._begin_to_end(SIGNALLED + signal.SIGPIPE, now_s)
         self._output.finish(LAST_WORDS_S)
         return self._code
+
+    def _has_ended(self, ending_s: float) -> bool:
+        """Whether nothing runs any more, or what still does is killed and only not removed yet."""
+        running = [process.name for process in self._processes if process.pid]
+        if running and ending_s >= LEAVE_S:
+            self._output.say(f"the system is busy, and has not removed what is killed: {', '.join(running)}")
+            return True
+        return not running
 
     def _on_signal(self, number: int) -> None:
         if number in _ENDING:
