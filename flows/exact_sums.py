@@ -3,17 +3,23 @@
 A sum is rounded once, when it is printed (`flows/model/printed.py`): so it does not depend on how its values were cut.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from math import frexp, fsum, inf, isfinite, ldexp
-from typing import Final, TypeAlias
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from flows.model.printed import DECIMALS, printed
+from flows.process.late import late_module
 
-Floats: TypeAlias = npt.NDArray[np.float64]
-Places: TypeAlias = npt.NDArray[np.int64]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+else:
+    np = late_module("numpy")
+
+Floats: TypeAlias = "npt.NDArray[np.float64]"
+Places: TypeAlias = "npt.NDArray[np.int64]"
 
 _UNITS: Final = 10.0**DECIMALS
 _NEAR: Final = 0.25

@@ -26,7 +26,7 @@ from pymongo.errors import PyMongoError
 
 from flows.foreign import visible
 from flows.model import AggregateTrade, Candle, Funding, Incident, Liquidation, MarkPrice, OpenInterest, Stats24h
-from sinks.bars.maker import bar_frame
+from sinks.bars.frame import bar_frame
 from sinks.bars.rule import BarRule
 from sinks.bars.span import SpanBars
 from sinks.mongo.analyses import MARKET_ANALYSIS

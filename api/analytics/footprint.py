@@ -4,19 +4,26 @@ Volumes are exact sums of the trades' quantities, rounded once; prices are those
 with its decimals. The delta of a candle is what was bought less what was sold, the cumulative delta the sum of these.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Mapping
 from math import fsum
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-import numpy as np
-import polars as pl
 from msgspec import Struct
 
 from api.analytics.decimals import Floats, decimals_of, to_units
 from flows.exact_sums import Places, fold, printed_sums, split_sums
 from flows.model.printed import printed
+from flows.process.late import late_module
 from sinks.bars.maker import BarRow
 from sinks.bars.rule import BarRule, Periods
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+else:
+    np = late_module("numpy")
 
 MOST_KEYS: Final = 2.0**62
 

@@ -1,49 +1,35 @@
 """Makes bars of trades, frame by frame. Sums are exact and rounded once, so no cut into frames changes a digit."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping, Sequence
 from math import fsum
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-import polars as pl
 from msgspec import Struct
 
 from flows.exact_sums import Floats, Places, fold, split_sums
 from flows.model.ohlcv import VOLUMES
 from flows.model.printed import DECIMALS, printed
+from flows.process.late import late_module
 from sinks.bars.missing import MissingIds
 from sinks.bars.rule import BarRule, Periods
 
-BAR_SCHEMA: Final[Mapping[str, pl.DataType]] = {
-    "open_time": pl.Int64(),
-    "close_time": pl.Int64(),
-    "open": pl.Float64(),
-    "high": pl.Float64(),
-    "low": pl.Float64(),
-    "close": pl.Float64(),
-    "volume": pl.Float64(),
-    "quote_volume": pl.Float64(),
-    "trades": pl.Int64(),
-    "taker_buy_volume": pl.Float64(),
-    "taker_buy_quote_volume": pl.Float64(),
-    "first_id": pl.Int64(),
-    "last_id": pl.Int64(),
-    "is_closed": pl.Boolean(),
-}
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import polars as pl
+else:
+    np = late_module("numpy")
+
 BarRow: TypeAlias = tuple[int, int, float, float, float, float, float, float, int, float, float, int, int, bool]
-"""Values of a bar in the order of `BAR_SCHEMA`."""
+"""Values of a bar in the order of `BAR_SCHEMA` (`frame.py`)."""
 NO_ID: Final = -1
 MOST_PARTS: Final = 64
 """Parts of a sum of an open bar; with one more they are added up into as few as are exact."""
 
 _SLACK: Final = 10.0**-DECIMALS
 _UNIT: Final = 2.0**-52
-
-
-def bar_frame(rows: Sequence[BarRow]) -> pl.DataFrame:
-    """Bars as a frame."""
-    return pl.DataFrame(rows, schema=BAR_SCHEMA, orient="row")
 
 
 class Bar(Struct):

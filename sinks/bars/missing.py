@@ -1,10 +1,17 @@
 """Which trades a span lacks: ids between those that are stored."""
 
-from bisect import bisect_right
-from typing import Final, NamedTuple
+from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+from bisect import bisect_right
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from flows.process.late import late_module
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+else:
+    np = late_module("numpy")
 
 MOST_GAPS: Final = 1_000
 """Gaps that are kept; further ones are only counted."""

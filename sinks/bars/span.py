@@ -1,17 +1,23 @@
 """The stored trades of a span, with what it lacks, and the bars of them."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
-from typing import Final
-
-import polars as pl
+from typing import TYPE_CHECKING, Final
 
 from flows.model import MARKET_FILL
+from flows.process.late import late_module
 from sinks.bars.maker import BarMaker, BarRow
 from sinks.bars.missing import MissingIds
 from sinks.bars.rule import BarRule
 from sinks.trades.codec import END_MS
 from sinks.trades.reader import FRAME_ROWS, TradeView, in_order
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = late_module("polars")
 
 ROWS_AT_ONCE: Final = 10_000
 """Most bars that are made before they are handed on."""

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from flows.model import Trade
 from flows.operators.candles.bucket import Bucket
-from sinks.bars.maker import BAR_SCHEMA, BarMaker, BarRow, bar_frame, reached
+from sinks.bars.frame import BAR_SCHEMA, bar_frame
+from sinks.bars.maker import BarMaker, BarRow, reached
 from sinks.bars.missing import MissingIds
 from sinks.bars.rule import BarRule, Periods, rule_of
 from tests.fakes.trades import BEGIN, cut, trade, trade_runs
