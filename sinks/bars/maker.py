@@ -49,7 +49,7 @@ class Bar(Struct):
     sums: list[list[float]]
     """Parts of each of `VOLUMES`."""
 
-    def add(self, other: "Bar", *, by_id: bool) -> None:
+    def add(self, other: Bar, *, by_id: bool) -> None:
         """Adds what came later. `by_id`: open and close are those of the lowest and highest id, whatever came first."""
         (first, last), (their_first, their_last) = self.ids, other.ids
         if by_id and their_first < first:
