@@ -98,6 +98,7 @@ from flows.model.results import (
 )
 from flows.model.source_events import (
     EVENT_KINDS,
+    STEADY_KINDS,
     TRADE_KINDS,
     Backpressure,
     Connected,
@@ -141,6 +142,7 @@ __all__ = [
     "MAY_BE_UNSTATED",
     "PRICES",
     "PRIVATE_KINDS",
+    "STEADY_KINDS",
     "TRADED",
     "TRADE_KINDS",
     "UNVOUCHED",
