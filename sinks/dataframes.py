@@ -28,6 +28,9 @@ from pymongo.errors import PyMongoError
 
 from flows.foreign import visible
 from flows.model import AggregateTrade, Candle, Funding, Incident, Liquidation, MarkPrice, OpenInterest, Stats24h
+from sinks.bars.frame import bar_frame
+from sinks.bars.rule import BarRule
+from sinks.bars.span import SpanBars
 from sinks.mongo.analyses import MARKET_ANALYSIS
 from sinks.mongo.derivatives import FUNDING_RATES, LIQUIDATIONS, MARK_PRICES, OPEN_INTEREST
 from sinks.mongo.documents import (
@@ -261,6 +264,21 @@ class Frames:
         read = _with_time(columns)
         for frame in self._trades().iterate(symbol, _ms(start), _ms(end), rows=rows, columns=read):
             yield _stamped(frame, "time")
+
+    def bars(self, symbol: str, rule: BarRule, start: Moment = 0, end: Moment = END_MS) -> pl.DataFrame:
+        """Bars of the trades of the span, oldest first: of time, by number of trades, by volume or by value
+        (`rule_of("dollar", "1000000")` of `sinks.bars.rule`). They have the columns of candles but `status`, `revision`
+        and `proof`.
+        """
+        parts = list(self.iterate_bars(symbol, rule, start, end))
+        return pl.concat(parts) if parts else _stamped(bar_frame([]), "open_time")
+
+    def iterate_bars(
+        self, symbol: str, rule: BarRule, start: Moment = 0, end: Moment = END_MS
+    ) -> Iterator[pl.DataFrame]:
+        """The same in frames, for spans larger than memory."""
+        for rows in filter(None, SpanBars(self._trades(), symbol, rule, _ms(start), _ms(end))):
+            yield _stamped(bar_frame(rows), "open_time")
 
     def scan_trades(self, symbol: str, start: Moment = 0, end: Moment = END_MS) -> pl.LazyFrame:
         """The same as a query that polars runs part by part: it reads only the columns that are used, and stops when it
