@@ -24,7 +24,16 @@ from flows.model.account import (
     PositionReport,
     account_key,
 )
-from flows.model.candles import BELIEVED, COMPLETE, Candle, CandleStatus, Reconciliation, RefreshResult, StoreOnly
+from flows.model.candles import (
+    BELIEVED,
+    COMPLETE,
+    DOUBTFUL,
+    Candle,
+    CandleStatus,
+    Reconciliation,
+    RefreshResult,
+    StoreOnly,
+)
 from flows.model.capability import Capability
 from flows.model.derivatives import (
     ContractReport,
@@ -42,7 +51,7 @@ from flows.model.derivatives import (
     Side,
 )
 from flows.model.evidence import LIVE, UNVOUCHED, Evidence, KlineSource, Origin, evidence
-from flows.model.incidents import Incident, IncidentKind, Rejected
+from flows.model.incidents import PRIVATE_KINDS, Incident, IncidentKind, Rejected
 from flows.model.instrument import DAY_MS, Instrument, ListedInstrument, timeframe_ms
 from flows.model.market import (
     HIDDEN_FILLS,
@@ -89,6 +98,7 @@ from flows.model.results import (
 )
 from flows.model.source_events import (
     EVENT_KINDS,
+    STEADY_KINDS,
     TRADE_KINDS,
     Backpressure,
     Connected,
@@ -123,6 +133,7 @@ __all__ = [
     "BOUGHT",
     "COMPLETE",
     "DAY_MS",
+    "DOUBTFUL",
     "EVENT_KINDS",
     "HIDDEN_FILLS",
     "IDS",
@@ -130,6 +141,8 @@ __all__ = [
     "MARKET_FILL",
     "MAY_BE_UNSTATED",
     "PRICES",
+    "PRIVATE_KINDS",
+    "STEADY_KINDS",
     "TRADED",
     "TRADE_KINDS",
     "UNVOUCHED",

@@ -28,7 +28,7 @@ from flows.model import (
     Trade,
     TradeBatch,
 )
-from flows.settings import Analysis, Api, Mongo, Settings
+from flows.settings import Analysis, Api, Feed, Mongo, Settings
 from flows.settings import Heartbeat as HeartbeatSettings
 from flows.settings import Hub as HubSettings
 from flows.settings import Trades as TradesSettings
@@ -85,13 +85,15 @@ class Deployment:
         self.broadcast: Broadcast | None = None
         self.clock = FeedClock()
         """The venue's, as the flow would keep it: at the newest time that was published."""
+        self.tokens: dict[str, Any] = {}
+        """Those of hub and interface."""
         self.stands_at = 0
         self.keeps_analyses = False
         """Whether the interface stores them each minute; it begins at once, which is in the way of short tests."""
 
     def start_hub(self, port: int = 0) -> Broadcast:
         self.broadcast = Broadcast(
-            HubSettings(port=port), origins={"binance": "replay"}, clocks={"binance": self.clock}
+            HubSettings(port=port, **self.tokens), origins={"binance": "replay"}, clocks={"binance": self.clock}
         )
         self.broadcast.start()
         return self.broadcast
@@ -146,15 +148,19 @@ class Deployment:
         writer.write([TradeBatch("binance", "BTCUSDT", list(trades))])
         writer.close()
 
-    def settings(self, *, heartbeat: Mapping[str, Any] | None = None, **api: Any) -> Settings:
+    def settings(
+        self, *, heartbeat: Mapping[str, Any] | None = None, feed: Mapping[str, Any] | None = None, **api: Any
+    ) -> Settings:
         port = self.broadcast.port if self.broadcast else 1
         hub_urls = (f"ws://127.0.0.1:{port}/ws",)
         return Settings(
             mongo=Mongo(uri=self.mongod_uri, database=self.database),
             trades=TradesSettings(path=self.trades_path),
-            api=Api(**{"port": 0, "hub_urls": hub_urls, "store_timeout_s": PATIENCE_S, **api}),
+            hub=HubSettings(**self.tokens),
+            api=Api(**{"port": 0, "hub_urls": hub_urls, "store_timeout_s": PATIENCE_S, **self.tokens, **api}),
             analysis=Analysis(store=self.keeps_analyses),
             heartbeat=HeartbeatSettings(**heartbeat or {}),
+            feed=Feed(**feed or {}),
         )
 
 
