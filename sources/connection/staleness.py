@@ -159,6 +159,11 @@ class StalenessMonitor:
         """Whether no stream has messages any more."""
         return self._is_all_silent
 
+    @property
+    def silent(self) -> Collection[str]:
+        """The streams that are silent now."""
+        return self._silences.keys()
+
     def follow(
         self,
         streams: Iterable[str],
