@@ -70,7 +70,7 @@ class _Rows(NamedTuple):
     is_ask: Places
     volumes: Floats
 
-    def part(self, places: "Places | slice") -> _Rows:
+    def part(self, places: Places | slice) -> _Rows:
         """Some of the rows."""
         return _Rows(self.begins[places], self.levels[places], self.is_ask[places], self.volumes[places])
 
