@@ -34,13 +34,23 @@ def routes(hub: SignalR) -> list[RawRoute]:
         """An id for a connection."""
         return web.json_response(hub.negotiate(params.version))
 
-    async def serve(request: web.Request, _: NoParams) -> web.StreamResponse:
-        """A connection."""
-        return await hub.serve(request)
+    async def open_(request: web.Request, _: NoParams) -> web.StreamResponse:
+        """A connection, or its messages."""
+        return await hub.open(request)
+
+    async def post(request: web.Request, _: NoParams) -> web.StreamResponse:
+        """A message of a client."""
+        return await hub.post(request)
+
+    async def delete(request: web.Request, _: NoParams) -> web.StreamResponse:
+        """The end of a connection."""
+        return await hub.delete(request)
 
     return [
         RawRoute("POST", f"{PATH}/negotiate", negotiate, "application/json", NegotiateParams, ignores_unknown=True),
-        RawRoute("GET", PATH, serve, "application/json", ignores_unknown=True),
+        RawRoute("GET", PATH, open_, "application/json", ignores_unknown=True),
+        RawRoute("POST", PATH, post, "application/json", ignores_unknown=True),
+        RawRoute("DELETE", PATH, delete, "application/json", ignores_unknown=True),
     ]
 
 

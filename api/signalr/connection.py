@@ -5,10 +5,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
-from aiohttp import WSCloseCode, WSMsgType
+from aiohttp import WSCloseCode
 
 from api.gateway.gateway import Gateway
-from api.gateway.socket import GatewaySocket
 from api.http.errors import Problem
 from api.signalr.forms import PushForm, Record, StreamForm
 from api.signalr.protocol import (
@@ -23,8 +22,8 @@ from api.signalr.protocol import (
     handshake_refusal,
 )
 from api.signalr.session import Session
+from api.signalr.transports import Transport
 from flows.clock import monotonic_ms
-from flows.websocket import BINARY, TEXT, encode_frame
 from sinks.hub.auth import REQUESTS_PER_S, TokenBucket
 from sinks.hub.client import STALLED_MS, Client
 from sinks.hub.rights import Rights
@@ -47,13 +46,12 @@ _log = structlog.get_logger(__name__)
 class Lane:
     """The `Peer` of one subscription or stream: several share the connection."""
 
-    def __init__(self, connection: "Connection", opcode: int) -> None:
+    def __init__(self, connection: "Connection") -> None:
         self._connection = connection
-        self._opcode = opcode
 
     def write_frames(self, frames: bytes) -> bool:
-        """Writes finished messages as one frame."""
-        return self._connection.write(encode_frame(frames, self._opcode)) if frames else True
+        """Writes finished messages."""
+        return self._connection.write(frames) if frames else True
 
     def begin_close(self, code: int, reason: str) -> None:
         """Ends the connection; the client may come back."""
@@ -63,8 +61,8 @@ class Lane:
 class Connection:
     """Serves one client until it leaves."""
 
-    def __init__(self, socket: GatewaySocket, gateway: Gateway, calls: Calls, rights: Rights) -> None:
-        self._socket = socket
+    def __init__(self, transport: Transport, gateway: Gateway, calls: Calls, rights: Rights) -> None:
+        self._transport = transport
         self._gateway = gateway
         self._calls = calls
         self._rights = rights
@@ -72,7 +70,7 @@ class Connection:
         self._is_serving = False
         self._client: Client | None = None
         self._streams: dict[str, Client] = {}
-        socket.on_writable = self._on_writable
+        transport.on_writable = self._on_writable
 
     async def serve(self) -> None:
         """Serves it, from the handshake to the close."""
@@ -84,24 +82,25 @@ class Connection:
             await asyncio.wait([watch])
             for client in self._clients():
                 self._gateway.relay.leave(client)
-            await self._socket.wait_closing()
+            await self._transport.wait_closing()
 
     def _clients(self) -> list[Client]:
         return [*([self._client] if self._client else []), *self._streams.values()]
 
     # --- sending ---
 
-    def write(self, frame: bytes) -> bool:
-        """Writes a finished frame; False when there is no more room."""
+    def write(self, records: bytes) -> bool:
+        """Writes finished messages; False when there is no more room."""
         self._session.on_sent(monotonic_ms())
-        return self._socket.write_frames(frame)
+        codec = self._session.codec
+        return self._transport.write(records, is_binary=codec is not None and codec.is_binary)
 
     def end(self, code: int, reason: str, *, allow_reconnect: bool = True) -> None:
         """Says why, and closes."""
         codec = self._session.codec
         if codec is not None:
-            self.write(_framed(codec, codec.close(reason, allow_reconnect=allow_reconnect)))
-        self._socket.begin_close(code, reason)
+            self.write(codec.close(reason, allow_reconnect=allow_reconnect))
+        self._transport.begin_close(code, reason)
 
     def _reply(self, data: bytes) -> None:
         """Sends an answer, behind what waits."""
@@ -116,32 +115,31 @@ class Connection:
         while True:
             await asyncio.sleep(_CHECK_S)
             now, codec = monotonic_ms(), self._session.codec
+            if self._transport.is_waiting:
+                self._session.on_seen(now)
             if self._session.is_silent(now) and not self._is_serving:
                 self.end(WSCloseCode.GOING_AWAY, "the client is silent")
             elif codec is not None and self._session.wants_ping(now):
-                self.write(_framed(codec, codec.ping()))
+                self.write(codec.ping())
 
     # --- messages of the client ---
 
     async def _serve_messages(self) -> None:
         bucket = TokenBucket(now_ms=monotonic_ms())
-        async for frame in self._socket.websocket:
-            if frame.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
-                return
+        async for frame in self._transport.frames():
             was_open = self._session.codec is not None
             try:
-                data = frame.data if isinstance(frame.data, bytes) else frame.data.encode()
-                messages = self._session.on_frame(data, monotonic_ms())
+                messages = self._session.on_frame(frame, monotonic_ms())
             except ProtocolError as error:
                 if not was_open:
-                    self.write(encode_frame(handshake_refusal(str(error)), TEXT))
+                    self.write(handshake_refusal(str(error)))
                 self.end(WSCloseCode.PROTOCOL_ERROR, str(error)[:100], allow_reconnect=False)
                 return
-            if not was_open:
-                self._begin()
+            if not was_open and not self._begin():
+                return
             for message in messages:
                 if isinstance(message, Close):
-                    self._socket.begin_close(WSCloseCode.OK, "")
+                    self._transport.begin_close(WSCloseCode.OK, "")
                     return
                 if isinstance(message, Invocation) and not bucket.take(monotonic_ms()):
                     self.end(WSCloseCode.POLICY_VIOLATION, f"more than {REQUESTS_PER_S} calls a second")
@@ -153,10 +151,15 @@ class Connection:
                 finally:
                     self._is_serving = False
 
-    def _begin(self) -> None:
+    def _begin(self) -> bool:
         codec = self._codec
-        self.write(encode_frame(HANDSHAKE_OK, BINARY if codec.is_binary else TEXT))
+        if codec.is_binary and not self._transport.takes_binary:
+            self.write(handshake_refusal("this transport carries text alone: use the protocol json"))
+            self._transport.begin_close(WSCloseCode.UNSUPPORTED_DATA, "")
+            return False
+        self.write(HANDSHAKE_OK)
         self._client = self._join(_PUSHES[codec.name], Subscription((), self._rights))
+        return True
 
     @property
     def _codec(self) -> Codec:
@@ -164,15 +167,14 @@ class Connection:
         return self._session.codec
 
     def _join(self, form: PushForm | StreamForm, subscription: Subscription) -> Client:
-        lane = Lane(self, BINARY if self._codec.is_binary else TEXT)
-        return self._gateway.relay.join(lane, self._gateway.now(), encoding=form, subscription=subscription)
+        return self._gateway.relay.join(Lane(self), self._gateway.now(), encoding=form, subscription=subscription)
 
     async def _serve(self, message: Incoming) -> bool:
         """Serves one message; False when the connection ends. A client that does not read must wait."""
         try:
             async with asyncio.timeout(STALLED_MS / 1_000):
-                while any(client.behind for client in self._clients()) and self._socket.is_open:
-                    await self._socket.wait_room()
+                while any(client.behind for client in self._clients()) and self._transport.is_open:
+                    await self._transport.wait_room()
         except TimeoutError:
             self.end(WSCloseCode.TRY_AGAIN_LATER, "calls, but does not read")
             return False
@@ -181,7 +183,7 @@ class Connection:
                 await self._call(message)
             case Cancellation():
                 self._end_stream(message.id)
-        return self._socket.is_open
+        return self._transport.is_open
 
     async def _call(self, call: Invocation) -> None:
         try:
@@ -250,10 +252,6 @@ class Connection:
         if client is not None:
             self._gateway.relay.leave(client)
             self._reply(self._codec.done(id_))
-
-
-def _framed(codec: Codec, data: bytes) -> bytes:
-    return encode_frame(data, BINARY if codec.is_binary else TEXT)
 
 
 def _subscribed(subscription: Subscription) -> list[str]:

@@ -39,6 +39,10 @@ class Session:
         """Something was sent."""
         self._sent_ms = now_ms
 
+    def on_seen(self, now_ms: int) -> None:
+        """The client is there, although it said nothing."""
+        self._received_ms = now_ms
+
     def wants_ping(self, now_ms: int) -> bool:
         """Whether it is time for a ping."""
         return self.codec is not None and now_ms - self._sent_ms >= KEEP_ALIVE_MS

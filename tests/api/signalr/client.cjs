@@ -42,6 +42,9 @@ async function run(name, protocol, options, last) {
   await run("json", null, {}, 777);
   await run("messagepack", new MessagePackHubProtocol(), {}, 778);
   await run("without negotiation", null, plain, 779);
+  await run("events", null, { transport: signalR.HttpTransportType.ServerSentEvents }, 780);
+  await run("polling", null, { transport: signalR.HttpTransportType.LongPolling }, 781);
+  await run("polling messagepack", new MessagePackHubProtocol(), { transport: signalR.HttpTransportType.LongPolling }, 782);
 })().catch((error) => {
   say({ failed: String(error) });
   process.exit(1);

@@ -14,7 +14,7 @@ from tests.fakes.interface import PATIENCE_S, Deployment, fill, interface, price
 
 INSTALLED = Path(__file__).parents[3] / ".venv-clients" / "node" / "node_modules"
 NODE = shutil.which("node")
-WAYS = ("json", "messagepack", "without negotiation")
+WAYS = ("json", "messagepack", "without negotiation", "events", "polling", "polling messagepack")
 
 pytestmark = pytest.mark.skipif(
     NODE is None or not (INSTALLED / "@microsoft" / "signalr").is_dir(),

@@ -194,3 +194,47 @@ async def test_what_is_no_protocol_ends_the_connection_with_its_reason(served: I
         with pytest.raises(ConnectionClosed):
             await client.line.send("x" * 40_000)
             await client.line.recv()
+
+
+async def test_http_transports_are_refused_where_they_cannot_be(served: Interface) -> None:
+    session, url = served.session, served.url + PATH
+    handshake = b'{"protocol":"json","version":1}\x1e'
+
+    async def negotiated() -> dict[str, str]:
+        async with session.post(f"{url}/negotiate?negotiateVersion=1") as response:
+            return {"id": (await response.json())["connectionToken"]}
+
+    async def status(method: str, query: dict[str, str], **options: Any) -> int:
+        async with session.request(method, url, params=query, **options) as response:
+            return response.status
+
+    assert [await status(method, {}) for method in ("GET", "POST", "DELETE")] == [400, 400, 400]
+    assert [await status(method, {"id": "made-up"}) for method in ("GET", "POST", "DELETE")] == [404, 404, 404]
+    polled = await negotiated()
+    assert await status("POST", polled, data=handshake) == 404, "it is negotiated, not open"
+    async with session.get(url, params=polled) as opened:
+        assert (opened.status, await opened.read()) == (200, b"")
+    assert await status("GET", polled, headers={"Accept": "text/event-stream"}) == 400
+    with pytest.raises(InvalidStatus) as refused:
+        async with peer(served, f"?id={polled['id']}"):
+            pass
+    assert refused.value.response.status_code == 409
+    assert await status("POST", polled, data=handshake) == 200
+    async with session.get(url, params=polled) as answered:
+        assert await answered.read() == b"{}\x1e"
+    first = asyncio.create_task(status("GET", polled))
+    await asyncio.sleep(0.2)  # it waits; were it the later one, the two would change places
+    second = asyncio.create_task(status("GET", polled))
+    async with asyncio.timeout(PATIENCE_S):
+        done, _ = await asyncio.wait([first, second], return_when=asyncio.FIRST_COMPLETED)
+    assert [one.result() for one in done] == [204], "a later request ends the one before"
+    assert await status("DELETE", polled) == 202
+    assert [await first, await second] == [204, 204]
+    events = await negotiated()
+    async with session.get(url, params=events, headers={"Accept": "text/event-stream"}) as stream:
+        assert stream.headers["Content-Type"] == "text/event-stream"
+        assert await stream.content.readline() == b":\r\n"
+        assert await status("POST", events, data=b'{"protocol":"messagepack","version":1}\x1e') == 200
+        rest = await stream.content.read()
+        assert b"data: " in rest
+        assert b"error" in rest
