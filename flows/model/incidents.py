@@ -24,6 +24,7 @@ IncidentKind: TypeAlias = Literal[
     "unlisted",
     "retention",
     "error",
+    "account",
 ]
 
 

@@ -196,7 +196,11 @@ class RestClient:
         used = _whole_number(response.headers.get(self._weight_header, "")) if self._weight_header else None
         if used is not None:
             permit.server_used = used
-        refusal = None if response.is_success else _error_of(response, body, "" if request.query is None else f"{self.base_url}{path}")
+        refusal = (
+            None
+            if response.is_success
+            else _error_of(response, body, "" if request.query is None else f"{self.base_url}{path}")
+        )
         if refusal is None and self._refusal_in is not None:
             refusal = self._refusal_in(body)
         if refusal is None:
@@ -215,7 +219,9 @@ class RestClient:
             async for chunk in response.aiter_bytes():
                 body += chunk
                 if len(body) > MOST_BYTES:
-                    raise VenueError(f"{self.base_url}{request.path}: the answer is longer than {MOST_BYTES} bytes", status=200)
+                    raise VenueError(
+                        f"{self.base_url}{request.path}: the answer is longer than {MOST_BYTES} bytes", status=200
+                    )
         return response, bytes(body)
 
     def _on_breaker(self, address: str, kind: str, event: Any) -> None:
