@@ -6,7 +6,7 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 from uuid import uuid4
@@ -17,7 +17,7 @@ from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.typedefs import Handler
 
 from api.http.access_log import AccessLog
-from api.http.auth import HandshakeRequest, authorize, may_call
+from api.http.auth import RIGHTS, HandshakeRequest, authorize, may_call
 from api.http.connections import connection_of
 from api.http.errors import Problem
 from api.http.responses import failure, success
@@ -45,6 +45,7 @@ from api.routes import (
 )
 from api.routes.static import DASHBOARD
 from api.services import Services
+from sinks.hub.rights import Right
 
 GROUPS: Final = (
     prices,
@@ -86,10 +87,10 @@ def build_app(services: Services) -> web.Application:
     """The application with all routes."""
     groups = {group.__name__.rpartition(".")[2]: group.routes(services) for group in GROUPS}
     routes = [*(route for group in groups.values() for route in group), *static.routes(openapi(groups))]
-    unprotected = {route.path for route in routes if not route.protected}
+    needed = {route.path: route.needs for route in routes}
     access_log = AccessLog()
     app = web.Application(
-        middlewares=[_recorder(services, access_log), _explain, _guard(services, unprotected)],
+        middlewares=[_recorder(services, access_log), _explain, _guard(services, needed)],
         client_max_size=services.settings.api.body_bytes,
     )
     for route in routes:
@@ -220,7 +221,7 @@ async def _explain(request: web.Request, handler: Handler) -> web.StreamResponse
         return failure(Problem("internal", "internal error; see the API's log"), request_id=request[_NAME])
 
 
-def _guard(services: Services, unprotected: set[str]) -> Any:
+def _guard(services: Services, needed: Mapping[str, Right | None]) -> Any:
     settings = services.settings.api
 
     @web.middleware
@@ -228,8 +229,8 @@ def _guard(services: Services, unprotected: set[str]) -> Any:
         resource = request.match_info.route.resource
         path = resource.canonical if resource else ""
         preflight = request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
-        is_open = preflight or path in unprotected or path == "/static"
-        authorize(_handshake(request), settings, protected=not is_open, needs_host=not path.startswith(HEALTH))
+        needs = None if preflight or path == "/static" else needed.get(path, "market")
+        request[RIGHTS] = authorize(_handshake(request), settings, needs=needs, needs_host=not path.startswith(HEALTH))
         if preflight:
             return web.Response(
                 status=HTTPStatus.NO_CONTENT,

@@ -44,7 +44,7 @@ class Services(Struct, frozen=True):
 async def running_services(settings: Settings) -> AsyncIterator[Services]:
     """Follows the hubs and checks the stores while entered. Starts also when hubs or stores are down."""
     api = settings.api
-    live = LiveView(*settings.hub_urls, token=settings.hub.token, cache_size=api.cache_size)
+    live = LiveView(*settings.hub_urls, token=settings.hub.best_token, cache_size=api.cache_size)
     mongo = MongoStore(settings.mongo, timeout_s=api.store_timeout_s)
     trades = TradeArchive(settings.trades, venues=tuple(settings.by_venue))
     instruments = Instruments(settings.by_venue, live, mongo)

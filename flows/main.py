@@ -25,7 +25,9 @@ from flows.graph import Sinks, VenueParts, venues_flow
 from flows.loop_thread import EventLoopThread
 from flows.model import Incident, ListedInstrument
 from flows.process.descriptors import raise_descriptor_limit
-from flows.process.exit_codes import refuse_to_run
+from flows.process.disk import DiskFullError, explained, is_no_room
+from flows.process.engine_end import explain_full_disk
+from flows.process.exit_codes import TRY_AGAIN, refuse_to_run
 from flows.process.gc import tune_garbage_collector
 from flows.process.logs import set_up_logs
 from flows.recovered import prefix_of, state_fault
@@ -181,9 +183,10 @@ def _check_stores(settings: Settings, flags: EngineFlags) -> None:
 
 def _end_at_once(error: Exception) -> NoReturn:
     """Ends the process after an error while the engine runs, which would turn an exception into a panic."""
-    sys.stderr.write(f"marketflow: {error}\n")
+    is_full = is_no_room(error)
+    sys.stderr.write(f"marketflow: {explained(error) if is_full else error}\n")
     sys.stderr.flush()
-    os._exit(1)
+    os._exit(TRY_AGAIN if is_full else 1)
 
 
 def _open_broadcast(settings: Settings, metrics: FlowMetrics, venues: list[VenueRuntime]) -> Broadcast:
@@ -254,14 +257,16 @@ def _give_up() -> NoReturn:
 def _build() -> Dataflow:
     try:
         settings = load_settings()
+        flags = engine_flags(sys.argv, os.environ)
+        if flags.recovery is not None:
+            explain_full_disk(flags.recovery)
         set_up_logs(settings.log, name="flow")
         raise_descriptor_limit()
-        flags = engine_flags(sys.argv, os.environ)
         _check_stores(settings, flags)
         instruments = check_venues(settings)
         stop = threading.Event()
         built = build_flow(settings, stop, instruments, recovery=flags.recovery)
-    except (SettingsError, RecoveryError, TradeStoreError, ValueError) as error:
+    except (SettingsError, RecoveryError, TradeStoreError, DiskFullError, ValueError) as error:
         refuse_to_run(error)
     _stop_on_signals(stop)
     tune_garbage_collector()

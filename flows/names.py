@@ -15,6 +15,7 @@ else; `flows/spellings.py` knows more where the venue's list of instruments is k
 """  # noqa: RUF002
 
 import unicodedata
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 SYMBOL_LENGTH: Final = 64
@@ -58,6 +59,18 @@ def symbol_of(text: str) -> str:
 def shown(text: str) -> str:
     """A text of unknown origin in quotes: unprintable characters are escaped, a long text is cut."""
     return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
+
+
+def nearest(name: str, known: Iterable[str], *, most: int = 1, likeness: float = 0.6) -> list[str]:
+    """The known names that are most like one that is none of them, best first; `likeness` is from 0 to 1."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only on the way to an error
+
+    return get_close_matches(name, sorted(known), n=most, cutoff=likeness)
+
+
+def did_you_mean(names: Sequence[str]) -> str:
+    """The end of a sentence that refuses a name: what may have been meant; empty without any."""
+    return f"; did you mean {', '.join(names)}?" if names else ""
 
 
 def _has_form(text: str) -> bool:

@@ -8,6 +8,7 @@ it first.
 import argparse
 import os
 import pickle
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -16,10 +17,14 @@ from typing import Any, NamedTuple, TypeAlias
 
 from bytewax.recovery import init_db_dir
 
+from flows.process.disk import DiskFullError, is_no_room, need_room
 from flows.process.exit_codes import refuse_to_run
 
 PARTITIONS = 1
 """Files of the recovery store. They do not limit the number of workers; more of them are not faster."""
+
+_FILES = "part-*.sqlite3"
+_NEW = "new"
 
 StateFault: TypeAlias = Callable[[str, str, Any], str]
 """Why what is kept for a step and a key cannot be resumed; empty when it can."""
@@ -61,17 +66,27 @@ def engine_flags(arguments: Sequence[str], environment: Mapping[str, str]) -> En
 
 
 def prepare(directory: Path) -> bool:
-    """Creates the store if it is missing. Returns whether it did. `OSError` when that fails."""
-    if any(directory.glob("part-*.sqlite3")):
+    """Creates the store if it is missing. Returns whether it did. `DiskFullError` when it finds no room, `OSError` when
+    it cannot be created. What was interrupted is no store, and is begun anew.
+    """
+    if any(directory.glob(_FILES)):
         return False
-    directory.mkdir(parents=True, exist_ok=True)
-    init_db_dir(directory, PARTITIONS)
+    new = directory / _NEW
+    need_room(directory)
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    init_db_dir(new, PARTITIONS)
+    for file in sorted(new.iterdir()):
+        file.replace(directory / file.name)
+    new.rmdir()
     return True
 
 
 def check(directory: Path, fault_of: StateFault) -> None:
-    """Reads everything that the engine will resume from. `RecoveryError` when it cannot resume."""
-    files = sorted(directory.glob("part-*.sqlite3"))
+    """Reads everything that the engine will resume from. `RecoveryError` when it cannot resume; `DiskFullError` when
+    what it writes next would find no room.
+    """
+    files = sorted(directory.glob(_FILES))
     if directory.exists() and not directory.is_dir():
         raise RecoveryError(f"{directory} is no directory: name another one with -r")
     if not files:
@@ -80,6 +95,7 @@ def check(directory: Path, fault_of: StateFault) -> None:
         )
     if not all(os.access(path, os.W_OK) for path in (directory, *files)):
         raise RecoveryError(f"{directory} cannot be written: change its permissions, or name another one with -r")
+    need_room(directory)
     for file in files:
         try:
             with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as database:
@@ -127,7 +143,11 @@ def main() -> None:
     directory = parser.parse_args().directory
     try:
         prepare(directory)
+    except DiskFullError as error:
+        refuse_to_run(error)
     except OSError as error:
+        if is_no_room(error):
+            refuse_to_run(error)
         refuse_to_run(f"the recovery store {directory} cannot be made: {error.strerror}: name another directory")
 
 

@@ -9,7 +9,7 @@ from zlib import crc32
 
 from msgspec import Struct, structs
 
-from flows.names import SYMBOL_LENGTH, is_symbol, shown
+from flows.names import SYMBOL_LENGTH, did_you_mean, is_symbol, nearest, shown
 
 DesiredStreams: TypeAlias = Mapping[str, tuple[str, ...]]
 """Desired streams: by symbol the kinds, as in the setting `feed.streams` or `kline_1m` for klines of one timeframe; no
@@ -150,6 +150,7 @@ def shard_of(symbol: str, shards: int) -> int:
 
 
 _SYMBOL_NAMES_SHOWN = 3
+_LIKENESS = 0.4
 
 
 class UnknownSymbolError(Exception):
@@ -158,10 +159,8 @@ class UnknownSymbolError(Exception):
 
 def nearest_names(name: str, known: list[str]) -> list[str]:
     """The known names that are most like `name`, best first."""
-    from difflib import get_close_matches  # noqa: PLC0415 - only on the way to an error
-
     plain = "".join(filter(str.isalnum, name.upper()))[:SYMBOL_LENGTH]
-    return get_close_matches(plain, known, n=_SYMBOL_NAMES_SHOWN, cutoff=0.4)
+    return nearest(plain, known, most=_SYMBOL_NAMES_SHOWN, likeness=_LIKENESS)
 
 
 def check_symbols(wanted: tuple[str, ...], known: list[str]) -> None:
@@ -172,10 +171,7 @@ def check_symbols(wanted: tuple[str, ...], known: list[str]) -> None:
     lines = []
     for name in wanted:
         if name not in known_names:
-            near = nearest_names(name, known)
-            lines.append(
-                f"{name if is_symbol(name) else shown(name)} is not traded there"
-                + (f"; did you mean {', '.join(near)}?" if near else "")
-            )
+            hint = did_you_mean(nearest_names(name, known))
+            lines.append(f"{name if is_symbol(name) else shown(name)} is not traded there{hint}")
     if lines:
         raise UnknownSymbolError("\n".join(lines))

@@ -9,6 +9,12 @@ const LEAN = 0.2; // as `LEAN` in api/analytics/analysis.py
 
 export class Analysis {
   #focus = null;
+  #known = null; // the focus of the last answer
+
+  /** Whether there was an answer for the chosen instrument. */
+  get isKnown() {
+    return this.#focus !== null && this.#known === this.#focus;
+  }
 
   choose(focus) {
     this.#focus = focus;
@@ -27,6 +33,7 @@ export class Analysis {
       return;
     }
     if (focus !== this.#focus) return;
+    this.#known = focus;
     const { analysis, stale } = answer;
     const way = Math.abs(analysis.score ?? 0) < LEAN ? "" : wayOf(analysis.score);
     const sure = `score ${signed(analysis.score, 2)} · confidence ${Math.round(analysis.confidence * 100)}%`;

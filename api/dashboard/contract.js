@@ -58,8 +58,9 @@ export class Contract {
     write(byId("funding-in"), next && now !== null ? countdown(next - now) : NONE);
   }
 
-  /** Says in the head that it is not of now. */
-  say({ isCurrent, text, about }) {
+  /** Says in the head that it is not of now, and of liquidations that never come why. */
+  say({ isCurrent, text, about }, { hasOrders }) {
+    write(byId("no-liquidations"), hasOrders ? "none lately" : "not subscribed: see feed.streams");
     write(byId("contract-state"), isCurrent ? "" : text);
     byId("contract-state").title = isCurrent ? "" : about;
   }

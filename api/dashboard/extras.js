@@ -45,7 +45,7 @@ export class Extras {
 
   async #indicators() {
     const names = Object.keys(INDICATORS).filter((name) => this.#on.has(name));
-    const wishes = names.flatMap((name) => INDICATORS[name]);
+    const wishes = this.chart.candles.length ? names.flatMap((name) => INDICATORS[name]) : []; // of nothing there is none
     const { timeframe, symbol } = this.#focus;
     const limit = Math.min(1_000, Math.max(1, this.chart.candles.length));
     const answer = wishes.length

@@ -26,6 +26,7 @@ export const OF_TRADES = ["trades"];
 export const OF_CANDLES = ["trades", "klines"];
 export const OF_BOOK = ["book", "best"];
 export const OF_MARK = ["mark"];
+export const LIQUIDATIONS = "liquidations";
 
 /** One venue of a hub: the states of its instruments, and its last heartbeat. */
 class Hub {
@@ -122,6 +123,12 @@ export class Freshness {
     const time = hub.timeAt(now);
     const forMs = channel.since && time !== null ? Math.max(0, time - Date.parse(channel.since)) : null;
     return judged(channel.state, forMs, channel.reason);
+  }
+
+  /** Whether an instrument has a channel: true also while its channels are not known. */
+  has(venue, symbol, channel) {
+    const channels = this.#hubOf(venue, symbol)?.states.get(symbol)?.channels ?? [];
+    return !channels.length || channels.some((one) => one.channel === channel);
   }
 
   /** The venue's time of an instrument, ms UTC; null while it is not known. */

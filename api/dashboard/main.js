@@ -8,7 +8,7 @@ import { Compare } from "./compare.js";
 import { Broadcast } from "./connection.js";
 import { Contract } from "./contract.js";
 import { Extras } from "./extras.js";
-import { Freshness, OF_BOOK, OF_CANDLES, OF_MARK, OF_PRICE, OF_TRADES } from "./freshness.js";
+import { Freshness, LIQUIDATIONS, OF_BOOK, OF_CANDLES, OF_MARK, OF_PRICE, OF_TRADES } from "./freshness.js";
 import { age, compact, fixed, percent, precision, signed } from "./format.js";
 import { byId, note, paintSoon, sleep, write } from "./page.js";
 import { Prices, wayOf } from "./prices.js";
@@ -41,7 +41,7 @@ const quality = new Quality();
 const capabilities = new Capabilities();
 const compare = new Compare();
 const analysis = new Analysis();
-const chart = new Chart({ onClosed: () => void extras.refresh() });
+const chart = new Chart({ onClosed: onCandles });
 const extras = new Extras(chart);
 const prices = new Prices({ onChoose: (instrument) => choose(instrument), onRemove: (gone) => symbols.drop(gone) });
 const symbols = new Symbols(prices);
@@ -53,6 +53,12 @@ const broadcast = new Broadcast({
   onState: paintStates,
   onOrigin: paintOrigin,
 });
+
+/** What is made of candles is read when there are some. */
+function onCandles() {
+  void extras.refresh();
+  if (chart.candles.length && !analysis.isKnown) void analysis.refresh();
+}
 
 // --- messages of the broadcast ---
 
@@ -142,7 +148,6 @@ function chooseSymbol() {
   void quality.refresh();
   void capabilities.choose(focus);
   void compare.refresh();
-  void analysis.refresh();
   paintHead();
   paintStates();
 }
@@ -235,7 +240,7 @@ function paintCurrency() {
   byId("state").title = shown && price.about;
   write(byId("tape-state"), of(OF_TRADES).isCurrent ? "" : of(OF_TRADES).text);
   book.say(of(OF_BOOK));
-  contract.say(of(OF_MARK));
+  contract.say(of(OF_MARK), { hasOrders: freshness.has(focus.venue, focus.symbol, LIQUIDATIONS) });
   contract.tick();
   quality.paintLatency(price.isCurrent);
 }
@@ -248,8 +253,10 @@ function paintLight() {
   const again = name === "waiting" ? `again in ${waits} s` : "connecting…";
   document.body.classList.toggle("cut", cut && heardAt > 0);
   if (cut) return light(name, `${silent} · ${again}`, `${url ?? "the broadcast"} is not reached; click to try now`);
-  const state = focus && stateOfFocus();
-  light(state?.state ?? "live", state?.text ?? "live", state?.about ?? "the broadcast is live");
+  if (!focus) return light("connecting", "waiting for the first prices", "the broadcast is live, and has no price yet");
+  const { state, text, about, isCurrent } = stateOfFocus();
+  if (isCurrent && chart.isWaiting) return light("connecting", "waiting for the first candles", about || "the broadcast is live");
+  light(state, text, about);
 }
 
 /** The worst state of the chosen instrument; while all is current, that of its price. */
@@ -351,6 +358,6 @@ every(5_000, readStatus);
 every(5_000, () => focus ?? readPrices().then(chooseFirst)); // a deployment that has just started
 every(10_000, () => quality.refresh());
 every(2_000, () => compare.refresh());
-every(30_000, () => analysis.refresh());
+every(30_000, () => chart.candles.length && analysis.refresh());
 await Promise.all([chart.open(), readPrices(), readStatus(), readSymbols()]);
 chooseFirst();

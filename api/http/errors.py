@@ -15,6 +15,7 @@ STATUS: Final[Mapping[str, HTTPStatus]] = {
     "unauthorized": HTTPStatus.UNAUTHORIZED,
     "wrong_origin": HTTPStatus.FORBIDDEN,
     "wrong_host": HTTPStatus.FORBIDDEN,
+    "no_right": HTTPStatus.FORBIDDEN,
     "not_found": HTTPStatus.NOT_FOUND,
     "unknown_symbol": HTTPStatus.NOT_FOUND,
     "unknown_venue": HTTPStatus.NOT_FOUND,

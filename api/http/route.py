@@ -28,6 +28,7 @@ from api.http.errors import Problem
 from flows.model import timeframe_ms
 from flows.names import SYMBOL_PATTERN, TEXT_END, symbol_of
 from flows.times import time_ms_of
+from sinks.hub.rights import Right
 from sinks.trades.codec import END_MS
 
 DAY_S: Final = 86_400
@@ -84,8 +85,8 @@ class NoParams(Struct, frozen=True, forbid_unknown_fields=True):
 class _Described(Struct, frozen=True, kw_only=True):
     errors: tuple[str, ...] = ()
     """Error codes besides the common ones."""
-    protected: bool = True
-    """Whether the token is required, where one is set."""
+    needs: Right | None = "market"
+    """The right that callers need, where a token is set; None: the route is open."""
 
 
 class Route(_Described, frozen=True):

@@ -68,7 +68,7 @@ def _operation(route: AnyRoute, known: list[tuple[Any, Any]], components: Mappin
         "parameters": parameters,
         "responses": _responses(route, schema),
     }
-    if route.protected:
+    if route.needs:
         operation["security"] = [{}, {"token": []}]
     if isinstance(route, Route) and route.body:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema(route.body)}}}

@@ -16,6 +16,7 @@ from api.live.state import VenueState
 from flows.backoff import backoff_s
 from flows.clock import wall_ms
 from flows.process.proxy import is_loopback
+from flows.websocket import leaving
 
 SNAPSHOT_BYTES: Final = 16 * 1024 * 1024
 OPEN_TIMEOUT_S: Final = 5.0
@@ -77,17 +78,20 @@ class HubConnection:
 
     async def _follow(self) -> str:
         """Follows one connection to its end and returns why it ended."""
-        async with connect(
-            f"{self.state.url}?{urlencode(self._protocol.begin())}",
-            additional_headers=self._headers,
-            compression=None,
-            proxy=None if is_loopback(self.state.url) else True,
-            max_size=SNAPSHOT_BYTES,
-            open_timeout=OPEN_TIMEOUT_S,
-            ping_interval=PING_S,
-            ping_timeout=PING_S,
-            close_timeout=1.0,
-        ) as hub:
+        async with (
+            connect(
+                f"{self.state.url}?{urlencode(self._protocol.begin())}",
+                additional_headers=self._headers,
+                compression=None,
+                proxy=None if is_loopback(self.state.url) else True,
+                max_size=SNAPSHOT_BYTES,
+                open_timeout=OPEN_TIMEOUT_S,
+                ping_interval=PING_S,
+                ping_timeout=PING_S,
+                close_timeout=1.0,
+            ) as hub,
+            leaving(hub),
+        ):
             await hub.send(self._protocol.request())
             try:
                 while True:

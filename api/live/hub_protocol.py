@@ -2,7 +2,8 @@
 
 Messages are yielded in the order of `seq`, each once: repetitions after a reconnect or in a snapshot are dropped. A
 connection begins with `?channels=…`, after a disconnect also `&resume_after=SEQ`, and with a request for the same
-channels: so nothing is missed between the resumption and the request, and its reply names the venue.
+channels: so nothing is missed between the resumption and the request, and its reply names the venue. Channels of
+accounts are optional: without the right to them the others come all the same.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from msgspec import Struct
 
 from api.live.messages import HubMessage, IncomingMessage, decode, decode_body, decode_snapshot, ms_of
 from api.live.state import TIMELESS, VenueState
+from sinks.hub.rights import ACCOUNT_CHANNELS
 
 
 class HubRefusal(Exception):  # noqa: N818 - a reply of the hub
@@ -52,7 +54,10 @@ class HubProtocol:
         self._states = {"": VenueState("")}
         self.seq = 0
         """Sequence number of the newest message received."""
-        self._channels = channels
+        optional = [channel for channel in channels if channel in ACCOUNT_CHANNELS]
+        self._wanted = {"channels": [channel for channel in channels if channel not in optional]}
+        if optional:
+            self._wanted["optional"] = optional
         self._yielded_seq = 0
         self._resuming = False
         self._placed = False  # whether messages apply to the state held
@@ -73,7 +78,7 @@ class HubProtocol:
         if not self._is_complete:
             self.seq = 0
         self._resuming = self._placed = self.seq > 0
-        query = {"channels": ",".join(self._channels)}
+        query = {name: ",".join(channels) for name, channels in self._wanted.items()}
         return query | {"resume_after": str(self.seq)} if self.seq else query
 
     def end(self) -> None:
@@ -83,7 +88,7 @@ class HubProtocol:
 
     def request(self) -> str:
         """The first message to send."""
-        return msgspec.json.encode({"op": "subscribe", "channels": self._channels}).decode()
+        return msgspec.json.encode({"op": "subscribe", **self._wanted}).decode()
 
     def on_frame(self, frame: str | bytes) -> Iterator[LiveEvent]:
         """The new events of a frame. `msgspec.DecodeError` when it is invalid, `HubRefusal` when the hub refuses."""

@@ -36,7 +36,8 @@ from sinks.hub.payloads import HeartbeatBody
 __all__ = ["Cut", "HubMessage", "Joined", "LiveEvent", "LiveView", "Lost", "Tick"]
 
 DEFAULT_CHANNELS: Final = tuple(channel for channel in CHANNELS if channel not in {"ChartUpdate", "Trade"})
-"""Default channels: `ChartUpdate` adds nothing to `Candle`, and trades are many."""
+"""Default channels: `ChartUpdate` adds nothing to `Candle`, and trades are many. Those of accounts come with a token
+that has the right."""
 EVENTS_HELD: Final = 10_000
 """Queue limit of an `async for`; then the oldest events are dropped, and a `Lost` has their number."""
 

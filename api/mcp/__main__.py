@@ -135,8 +135,10 @@ def _readable(tool: Callable[Arguments, Awaitable[Reply]]) -> Callable[Arguments
 
 
 async def serve(settings: Settings, *, http: bool, port: int) -> None:
-    """Serves until the client or the process ends."""
-    async with RestClient(settings) as client:
+    """Serves until the client or the process ends. Over HTTP, where anyone on this machine may call, the tools have the
+    rights of `api.token` alone.
+    """
+    async with RestClient(settings, sees_accounts=not http) as client:
         server = build_server(Tools(client, rows=settings.tools.rows))
         if http:
             await server.run_streamable_http_async(host=settings.tools.host, port=port)

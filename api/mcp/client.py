@@ -46,15 +46,16 @@ class _Envelope(Struct, frozen=True):
 class RestClient:
     """A client of the API at the URL of the settings; use it as a context manager."""
 
-    def __init__(self, settings: Settings, *, url: str = "") -> None:
-        """`url` replaces the address of the settings."""
+    def __init__(self, settings: Settings, *, url: str = "", sees_accounts: bool = True) -> None:
+        """`url` replaces the address of the settings. Unless it `sees_accounts`, its token is `api.token`."""
         api, tools = settings.api, settings.tools
         host = f"[{api.host}]" if ":" in api.host else api.host
         self.url = url.rstrip("/") or tools.api_url or f"http://{host}:{api.port}"
+        token = api.best_token if sees_accounts else api.token
         self._client = httpx.AsyncClient(
             base_url=self.url,
             timeout=tools.timeout_s,
-            headers={"Authorization": f"Bearer {api.token}"} if api.token else {},
+            headers={"Authorization": f"Bearer {token}"} if token else {},
             trust_env=not is_loopback(self.url),
             verify=trusted_by(self.url),
         )

@@ -180,7 +180,7 @@ class IndicatorHandlers:
     async def overview(self, params: OfSymbols) -> list[Summary]:
         """Price and signal of every symbol, in alphabetical order."""
         venue = await self._services.instruments.venue(params.venue)
-        wanted = set(await self._services.instruments.own_names(params.symbols, venue))
+        wanted = (await self._services.instruments.chosen(params.symbols, [venue]))[venue]
         followed = sorted(self._services.instruments.followed(venue))
         return [await self._summary(venue, symbol) for symbol in followed if not wanted or symbol in wanted]
 
@@ -230,7 +230,7 @@ def routes(services: Services) -> list[AnyRoute]:
             handlers.overview,
             list[Summary],
             OfSymbols,
-            errors=("bad_request", "unknown_venue", "unreadable_data", "store_unavailable"),
+            errors=("bad_request", "unknown_venue", "unknown_symbol", "unreadable_data", "store_unavailable"),
         ),
     ]
 

@@ -1,7 +1,6 @@
 """The catalogue of instruments of all followed venues, and one base asset's prices compared between them."""
 
 from collections import defaultdict
-from difflib import get_close_matches
 from itertools import zip_longest
 from typing import Annotated, Final
 
@@ -11,9 +10,10 @@ from api.http.errors import Problem
 from api.http.route import STORE_ERRORS, AnyRoute, Route, Venue
 from api.live.freshness import OF_PRICE, is_stale, state_name
 from api.services import Services
+from api.stores.instruments import MOST_NEAREST
 from flows.model import ListedInstrument
 from flows.model.printed import difference
-from flows.names import SYMBOL_CHARACTERS, SYMBOL_LENGTH, SYMBOL_PATTERN, TEXT_END
+from flows.names import SYMBOL_CHARACTERS, SYMBOL_LENGTH, SYMBOL_PATTERN, TEXT_END, did_you_mean, nearest
 from flows.spellings import asset_of
 
 ERRORS: Final = ("bad_request", "unknown_venue", *STORE_ERRORS)
@@ -130,9 +130,9 @@ class InstrumentHandlers:
         listed = [one for of_venue in (await self._instruments.catalogue()).values() for one in of_venue]
         candidates = [one for one in listed if one.base == base]
         if not candidates:
-            nearest = get_close_matches(base, sorted({one.base for one in listed}), n=5)
-            hint = f"; did you mean {', '.join(nearest)}?" if nearest else ""
-            raise Problem("unknown_symbol", f"no venue lists an instrument of {base}{hint}", nearest=nearest)
+            near = nearest(base, {one.base for one in listed}, most=MOST_NEAREST)
+            hint = did_you_mean(near)
+            raise Problem("unknown_symbol", f"no venue lists an instrument of {base}{hint}", nearest=near)
         by_quote: defaultdict[str, list[ComparedPrice]] = defaultdict(list)
         for one in candidates:
             if price := self._price(one):

@@ -6,10 +6,11 @@ from api.http.errors import Problem
 from api.http.route import LATEST_ERRORS, STORE_ERRORS, AnyRoute, Route, Symbol, Symbols, Venue
 from api.live.freshness import OF_PRICE, State, is_stale, state_name
 from api.live.messages import HubMessage
+from api.live.state import VenueState
 from api.live.view import Tick
 from api.services import Services
 
-LIST_ERRORS = ("unknown_venue", *STORE_ERRORS)
+LIST_ERRORS = ("unknown_venue", "unknown_symbol", *STORE_ERRORS)
 
 
 class OfSymbol(Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,8 +105,7 @@ def routes(services: Services) -> list[AnyRoute]:
     async def prices(params: OfSymbols) -> list[Price]:
         """The latest prices, in alphabetical order of the symbols."""
         found: list[Price] = []
-        for venue_state in live.venue_states(await instruments.named(params.venue)):
-            wanted = set(await instruments.own_names(params.symbols, venue_state.venue))
+        for venue_state, wanted in await _chosen(services, params):
             latest = [
                 message for message in venue_state.all_latest("MarketData") if not wanted or message.symbol in wanted
             ]
@@ -115,8 +115,7 @@ def routes(services: Services) -> list[AnyRoute]:
     async def ticks(params: OfSymbols) -> list[TickAnswer]:
         """Price, best bid and best ask of each symbol."""
         found = []
-        for venue_state in live.venue_states(await instruments.named(params.venue)):
-            wanted = set(await instruments.own_names(params.symbols, venue_state.venue))
+        for venue_state, wanted in await _chosen(services, params):
             found += [
                 live.tick(message.symbol, venue_state.venue)
                 for message in venue_state.all_latest("MarketData")
@@ -136,3 +135,11 @@ def routes(services: Services) -> list[AnyRoute]:
         ),
         Route("GET", "/api/ticks", ticks, list[TickAnswer], OfSymbols, errors=LIST_ERRORS),
     ]
+
+
+async def _chosen(services: Services, params: OfSymbols) -> list[tuple[VenueState, set[str]]]:
+    """The hubs' states, and the symbols that are wanted of each: all where the set is empty."""
+    instruments = services.instruments
+    named = await instruments.named(params.venue)
+    wanted = await instruments.chosen(params.symbols, [named] if named else instruments.venues())
+    return [(state, wanted[state.venue]) for state in services.live.venue_states(named)]

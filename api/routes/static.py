@@ -41,7 +41,7 @@ def routes(description: dict[str, Any]) -> list[RawRoute]:
         """The dashboard."""
         return _page(DASHBOARD / "index.html")
 
-    page = partial(RawRoute, "GET", protected=False, ignores_unknown=True)
+    page = partial(RawRoute, "GET", needs=None, ignores_unknown=True)
     return [
         page(path="/openapi.json", handler=openapi, media="application/json"),
         page(path="/docs", handler=docs, media="text/html"),

@@ -136,8 +136,8 @@ def routes(services: Services) -> list[AnyRoute]:
 
     return [
         Route("GET", "/api/status", status, StatusAnswer),
-        Route("GET", "/health/live", alive, Alive, protected=False),
-        Route("GET", "/health/ready", ready, Readiness, errors=("not_ready",), protected=False),
+        Route("GET", "/health/live", alive, Alive, needs=None),
+        Route("GET", "/health/ready", ready, Readiness, errors=("not_ready",), needs=None),
     ]
 
 

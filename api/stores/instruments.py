@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from difflib import get_close_matches
 from typing import Final
 
 from api.http.errors import Problem
@@ -11,12 +10,14 @@ from api.live.view import LiveView
 from api.stores.mongo import MongoStore
 from flows.clock import monotonic_ms
 from flows.model import Instrument, ListedInstrument
-from flows.names import symbol_of
+from flows.names import did_you_mean, nearest, symbol_of
 from flows.settings import Feed
 from flows.spellings import Spellings
 
 KEPT_MS: Final = 60_000
 """How long the venue's list and the stored symbols are cached."""
+MOST_NEAREST: Final = 5
+"""Names in a response that refuses one."""
 RELOAD_MS: Final = 2_000
 """Least time between two reads for symbols that were not found."""
 
@@ -105,6 +106,27 @@ class Instruments:
                 await self._load(venue, KEPT_MS)
         return list(dict.fromkeys(self._own(venue, symbol) for symbol in symbols))
 
+    async def chosen(self, spellings: Iterable[str], venues: Iterable[str]) -> dict[str, set[str]]:
+        """Which instruments a list is restricted to: the own names of spellings, by venue; empty sets for no
+        restriction. `Problem` with the nearest names for one that none of the venues knows; where the store is down,
+        and the venues' lists were not read before, it is only not in the list.
+        """
+        symbols, named = [self.symbol(spelling) for spelling in spellings], list(dict.fromkeys(venues))
+        found = {venue: set(await self.own_names(symbols, venue)) for venue in named}
+        if missing := [symbol for symbol in symbols if not self._is_at(symbol, named)]:
+            for venue in named:
+                with suppress(Problem):
+                    await self._load(venue, RELOAD_MS)
+            found = {venue: {self._own(venue, symbol) for symbol in symbols} for venue in named}
+        if all(venue in self._read_ms for venue in named):
+            for symbol in missing:
+                if not self._is_at(symbol, named):
+                    self.check(symbol, " and ".join(named), set().union(*map(self._names, named)))
+        return found
+
+    def _is_at(self, symbol: str, venues: Iterable[str]) -> bool:
+        return any(self._own(venue, symbol) in self._names(venue) for venue in venues)
+
     def _own(self, venue: str, symbol: str) -> str:
         if symbol in self._names(venue) or venue not in self._spellings:
             return symbol
@@ -138,9 +160,8 @@ class Instruments:
     def check(symbol: str, venue: str, names: Collection[str]) -> None:
         """`Problem` when a symbol is not among the names."""
         if symbol not in names:
-            nearest = get_close_matches(symbol, sorted(names), n=5)
-            hint = f"; did you mean {', '.join(nearest)}?" if nearest else ""
-            raise Problem("unknown_symbol", f"{symbol} is not known at {venue}{hint}", nearest=nearest)
+            near = nearest(symbol, names, most=MOST_NEAREST)
+            raise Problem("unknown_symbol", f"{symbol} is not known at {venue}{did_you_mean(near)}", nearest=near)
 
     def _names(self, venue: str) -> AbstractSet[str]:
         listed = {instrument.symbol for instrument in self._listed.get(venue, ())}

@@ -45,7 +45,7 @@ def tail(
     settings = load_settings()
     named = {"channels": channel, "symbols": symbol, "venues": venue, "timeframes": timeframe}
     query = {name: _joined(values) for name, values in named.items()}
-    follower = Follower(url or settings.hub_urls[0], query, token=settings.hub.token, count=count, write=_write)
+    follower = Follower(url or settings.hub_urls[0], query, token=settings.hub.best_token, count=count, write=_write)
     asyncio.run(follower.run())
 
 
@@ -128,21 +128,25 @@ class Follower:
         from websockets.asyncio.client import connect
 
         from flows.process.proxy import is_loopback
+        from flows.websocket import leaving
 
         query = dict(parse_qsl(self._url.query)) | self._query
         if self._seq:
             query["resume_after"] = str(self._seq)
         address = urlunsplit(self._url._replace(query=urlencode(query)))
-        async with connect(
-            address,
-            additional_headers=self._headers,
-            compression=None,
-            max_size=None,
-            proxy=None if is_loopback(address) else True,
-            open_timeout=OPEN_TIMEOUT_S,
-            ping_interval=PING_S,
-            ping_timeout=PING_S,
-        ) as hub:
+        async with (
+            connect(
+                address,
+                additional_headers=self._headers,
+                compression=None,
+                max_size=None,
+                proxy=None if is_loopback(address) else True,
+                open_timeout=OPEN_TIMEOUT_S,
+                ping_interval=PING_S,
+                ping_timeout=PING_S,
+            ) as hub,
+            leaving(hub),
+        ):
             self._was_connected = True
             async for frame in hub:
                 text = frame if isinstance(frame, str) else frame.decode()

@@ -3,6 +3,8 @@
 import sys
 from typing import Final, NoReturn
 
+from flows.process.disk import explained, is_no_room
+
 CANNOT_RUN: Final = 78
 """Settings, ports or stores must be changed first: `EX_CONFIG` of sysexits.h. The reason is the last line of output."""
 TRY_AGAIN: Final = 75
@@ -12,7 +14,12 @@ USAGE: Final = 2
 
 
 def refuse_to_run(reason: object) -> NoReturn:
-    """Ends the process at its start with the reason and `CANNOT_RUN`. Raises `SystemExit`."""
+    """Ends the process at its start with the reason and `CANNOT_RUN`; with `TRY_AGAIN` when it is a full disk. Raises
+    `SystemExit`.
+    """
+    code = CANNOT_RUN
+    if isinstance(reason, BaseException) and is_no_room(reason):
+        code, reason = TRY_AGAIN, explained(reason)
     sys.stderr.write(f"marketflow: {reason}\n")
     sys.stderr.flush()
-    sys.exit(CANNOT_RUN)
+    sys.exit(code)

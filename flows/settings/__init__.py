@@ -14,9 +14,10 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from flows.foreign import visible
+from flows.names import did_you_mean, nearest
 from flows.settings.account import Accounts
 from flows.settings.api import Analysis, Api
-from flows.settings.faults import nearest, text_of
+from flows.settings.faults import text_of
 from flows.settings.feed import Books, Feed, Rest, VenueName
 from flows.settings.files import file_settings, settings_file
 from flows.settings.hub import Heartbeat, Hub, Log, Metrics
@@ -277,6 +278,6 @@ def _text_of(found: ErrorDetails, section: str, key: str) -> str:
     if found["type"] == "extra_forbidden":
         keys = list(known[section].model_fields) if section in known and key else []
         known_names = keys or list(Settings.model_fields)
-        hint = nearest(key if keys else section, known_names)
+        hint = did_you_mean(nearest(key if keys else section, known_names))
         return f"no such setting; {f'those of {section}' if keys else 'sections'} are {', '.join(known_names)}{hint}"
     return text_of(found)[:_MOST_TEXT]

@@ -18,6 +18,9 @@ class Api(Section):
     token: Token | None = None
     """Token that callers must send as `Authorization: Bearer …` or `?token=…`; page, documentation and health are open.
     """
+    account_token: Token | None = None
+    """Token of callers who may also have balances and positions. Without it only an interface without `token` has them.
+    """
     cors: tuple[WebOrigin, ...] = ()
     """Web origins that may call, besides programs (which send none) and pages of this machine."""
     hub_urls: tuple[HubUrl, ...] = ()
@@ -45,6 +48,11 @@ class Api(Section):
     def _needs_token(self) -> Self:
         refuse_open_host(self.host, self.token)
         return self
+
+    @property
+    def best_token(self) -> str | None:
+        """The token with the most rights, for the deployment's own programs; None where none is set."""
+        return self.account_token or self.token
 
 
 Weight = Annotated[float, Field(ge=0, le=1_000_000)]

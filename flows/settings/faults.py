@@ -1,7 +1,6 @@
 """Error texts for wrong values, with what to write instead."""
 
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic_core import ErrorDetails
@@ -25,12 +24,6 @@ _KINDS: Final = {
     "model": "write a section with keys of its own",
     "datetime": "write a time, as in 2024-10-27T06:00",
 }
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """What may have been meant by a name that is none of those known, as the end of a sentence; empty without one."""
-    found = get_close_matches(name, list(known), n=1)
-    return f"; did you mean {found[0]}?" if found else ""
 
 
 def text_of(found: ErrorDetails) -> str:

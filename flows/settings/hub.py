@@ -20,6 +20,8 @@ class Hub(Section):
     """Port to listen on; 0 takes a free one."""
     token: Token | None = None
     """Token that clients must send as `Authorization: Bearer …` or `?token=…`."""
+    account_token: Token | None = None
+    """Token of clients that may also have balances and positions. Without it only a hub without `token` sends them."""
     origins: tuple[WebOrigin, ...] = ()
     """Web origins that may connect, besides programs (which send none) and pages of this machine."""
     max_clients: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
@@ -37,6 +39,11 @@ class Hub(Section):
     def _needs_token(self) -> Self:
         refuse_open_host(self.host, self.token)
         return self
+
+    @property
+    def best_token(self) -> str | None:
+        """The token with the most rights, for the deployment's own programs; None where none is set."""
+        return self.account_token or self.token
 
 
 class Metrics(Section):

@@ -7,11 +7,10 @@ containers. Where the setting is a list or a mapping, `list_in` and `mapping_in`
 import json
 import os
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from flows.settings.faults import nearest
+from flows.names import did_you_mean, nearest
 
 PREFIX: Final = "MARKETFLOW_"
 VENUES: Final = "venues"
@@ -77,7 +76,7 @@ def shown_value(value: object) -> str:
 
 def shown_under(key: str, value: object, *, is_known: bool = False) -> str:
     """The value of a key, without secrets. That of an unknown key is hidden too when its name is similar to one."""
-    is_similar = not is_known and bool(get_close_matches(key, _SECRET_KEYS))
+    is_similar = not is_known and bool(nearest(key, _SECRET_KEYS))
     if is_similar or any(secret in key for secret in _SECRET_KEYS):
         return "a value that is not shown"
     if isinstance(value, str) and "@" in value:
@@ -160,10 +159,11 @@ def _text_in_file(path: str, name: str) -> str:
 def _refuse_unknown(name: str, section: str, key: str, known: Mapping[str, Iterable[str]]) -> None:
     got = f"; got {shown_under(key or section, os.environ[name])}"
     if section not in known:
-        raise SettingsError(f"{name} is no setting; sections are {', '.join(known)}{got}{nearest(section, known)}")
+        hint = did_you_mean(nearest(section, known))
+        raise SettingsError(f"{name} is no setting; sections are {', '.join(known)}{got}{hint}")
     if key and key not in known[section]:
         those = f"those of {section} are {', '.join(known[section])}"
-        raise SettingsError(f"{name} is no setting; {those}{got}{nearest(key, known[section])}")
+        raise SettingsError(f"{name} is no setting; {those}{got}{did_you_mean(nearest(key, known[section]))}")
 
 
 def _sections_in(name: str, section: str) -> Values:

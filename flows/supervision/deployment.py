@@ -43,7 +43,8 @@ def live_processes(settings: Settings, folder: Path = LIVE_FOLDER) -> list[Proce
     own = {_TRADES: str(trades_path(settings, folder))}
     port = bundled_port(settings)
     mongod = [] if port is None else [_mongod(folder, Listener("mongo.uri", "127.0.0.1", port))]
-    return [*mongod, _flow(folder, own, settings), _api(own, settings)]
+    needs = tuple(spec.name for spec in mongod)
+    return [*mongod, _flow(folder, own, settings, needs=needs), _api(own, settings, needs=needs)]
 
 
 def become(spec: ProcessSpec) -> int:
@@ -86,8 +87,8 @@ def demo_processes(
     return [
         ProcessSpec("exchange", exchange, env, listens=(Listener("replay.port", "127.0.0.1", settings.replay.port),)),
         _mongod(folder, Listener("--mongo-port", "127.0.0.1", mongo_port), env),
-        _flow(folder, env, settings),
-        _api(env, settings),
+        _flow(folder, env, settings, needs=("exchange", "mongod")),
+        _api(env, settings, needs=("mongod",)),
     ]
 
 
@@ -215,16 +216,16 @@ def _mongod(folder: Path, at: Listener, env: Mapping[str, str] | None = None) ->
     return ProcessSpec("mongod", argv, env or {}, listens=(at,))
 
 
-def _flow(folder: Path, env: Mapping[str, str], settings: Settings) -> ProcessSpec:
+def _flow(folder: Path, env: Mapping[str, str], settings: Settings, *, needs: tuple[str, ...]) -> ProcessSpec:
     state = str(folder / RECOVERY)
     # saved every 5 s, and nothing older than what is saved is kept
     run = _module("bytewax.run", "flows.main", "-r", state, "-s", "5", "-b", "0")
     prepare = _module("flows.recovery", state)
-    return ProcessSpec("flow", run, env, prepare=prepare, listens=_needed(settings, "hub.port"))
+    return ProcessSpec("flow", run, env, prepare=prepare, listens=_needed(settings, "hub.port"), needs=needs)
 
 
-def _api(env: Mapping[str, str], settings: Settings) -> ProcessSpec:
-    return ProcessSpec("api", _module("api"), env, listens=_needed(settings, "api.port"))
+def _api(env: Mapping[str, str], settings: Settings, *, needs: tuple[str, ...]) -> ProcessSpec:
+    return ProcessSpec("api", _module("api"), env, listens=_needed(settings, "api.port"), needs=needs)
 
 
 def _needed(settings: Settings, key: str) -> tuple[Listener, ...]:

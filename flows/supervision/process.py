@@ -34,6 +34,7 @@ class Process:
         self._environment = {**environment, **spec.env}
         self._running: subprocess.Popen[bytes] | None = None
         self._is_preparing = False
+        self._is_prepared = False
         self._lines = Lines()
         self._is_read = False
         self.begun_s = 0.0
@@ -55,19 +56,31 @@ class Process:
         return self._running is not None and not self._is_preparing
 
     @property
+    def waits_for(self) -> tuple[str, ...]:
+        """What must listen before what is started next: nothing for a preparation, or after the first start."""
+        is_first = self.restarts.starts <= 1 and self.begun_s == 0.0
+        return self.spec.needs if is_first and (self.spec.prepare is None or self._is_prepared) else ()
+
+    @property
     def descriptor(self) -> int | None:
         """Where its output is read; None while it does not run, or has closed it."""
         return self._running.stdout.fileno() if self._running and self._running.stdout and not self._is_read else None
 
     def start(self, now_s: float) -> None:
-        """Starts it, or what prepares it. `OSError` when the system has no room for another process."""
+        """Starts it, or first what prepares it. `OSError` when the system has no room for another process."""
         self.due_s = None
-        self.restarts.on_start(now_s)
-        self._is_preparing = self.spec.prepare is not None
-        self._spawn(self.spec.prepare or self.spec.argv, now_s)
+        prepare = None if self._is_prepared else self.spec.prepare
+        if self._is_prepared:
+            self.restarts.on_prepared(now_s)
+        else:
+            self.restarts.on_start(now_s)
+        if prepare is None:
+            self.begun_s = now_s
+        self._is_preparing, self._is_prepared = prepare is not None, False
+        self._spawn(prepare or self.spec.argv)
 
-    def _spawn(self, argv: tuple[str, ...], now_s: float) -> None:
-        self.begun_s, self._is_read = now_s, False
+    def _spawn(self, argv: tuple[str, ...]) -> None:
+        self._is_read = False
         self._running = subprocess.Popen(  # noqa: S603 - the commands of the deployment
             child.command(signal.SIGKILL, [*argv]),
             stdin=child.INPUT,
@@ -92,7 +105,7 @@ class Process:
 
     def poll(self, now_s: float) -> tuple[int | None, list[bytes]]:
         """Its exit code if it has ended since the last call, and the last lines of its output. A preparation that
-        succeeded is no end: the command follows it.
+        succeeded is no end: the command is due.
         """
         running = self._running
         code = running.poll() if running else None
@@ -111,8 +124,8 @@ class Process:
         rest += self._lines.end()
         self._running = None
         if self._is_preparing and code == 0 and self.is_wanted:
-            self._is_preparing = False
-            self._spawn(self.spec.argv, now_s)
+            self._is_preparing, self._is_prepared = False, True
+            self.due_s = now_s
             return None, rest
         return code, rest
 

@@ -30,6 +30,10 @@ class Restarts:
         self.starts += 1
         self._begun_s = now_s
 
+    def on_prepared(self, now_s: float) -> None:
+        """The command itself is started now, after its preparation: its life begins here."""
+        self._begun_s = now_s
+
     def on_end(self, code: int, now_s: float) -> float | None:
         """Seconds until it is to be started again. None when that cannot help: it refused to run at its first start, or
         has never run. One that only cannot run for now is never given up.

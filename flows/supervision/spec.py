@@ -33,3 +33,5 @@ class ProcessSpec(NamedTuple):
     """A command that runs to its end before each start; if it fails, the process counts as ended with its exit code."""
     listens: "tuple[Listener, ...]" = ()
     """The ports without which it cannot run. They must be free before anything is started."""
+    needs: tuple[str, ...] = ()
+    """The processes whose ports it connects to: its first start waits until they listen."""

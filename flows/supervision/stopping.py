@@ -8,8 +8,12 @@ NEXT_S: Final = 0.5
 """Longest wait for a process to end before the one that was started before it is asked to. Short, so that each of them
 has most of `KILL_S`: database and exchange by themselves wait for their clients to leave.
 """
-KILL_S: Final = 4.0
+KILL_S: Final = 3.5
 """What still runs so long after the begin is killed. Nothing is lost by it: each process recovers from a kill."""
+LEAVE_S: Final = 4.5
+"""So long after the begin nothing is waited for any more: on a busy machine the system takes seconds to remove what is
+killed, and no process can refuse that.
+"""
 
 
 def signals_due(

@@ -16,18 +16,20 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, TextIO
 
-from flows.process.exit_codes import CANNOT_RUN
+from flows.process.disk import disk_full, is_no_room
+from flows.process.exit_codes import CANNOT_RUN, TRY_AGAIN
 from flows.process.free_ports import is_taken
 from flows.supervision.ends import SIGNALLED, describe_end, is_refusal
 from flows.supervision.known import remember
 from flows.supervision.lock import AlreadyRunningError, claim
+from flows.supervision.needs import LOOK_S, Needs
 from flows.supervision.notify import WATCHDOG, Notifier, without_notifications
 from flows.supervision.orphans import bury_orphans
 from flows.supervision.output import Output
 from flows.supervision.process import Process
 from flows.supervision.restarts import FIRST_STARTS
 from flows.supervision.spec import ProcessSpec
-from flows.supervision.stopping import signals_due
+from flows.supervision.stopping import LEAVE_S, signals_due
 
 __all__ = ["ProcessSpec", "supervise"]
 
@@ -44,7 +46,6 @@ SECOND_S: Final = 0.5
 """A second signal kills what still runs; not one of the same moment, which `make` or a shell passes on."""
 LAST_WORDS_S: Final = 0.5
 """Longest wait for a slow reader at the end."""
-_PORTS_S: Final = 0.1
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SEE: Final = 'see its last lines above, and "Troubleshooting" in docs/operations.md'
 
@@ -60,8 +61,8 @@ def supervise(
 ) -> int:
     """Runs processes in the current directory, from the main thread, until a signal ends them. Returns the exit code:
     128 and the number of the signal; that of SIGPIPE when nothing reads the output any more; of a process that cannot
-    run, its own; 78 when a port that one needs is taken, before anything is started; 1 when another instance works in
-    `folder`. In both cases it is left as it is.
+    run, its own; 78 when a port that one needs is taken, before anything is started, and 75 when the disk is full; 1
+    when another instance works in `folder`. In these cases it is left as it is.
 
     With `anew` the folder is emptied first. `colour` None: on a terminal. `greeting` is printed before anything else.
     By `variables`, which are kept in the folder, other commands find the deployment.
@@ -73,9 +74,7 @@ def supervise(
     except _PortTakenError as error:
         return _refuse(str(error), CANNOT_RUN)
     except OSError as error:
-        if not error.filename:
-            return _refuse(str(error.strerror))
-        return _refuse(f"{folder} cannot be used: {error.filename}: {error.strerror}: name another folder by --folder")
+        return _refuse_folder(folder, error)
     with lock, suppress(BrokenPipeError):
         sys.stdout.flush()
         if colour is None:
@@ -112,12 +111,20 @@ def _need_ports(specs: Sequence[ProcessSpec], until_s: float) -> None:
                 if time.monotonic() >= until_s:
                     remedy = f"end what listens there, or choose another by {key}"
                     raise _PortTakenError(f"{key}: port {port} of {host} is taken: {remedy}")
-                time.sleep(_PORTS_S)
+                time.sleep(LOOK_S)
 
 
 def _refuse(reason: str, code: int = CANNOT_START) -> int:
     sys.stderr.write(f"marketflow: {reason}\n")
     return code
+
+
+def _refuse_folder(folder: Path, error: OSError) -> int:
+    if is_no_room(error):
+        return _refuse(disk_full(folder), TRY_AGAIN)
+    if not error.filename:
+        return _refuse(str(error.strerror))
+    return _refuse(f"{folder} cannot be used: {error.filename}: {error.strerror}: name another folder by --folder")
 
 
 class _Supervisor:
@@ -127,6 +134,7 @@ class _Supervisor:
         without_notifications(environment)
         self._processes = [Process(spec, environment) for spec in specs]
         self._output = output
+        self._needs = Needs(specs, say=output.say)
         self._signals: list[tuple[int, float]] = []
         self._ending_since_s: float | None = None
         self._asked: dict[str, float] = {}
@@ -140,7 +148,7 @@ class _Supervisor:
             while True:
                 now_s = time.monotonic()
                 self._end_or_start(now_s)
-                if self._ending_since_s is not None and not any(process.pid for process in self._processes):
+                if self._ending_since_s is not None and self._has_ended(now_s - self._ending_since_s):
                     break
                 self._notify(now_s)
                 self._wait(now_s, wakeup)
@@ -154,6 +162,14 @@ class _Supervisor:
                     self._begin_to_end(SIGNALLED + signal.SIGPIPE, now_s)
         self._output.finish(LAST_WORDS_S)
         return self._code
+
+    def _has_ended(self, ending_s: float) -> bool:
+        """Whether nothing runs any more, or what still does is killed and only not removed yet."""
+        running = [process.name for process in self._processes if process.pid]
+        if running and ending_s >= LEAVE_S:
+            self._output.say(f"the system is busy, and has not removed what is killed: {', '.join(running)}")
+            return True
+        return not running
 
     def _on_signal(self, number: int) -> None:
         if number in _ENDING:
@@ -170,7 +186,7 @@ class _Supervisor:
             self._end(self._ending_since_s, now_s)
             return
         for process in self._processes:
-            if process.due_s is not None and process.due_s <= now_s:
+            if process.due_s is not None and process.due_s <= now_s and self._needs.are_met(process, now_s):
                 self._start(process, now_s)
 
     def _end(self, begun_s: float, now_s: float) -> None:
@@ -203,20 +219,13 @@ class _Supervisor:
         self._output.say(f"{process.name} is started (pid {process.pid}{again})")
 
     def _look(self, process: Process, now_s: float) -> None:
-        was_running = process.runs
         for line in process.read():
             self._output.put(process.name, line)
-        try:
-            code, lines = process.poll(now_s)
-        except OSError as error:  # the command after its preparation
-            self._on_end(process, 1, f"cannot be started ({error.strerror})", now_s)
-            return
+        code, lines = process.poll(now_s)
         for line in lines:
             self._output.put(process.name, line)
         if code is not None:
             self._on_end(process, code, describe_end(code), now_s)
-        elif process.runs and not was_running:
-            self._say_started(process)
 
     def _on_end(self, process: Process, code: int, how: str, now_s: float) -> None:
         name = process.name
@@ -254,7 +263,7 @@ class _Supervisor:
                 poll.register(process.descriptor, select.POLLIN)
         if self._output.has_waiting:
             poll.register(self._output.descriptor, select.POLLOUT)
-        due = [process.due_s - now_s for process in self._processes if process.due_s is not None]
+        due = [max(process.due_s - now_s, LOOK_S) for process in self._processes if process.due_s is not None]
         if self._ending_since_s is not None:
             due = [TICK_S / 10]
         poll.poll(max(0.0, min([TICK_S, *due])) * 1_000)

@@ -4,7 +4,7 @@
 |---|---|
 | the path is not `/ws` | HTTP 404 |
 | no token or a wrong one, where one is set | HTTP 401 |
-| a web page of another origin | HTTP 403 |
+| a web page of another origin; a channel in the address that needs another right, see `rights.py` | HTTP 403 |
 | an invalid channel, timeframe or number in the address | HTTP 400 with the reason |
 | too many clients, by `hub.max_clients` or the free descriptors | HTTP 503 |
 | no descriptor free for an HTTP response | the connection is cut |
@@ -15,7 +15,6 @@
 | the hub ends | close 1001 |
 """
 
-import hmac
 import ipaddress
 from collections.abc import Collection
 from http import HTTPStatus
@@ -23,7 +22,17 @@ from typing import Final, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from sinks.hub.hub_settings import HubSettings
-from sinks.hub.subscription import DEFAULT, DEFAULT_CHANNELS, RequestError, Subscription, build_rule, check_venues
+from sinks.hub.rights import Rights, rights_of
+from sinks.hub.subscription import (
+    DEFAULT,
+    DEFAULT_CHANNELS,
+    RequestError,
+    RightError,
+    Subscription,
+    build_rule,
+    check_venues,
+    granted,
+)
 
 PATH: Final = "/ws"
 MESSAGE_BYTES: Final = 4_096
@@ -46,7 +55,9 @@ class HandshakeRequest(NamedTuple):
 
 
 class ClientOptions(NamedTuple):
-    """Options in the address: `?channels=&symbols=&timeframes=` for the subscription, `?resume_after=` for a replay."""
+    """Options in the address: `?channels=&optional=&symbols=&timeframes=&venues=` for the subscription,
+    `?resume_after=` for a replay.
+    """
 
     subscription: Subscription
     resume_after: int | None
@@ -73,9 +84,8 @@ def authorize(
         raise HandshakeRejected(HTTPStatus.NOT_FOUND, f"nothing here; the broadcast is at {PATH}")
     if not _may_call(handshake.origins, settings.origins):
         raise HandshakeRejected(HTTPStatus.FORBIDDEN, "this origin may not connect; the setting is hub.origins")
-    if settings.token and not knows_token(
-        settings.token, [*bearers(handshake.authorizations), *query.get("token", [])]
-    ):
+    rights = rights_of(settings, [*bearers(handshake.authorizations), *query.get("token", [])])
+    if not rights:
         raise HandshakeRejected(HTTPStatus.UNAUTHORIZED, "a token is needed: Authorization: Bearer, or ?token=")
     if clients >= settings.max_clients:
         raise HandshakeRejected(HTTPStatus.SERVICE_UNAVAILABLE, "too many clients; the setting is hub.max_clients")
@@ -84,7 +94,9 @@ def authorize(
             HTTPStatus.SERVICE_UNAVAILABLE, "too many clients for the descriptors of the process; see ulimit -n"
         )
     try:
-        return ClientOptions(_subscription(query, venues), _resume_after(query))
+        return ClientOptions(_subscription(query, venues, rights), _resume_after(query))
+    except RightError as error:
+        raise HandshakeRejected(HTTPStatus.FORBIDDEN, str(error)) from error
     except RequestError as error:
         raise HandshakeRejected(HTTPStatus.BAD_REQUEST, str(error)) from error
 
@@ -108,24 +120,23 @@ def bearers(authorizations: list[str]) -> list[str]:
     return [token.strip() for scheme, _, token in pairs if scheme.lower() == "bearer"]
 
 
-def knows_token(token: str, shown: list[str]) -> bool:
-    """Whether the token is among `shown`. The comparison takes constant time, so that it leaks nothing."""
-    return any(hmac.compare_digest(token.encode(), one.encode(errors="surrogateescape")) for one in shown)
-
-
-def _subscription(query: dict[str, list[str]], venues: Collection[str]) -> Subscription:
-    named = {name: _names(query[name]) for name in ("channels", "symbols", "timeframes", "venues") if name in query}
+def _subscription(query: dict[str, list[str]], venues: Collection[str], rights: Rights) -> Subscription:
+    named = {
+        name: _names(query[name])
+        for name in ("channels", "optional", "symbols", "timeframes", "venues")
+        if name in query
+    }
     if not named:
-        return DEFAULT
+        return Subscription(DEFAULT.rules, rights)
     rule = build_rule(
         wanted=True,
-        channels=named.get("channels", DEFAULT_CHANNELS),
+        channels=granted(rights, named.get("channels", DEFAULT_CHANNELS), named.get("optional", ())),
         symbols=named.get("symbols"),
         timeframes=named.get("timeframes"),
         venues=named.get("venues"),
     )
     check_venues(rule, venues)
-    return Subscription((rule,))
+    return Subscription((rule,), rights)
 
 
 def _names(values: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ class HubSettings(Protocol):
     host: str
     port: int
     token: str | None
+    account_token: str | None
     origins: tuple[str, ...]
     max_clients: int
     capacity: int

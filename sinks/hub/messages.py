@@ -45,6 +45,7 @@ from sinks.hub.payloads import (
     iso_utc,
     status_body,
 )
+from sinks.hub.rights import ACCOUNT_CHANNELS
 from sinks.hub.sbe import BINARY as BINARY_FORMS
 
 Encoding: TypeAlias = Literal["json", "msgpack", "sbe"]
@@ -65,10 +66,9 @@ CHANNELS = (
     "Liquidation",
     "Status",
     "Incident",
-    "Balance",
-    "Position",
+    *ACCOUNT_CHANNELS,
 )
-"""Channels of a subscription. `Balance` and `Position` carry nothing: the flow has none."""
+"""Channels of a subscription. Those of accounts carry nothing: the flow has none."""
 
 _BODIES: dict[str, Callable[[Any], Struct]] = {
     "MarketData": MarketDataBody.of,

@@ -156,7 +156,7 @@ class Hub:
         """
         self.flush(now)
         try:
-            request = parse_request(payload)
+            request = parse_request(payload, client.subscription.rights)
             replies = [self._pong(now)] if isinstance(request, Ping) else self._change(client, request, now)
         except RequestError as error:
             replies = [self._reply("Error", ErrorData(str(error)), now)]
@@ -176,9 +176,9 @@ class Hub:
         client.subscription = subscription
         self._fanout.add(client)
         name = "Subscribed" if rule.wanted else "Unsubscribed"
-        data = SubscribedData.of(rule, self._origins)
+        data = SubscribedData.of(rule, self._origins, subscription.rights)
         reply = self._reply(name, data, now)
-        return [reply, *self._snapshot(Subscription((rule,)), now)] if rule.wanted else [reply]
+        return [reply, *self._snapshot(subscription.only(rule), now)] if rule.wanted else [reply]
 
     # --- messages to one client ---
 

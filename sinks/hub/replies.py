@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from flows.model import timeframe_ms
 from sinks.hub.messages import CHANNELS, Encoding, Envelope, encode
+from sinks.hub.rights import Rights
 from sinks.hub.subscription import Rule
 
 SNAPSHOT_PART: Final = 200
@@ -50,15 +51,17 @@ class SubscribedData(Struct, frozen=True):
     venues: list[str] | None = None
     origins: dict[str, str] = {}
     """The origin of each venue of the hub."""
+    rights: list[str] = []
+    """The rights of the client."""
 
     @classmethod
-    def of(cls, rule: Rule, origins: Mapping[str, str]) -> "SubscribedData":
-        """From the rule made of the request."""
+    def of(cls, rule: Rule, origins: Mapping[str, str], rights: Rights) -> "SubscribedData":
+        """From the rule made of the request, and the rights of its client."""
         symbols = None if rule.symbols is None else sorted(rule.symbols)
         timeframes = None if rule.timeframes is None else sorted(rule.timeframes, key=timeframe_ms)
         venues = None if rule.venues is None else sorted(rule.venues)
         channels, (venue, origin) = sorted(rule.channels, key=CHANNELS.index), next(iter(origins.items()))
-        return cls(channels, symbols, timeframes, venue, origin, venues, dict(origins))
+        return cls(channels, symbols, timeframes, venue, origin, venues, dict(origins), sorted(rights))
 
 
 class SnapshotData(Struct, frozen=True):

@@ -2,6 +2,8 @@
 
 A subscription is a list of rules; the newest rule that covers a message decides. So a request has the same meaning
 whatever came before: all candles but those of one symbol, one symbol's trades and the prices of all.
+
+A subscription carries the rights of its client: whatever the rules say, it wants nothing that these do not allow.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -13,11 +15,12 @@ from msgspec import Struct
 from flows.model import timeframe_ms
 from flows.names import symbol_of
 from sinks.hub.messages import CHANNELS, Topic
+from sinks.hub.rights import MARKET, Rights, may_have, refused
 
 OPS = ("subscribe", "unsubscribe", "ping")
 DEFAULT_CHANNELS = ("MarketData", "ChartUpdate")
 """What a client gets without a request."""
-WITH_SYMBOL = tuple(channel for channel in CHANNELS if channel not in {"Status", "Incident"})
+WITH_SYMBOL = tuple(channel for channel in CHANNELS if channel not in {"Status", "Incident", "Balance", "Account"})
 WITH_TIMEFRAME = ("ChartUpdate", "Candle")
 RULES_LIMIT = 64
 """Most rules of one subscription; a further request is refused."""
@@ -35,6 +38,10 @@ def as_named(symbol: str, _: Names) -> Iterable[str]:
 
 class RequestError(ValueError):
     """A request that is refused; the text is sent to the client."""
+
+
+class RightError(RequestError):
+    """A request for what the client has no right to."""
 
 
 class Rule(NamedTuple):
@@ -72,24 +79,25 @@ class Rule(NamedTuple):
 
 
 class Subscription:
-    """The rules of a client. Equal rules make equal subscriptions, so clients with the same rules share the work."""
+    """Rules and rights of a client. Equal ones make equal subscriptions, so clients with the same share the work."""
 
-    __slots__ = ("_known", "rules")
+    __slots__ = ("_known", "rights", "rules")
 
-    def __init__(self, rules: tuple[Rule, ...]) -> None:
+    def __init__(self, rules: tuple[Rule, ...], rights: Rights = MARKET) -> None:
         self.rules = rules
+        self.rights = rights
         self._known: dict[Topic, bool] = {}  # as many as the hub has topics
 
     def named(self, names_of: NamesOf) -> "Subscription":
         """With the venues' own names of the symbols."""
-        return Subscription(tuple(rule.named(names_of) for rule in self.rules))
+        return Subscription(tuple(rule.named(names_of) for rule in self.rules), self.rights)
 
     def wants(self, topic: Topic) -> bool:
         """Whether a message of this topic is for the client."""
         known = self._known.get(topic)
         if known is None:
             decisive = (rule.wanted for rule in reversed(self.rules) if rule.covers(topic))
-            known = self._known[topic] = next(decisive, False)
+            known = self._known[topic] = may_have(self.rights, topic.channel) and next(decisive, False)
         return known
 
     def forget(self, is_gone: Callable[[Topic], bool]) -> None:
@@ -100,18 +108,22 @@ class Subscription:
         """The subscription after a request. The first `subscribe` replaces the default; `RequestError` when there would
         be too many rules.
         """
-        if rule.wanted and self == DEFAULT:
-            return Subscription((rule,))
+        if rule.wanted and self.rules == DEFAULT.rules:
+            return Subscription((rule,), self.rights)
         older = [other for other in self.rules if not rule.includes(other)]
         if len(older) >= RULES_LIMIT:
             raise RequestError(f"more than {RULES_LIMIT} different requests: ask for several names in one")
-        return Subscription((*older, rule) if older or rule.wanted else ())
+        return Subscription((*older, rule) if older or rule.wanted else (), self.rights)
+
+    def only(self, rule: Rule) -> "Subscription":
+        """One rule, with the same rights."""
+        return Subscription((rule,), self.rights)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Subscription) and self.rules == other.rules
+        return isinstance(other, Subscription) and (self.rules, self.rights) == (other.rules, other.rights)
 
     def __hash__(self) -> int:
-        return hash(self.rules)
+        return hash((self.rules, self.rights))
 
 
 DEFAULT = Subscription((Rule(wanted=True, channels=frozenset(DEFAULT_CHANNELS)),))
@@ -119,6 +131,7 @@ DEFAULT = Subscription((Rule(wanted=True, channels=frozenset(DEFAULT_CHANNELS)),
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True):
     """`{"op":"subscribe","channels":[…],"symbols":[…],"timeframes":[…],"venues":[…]}`; an omitted list means all.
+    Channels in `optional` are left out where the client has no right to them.
 
     Except for the channels: `subscribe` then means `MarketData` and `ChartUpdate`, and `unsubscribe` the channels with
     the dimensions that it names: without `1m` a client still gets prices.
@@ -126,6 +139,7 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True):
 
     op: str
     channels: list[str] | None = None
+    optional: list[str] = []
     symbols: list[str] | None = None
     timeframes: list[str] | None = None
     venues: list[str] | None = None
@@ -143,8 +157,10 @@ class Ping(NamedTuple):
     """Requests a `Pong`."""
 
 
-def parse_request(payload: str | bytes) -> Rule | Ping:
-    """A client's message, JSON as text or MessagePack as binary; `RequestError` names the known ones."""
+def parse_request(payload: str | bytes, rights: Rights = MARKET) -> Rule | Ping:
+    """A message of a client with these rights, JSON as text or MessagePack as binary; `RequestError` names the known
+    ones, or what it has no right to.
+    """
     try:
         decode: Any = msgspec.json.decode if isinstance(payload, str) else msgspec.msgpack.decode
         request: Request = decode(payload, type=Request)
@@ -154,13 +170,25 @@ def parse_request(payload: str | bytes) -> Rule | Ping:
         raise RequestError(f"unknown op {request.op!r}; known are {', '.join(OPS)}")
     if request.op == "ping":
         return Ping()
+    wanted = request.op == "subscribe"
+    channels = request.implied_channels() if request.channels is None else request.channels
     return build_rule(
-        wanted=request.op == "subscribe",
-        channels=request.implied_channels() if request.channels is None else request.channels,
+        wanted=wanted,
+        channels=granted(rights, channels, request.optional) if wanted else channels,
         symbols=request.symbols,
         timeframes=request.timeframes,
         venues=request.venues,
     )
+
+
+def granted(rights: Rights, channels: Sequence[str], optional: Sequence[str]) -> list[str]:
+    """The channels of a subscription: all of `channels`, and of `optional` those that the rights allow. `RightError`
+    where the rights do not allow one of `channels`.
+    """
+    if missing := refused(rights, channels):
+        names = ", ".join(missing)
+        raise RightError(f"{names}: this needs a token with the right account; the setting is hub.account_token")
+    return [*channels, *(channel for channel in optional if may_have(rights, channel) and channel not in channels)]
 
 
 def build_rule(

@@ -26,7 +26,7 @@ class MongodError(RuntimeError):
     """The bundled server cannot be run; the text has the reason and the remedy."""
 
 
-class DiskFullError(MongodError):
+class NoRoomError(MongodError):
     """Its disk has no room: another start can help without any change."""
 
 

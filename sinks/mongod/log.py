@@ -1,12 +1,13 @@
 """Parses the log of `mongod` (one JSON entry a line), and explains why it ended."""
 
 import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from flows.process.disk import disk_full, free_bytes, says_no_room
 
 ELSEWHERE = "install MongoDB and set mongo.uri to its address"
 ADDRESS_IN_USE = 48
@@ -22,7 +23,6 @@ LEAST_FREE_TO_WRITE = 220_000_000
 LISTENING = 23016
 """Id of the entry `Waiting for connections`; its attributes name the port."""
 _MISSING_LIBRARY = re.compile(r"error while loading shared libraries: ([^:\s]+)")
-_NO_ROOM = re.compile(r"no space left on device|disk quota exceeded|OutOfDiskSpace|\bENOSPC\b", re.IGNORECASE)
 _FAILED_WRITE = re.compile(r"failed to (?:write|open|extend|allocate)\b", re.IGNORECASE)
 _NOTE = re.compile(r": no version information available \(required by ")
 _DEBIAN_PACKAGES = {
@@ -76,7 +76,7 @@ def explain_failure(code: int, reasons: Sequence[str], *, path: Path, port: int)
     """Why a server with its data in `path` has ended, and what to do: from its exit code and its last log entries."""
     text = "\n".join(reasons)
     if is_disk_full(code, reasons, path=path):
-        return f"the disk of {path} is full ({_room(path)}): make room; its files are kept, and another start goes on"
+        return disk_full(path)
     if missing := _MISSING_LIBRARY.search(text):
         library = missing[1]
         package = _DEBIAN_PACKAGES.get(library)
@@ -110,27 +110,11 @@ def is_disk_full(code: int, reasons: Sequence[str], *, path: Path) -> bool:
     """Whether a server with its data in `path` has ended for want of room: it says so, or there is next to none and it
     gives no reason of which this could not be the cause.
     """
-    if any(map(_NO_ROOM.search, reasons)):
+    if any(map(says_no_room, reasons)):
         return True
-    usage = _usage(path)
+    free = free_bytes(path)
     least = LEAST_FREE_TO_WRITE if any(map(_FAILED_WRITE.search, reasons)) else LEAST_FREE
-    return code in {*DAMAGED, NOT_LOADED} and usage is not None and usage.free < least
-
-
-def _room(path: Path) -> str:
-    usage = _usage(path)
-    if usage is None:
-        return "its free space is unknown"
-    return f"{usage.free / 1e6:.1f} MB of {usage.total / 1e6:.1f} MB free"
-
-
-def _usage(path: Path) -> Any:
-    """Total, used and free bytes of the disk of a folder; None where they cannot be known."""
-    existing = next((each for each in (path, *path.parents) if each.exists()), path)
-    try:
-        return shutil.disk_usage(existing)
-    except OSError:
-        return None
+    return code in {*DAMAGED, NOT_LOADED} and free is not None and free < least
 
 
 def _holder(path: Path) -> str:

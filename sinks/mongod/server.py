@@ -7,8 +7,6 @@ ends; SIGINT and SIGTERM end it cleanly, and after a `kill -9` the next start re
 """
 
 import argparse
-import errno
-import os
 import signal
 import subprocess
 import sys
@@ -27,8 +25,9 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from flows.process import child
+from flows.process.disk import NO_ROOM, disk_full
 from flows.process.exit_codes import CANNOT_RUN, TRY_AGAIN
-from sinks.mongod.bundled import DiskFullError, Lent, MongodError, bundled_binary, lent_library
+from sinks.mongod.bundled import Lent, MongodError, NoRoomError, bundled_binary, lent_library
 from sinks.mongod.log import (
     ADDRESS_IN_USE,
     LISTENING,
@@ -48,7 +47,6 @@ STOP_TIMEOUT_S = 30.0
 """Longest clean stop; then the server is killed, and the next start recovers."""
 LIBRARIES = "libraries"
 """Folder beside the data, for a library that the system lacks."""
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 LINGER_S = 4.0
 """Longest wait for clients to disconnect after a signal."""
 _LOOK_S = 0.05
@@ -92,9 +90,7 @@ class Mongod:
             self._path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             if error.errno in NO_ROOM:
-                raise DiskFullError(
-                    explain_failure(0, [os.strerror(errno.ENOSPC)], path=self._path, port=port)
-                ) from error
+                raise NoRoomError(disk_full(self._path)) from error
             raise MongodError(f"{path} cannot hold the data ({error.strerror}): choose another with --path") from error
         options = [
             *("--dbpath", str(self._path), "--bind_ip", "127.0.0.1", "--port", str(port), "--nounixsocket", "--quiet"),
@@ -130,8 +126,8 @@ class Mongod:
             raise MongodError(f"the bundled server does not answer: {error}") from error
 
     def failure(self, code: int) -> MongodError:
-        """Why it ended with this exit code, and what to do; a `DiskFullError` when that is to make room."""
-        kind = DiskFullError if is_disk_full(code, self._reasons, path=self._path) else MongodError
+        """Why it ended with this exit code, and what to do; a `NoRoomError` when that is to make room."""
+        kind = NoRoomError if is_disk_full(code, self._reasons, path=self._path) else MongodError
         return kind(self._why_ended(code))
 
     def _why_ended(self, code: int) -> str:
@@ -267,7 +263,7 @@ def run(path: Path, *, port: int, cache_gb: float) -> int:
     if code and not stopping.is_set():
         failure = server.failure(code)
         log.error("mongod_ended", code=code, reason=str(failure))
-        if isinstance(failure, DiskFullError):
+        if isinstance(failure, NoRoomError):
             return TRY_AGAIN
     else:
         log.info("mongod_ended", code=code)
@@ -297,4 +293,4 @@ def main(options: argparse.Namespace) -> int:
         return run(options.path, port=options.port, cache_gb=options.cache_gb)
     except MongodError as error:
         print(f"marketflow: {error}", file=sys.stderr)  # noqa: T201 - a command writes to its caller
-        return TRY_AGAIN if isinstance(error, DiskFullError) else CANNOT_RUN
+        return TRY_AGAIN if isinstance(error, NoRoomError) else CANNOT_RUN

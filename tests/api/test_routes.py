@@ -49,7 +49,11 @@ async def test_prices_say_how_old_they_are(served: Interface, deployment: Deploy
     assert (old["symbol"], old["stale"]) == ("BTCUSDT", True)
     assert old["age_ms"] >= 60_000
     assert (new["symbol"], new["stale"]) == ("ETHUSDT", False)
-    assert [each["symbol"] for each in await served.data("/api/prices?symbols=ethusdt,SOLUSDT")] == ["ETHUSDT"]
+    assert [each["symbol"] for each in await served.data("/api/prices?symbols=ethusdt")] == ["ETHUSDT"]
+    for path in ("/api/prices", "/api/ticks", "/api/overview"):
+        status, answer = await served.get(f"{path}?symbols=ethusdt,BTCUSD")
+        assert (status, answer["error"]["code"]) == (404, "unknown_symbol")
+        assert answer["error"]["nearest"][0] == "BTCUSDT"
 
 
 async def test_ticks_have_the_best_bid_and_ask_where_they_are_known(served: Interface) -> None:

@@ -1,3 +1,5 @@
+import errno
+import os
 import pickle
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -17,6 +19,7 @@ from flows.graph import Sinks, market_flow
 from flows.machine import refuse_queries
 from flows.model import Flush, RawFrames
 from flows.operators.state_version import StateVersionError
+from flows.process.disk import DiskFullError
 from flows.recovered import MACHINE_STEPS, STEPS, TRADES_STEP, state_fault
 from flows.recovery import RecoveryError, check, engine_flags, prepare
 from flows.settings import Feed
@@ -55,6 +58,31 @@ def refused(directory: Path) -> str:
     assert "\n" not in text
     assert str(directory) in text
     return text
+
+
+def test_a_store_whose_making_was_interrupted_is_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "part-0.sqlite3").touch()
+    assert prepare(tmp_path)
+    check(tmp_path, state_fault)
+    assert "new" not in {file.name for file in tmp_path.iterdir()}
+
+
+def test_a_store_that_finds_no_room_is_not_made_and_can_be_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fsync(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    prepared(tmp_path / "made")
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", fsync)
+        with pytest.raises(DiskFullError, match="make room"):
+            prepare(tmp_path / "store")
+        with pytest.raises(DiskFullError, match=str(tmp_path / "made")):
+            check(tmp_path / "made", state_fault)
+    assert list((tmp_path / "store").iterdir()) == []
+    assert prepare(tmp_path / "store")
 
 
 def test_the_store_is_made_once_and_left_alone_afterwards(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ const MARGIN = 40; // candles left of the view below which older ones are fetche
 const TRIES = 8;
 const WHOLE_MS = 60_000; // as long as the API does not repeat a request to the flow (ASK_AGAIN_MS)
 const FAILED_MS = 3_000;
+const LOADING_MS = 1_000; // a chart that is empty for longer waits for its first candles
 
 export class Chart {
   #canvas = null;
@@ -29,7 +30,9 @@ export class Chart {
   #unmet = 0; // answers in a row that do not meet the chart
   #marketHoles = new Set(); // times of the candles after holes that stay
   #cursor = null;
+  #chosenAt = 0;
 
+  /** `onClosed()`: the chart was read anew, or has its first candle, or a closed one more. */
   constructor({ onClosed }) {
     this.onClosed = onClosed;
   }
@@ -57,9 +60,15 @@ export class Chart {
     return this.#candles?.list ?? [];
   }
 
+  /** Whether there is nothing to show, and has not been for a while. */
+  get isWaiting() {
+    return this.#focus !== null && !this.candles.length && performance.now() - this.#chosenAt > LOADING_MS;
+  }
+
   /** Switches to another chart. */
   async choose(focus) {
     this.#focus = focus;
+    this.#chosenAt = performance.now();
     this.#candles = null;
     this.#changed.clear();
     this.#cursor = null;
@@ -88,6 +97,7 @@ export class Chart {
     for (const candle of this.#early) candles.put(candle);
     this.#early = null;
     this.#draw();
+    if (page && !candles.list.length) this.#say(FIRST);
     if (!meets) this.#canvas?.showNewest();
     void this.#fillHoles(generation);
     this.onClosed();
@@ -100,8 +110,10 @@ export class Chart {
       this.#early.push(candle);
       return;
     }
+    const isFirst = !this.#candles.list.length;
     const outcome = this.#candles.put(candle);
     if (outcome === "old") return;
+    if (isFirst) this.#say("");
     if (outcome === "hole") {
       void this.reload();
       return;
@@ -112,7 +124,7 @@ export class Chart {
     }
     this.#changed.set(candle.timestamp, outcome === "amended");
     paintSoon(this.#paintChanged);
-    if (candle.is_closed) this.onClosed();
+    if (isFirst || candle.is_closed) this.onClosed();
   }
 
   recolour() {
@@ -235,6 +247,7 @@ export class Chart {
   }
 }
 
+const FIRST = "no candle is there yet: the first one comes with the next trade";
 const isUnderWay = (answer) => ["open", "running"].includes(answer?.history?.state);
 const mostUnmet = (answer) => (isUnderWay(answer) ? UNMET_UNDER_WAY : UNMET_TRIES);
 

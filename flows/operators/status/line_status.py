@@ -4,7 +4,7 @@ It is one step, for a step costs at every poll, and those behind it only when th
 """
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from flows.clock import FeedClock, wall_ms
 from flows.foreign import visible
@@ -30,6 +30,14 @@ from flows.operators.status.observations import Observation, Observe, ends
 StatusOutput: TypeAlias = FeedStatus | Flush | Incident | Rejected | Ticker
 
 
+class Begin(NamedTuple):
+    """When an outage began, ms: in the venue's time or, before that was known, in the wall clock's; and local."""
+
+    time: int
+    local: int
+    is_of_venue: bool
+
+
 class LineStatus:
     """Line events become `FeedStatus` and `Incident`: an outage has a begin, and an end when the line is live again.
 
@@ -49,7 +57,7 @@ class LineStatus:
         self._venue = venue
         self._clock = clock
         self._wall_ms = wall_ms
-        self._down_since: dict[tuple[str, str], int] = {}  # by line and symbol
+        self._down_since: dict[tuple[str, str], Begin] = {}  # by line and symbol
         self._live: dict[str, dict[str, None]] = {}  # symbols by line
         self._failed: dict[str, str] = {}  # by line that has not been confirmed since: why it ended
         self._refusals = Refusals("messages")
@@ -108,6 +116,15 @@ class LineStatus:
         """The feed's time, which goes on while it is unsure; before it is known, the wall clock's."""
         return self._clock.carried().feed or self._wall_ms()
 
+    def _is_known(self) -> bool:
+        return self._clock.carried().feed > 0
+
+    def _begin_of(self, begin: Begin) -> int:
+        """A begin in the time of `_now`; one before that was known is as long ago as the local clock says."""
+        if begin.is_of_venue or not self._is_known():
+            return begin.time
+        return self._now() - (self._clock.now().local - begin.local)
+
     def _unconfirmed(self, line: str) -> str:
         """Why a line that is connected is not live."""
         failed = self._failed.get(line)
@@ -128,8 +145,9 @@ class LineStatus:
 
     def _went_down(self, event: Disconnected) -> Incident:
         now = self._now()
-        begins = [self._down_since.setdefault((event.line, name), now) for name in event.symbols]
-        begin = min([*begins, now])
+        here = Begin(now, self._clock.now().local, is_of_venue=self._is_known())
+        begins = [self._down_since.setdefault((event.line, name), here) for name in event.symbols]
+        begin = min(self._begin_of(one) for one in (*begins, here))
         symbol = ""
         outcome = f"{event.failures} attempts failed, trying on" if event.lasting else "reconnecting"
         if event.is_refusal:
@@ -169,11 +187,11 @@ class LineStatus:
 
     def _came_back(self, event: Subscribed) -> list[Incident]:
         begins = [self._down_since.pop((event.line, symbol), None) for symbol in event.symbols]
-        begin = min((time for time in begins if time is not None), default=None)
-        if begin is None:
+        found = [self._begin_of(begin) for begin in begins if begin is not None]
+        if not found:
             return []
         now = self._now()
-        begin = min(begin, now)
+        begin = min(now, *found)
         return [Incident("reconnect", self._venue, "", begin, now, f"{event.line}: back", f"down for {now - begin} ms")]
 
 

@@ -44,3 +44,22 @@ def test_heartbeats_that_waited_while_the_page_was_halted_make_nothing_younger()
 def test_a_venue_that_is_set_back_is_followed_when_all_heartbeats_of_two_seconds_say_so() -> None:
     beats = [(at * 1_000, at * 1_000 - 5_000, "sure") for at in (21, 22, 23)]
     assert shown((20_000, 20_000, "sure"), *beats) == silent_for(20, 21, 22, 18)
+
+
+HAS = """
+const { Freshness } = await import(process.argv[1]);
+const freshness = new Freshness(() => 0);
+freshness.open("ws", "binance");
+const found = [];
+for (const channels of JSON.parse(process.argv[2])) {
+  const told = channels.map((channel) => ({ channel, state: "live", since: null, reason: "" }));
+  freshness.take({ venue: "binance", symbol: "X", state: "live", since: null, reason: "", channels: told }, "ws");
+  found.push(freshness.has("binance", "X", "liquidations"));
+}
+console.log(JSON.stringify(found));
+"""
+
+
+def test_a_channel_is_missing_only_where_the_channels_are_known() -> None:
+    told = [[], ["trades", "mark"], ["trades", "liquidations"]]
+    assert json.loads(printed(HAS, "freshness.js", json.dumps(told))) == [True, False, True]

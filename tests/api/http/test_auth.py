@@ -5,6 +5,7 @@ import pytest
 from api.http.auth import HandshakeRequest, authorize
 from api.http.errors import Problem
 from flows.settings import Api
+from sinks.hub.rights import MARKET, MARKET_AND_ACCOUNT, NO_RIGHTS
 
 OPEN = Api()
 GUARDED = Api(host="192.0.2.7", token="secret", cors=("https://ours.example",))
@@ -28,7 +29,7 @@ def request(host: str = "127.0.0.1:8080", origin: str = "", token: str = "") -> 
     ],
 )
 def test_these_requests_are_accepted(shown: HandshakeRequest, settings: Api) -> None:
-    authorize(shown, settings, protected=True)
+    authorize(shown, settings)
 
 
 @pytest.mark.parametrize(
@@ -47,19 +48,51 @@ def test_these_requests_are_accepted(shown: HandshakeRequest, settings: Api) -> 
 )
 def test_these_may_not(shown: HandshakeRequest, settings: Api, code: str) -> None:
     with pytest.raises(Problem) as refused:
-        authorize(shown, settings, protected=True)
+        authorize(shown, settings)
     assert refused.value.code == code
 
 
+BOTH = Api(host="192.0.2.7", token="secret", account_token="own")
+
+
+@pytest.mark.parametrize(
+    ("settings", "token", "code"),
+    [
+        (OPEN, "", ""),
+        (Api(account_token="own"), "own", ""),
+        (BOTH, "own", ""),
+        (Api(account_token="own"), "", "no_right"),
+        (Api(account_token="own"), "wrong", "no_right"),
+        (GUARDED, "secret", "no_right"),
+        (BOTH, "secret", "no_right"),
+        (BOTH, "", "unauthorized"),
+        (BOTH, "wrong", "unauthorized"),
+    ],
+)
+def test_accounts_need_a_token_with_their_right(settings: Api, token: str, code: str) -> None:
+    try:
+        rights = authorize(request(token=token), settings, needs="account")
+        assert (rights, code) == (MARKET_AND_ACCOUNT, "")
+    except Problem as refused:
+        assert refused.code == code
+        assert code == "unauthorized" or "api.account_token" in refused.message
+
+
+def test_what_needs_no_right_is_answered_without_rights() -> None:
+    assert authorize(request(), BOTH, needs=None) == NO_RIGHTS
+    assert authorize(request(token="secret"), BOTH) == MARKET
+    assert authorize(request(token="own"), BOTH) == MARKET_AND_ACCOUNT
+
+
 def test_a_health_check_needs_no_host_but_no_wrong_one() -> None:
-    authorize(request(""), OPEN, protected=False, needs_host=False)
+    authorize(request(""), OPEN, needs=None, needs_host=False)
     for host, needs_host in (("", True), ("rebound.example", False)):
         with pytest.raises(Problem) as refused:
-            authorize(request(host), OPEN, protected=False, needs_host=needs_host)
+            authorize(request(host), OPEN, needs=None, needs_host=needs_host)
         assert refused.value.code == "wrong_host"
 
 
 def test_what_is_not_protected_needs_no_token_but_the_right_origin() -> None:
-    authorize(request("192.0.2.7"), GUARDED, protected=False)
+    authorize(request("192.0.2.7"), GUARDED, needs=None)
     with pytest.raises(Problem):
-        authorize(request("192.0.2.7", "https://elsewhere.example"), GUARDED, protected=False)
+        authorize(request("192.0.2.7", "https://elsewhere.example"), GUARDED, needs=None)

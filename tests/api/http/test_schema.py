@@ -109,7 +109,7 @@ def test_a_route_without_parameters_refuses_any(route: AnyRoute) -> None:
 
 def test_a_token_may_be_needed_unless_the_route_is_open_to_all() -> None:
     assert operation(Route("GET", "/thing", handler, Ready))["security"] == [{}, {"token": []}]
-    assert "security" not in operation(Route("GET", "/thing", handler, Ready, protected=False))
+    assert "security" not in operation(Route("GET", "/thing", handler, Ready, needs=None))
 
 
 def test_two_methods_of_a_path_stand_beside_each_other() -> None:

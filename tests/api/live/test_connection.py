@@ -41,6 +41,8 @@ class Script:
         self._scripts: Iterator[list[Any]] = iter(scripts)
         self.received: list[tuple[str, str | None, Any]] = []
         """Of each connection: path, authorization, and the first message."""
+        self.left: list[int | None] = []
+        """Of each connection that the client has closed: its code."""
 
     async def __call__(self, connection: ServerConnection) -> None:
         assert connection.request is not None
@@ -51,6 +53,7 @@ class Script:
             await connection.send(frame if isinstance(frame, str | bytes) else json.dumps(frame))
         if frames is None:
             await connection.wait_closed()
+            self.left.append(connection.close_code)
         else:
             await connection.close(1001, "that was all")
 
@@ -95,6 +98,13 @@ async def test_a_hub_on_this_machine_is_reached_without_a_proxy(monkeypatch: pyt
     script = Script([SUBSCRIBED, snapshot(3)])
     async with followed(script):
         await until(lambda: bool(script.received))
+
+
+async def test_an_interface_that_ends_goes_away_and_is_no_error() -> None:
+    script = Script()
+    async with followed(script):
+        await until(lambda: bool(script.received))
+    await until(lambda: script.left == [1001])
 
 
 async def test_it_sends_the_token_and_resumes_after_a_disconnect() -> None:

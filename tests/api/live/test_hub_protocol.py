@@ -52,6 +52,14 @@ def protocol() -> HubProtocol:
     return made
 
 
+def test_accounts_are_followed_where_the_hub_allows_it_and_markets_anyhow() -> None:
+    made = HubProtocol(URL, ("MarketData", "Balance", "Position"))
+    assert made.begin() == {"channels": "MarketData", "optional": "Balance,Position"}
+    assert json.loads(made.request()) == {
+        "op": "subscribe", "channels": ["MarketData"], "optional": ["Balance", "Position"]
+    }  # fmt: skip
+
+
 def test_what_comes_before_the_first_answer_is_in_its_snapshot() -> None:
     made = HubProtocol(URL, ("MarketData",))
     made.begin()

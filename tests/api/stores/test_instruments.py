@@ -75,6 +75,20 @@ def test_an_unknown_symbol_is_refused_with_the_names_that_are_like_it() -> None:
     assert refused.value.nearest == ()
 
 
+async def test_a_list_is_restricted_to_known_symbols(mongo: MongoStore, deployment: Deployment) -> None:
+    feeds = {"binance": Feed(symbols=("BTCUSDT",)), "kraken": Feed(venue="kraken", symbols=("BTC-USD",))}
+    instruments = Instruments(feeds, LiveView(), mongo)
+    # while the store is down nothing is known to be unknown
+    assert await instruments.chosen(["abc"], feeds) == {"binance": {"ABC"}, "kraken": {"ABC"}}
+    deployment.list_instruments("BTCUSDT", "ETHUSDT")
+    await mongo.check()
+    assert await instruments.chosen([], feeds) == {"binance": set(), "kraken": set()}
+    assert (await instruments.chosen(["eth/usdt", "BTC-USD"], feeds))["binance"] >= {"ETHUSDT"}
+    with pytest.raises(Problem, match=r"^BTCUSD. is not known at binance and kraken; did you mean BTCUSDT") as refused:
+        await instruments.chosen(["BTCUSDT", "BTCUSDX"], feeds)
+    assert (refused.value.code, refused.value.nearest[0]) == ("unknown_symbol", "BTCUSDT")
+
+
 async def test_a_venue_is_known_from_its_first_candle_on(
     instruments: Instruments, mongo: MongoStore, deployment: Deployment
 ) -> None:

@@ -33,6 +33,7 @@ def test_the_live_deployment() -> None:
     assert flow.argv[1:] == ("-m", "bytewax.run", "flows.main", "-r", "data/recovery", "-s", "5", "-b", "0")
     assert api.argv == (sys.executable, "-m", "api")
     assert flow.env == api.env == {"MARKETFLOW_TRADES__PATH": "data/trades"}
+    assert (mongod.needs, flow.needs, api.needs) == ((), ("mongod",), ("mongod",))
 
 
 def test_the_ports_that_must_be_free(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +66,8 @@ def test_the_settings_say_where_trades_and_database_are(monkeypatch: pytest.Monk
 )
 def test_the_users_own_database_is_not_started(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)
-    assert [spec.name for spec in live_processes(load_settings(), Path("data"))] == ["flow", "api"]
+    specs = live_processes(load_settings(), Path("data"))
+    assert [(spec.name, spec.needs) for spec in specs] == [("flow", ()), ("api", ())]
 
 
 def test_the_demo_is_all_in_its_folder_and_on_ports_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,6 +80,7 @@ def test_the_demo_is_all_in_its_folder_and_on_ports_of_its_own(monkeypatch: pyte
     assert flow.prepare is not None
     assert flow.prepare[-1] == "there/recovery"
     assert "--beside" not in exchange.argv
+    assert [spec.needs for spec in (exchange, mongod, flow, api)] == [(), (), ("exchange", "mongod"), ("mongod",)]
     assert flow.env == api.env == {
         "MARKETFLOW_FEED__VENUE": "binance",
         "MARKETFLOW_FEED__ORIGIN": "synthetic",

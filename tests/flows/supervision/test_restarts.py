@@ -54,3 +54,10 @@ def test_one_that_has_run_is_started_again_for_ever() -> None:
 
 def test_kills_are_no_errors_of_its_own() -> None:
     assert waits([-signal.SIGKILL] * 20, [1.0] * 20)[-1] == LONGEST_S
+
+
+def test_a_life_begins_behind_the_preparation() -> None:
+    restarts = Restarts()
+    restarts.on_start(0.0)
+    restarts.on_prepared(STEADY_S)
+    assert restarts.on_end(CANNOT_RUN, STEADY_S + 1) is None

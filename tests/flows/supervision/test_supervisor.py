@@ -1,5 +1,6 @@
 """What becomes of small processes when one of them, their supervisor, their terminal or their reader goes."""
 
+import errno
 import os
 import pty
 import signal
@@ -11,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from flows.process import child
-from flows.process.exit_codes import CANNOT_RUN
+from flows.process.exit_codes import CANNOT_RUN, TRY_AGAIN
 from flows.supervision.known import known
 from flows.supervision.supervisor import supervise
-from tests.fakes.deployment import ROOT
+from tests.fakes.deployment import ROOT, free_port
 from tests.flows.supervision.supervised import (
     PATIENCE_S,
     QUIET,
@@ -263,3 +264,39 @@ def test_a_port_that_becomes_free_in_time_is_waited_for(tmp_path: Path) -> None:
             other.close()
             both_begun(run, "one")
             assert run.ended() == 143
+
+
+LISTENER = """
+import os, socket, time
+print('begun', os.getpid())
+while not os.path.exists('go'): time.sleep(0.02)
+with socket.create_server(('127.0.0.1', int(os.environ['PORT']))): time.sleep(600)
+"""
+
+
+def test_a_process_is_prepared_at_once_and_started_when_what_it_needs_listens(tmp_path: Path) -> None:
+    port = free_port()
+    spec = python("one", LISTENER, env={"PORT": str(port)}, listens=[("one.port", "127.0.0.1", port)])
+    prepare = (sys.executable, "-c", "print('prepared')")
+    with supervised(tmp_path, spec, python("two", QUIET, prepare=prepare, needs=["one"])) as run:
+        run.until_said(r"two +\| prepared\n")
+        run.until_said(r"marketflow \| two waits for one\n")
+        assert "two is started" not in run.said
+        (tmp_path / "go").touch()
+        two = run.pid_of("two")
+        os.kill(two, signal.SIGKILL)  # a restart waits for nothing
+        begin = len(run.said)
+        run.pid_of("two", after=begin)
+        assert run.said.count("two waits for") == 1
+        assert run.ended() == 143
+
+
+def test_a_full_disk_is_named_and_can_be_tried_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_text(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", write_text)
+    assert supervise([], folder=tmp_path / "data") == TRY_AGAIN
+    assert capsys.readouterr().err.startswith(f"marketflow: the disk of {tmp_path / 'data'} is full (")

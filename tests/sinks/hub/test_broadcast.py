@@ -303,6 +303,34 @@ async def test_who_may_come_in(options: dict[str, Any]) -> None:
             await settled(client)
 
 
+@pytest.mark.parametrize("protocol", ["json", "msgpack", "sbe"])
+async def test_a_subscription_to_accounts_without_the_right_is_refused_and_the_line_stays(protocol: str) -> None:
+    async with hub(token="secret", account_token="own") as h:
+        async with h.client("?token=secret", subprotocols=[protocol]) as client:
+            [error] = await ask(client, op="subscribe", channels=["Balance"])
+            assert error["type"] == "Error"
+            assert "hub.account_token" in error["data"]["reason"]
+            joined, *_ = await ask(client, op="subscribe", channels=["MarketData"], optional=["Balance", "Account"])
+            assert (joined["data"]["channels"], joined["data"]["rights"]) == (["MarketData"], ["market"])
+        async with h.client("?token=own", subprotocols=[protocol]) as client:
+            joined, *_ = await ask(client, op="subscribe", channels=["Balance", "Position", "Account"])
+            assert joined["data"]["channels"] == ["Balance", "Position", "Account"]
+            assert joined["data"]["rights"] == ["account", "market"]
+
+
+@pytest.mark.parametrize(("settings", "query"), [({"token": "secret", "account_token": "own"}, "token=secret&"),
+                                                 ({"account_token": "own"}, "")])  # fmt: skip
+async def test_an_address_with_accounts_is_refused_without_the_right(settings: dict[str, str], query: str) -> None:
+    async with hub(**settings) as h:
+        with pytest.raises(InvalidStatus) as refused:
+            await h.client(f"?{query}channels=Candle,Position&resume_after=1")
+        assert refused.value.response.status_code == 403
+        async with h.client(f"?{query}channels=Candle&optional=Position") as client:
+            await settled(client)
+        async with h.client("?token=own&channels=Candle,Position") as client:
+            await settled(client)
+
+
 async def test_there_is_room_for_so_many_clients() -> None:
     async with hub(max_clients=1) as h:
         async with h.client() as client:

@@ -31,12 +31,13 @@ from sinks.hub.client import FULL_MS, Client
 from sinks.hub.market.venue_market import FORMING_MS
 from sinks.hub.messages import CHANNELS
 from sinks.hub.policy import Hub
+from sinks.hub.rights import MARKET_AND_ACCOUNT
 from sinks.hub.subscription import DEFAULT, NamesOf, Rule, Subscription, as_named
 from tests.fakes import candles
 from tests.fakes.candles import stats, ticker_of_ones
 
 BEGIN = 1_767_225_600_000
-ALL = Subscription((Rule(wanted=True, channels=frozenset(CHANNELS)),))
+ALL = Subscription((Rule(wanted=True, channels=frozenset(CHANNELS)),), MARKET_AND_ACCOUNT)
 
 
 class Line:

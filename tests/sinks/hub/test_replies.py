@@ -9,6 +9,7 @@ from websockets.streams import StreamReader
 
 from sinks.hub.messages import Encoding, Envelope
 from sinks.hub.replies import ErrorData, Lagged, Pong, Reply, Reset, SnapshotData, SubscribedData
+from sinks.hub.rights import MARKET, MARKET_AND_ACCOUNT
 from sinks.hub.subscription import Rule, build_rule
 
 STAMP = "2025-01-01T00:00:00Z"
@@ -49,12 +50,14 @@ def test_a_request_is_confirmed_as_it_was_understood_in_a_fixed_order() -> None:
     rule = build_rule(
         wanted=True, channels=["Trade", "MarketData"], symbols=["ethusdt", "BTCUSDT"], timeframes=["1h", "5m"]
     )
-    assert SubscribedData.of(rule, {"binance": "replay"}) == SubscribedData(
-        ["MarketData", "Trade"], ["BTCUSDT", "ETHUSDT"], ["5m", "1h"], "binance", "replay", None, {"binance": "replay"}
-    )
+    assert SubscribedData.of(rule, {"binance": "replay"}, MARKET_AND_ACCOUNT) == SubscribedData(
+        ["MarketData", "Trade"], ["BTCUSDT", "ETHUSDT"], ["5m", "1h"], "binance", "replay", None, {"binance": "replay"},
+        ["account", "market"],
+    )  # fmt: skip
     everything = SubscribedData.of(
-        Rule(wanted=True, channels=frozenset(["Trade"])), {"binance": "live", "kraken": "replay"}
+        Rule(wanted=True, channels=frozenset(["Trade"])), {"binance": "live", "kraken": "replay"}, MARKET
     )
     assert (everything.symbols, everything.timeframes, everything.venues) == (None, None, None)
     assert (everything.venue, everything.origin) == ("binance", "live")
     assert everything.origins == {"binance": "live", "kraken": "replay"}
+    assert everything.rights == ["market"]

@@ -33,6 +33,24 @@ def test_an_outage_has_a_begin_and_an_end() -> None:
     )
 
 
+def test_an_outage_that_begins_before_the_venues_time_is_known_is_counted_in_full() -> None:
+    local = [50]
+    clock = FeedClock(lambda: local[0])
+    news = LineStatus("binance", clock, wall_ms=lambda: 9_000_000)
+    assert news([Disconnected("market", BTC, "no route")])[1] == Incident(
+        "disconnect", "binance", "", 9_000_000, 9_000_000, "market: no route", "reconnecting"
+    )
+    local[0] = 2_050
+    clock.observe(1_000_000)  # far behind the wall clock, as a replayed market is
+    assert news([Disconnected("market", BTC, "no route", 10, lasting=True)])[1] == Incident(
+        "feed_down", "binance", "", 998_000, 1_000_000, "market: no route", "10 attempts failed, trying on"
+    )
+    local[0] = 3_050
+    assert news([Subscribed("market", BTC, ())])[1] == Incident(
+        "reconnect", "binance", "", 998_000, 1_001_000, "market: back", "down for 3000 ms"
+    )
+
+
 def test_a_line_that_is_connected_says_why_it_is_not_live_and_how_it_failed_before() -> None:
     news = LineStatus("binance", FeedClock(lambda: 0))
 

@@ -29,6 +29,7 @@ from flows.settings import Hub as HubSettings
 from sinks.hub.client import Client
 from sinks.hub.messages import CHANNELS
 from sinks.hub.policy import Hub
+from sinks.hub.rights import MARKET_AND_ACCOUNT
 from sinks.hub.subscription import DEFAULT, Rule, Subscription
 from tests.fakes.candles import candle, stats, ticker_of_ones
 
@@ -37,7 +38,7 @@ AHEAD_MS = 7_000
 """How far the clock of the second venue is ahead of the first one's."""
 SPOT, USDM = "binance", "binance-usdm"
 SYMBOL = "BTCUSDT"
-ALL = Subscription((Rule(wanted=True, channels=frozenset(CHANNELS)),))
+ALL = Subscription((Rule(wanted=True, channels=frozenset(CHANNELS)),), MARKET_AND_ACCOUNT)
 
 
 class Line:

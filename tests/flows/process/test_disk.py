@@ -1,0 +1,82 @@
+"""A disk without room, by its errors."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from flows.process.disk import NEEDED, DiskFullError, disk_full, explained, free_bytes, is_no_room, need_room
+
+
+def raised(text: str, cause: Exception) -> Exception:
+    """An error that was raised from another one."""
+    error = ValueError(text)
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "is_full"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), True),
+        (OSError(errno.EACCES, "Permission denied"), False),
+        (DiskFullError("the disk of data is full"), True),
+        (raised("log.file: x cannot be written", OSError(errno.ENOSPC, "x")), True),
+        (raised("log.file: x cannot be written", OSError(errno.EROFS, "x")), False),
+        # as the engine and RocksDB's binding have it
+        (RuntimeError('SqliteFailure(Error { code: DiskFull }, Some("database or disk is full"))'), True),
+        (RuntimeError('SqliteFailure(Error { code: DatabaseBusy }, Some("database is locked"))'), False),
+        (Exception("IO error: No space left on device: While appending to file: /data/000009.sst"), True),
+    ],
+)
+def test_which_errors_mean_it(error: Exception, is_full: bool) -> None:
+    assert is_no_room(error) == is_full
+
+
+def test_the_sentence_names_the_folder_and_the_remedy(tmp_path: Path) -> None:
+    folder = tmp_path / "not" / "made"
+    said = disk_full(folder)
+    assert said.startswith(f"the disk of {folder} is full (")
+    assert said.endswith(" MB free): make room; its files are kept, and another start goes on")
+    assert explained(OSError(errno.ENOSPC, "No space", str(folder))).startswith(f"the disk of {folder} is full (")
+    assert explained(DiskFullError("it is full")) == "it is full"
+    assert explained(Exception("IO error:\n No space left on device")) == (
+        "IO error: No space left on device: make room; its files are kept, and another start goes on"
+    )
+
+
+def test_room_is_tried_and_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, tried = tmp_path / "recovery", []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        tried.append(os.fstat(descriptor).st_size)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    need_room(folder)
+    assert tried == [NEEDED]
+    assert list(folder.iterdir()) == []
+    free = free_bytes(folder)
+    assert free is not None
+    assert free > 0
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_folder_without_room_is_refused_and_nothing_is_left(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fsync(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(DiskFullError, match=f"^the disk of {tmp_path} is full"):
+        need_room(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_errors_are_left_to_those_who_use_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    need_room(tmp_path / "file")
