@@ -30,16 +30,29 @@ _log = structlog.get_logger(__name__)
 class StreamSettings(Protocol):
     """The settings of a connection; the section `feed` has and describes them."""
 
-    open_timeout_s: float
-    backoff_min_s: float
-    backoff_max_s: float
+    @property
+    def open_timeout_s(self) -> float:
+        """Longest wait for a connection to open."""
+
+    @property
+    def backoff_min_s(self) -> float:
+        """First delay before a reconnect."""
+
+    @property
+    def backoff_max_s(self) -> float:
+        """Longest delay before a reconnect."""
 
 
 class AccountRules(Protocol):
     """The settings of accounts; the section `accounts` has and describes them."""
 
-    stale_s: float
-    allow_powerful_keys: bool
+    @property
+    def stale_s(self) -> float:
+        """How long a stream may be silent, answers to our own requests included."""
+
+    @property
+    def allow_powerful_keys(self) -> bool:
+        """Whether a key may do more than read."""
 
 
 class _EndedError(Exception):

@@ -105,7 +105,7 @@ class SpotAccount:
         """See `AccountFeed`."""
         try:
             found = wire.FRAME.decode(frame)
-            if found.event is not None:
+            if bytes(found.event):
                 return self._event(found.subscription, found.event)
             return ParsedAccount((self._reply(found),))
         except (msgspec.MsgspecError, ValueError, RecursionError):

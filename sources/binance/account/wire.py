@@ -40,7 +40,7 @@ class Frame(Struct, frozen=True, rename={"subscription": "subscriptionId"}):
     result: Raw = Raw(b"null")
     error: Error | None = None
     subscription: int | None = None
-    event: Raw | None = None
+    event: Raw = Raw(b"")
 
 
 class Subscription(Struct, frozen=True, rename={"subscription": "subscriptionId"}):
