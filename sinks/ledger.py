@@ -20,8 +20,10 @@ LONGEST_MS = 60_000
 KINDS = 100
 """Reasons that are known as such; the oldest is forgotten."""
 
-PUT_RIGHT = frozenset(("repair", "reconnect"))
-"""Kinds of incidents that say that something is right again; they are no warnings."""
+CALM = frozenset(("repair", "reconnect", "partial"))
+"""Kinds of incidents that are no warnings: something is right again, or waits for what is on its way, as the period in
+which a flow started does for the exchange's candle. What is behind that, and an end of the wait, are kinds of their own.
+"""
 
 _OF_ONE_CASE = re.compile(r"\([^)]*\)|\d+")
 """What differs between reasons of one kind."""
@@ -149,7 +151,7 @@ class IncidentWriter:
             not_logged = self._passed_over(incident)
             if not_logged is None:
                 continue
-            log = _log.info if incident.kind in PUT_RIGHT else _log.warning
+            log = _log.info if incident.kind in CALM else _log.warning
             log(
                 "incident",
                 kind=incident.kind,

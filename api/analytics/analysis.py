@@ -21,16 +21,23 @@ Over the timeframes, by their weights:
 - signal      = `up` from `LEAN` on, `strong up` from `STRONG` on, likewise down; else `neutral`
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from math import isnan
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-import numpy as np
 from msgspec import Struct
 
 from api.analytics.bars import Bars, Floats
 from api.analytics.indicators import compute, parse_wanted
 from flows.model import Candle
+from flows.process.late import late_module
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = late_module("numpy")
 
 NEEDED: Final = 250
 """Candles after which the averages hardly depend on the first one."""

@@ -1,15 +1,21 @@
 """Candles as arrays, the input of indicators."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import NamedTuple
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from flows.model import Candle
+from flows.process.late import late_module
 
-Floats = npt.NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+else:
+    np = late_module("numpy")
+
+Floats: TypeAlias = "npt.NDArray[np.float64]"
 
 
 class Bars(NamedTuple):
@@ -23,13 +29,13 @@ class Bars(NamedTuple):
     quote_volume: Floats
 
     @classmethod
-    def of(cls, candles: Sequence[Candle]) -> "Bars":
+    def of(cls, candles: Sequence[Candle]) -> Bars:
         """The columns of candles of the model."""
         if not candles:
             return cls(*(np.empty(0) for _ in cls._fields))
         return cls(*np.array([_values_of(candle) for candle in candles], dtype=np.float64).T.copy())
 
-    def scaled(self) -> tuple["Bars", float]:
+    def scaled(self) -> tuple[Bars, float]:
         """Bars with prices multiplied by a power of two, which is exact, and that factor. TA-Lib treats values below
         1e-14 as zero, such as the variance of a coin at 0.000009.
         """

@@ -3,10 +3,18 @@
 A sum is exact below 2**53 units (9e15), the limit of whole numbers in float64.
 """
 
-from typing import Final
+from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from flows.process.late import late_module
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+else:
+    np = late_module("numpy")
+
 
 WHOLE: Final = 2.0**53
 """Largest number up to which float64 holds every whole number."""
@@ -15,7 +23,7 @@ MOST: Final = 12
 SAMPLE: Final = 256
 """Values that are checked before all of them."""
 
-Floats = npt.NDArray[np.float64]
+Floats: TypeAlias = "npt.NDArray[np.float64]"
 
 
 def decimals_of(values: Floats, least: int = 0) -> int:

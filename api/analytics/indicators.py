@@ -8,17 +8,25 @@ the simple average, which still has weight then; after `memory` candles that wei
 depends on the begin of the series if `memory` candles precede it.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-import talib
 from msgspec import Struct
 
 from api.analytics.bars import Bars, Floats
 from flows.model import DAY_MS
+from flows.process.late import late_module
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import talib
+else:
+    np = late_module("numpy")
+    talib = late_module("talib")
 
 FELT: Final = 1e-10
 """Weight below which the begin of an average is neglected."""

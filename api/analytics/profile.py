@@ -13,17 +13,25 @@ rows of equally many ticks and finds
   neighbour.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-import polars as pl
 from msgspec import Struct
 
 from api.analytics.decimals import Floats, decimals_of, to_units
+from flows.process.late import late_module
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import polars as pl
+else:
+    np = late_module("numpy")
+    pl = late_module("polars")
 
 MOST_ROWS: Final = 10_000
 NARROW: Final = 1 << 18

@@ -8,20 +8,26 @@ side are one zone. A zone that reaches the lowest or highest row does not count:
 `fill` is the zone's mean volume a row, divided by that of the `width` rows on either side: 0 where nothing traded.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from math import fsum
 from operator import itemgetter
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
-import numpy.typing as npt
 from msgspec import Struct
-from numpy.lib.stride_tricks import sliding_window_view
 
 from api.analytics.profile import ProfileRow
 from flows.model import Level
 from flows.model.printed import difference, printed
+from flows.process.late import late_module
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+else:
+    np = late_module("numpy")
 
 PERCENTILE: Final = 20.0
 WIDTH: Final = 5
@@ -69,7 +75,7 @@ def _is_thin(volumes: npt.NDArray[np.float64], percentile: float, width: int) ->
     size = min(2 * width + 1, volumes.size)
     if not size:
         return np.zeros(0, dtype=bool)
-    means = sliding_window_view(volumes, size).mean(axis=1)
+    means = np.lib.stride_tricks.sliding_window_view(volumes, size).mean(axis=1)
     around = means[np.clip(np.arange(volumes.size) - size // 2, 0, means.size - 1)]
     relative = np.divide(volumes, around, out=np.zeros_like(volumes), where=around > 0)
     return np.asarray((relative <= np.percentile(relative, percentile)) & (relative < THIN))

@@ -1,13 +1,14 @@
 """Stored candles, trades, statistics and incidents as files of any length, sent part by part with flat memory."""
 
+from __future__ import annotations
+
 import asyncio
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
-import polars as pl
 from aiohttp import hdrs, web
 from aiohttp.web import ContentCoding
 from msgspec import Meta, Struct
@@ -27,12 +28,19 @@ from api.http.route import (
 )
 from api.services import Services
 from flows.names import SYMBOL_CHARACTERS, SYMBOL_LENGTH, TEXT_END
-from sinks.dataframes import TIMESTAMP, DatabaseAwayError, Frames
+from flows.process.late import late_module
 from sinks.export.formats import KINDS, Encoder, Format
 from sinks.export.parquet import ParquetParts
-from sinks.export.rows import Selection, empty_frame, iterate
 from sinks.mongo.documents import DocumentError
 from sinks.trades.codec import END_MS
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from sinks import dataframes
+    from sinks.export import rows
+else:
+    pl, dataframes, rows = late_module("polars"), late_module("sinks.dataframes"), late_module("sinks.export.rows")
 
 AT_ONCE: Final = 8
 """Exports that are sent at the same time; further ones are refused for the moment."""
@@ -85,18 +93,18 @@ class Exports:
         """The stored candles of a symbol as a file; `format` is csv, json, ndjson, arrow or parquet."""
         check_timeframe(params.timeframe)
         venue, symbol = await self._services.instruments.find(params.symbol, params.venue)
-        selection = Selection("candles", symbol, params.start, params.end, params.timeframe)
+        selection = rows.Selection("candles", symbol, params.start, params.end, params.timeframe)
         return await self._send(request, venue, selection, params)
 
     async def trades(self, request: web.Request, params: OfInstrument) -> web.StreamResponse:
         """The stored trades of a symbol as a file."""
         venue, symbol = await self._services.instruments.find(params.symbol, params.venue)
-        return await self._send(request, venue, Selection("trades", symbol, params.start, params.end), params)
+        return await self._send(request, venue, rows.Selection("trades", symbol, params.start, params.end), params)
 
     async def statistics(self, request: web.Request, params: OfInstrument) -> web.StreamResponse:
         """The stored 24-hour statistics of a symbol as a file, the newest of each minute."""
         venue, symbol = await self._services.instruments.find(params.symbol, params.venue)
-        return await self._send(request, venue, Selection("statistics", symbol, params.start, params.end), params)
+        return await self._send(request, venue, rows.Selection("statistics", symbol, params.start, params.end), params)
 
     async def incidents(self, request: web.Request, params: OfLedger) -> web.StreamResponse:
         """The incidents of a venue as a file."""
@@ -106,10 +114,10 @@ class Exports:
             venue, symbol = await instruments.find(params.symbol, params.venue)
         else:
             venue = await instruments.venue(params.venue)
-        return await self._send(request, venue, Selection("incidents", symbol, params.start, params.end), params)
+        return await self._send(request, venue, rows.Selection("incidents", symbol, params.start, params.end), params)
 
     async def _send(
-        self, request: web.Request, venue: str, selection: Selection, params: ExportedSpan
+        self, request: web.Request, venue: str, selection: rows.Selection, params: ExportedSpan
     ) -> web.StreamResponse:
         if self._under_way >= AT_ONCE:
             raise Problem("not_ready", f"{AT_ONCE} exports are under way; try again", retry_after_s=RETRY_S)
@@ -122,7 +130,7 @@ class Exports:
         finally:
             self._under_way -= 1
 
-    async def _rows(self, venue: str, selection: Selection, limit: int) -> AsyncGenerator[pl.DataFrame, None]:
+    async def _rows(self, venue: str, selection: rows.Selection, limit: int) -> AsyncGenerator[pl.DataFrame, None]:
         stored = self._trades(venue, selection) if selection.kind == "trades" else self._documents(venue, selection)
         async with aclosing(stored) as frames:
             async for frame in frames:
@@ -131,21 +139,21 @@ class Exports:
                 if not limit:
                     return
 
-    async def _trades(self, venue: str, selection: Selection) -> AsyncGenerator[pl.DataFrame, None]:
-        columns = empty_frame("trades").columns[:-1]
+    async def _trades(self, venue: str, selection: rows.Selection) -> AsyncGenerator[pl.DataFrame, None]:
+        columns = rows.empty_frame("trades").columns[:-1]
         found = self._services.trades.iterate(venue, selection.symbol or "", selection.start, selection.end)
         async with aclosing(found) as frames:
             async for frame in frames:
-                yield frame.select(columns).with_columns(timestamp=pl.col("time").cast(TIMESTAMP))
+                yield frame.select(columns).with_columns(timestamp=pl.col("time").cast(dataframes.TIMESTAMP))
 
-    async def _documents(self, venue: str, selection: Selection) -> AsyncGenerator[pl.DataFrame, None]:
+    async def _documents(self, venue: str, selection: rows.Selection) -> AsyncGenerator[pl.DataFrame, None]:
         settings = self._services.settings
-        frames = await asyncio.to_thread(Frames, settings.mongo, settings.trades.path, venue=venue)
+        frames = await asyncio.to_thread(dataframes.Frames, settings.mongo, settings.trades.path, venue=venue)
         try:
-            found = iterate(frames, selection)
+            found = rows.iterate(frames, selection)
             while (frame := await asyncio.to_thread(next, found, None)) is not None:
                 yield frame
-        except DatabaseAwayError as error:
+        except dataframes.DatabaseAwayError as error:
             raise Problem("store_unavailable", str(error)) from error
         except DocumentError as error:
             raise Problem("unreadable_data", str(error)) from error
@@ -157,7 +165,7 @@ async def _send_parts(
     request: web.Request,
     headers: dict[str, str],
     frames: AsyncIterator[pl.DataFrame],
-    selection: Selection,
+    selection: rows.Selection,
     params: ExportedSpan,
 ) -> web.StreamResponse:
     first = await anext(frames, None)  # errors are raised before the response begins
@@ -169,7 +177,7 @@ async def _send_parts(
     await response.prepare(request)
     if request.method == hdrs.METH_HEAD:
         return response
-    await response.write(before + encoder.begin(empty_frame(selection.kind)))
+    await response.write(before + encoder.begin(rows.empty_frame(selection.kind)))
     if first is not None:
         await response.write(await asyncio.to_thread(encoder.rows, first))
     async for frame in frames:
@@ -180,11 +188,11 @@ async def _send_parts(
 
 
 async def _send_parquet(
-    request: web.Request, headers: dict[str, str], frames: AsyncIterator[pl.DataFrame], selection: Selection
+    request: web.Request, headers: dict[str, str], frames: AsyncIterator[pl.DataFrame], selection: rows.Selection
 ) -> web.StreamResponse:
     """A Parquet file ends with its table of contents, so it is made on disk first."""
     with tempfile.TemporaryDirectory(prefix="marketflow-export-") as folder:
-        parts = await asyncio.to_thread(ParquetParts, Path(folder), empty_frame(selection.kind))
+        parts = await asyncio.to_thread(ParquetParts, Path(folder), rows.empty_frame(selection.kind))
         async for frame in frames:
             await asyncio.to_thread(parts.add, frame)
         whole = await asyncio.to_thread(parts.join)
@@ -200,7 +208,7 @@ async def _send_parquet(
         return response
 
 
-def _headers(venue: str, selection: Selection, params: ExportedSpan) -> dict[str, str]:
+def _headers(venue: str, selection: rows.Selection, params: ExportedSpan) -> dict[str, str]:
     media, is_text = KINDS[params.format]
     names = (venue, selection.symbol, selection.timeframe, selection.kind)
     name = "_".join(part for part in names if part).encode("ascii", "replace").decode().replace("?", "_")

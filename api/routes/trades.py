@@ -1,10 +1,11 @@
 """Trades of the trade store: in pages as JSON, or all as one Arrow stream."""
 
+from __future__ import annotations
+
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
-import polars as pl
 from aiohttp import web
 from msgspec import Meta, Struct
 
@@ -13,9 +14,15 @@ from api.http.route import STORE_ERRORS, SYMBOL_ERRORS, AnyRoute, RawRoute, Rout
 from api.services import Services
 from flows.model import MARKET_FILL
 from flows.names import TEXT_END
+from flows.process.late import late_module
 from sinks.export.arrow import END, arrow_parts
 from sinks.hub.payloads import TradeRow
 from sinks.trades.codec import END_MS, decode_frame
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = late_module("polars")
 
 ARROW: Final = "application/vnd.apache.arrow.stream"
 ARROW_ROWS: Final = 50_000

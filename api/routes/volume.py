@@ -3,10 +3,11 @@
 The hours end with the newest stored trade, so a replay of an old day works as on that day.
 """
 
-import math
-from typing import Annotated, Final
+from __future__ import annotations
 
-import polars as pl
+import math
+from typing import TYPE_CHECKING, Annotated, Final
+
 from msgspec import Meta, Struct
 
 from api.analytics.profile import Step, VolumeByPrice, VolumeProfile
@@ -15,8 +16,14 @@ from api.http.errors import Problem
 from api.http.route import STORE_ERRORS, SYMBOL_ERRORS, AnyRoute, Route, Symbol, Venue
 from api.live.freshness import OF_TRADES, age_ms, is_stale, state_name
 from api.services import Services
+from flows.process.late import late_module
 from sinks.hub.payloads import iso_utc
 from sinks.trades.codec import END_MS
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = late_module("polars")
 
 HOUR_MS: Final = 3_600_000
 COLUMNS: Final = ("id", "time", "price", "quantity", "buyer_is_maker")

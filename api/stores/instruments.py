@@ -121,7 +121,7 @@ class Instruments:
         if all(venue in self._read_ms for venue in named):
             for symbol in missing:
                 if not self._is_at(symbol, named):
-                    self.check(symbol, " and ".join(named), set().union(*map(self._names, named)))
+                    self.check(symbol, ", ".join(named), set().union(*map(self._names, named)))
         return found
 
     def _is_at(self, symbol: str, venues: Iterable[str]) -> bool:

@@ -1,22 +1,28 @@
 """Reads the trade stores in a thread of its own, also while the flow writes them."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
-
-import polars as pl
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from api.http.errors import Problem
 from api.stores.health import Watch
+from flows.process.late import late_module
 from flows.settings import Trades
 from sinks.trades.codec import END_MS, MINUTE_MS, decode_frame
 from sinks.trades.reader import FRAME_ROWS, TradeReader
 from sinks.trades.record_checks import OnBad
 from sinks.trades.store import RecordError, TradeStoreError
 from sinks.trades.stored_records import leave_out
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = late_module("polars")
 
 LOOK_BACK_MS: Final = MINUTE_MS
 """First span searched for the newest trades; doubled until there are enough."""

@@ -41,6 +41,11 @@ def disk_full(path: Path) -> str:
     return f"the disk of {path} is full ({_room(path)}): make room; its files are kept, and another start goes on"
 
 
+def room_again(path: Path) -> str:
+    """The sentence for a disk that had no room when it was written to, and has some since."""
+    return f"the disk of {path} was full, and has room again ({_room(path)}): another start goes on"
+
+
 def explained(error: BaseException) -> str:
     """The sentence for an error that means a full disk: its own, where it names the folder, else with the remedy."""
     for one in _causes(error):

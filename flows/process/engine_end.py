@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from flows.process.disk import DiskFullError, disk_full, explained, is_no_room, need_room
+from flows.process.disk import DiskFullError, explained, is_no_room, need_room, room_again
 from flows.process.exit_codes import TRY_AGAIN
 
 STDERR: Final = 2
@@ -110,5 +110,5 @@ def reason_of(error: BaseException, folder: Path) -> str | None:
             need_room(folder)
         except DiskFullError as full:
             return str(full)
-        return disk_full(folder) if is_no_room(error) else None
+        return room_again(folder) if is_no_room(error) else None
     return explained(error) if is_no_room(error) else None

@@ -28,7 +28,7 @@ from sources.venues import VENUES
 
 CHECK_S = 5.0
 """Longest wait for the venue's list of symbols at the start; without it the flow starts all the same."""
-OTHERS_S = 1.0
+OTHERS_S = 3.0
 """The same for further venues, after one has answered."""
 RETRY_S = 0.1
 SYMBOLS_NAMED = 20

@@ -5,10 +5,18 @@ metadata (Arrow columnar format, "Encapsulated message format"). The streams of 
 in their batches.
 """
 
-from io import BytesIO
-from typing import Final, NamedTuple
+from __future__ import annotations
 
-import polars as pl
+from io import BytesIO
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from flows.process.late import late_module
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = late_module("polars")
+
 
 END: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 _PREFIX_BYTES: Final = 8

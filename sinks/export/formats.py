@@ -12,13 +12,18 @@ All frames of a file have the same columns, of which the last is `timestamp`, th
 A text that a spreadsheet would take for a formula begins with `'` in CSV.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
-from typing import Final, Literal, NamedTuple, TypeAlias, get_args
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, get_args
 
-import polars as pl
-from polars import selectors
-
+from flows.process.late import late_module
 from sinks.export.arrow import END, arrow_parts
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = late_module("polars")
 
 Format: TypeAlias = Literal["csv", "json", "ndjson", "arrow", "parquet"]
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
@@ -79,10 +84,10 @@ class Encoder:
 
 
 def _csv(frame: pl.DataFrame, *, header: bool = False) -> bytes:
-    text = selectors.string()
+    text = pl.selectors.string()
     shown = frame.select(
         pl.col("timestamp").dt.strftime(_ISO),
-        selectors.float().fill_nan(None),
+        pl.selectors.float().fill_nan(None),
         pl.when(text.str.contains(_FORMULA)).then("'" + text).otherwise(text).name.keep(),
         pl.all().exclude("timestamp").exclude([pl.Float64, pl.String]),
     ).select("timestamp", *frame.columns[:-1])
@@ -90,7 +95,7 @@ def _csv(frame: pl.DataFrame, *, header: bool = False) -> bytes:
 
 
 def _ndjson(frame: pl.DataFrame) -> bytes:
-    return frame.drop("timestamp").with_columns(selectors.float().fill_nan(None)).write_ndjson().encode()
+    return frame.drop("timestamp").with_columns(pl.selectors.float().fill_nan(None)).write_ndjson().encode()
 
 
 def _json(frame: pl.DataFrame) -> bytes:

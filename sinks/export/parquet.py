@@ -1,9 +1,17 @@
 """A Parquet file of many frames with flat memory: each frame is a file of its own first, and polars joins them."""
 
-from pathlib import Path
-from typing import Final
+from __future__ import annotations
 
-import polars as pl
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from flows.process.late import late_module
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = late_module("polars")
+
 
 _PART: Final = "part-{:06}.parquet"
 _WHOLE: Final = "whole.parquet"

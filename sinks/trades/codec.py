@@ -17,18 +17,26 @@ rows, in the order of the trade ids. Read one by e.g. `numpy.frombuffer(record["
 Blobs join by concatenation, which keeps rewriting a second cheap; zstd removes the redundancy.
 """
 
+from __future__ import annotations
+
 from bisect import bisect_left
 from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import islice
 from operator import attrgetter, le, lt
 from struct import pack, unpack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
-import polars as pl
 
 from flows.model import MARKET_FILL, AggregateTrade, Trade
+from flows.process.late import late_module
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+else:
+    np = late_module("numpy")
+    pl = late_module("polars")
 
 SECOND_MS = 1_000
 MINUTE_MS = 60_000
@@ -86,7 +94,7 @@ class TradeColumns(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
         blob: bytes = getattr(self, name)
         return blob or (bytes(len(self)) if name == "fill" else self.id)
 
-    def part(self, begin: int, end: int) -> "TradeColumns":
+    def part(self, begin: int, end: int) -> TradeColumns:
         """The trades from the `begin`-th up to the `end`-th, exclusive."""
         wide = slice(8 * begin, 8 * end)
         return TradeColumns(

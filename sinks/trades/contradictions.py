@@ -2,16 +2,23 @@
 `BACK_MS`, and a source that is complete has all trades of its time.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any, TypeAlias
+from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
 from msgspec import Struct
 
 from flows.bounds import BACK_MS
 from flows.model import TradeBatch
+from flows.process.late import late_module
 from sinks.trades.codec import Row, TradeColumns, is_aggregate
 from sinks.trades.places import Ids, ids_of
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = late_module("numpy")
 
 EDGE_MS = 60_000
 """How far from the time at which a source begins or ends its first and last trade may be: it is cut near that time."""
@@ -50,7 +57,7 @@ class Contradictions:
         known = [batch for batch in batches if isinstance(batch, SourceBatch)]
         self._wholes = [batch.whole for batch in known if batch.whole]
         self._are_aggregates = any(part.first_id for part in parts) or any(one.has_aggregates for one in self._wholes)
-        self._known_ids, self._known_times = _known(parts, known) if known else (_NONE, _NONE)
+        self._known_ids, self._known_times = _known(parts, known) if known else (_none(), _none())
 
     def of(self, record: TradeColumns, others: TradeColumns | None = None) -> list[int]:
         """The ids in a stored record that the source has at another time, whose time cannot be that of a trade with
@@ -91,8 +98,11 @@ class Contradictions:
         return (after <= before + BACK_MS) & ((times < after - BACK_MS) | (times > before + BACK_MS))
 
 
-_NONE: Ids = np.empty(0, np.int64)
 _NEVER_BEFORE, _NEVER_AFTER = -(1 << 62), 1 << 62
+
+
+def _none() -> Ids:
+    return np.empty(0, np.int64)
 
 
 def _known(parts: Iterable[TradeColumns], batches: Iterable[SourceBatch]) -> tuple[Ids, Ids]:

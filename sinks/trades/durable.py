@@ -5,17 +5,25 @@ part a crash may have truncated. Nor does it detect a missing log when there is 
 are recorded here, and compared when the store is opened.
 """
 
+from __future__ import annotations
+
 import os
 import threading
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
-import numpy as np
 import structlog
 from msgspec import structs
+
+from flows.process.late import late_module
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = late_module("numpy")
 
 log = structlog.get_logger(__name__)
 

@@ -1,15 +1,22 @@
 """What a partition of the trade store lacks of its durable contents: looked for when it is opened."""
 
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
 from msgspec import structs
 
+from flows.process.late import late_module
 from sinks.trades.codec import END_MS
 from sinks.trades.database import StoreDamagedError, TradeStoreError
 from sinks.trades.durable import Durable, IdSpan, Spans
 from sinks.trades.record_checks import BadRecord, OnBad, RecordError
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = late_module("numpy")
 
 OnUnreadable = Callable[[TradeStoreError], bool]
 """Called where something cannot be read: whether the ids that are not found then count as lost."""
@@ -18,7 +25,7 @@ OnUnreadable = Callable[[TradeStoreError], bool]
 class Contents(Protocol):
     """The stored trades of a partition."""
 
-    def ids(self, symbol: str, begin_ms: int, end_ms: int, *, on_bad: OnBad) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    def ids(self, symbol: str, begin_ms: int, end_ms: int, *, on_bad: OnBad) -> np.ndarray[Any, np.dtype[np.int64]]:
         """The ids of the records that start between the minute of `begin_ms` and `end_ms`, exclusive; rising."""
         ...
 

@@ -4,13 +4,16 @@ Each is one atomic batch, and may be repeated: trades are joined by id, and the 
 replaces it or comes from a vouched source.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import TYPE_CHECKING
 
-import numpy as np
 from rocksdict import WriteBatch
 
 from flows.model import Trade, TradeBatch
+from flows.process.late import late_module
 from sinks.trades.codec import (
     MINUTE_MS,
     SECOND_MS,
@@ -35,6 +38,11 @@ from sinks.trades.record_checks import BadRecord, OnBad, RecordError
 from sinks.trades.sources import Source, by_source, encoded
 from sinks.trades.store import TradeStore
 from sinks.trades.stored_records import leave_out
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = late_module("numpy")
 
 Second = tuple[str, int]
 """A symbol, and the start of a second in ms UTC."""
@@ -84,7 +92,7 @@ def add_batches(
 
 
 def _add_source(
-    changes: "_Changes", source: Source, possible: dict[int, TradeColumns], length_ms: int
+    changes: _Changes, source: Source, possible: dict[int, TradeColumns], length_ms: int
 ) -> tuple[dict[int, TradeColumns], Dispute]:
     """Adds the records of a source to the changes; returns those that were added, and what stored trades differ from
     them, or cannot be true beside them.

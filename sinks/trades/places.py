@@ -2,15 +2,21 @@
 wrong time, so a record is found by its neighbours.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import Any, TypeAlias
+from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from flows.model import TradeBatch
+from flows.process.late import late_module
 from sinks.trades.codec import END_MS, MINUTE_MS, TradeColumns, first_id, last_id, minute_of
 from sinks.trades.durable import IdSpan, runs_of
 from sinks.trades.store import TradeStore
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = late_module("numpy")
 
 Ids: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
 TimeSpan: TypeAlias = tuple[int, int]

@@ -1,5 +1,7 @@
 """Reads stored trades: as frames, lazily or at once, also while the flow writes them in another process."""
 
+from __future__ import annotations
+
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -7,14 +9,18 @@ from heapq import merge
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-import polars as pl
-
+from flows.process.late import late_module
 from sinks.trades.codec import COLUMNS, END_MS, MINUTE_MS, TradeColumns, decode_frame, minute_of
 from sinks.trades.durable import DURABLE_FILE
 from sinks.trades.record_checks import OnBad
 from sinks.trades.store import TradeStore
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = late_module("polars")
 
 FRAME_ROWS = 100_000
 """Default of the rows of a frame that `iterate` yields."""

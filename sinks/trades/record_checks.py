@@ -8,21 +8,22 @@ A record's key names a symbol and a whole second or minute. Its columns are of o
 in its period, and every trade is one that can be.
 """
 
+from __future__ import annotations
+
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 from msgspec import Struct
 
 from flows.bounds import MOST_FILLS, MOST_VALUE
 from flows.foreign import visible
 from flows.model import Incident, Trade
 from flows.names import is_symbol
+from flows.process.late import late_module
 from sinks.trades.codec import (
     END_MS,
     FILLS,
@@ -39,13 +40,19 @@ from sinks.trades.codec import (
 )
 from sinks.trades.database import TradeStoreError
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+else:
+    np = late_module("numpy")
+
 REMEDY = "marketflow verify --repair --against rest replaces it"
 CHUNK_RECORDS = 256
 """Records that are checked at once: a check of one costs as much as one of many."""
 CHUNK_BYTES = 500_000
 StoredRecord: TypeAlias = tuple[bytes, int, bytes]
 """Key, the start that it names or -1, and value."""
-Longs: TypeAlias = npt.NDArray[np.int64]
+Longs: TypeAlias = "npt.NDArray[np.int64]"
 _DIGITS = 13
 _LONGEST = 200
 _UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)

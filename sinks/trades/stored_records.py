@@ -1,13 +1,15 @@
 """Reads the records of an open database, one by one or in the order of time."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 from rocksdict import Rdict, ReadOptions
 
+from flows.process.late import late_module
 from sinks.trades.codec import (
     END_MS,
     TradeColumns,
@@ -30,6 +32,11 @@ from sinks.trades.record_checks import (
     start_of,
     stray_of,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = late_module("numpy")
 
 
 class Extent(NamedTuple):
@@ -170,7 +177,7 @@ class StoredRecords:
 
     def ids(
         self, symbol: str, begin_ms: int, end_ms: int, *, on_bad: OnBad | None = None
-    ) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    ) -> np.ndarray[Any, np.dtype[np.int64]]:
         """The ids of the records that start between the minute of `begin_ms` and `end_ms`, exclusive; rising. Records
         that cannot be read as in `records`.
         """

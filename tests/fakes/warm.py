@@ -10,6 +10,7 @@ start it so.
 import asyncio
 import atexit
 import contextlib
+import gc
 import json
 import os
 import runpy
@@ -240,6 +241,7 @@ def _become(request: dict[str, Any], streams: list[int]) -> None:
     sys.orig_argv[:] = [sys.executable, "-m", *request["arguments"]]
     sys.argv[:] = request["arguments"]
     import_module("flows.process.interrupts").end_on_interrupt()  # as each package of ours does at its import
+    import_module("flows.process.loading").load_less()
 
 
 def main() -> None:
@@ -247,6 +249,8 @@ def main() -> None:
     requests = socket.socket(fileno=int(sys.argv[1]))
     for name in LIBRARIES + OURS:
         import_module(name)
+    gc.collect()
+    gc.freeze()  # a process that is forked looks at none of it, and shares the memory
     _serve(requests)
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 

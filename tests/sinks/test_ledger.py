@@ -70,7 +70,10 @@ def test_incidents_are_logged_and_kept() -> None:
     assert (logs[0]["event"], logs[0]["kind"], logs[0]["first_id"], logs[0]["last_id"]) == ("incident", "gap", 7, 9)
 
 
-@pytest.mark.parametrize(("kind", "level"), [("gap", "warning"), ("repair", "info"), ("reconnect", "info")])
+@pytest.mark.parametrize(
+    ("kind", "level"),
+    [("gap", "warning"), ("history", "warning"), ("repair", "info"), ("reconnect", "info"), ("partial", "info")],
+)
 def test_what_is_put_right_is_no_warning(kind: IncidentKind, level: str) -> None:
     with capture_logs() as logs:
         IncidentWriter().write([Incident(kind, "binance", "BTCUSDT", 1, 2, "3 trades did not arrive")])

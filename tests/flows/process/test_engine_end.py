@@ -64,7 +64,7 @@ def test_a_full_disk_ends_in_one_sentence(tmp_path: Path) -> None:
     code, said = run(f"{PANIC}raise RuntimeError('''{FULL}''')", tmp_path)
     *log, sentence = said.splitlines()
     assert (code, sorted(log)) == (TRY_AGAIN, ["before", "the log goes on"])
-    assert sentence.startswith(f"marketflow: the disk of {tmp_path} is full (")
+    assert sentence.startswith(f"marketflow: the disk of {tmp_path} was full, and has room again (")
 
 
 def test_any_other_error_is_shown_as_it_was(tmp_path: Path) -> None:
