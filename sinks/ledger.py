@@ -22,7 +22,8 @@ KINDS = 100
 
 CALM = frozenset(("repair", "reconnect", "partial"))
 """Kinds of incidents that are no warnings: something is right again, or waits for what is on its way, as the period in
-which a flow started does for the exchange's candle. What is behind that, and an end of the wait, are kinds of their own.
+which a flow started does for the exchange's candle. What is behind that, and an end of the wait, are kinds of their
+own.
 """
 
 _OF_ONE_CASE = re.compile(r"\([^)]*\)|\d+")
