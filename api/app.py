@@ -29,6 +29,7 @@ from api.routes import (
     candles,
     derivatives,
     export,
+    gateway,
     incidents,
     indicators,
     instruments,
@@ -79,6 +80,8 @@ _CODES: Final = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body_too_large",
 }
 _NAME: Final = web.RequestKey("request_id", str)
+_JOINED: Final = web.RequestKey("joined_s", float)
+"""When the handshake of a WebSocket was answered: what follows is no time to answer."""
 
 _log = structlog.get_logger(__name__)
 
@@ -86,7 +89,8 @@ _log = structlog.get_logger(__name__)
 def build_app(services: Services) -> web.Application:
     """The application with all routes."""
     groups = {group.__name__.rpartition(".")[2]: group.routes(services) for group in GROUPS}
-    routes = [*(route for group in groups.values() for route in group), *static.routes(openapi(groups))]
+    described = [route for group in groups.values() for route in group]
+    routes = [*described, *static.routes(openapi(groups)), *gateway.routes(services)]
     needed = {route.path: route.needs for route in routes}
     access_log = AccessLog()
     app = web.Application(
@@ -99,6 +103,7 @@ def build_app(services: Services) -> web.Application:
         app.router.add_static("/static", DASHBOARD)
     app.on_response_prepare.append(_header_setter(services))
     app.cleanup_ctx.append(_summaries(access_log))
+    app.on_shutdown.append(lambda _: services.gateway.close())
     app[ACCESS_LOG] = access_log
     return app
 
@@ -185,7 +190,8 @@ def _recorder(services: Services, access_log: AccessLog) -> Any:
         finally:
             if connection:
                 connection.on_answer()
-        seconds = time.perf_counter() - began
+        ended = request[_JOINED] if isinstance(response, web.WebSocketResponse) else time.perf_counter()
+        seconds = ended - began
         resource = request.match_info.route.resource
         api_metrics.on_answer(resource.canonical if resource else "none", response.status, seconds)
         access_log.on_answer(
@@ -249,6 +255,7 @@ def _header_setter(services: Services) -> Callable[[web.Request, web.StreamRespo
     settings = services.settings.api
 
     async def set_headers(request: web.Request, response: web.StreamResponse) -> None:
+        request[_JOINED] = time.perf_counter()
         response.headers[REQUEST_ID] = request[_NAME]
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")

@@ -9,9 +9,11 @@ from msgspec import Struct
 
 from api.analysis import AnalysisService
 from api.analysis_recorder import AnalysisRecorder
+from api.gateway.gateway import Gateway
+from api.gateway.relay import RELAYED
 from api.heartbeat import beat
 from api.live.candle_cache import SeriesKey
-from api.live.view import LiveView
+from api.live.view import DEFAULT_CHANNELS, LiveView
 from api.metrics import ApiMetrics
 from api.readiness import Readiness
 from api.stores.history import History
@@ -31,6 +33,7 @@ class Services(Struct, frozen=True):
 
     settings: Settings
     live: LiveView
+    gateway: Gateway
     mongo: MongoStore
     trades: TradeArchive
     instruments: Instruments
@@ -44,10 +47,12 @@ class Services(Struct, frozen=True):
 async def running_services(settings: Settings) -> AsyncIterator[Services]:
     """Follows the hubs and checks the stores while entered. Starts also when hubs or stores are down."""
     api = settings.api
-    live = LiveView(*settings.hub_urls, token=settings.hub.best_token, cache_size=api.cache_size)
+    channels = tuple(dict.fromkeys((*DEFAULT_CHANNELS, *RELAYED)))
+    live = LiveView(*settings.hub_urls, token=settings.hub.best_token, channels=channels, cache_size=api.cache_size)
     mongo = MongoStore(settings.mongo, timeout_s=api.store_timeout_s)
     trades = TradeArchive(settings.trades, venues=tuple(settings.by_venue))
     instruments = Instruments(settings.by_venue, live, mongo)
+    gateway = Gateway(settings.hub, live, venues=settings.by_venue, names_of=instruments.names_of)
     history = History(mongo, live.candles)
     analysis = AnalysisService(settings, history, live)
     record = AnalysisRecorder(analysis, live, mongo, retention_days=settings.analysis.retention_days)
@@ -58,7 +63,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         stack.push_async_callback(trades.close)
         await stack.enter_async_context(live)
         await asyncio.gather(mongo.check(), trades.check())
-        works = [mongo.follow(), _follow(trades), history.warm(_series(settings))]
+        works = [mongo.follow(), instruments.follow(), _follow(trades), history.warm(_series(settings))]
         if settings.analysis.store:
             works.append(record.follow())
         if settings.heartbeat.url:
@@ -67,7 +72,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             task = asyncio.create_task(work)
             stack.push_async_callback(_end, task)
         stack.push_async_callback(mongo.drain)
-        yield Services(settings, live, mongo, trades, instruments, history, analysis, metrics, readiness)
+        yield Services(settings, live, gateway, mongo, trades, instruments, history, analysis, metrics, readiness)
 
 
 def _series(settings: Settings) -> list[SeriesKey]:

@@ -215,6 +215,7 @@ def _open_mongo(
     return open_mongo_writer(
         settings.mongo,
         kept_for_ever=_kept_for_ever(settings),
+        history_days=settings.accounts.history_days,
         on_incident=report,
         venue=venues[0].feed.venue if len(venues) == 1 else "",
         summary_s=settings.log.summary_s,

@@ -10,6 +10,7 @@ import { token } from "./rest.js";
 const EVERYTHING = ["MarketData", "Status", "Incident"];
 const OF_SYMBOL = ["Trade", "OrderBook", "Stats", "MarkPrice", "Funding", "OpenInterest", "Liquidation"];
 const OF_TIMEFRAME = ["Candle"];
+const OF_ACCOUNTS = ["Balance", "Position", "Account"]; // left out by the hub without the right to them
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 15_000;
 const SILENCE_MS = 10_000;
@@ -61,7 +62,7 @@ class Line {
     this.#socket = socket;
     this.#heardAt = performance.now();
     socket.onopen = () => {
-      this.#send({ op: "subscribe", channels: EVERYTHING });
+      this.#send({ op: "subscribe", channels: EVERYTHING, optional: OF_ACCOUNTS });
       this.#sendFocus();
     };
     socket.onmessage = (event) => this.#take(JSON.parse(event.data));

@@ -125,6 +125,17 @@ export class Freshness {
     return judged(channel.state, forMs, channel.reason);
   }
 
+  /** State of an account by the `data` of its newest message; unknown while no heartbeats of the flow come. */
+  ofAccount(data) {
+    const hub = this.#hubOf(data.venue, "");
+    const now = this.#moment ?? this.now();
+    if (!hub?.isOpen) return judged("unknown", hub?.silentMs(now) ?? null, "the broadcast is not reached");
+    if (!hub.isAlive(now)) return judged("unknown", hub.silentMs(now), "the flow gives no sign of life");
+    const time = hub.timeAt(now);
+    const forMs = data.since && time !== null ? Math.max(0, time - Date.parse(data.since)) : null;
+    return judged(data.state, forMs, data.reason);
+  }
+
   /** Whether an instrument has a channel: true also while its channels are not known. */
   has(venue, symbol, channel) {
     const channels = this.#hubOf(venue, symbol)?.states.get(symbol)?.channels ?? [];

@@ -1,5 +1,6 @@
 /** The page: the chosen instrument, and the wiring of panels, broadcast and REST API. */
 
+import { Accounts } from "./accounts.js";
 import { Analysis } from "./analysis.js";
 import { Book } from "./book.js";
 import { Capabilities } from "./capabilities.js";
@@ -13,7 +14,7 @@ import { age, compact, fixed, percent, precision, signed } from "./format.js";
 import { byId, note, paintSoon, sleep, write } from "./page.js";
 import { Prices, wayOf } from "./prices.js";
 import { Quality } from "./quality.js";
-import { get, post } from "./rest.js";
+import { get, post, unlock } from "./rest.js";
 import { Symbols } from "./symbols.js";
 import { openTheme } from "./theme.js";
 import { Trades } from "./trades.js";
@@ -41,6 +42,7 @@ const quality = new Quality();
 const capabilities = new Capabilities();
 const compare = new Compare();
 const analysis = new Analysis();
+const accounts = new Accounts((account) => freshness.ofAccount(account), get);
 const chart = new Chart({ onClosed: onCandles });
 const extras = new Extras(chart);
 const prices = new Prices({ onChoose: (instrument) => choose(instrument), onRemove: (gone) => symbols.drop(gone) });
@@ -48,7 +50,10 @@ const symbols = new Symbols(prices);
 const broadcast = new Broadcast({
   onMessage,
   onLive,
-  onOpen: (url, venue) => freshness.open(url, venue),
+  onOpen: (url, venue) => {
+    freshness.open(url, venue);
+    accounts.clear(venue);
+  },
   onCut: (url) => freshness.close(url),
   onState: paintStates,
   onOrigin: paintOrigin,
@@ -70,6 +75,8 @@ function onMessage(message, venue, fromSnapshot, url) {
     takePrice(data, venue);
   } else if (type === "Incident") {
     quality.onIncident(data);
+  } else if (type === "Balance" || type === "Position" || type === "Account") {
+    accounts.take(type, data);
   } else if (type === "Status") {
     freshness.take(data, url);
     if (data.state === "removed") for (const symbol of data.symbols) prices.forget(venue, symbol);
@@ -220,6 +227,7 @@ function paintStates() {
 function paintCurrency() {
   paintLight();
   paintMissing();
+  accounts.paintStates();
   for (const { venue, symbol } of prices.instruments) prices.mark(venue, symbol, freshness.ofPrice(venue, symbol));
   if (!focus) return;
   const of = (channels) => freshness.of(focus.venue, focus.symbol, channels);
@@ -333,6 +341,7 @@ for (const timeframe of TIMEFRAMES) {
   byId("timeframes").append(button);
 }
 byId("light").onclick = () => broadcast.retryNow();
+byId("unlock").onclick = unlock;
 byId("refresh").onclick = async () => {
   byId("refresh").disabled = true;
   try {
@@ -359,5 +368,7 @@ every(5_000, () => focus ?? readPrices().then(chooseFirst)); // a deployment tha
 every(10_000, () => quality.refresh());
 every(2_000, () => compare.refresh());
 every(30_000, () => chart.candles.length && analysis.refresh());
+every(60_000, () => accounts.refresh());
 await Promise.all([chart.open(), readPrices(), readStatus(), readSymbols()]);
 chooseFirst();
+void accounts.refresh();

@@ -29,17 +29,23 @@ async function ask(method, path, query, body) {
   } catch (error) {
     throw new Failure("unreachable", `the interface does not answer: ${error.message}`);
   }
-  if (response.status === 401 && askForToken()) return ask(method, path, query, body);
+  if (response.status === 401 && askForToken("This interface needs its token (api.token):")) return ask(method, path, query, body);
   if (!answer.success) throw new Failure(answer.error.code, answer.error.message);
   return answer.data;
 }
 
 let refused = false;
 
-/** Whether the user entered a token; after declining, the prompt is not repeated. */
-function askForToken() {
-  const shown = refused ? null : prompt("This interface needs its token (api.token):");
+/** Whether the user entered a token; after declining, the prompt is not repeated by itself. */
+function askForToken(text) {
+  const shown = refused ? null : prompt(text);
   refused = !shown;
   if (shown) sessionStorage.setItem(KEPT, shown);
   return !refused;
+}
+
+/** Takes the token with the right to accounts from the user, and opens the page with it. */
+export function unlock() {
+  refused = false;
+  if (askForToken("Balances and positions need their own token (api.account_token, hub.account_token):")) location.reload();
 }

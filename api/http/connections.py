@@ -123,6 +123,10 @@ class Connection(asyncio.Protocol):
         self._inner = inner
         self._connections = connections
         self._transport: asyncio.Transport | None = None
+        self.is_paused = False
+        """The transport holds more than its high-water mark of what was written."""
+        self.on_writable: Callable[[], None] = lambda: None
+        """Called when there is room again, or the connection is lost."""
         self._is_receiving = True
         """Before the last byte of a request, also before its first byte on a new connection."""
         self._is_answering = False
@@ -162,16 +166,20 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Passed on."""
+        self.is_paused = True
         self._inner.pause_writing()
 
     def resume_writing(self) -> None:
         """Passed on."""
+        self.is_paused = False
         self._inner.resume_writing()
+        self.on_writable()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Passed on."""
         self._connections.on_lost(self, was_counted=self._is_counted)
         self._inner.connection_lost(exc)
+        self.on_writable()
 
     # --- called by the server's handlers ---
 

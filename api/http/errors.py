@@ -26,7 +26,6 @@ STATUS: Final[Mapping[str, HTTPStatus]] = {
     "body_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "unsupported_media_type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "internal": HTTPStatus.INTERNAL_SERVER_ERROR,
-    "not_built": HTTPStatus.NOT_IMPLEMENTED,
     "too_many_connections": HTTPStatus.SERVICE_UNAVAILABLE,
     "not_ready": HTTPStatus.SERVICE_UNAVAILABLE,
     "unreadable_data": HTTPStatus.INTERNAL_SERVER_ERROR,

@@ -10,7 +10,7 @@ from api.http.errors import ErrorBody, Problem
 
 COMPRESS_BYTES: Final = 2_048
 """Shorter responses are not compressed."""
-_JSON = msgspec.json.Encoder()
+_JSON = msgspec.json.Encoder(decimal_format="number")
 
 
 def success(request: web.Request, data: Any, *, status: int) -> web.Response:

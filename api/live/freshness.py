@@ -80,6 +80,17 @@ def channel_state_of(venue_states: Iterable[VenueState], symbol: str, channels: 
     return state if state is None or state.state == UNKNOWN or has_channel else None
 
 
+def account_state_of(venue_state: VenueState, account: str) -> State:
+    """State of an account: whether what is known of it is the venue's."""
+    if unknown := unknown_state(venue_state):
+        return unknown
+    found = venue_state.of_accounts("Account", account)
+    if not found:
+        return State(UNKNOWN, reason="the flow says nothing of it")
+    body = found[0].body
+    return State(body.state, body.since, body.reason)
+
+
 def unknown_state(venue_state: VenueState) -> State | None:
     """The `unknown` state with its reason while a flow's states are not valid; None while they are."""
     if not venue_state.is_connected:

@@ -43,7 +43,14 @@ class Cut(Struct, frozen=True):
     reason: str
 
 
-LiveEvent: TypeAlias = HubMessage | Joined | Lost | Cut
+class Replaced(Struct, frozen=True):
+    """The state of the hub after a `Joined` that did not resume: the messages of its snapshot, new or not."""
+
+    url: str
+    messages: tuple[HubMessage, ...]
+
+
+LiveEvent: TypeAlias = HubMessage | Joined | Replaced | Lost | Cut
 
 
 class HubProtocol:
@@ -62,6 +69,7 @@ class HubProtocol:
         self._resuming = False
         self._placed = False  # whether messages apply to the state held
         self._is_complete = False  # whether a whole snapshot was received
+        self._shown: list[HubMessage] = []  # of the snapshot that replaces the state, until it is complete
 
     @property
     def venue_states(self) -> list[VenueState]:
@@ -106,7 +114,7 @@ class HubProtocol:
             case "Error":
                 raise HubRefusal(str(decode_body("Error", message.data)))
             case _ if message.seq > self.seq and self._placed:
-                yield from self._take(message)
+                yield from self._new(self._applied(message))
 
     def _on_joined(self, data: Any) -> Joined:
         origins: dict[str, str] = data.origins or {data.venue: data.origin}
@@ -115,11 +123,12 @@ class HubProtocol:
             for state in self._states.values():
                 state.forget()
             self._placed = True
+            self._shown = []
         for venue, state in self._states.items():
             state.origin, state.is_connected = origins.get(venue, state.origin), True
         return Joined(self.url, data.venue, resumed=self._resuming)
 
-    def _on_snapshot(self, message: IncomingMessage) -> Iterator[HubMessage]:
+    def _on_snapshot(self, message: IncomingMessage) -> Iterator[LiveEvent]:
         if not self._placed:
             return
         part = decode_snapshot(message.data)
@@ -127,18 +136,27 @@ class HubProtocol:
             self.venue_state.clock.on_stamp(ms_of(message.timestamp))  # of the first venue's clock
         for one in part.messages:
             if one.seq > self.seq:
-                yield from self._take(one)
+                taken = self._applied(one)
+                if not self._resuming:
+                    self._shown.append(taken)
+                yield from self._new(taken)
         if part.complete:
             self._is_complete = True
             self.seq = max(self.seq, message.seq)
+            if not self._resuming:
+                shown, self._shown = tuple(self._shown), []
+                yield Replaced(self.url, shown)
 
-    def _take(self, message: IncomingMessage) -> Iterator[HubMessage]:
+    def _applied(self, message: IncomingMessage) -> HubMessage:
         self.seq = message.seq
         body = decode_body(message.type, message.data)
         named = body.get("venue") if isinstance(body, dict) else getattr(body, "venue", None)
         state = self._states.get(str(named)) or self.venue_state
-        taken = HubMessage(state.venue, message.type, body, ms_of(message.timestamp), message.seq)
+        taken = HubMessage(state.venue, message.type, body, ms_of(message.timestamp), message.seq, self.url)
         state.take(taken)
+        return taken
+
+    def _new(self, taken: HubMessage) -> Iterator[HubMessage]:
         if taken.seq > self._yielded_seq:
             self._yielded_seq = taken.seq
             yield taken

@@ -9,6 +9,8 @@ from msgspec import Struct
 
 from flows.model import MAY_BE_UNSTATED, Candle
 from sinks.hub.payloads import (
+    AccountBody,
+    BalanceBody,
     BookTickerBody,
     CandleBody,
     ChannelBody,
@@ -22,6 +24,7 @@ from sinks.hub.payloads import (
     MarkPriceBody,
     OpenInterestBody,
     OrderBookBody,
+    PositionBody,
     StatsBody,
     StatusBody,
     TickerBody,
@@ -71,6 +74,9 @@ BODIES: Final[dict[str, Any]] = {
     "Liquidation": LiquidationBody,
     "Status": _AnyStatus,
     "Incident": IncidentBody,
+    "Balance": BalanceBody,
+    "Position": PositionBody,
+    "Account": AccountBody,
     "Subscribed": SubscribedData,
 }
 """Type of `data` by message type; `data` of any other type is decoded as plain JSON."""
@@ -105,6 +111,8 @@ class HubMessage(Struct, frozen=True):
     stamp_ms: int
     """Feed's time at which the hub created it, ms UTC."""
     seq: int
+    hub: str = ""
+    """URL of the hub."""
 
     @property
     def symbol(self) -> str:

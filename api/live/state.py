@@ -10,7 +10,8 @@ from typing import Final
 
 from api.live.messages import HubMessage, ms_of
 from api.live.venue_time import VenueTime
-from sinks.hub.payloads import HeartbeatBody, InstrumentBody
+from sinks.hub.payloads import BalanceBody, HeartbeatBody, InstrumentBody, PositionBody
+from sinks.hub.rights import ACCOUNT_CHANNELS
 
 INCIDENTS_KEPT: Final = 200
 EVENTS: Final = ("Trade", "Incident", "Candle", "ChartUpdate", "Liquidation")
@@ -20,7 +21,9 @@ TIMELESS: Final = ("Status", "Incident")
 
 
 class VenueState:
-    """Latest price, ticker, book, statistics and state by symbol, state by venue connection, last incidents."""
+    """Latest price, ticker, book, statistics and state by symbol, state by venue connection, last incidents; balances,
+    positions and states of accounts.
+    """
 
     def __init__(self, venue: str, clock: VenueTime | None = None) -> None:
         self.venue = venue
@@ -37,6 +40,7 @@ class VenueState:
         """Stamp of the newest message by channel."""
         self._latest: dict[tuple[str, str], HubMessage] = {}
         self._connections: dict[str, HubMessage] = {}
+        self._of_accounts: dict[tuple[str, ...], HubMessage] = {}
         self._symbols: frozenset[str] | None = frozenset()  # None: recompute
 
     def take(self, message: HubMessage) -> None:
@@ -50,6 +54,8 @@ class VenueState:
             self._take_status(message)
         elif channel == "Incident":
             self.incidents.append(message)
+        elif channel in ACCOUNT_CHANNELS:
+            self._take_account(message)
         elif channel not in EVENTS:
             key = channel, message.symbol
             if key not in self._latest:
@@ -74,6 +80,27 @@ class VenueState:
                 self._connections[body.line] = message
         self._symbols = None
 
+    def _take_account(self, message: HubMessage) -> None:
+        """Keeps what there is, and drops a balance or position of nothing."""
+        body = message.body
+        key: tuple[str, ...]
+        match body:
+            case BalanceBody():
+                key, is_there = ("Balance", body.account, body.asset), bool(body.total)
+            case PositionBody():
+                key, is_there = ("Position", body.account, body.symbol, body.side), bool(body.quantity)
+            case _:
+                key, is_there = ("Account", body.account), True
+        if is_there:
+            self._of_accounts[key] = message
+        else:
+            self._of_accounts.pop(key, None)
+
+    def of_accounts(self, channel: str, account: str = "") -> list[HubMessage]:
+        """The newest message of every balance, position or account, in alphabetical order; of one account, or all."""
+        keys = sorted(key for key in self._of_accounts if key[0] == channel and account in ("", key[1]))
+        return [self._of_accounts[key] for key in keys]
+
     def _remove(self, removed: frozenset[str]) -> None:
         self._latest = {key: known for key, known in self._latest.items() if key[1] not in removed}
         for symbol in removed:
@@ -83,6 +110,7 @@ class VenueState:
         """Drops the state before the hub sends a new one. Incidents are past events and stay."""
         self._latest.clear()
         self._connections.clear()
+        self._of_accounts.clear()
         self.states.clear()
         self.clock.forget_heartbeat()
         self._symbols = None

@@ -13,7 +13,7 @@ are dropped.
 import asyncio
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from typing import Final, Self
@@ -24,7 +24,7 @@ from msgspec import Struct
 from api.live.candle_cache import CandleCache, SeriesKey
 from api.live.connection import HubConnection
 from api.live.freshness import State, channel_state_of, clock_of, state_of
-from api.live.hub_protocol import Cut, Joined, LiveEvent, Lost
+from api.live.hub_protocol import Cut, Joined, LiveEvent, Lost, Replaced
 from api.live.messages import HubMessage, candle_of
 from api.live.state import VenueState
 from api.live.venue_time import TICK_S
@@ -74,6 +74,7 @@ class LiveView:
         self.connections = [HubConnection(url, token=token, channels=channels, on_event=self._on_event) for url in urls]
         self._local_ms = local_ms
         self._listeners: dict[object, Callable[[LiveEvent], object]] = {}
+        self._relays: list[Callable[[LiveEvent], object]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._joined = asyncio.Event()
 
@@ -188,11 +189,18 @@ class LiveView:
         self._listeners[ticket] = callback
         return lambda: self._listeners.pop(ticket, None) and None
 
+    def relay_to(self, callback: Callable[[LiveEvent], object]) -> None:
+        """Calls `callback` with every later event, heartbeats and `Replaced` too, as a relay of the hubs needs them."""
+        self._relays.append(callback)
+
     def __aiter__(self) -> AsyncIterator[LiveEvent]:
         """Iterates over later events."""
         return _Events(self)
 
     def _on_event(self, event: LiveEvent) -> None:
+        self._call(self._relays, event)
+        if isinstance(event, Replaced):
+            return
         if isinstance(event, HubMessage):
             if isinstance(event.body, HeartbeatBody):
                 return
@@ -202,7 +210,11 @@ class LiveView:
                 self.candles.forget(event.venue, event.body.symbols)
         else:
             self._on_connection_event(event)
-        for listener in list(self._listeners.values()):
+        self._call(self._listeners.values(), event)
+
+    @staticmethod
+    def _call(listeners: Iterable[Callable[[LiveEvent], object]], event: LiveEvent) -> None:
+        for listener in list(listeners):
             try:
                 listener(event)
             except Exception:  # noqa: BLE001 - foreign code: the other callbacks still run

@@ -112,6 +112,7 @@ def build_server(tools: Tools) -> MCPServer:
         tools.get_capabilities,
         tools.find_instruments,
         tools.compare_prices,
+        tools.get_balances,
         tools.current_position,
     ):
         server.add(tool)

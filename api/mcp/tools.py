@@ -318,18 +318,34 @@ class Tools:
         data, status = await self._query("quality", "capabilities", venue=venue)
         return reply(data, status, None, stale=None, state=None, completeness={"venues": len(data)})
 
-    async def current_position(self) -> Reply:
-        """The open positions of the connected account; `connected` is false without one."""
-        status = await self._status()
-        try:
-            answer = await self._client.get("positions")
-        except Failure as failure:
-            if failure.code != "not_built":
-                raise
-            data = {"connected": False, "positions": [], "message": NO_ACCOUNT}
-            return reply(data, status, None, stale=None, state=None, completeness={"connected": False})
-        data = {"connected": True, "positions": answer.data}
-        return reply(data, status, None, stale=None, state=None, completeness={"connected": True})
+    async def get_balances(self, venue: VenueName = "") -> Reply:
+        """What the connected accounts hold of each asset: `free`, `locked`, `total`, and the `value` of the total in
+        `quote` where a price is known; `connected` is false without an account.
+        """
+        return await self._of_accounts("balance", venue)
+
+    async def current_position(self, venue: VenueName = "") -> Reply:
+        """The open positions of the connected accounts: side, quantity, entry and mark price, profit, leverage,
+        liquidation price; `is_computed` when the market's price carries the profit on. `connected` is false without an
+        account.
+        """
+        return await self._of_accounts("positions", venue)
+
+    async def _of_accounts(self, path: str, venue: str) -> Reply:
+        accounts, status = await self._query(path, venue=venue)
+        accounts = accounts["accounts"]
+        data: Reply = {"connected": bool(accounts), "accounts": accounts}
+        if not accounts:
+            data["message"] = NO_ACCOUNT
+        ages = [one["age_ms"] for one in accounts if one["age_ms"] is not None]
+        return reply(
+            data,
+            status,
+            max(ages, default=None),
+            stale=any(one["stale"] for one in accounts) if accounts else None,
+            state={f"{one['venue']}:{one['account']}": one["state"] for one in accounts} or None,
+            completeness={"connected": bool(accounts), "accounts": len(accounts)},
+        )
 
     async def _query(self, *path: str, symbol: str = "", **query: Any) -> tuple[Any, Any]:
         """The response about a symbol, and the status of the deployment. A `no_data` failure also names the followed

@@ -1,5 +1,6 @@
 """The known instruments: distinguishes an unknown symbol from one without data so far."""
 
+import asyncio
 from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
@@ -12,7 +13,7 @@ from flows.clock import monotonic_ms
 from flows.model import Instrument, ListedInstrument
 from flows.names import did_you_mean, nearest, symbol_of
 from flows.settings import Feed
-from flows.spellings import Spellings
+from flows.spellings import Catalogue, Spellings
 
 KEPT_MS: Final = 60_000
 """How long the venue's list and the stored symbols are cached."""
@@ -34,6 +35,7 @@ class Instruments:
         self._venues: set[str] = set()
         self._listed: dict[str, list[ListedInstrument]] = {}
         self._spellings: dict[str, Spellings] = {}
+        self._catalogue = Catalogue()
         self._stored: dict[str, list[str]] = {}
         self._read_ms: dict[str, int] = {}
 
@@ -106,6 +108,22 @@ class Instruments:
                 await self._load(venue, KEPT_MS)
         return list(dict.fromkeys(self._own(venue, symbol) for symbol in symbols))
 
+    def names_of(self, spelling: str, venues: Collection[str] | None = None) -> Iterable[str]:
+        """As `Catalogue.symbols`, by the lists that are known; the text alone where none is."""
+        return self._catalogue.symbols(spelling, venues)
+
+    async def follow(self) -> None:
+        """Keeps the lists of the followed venues known, until cancelled."""
+        while True:
+            known = True
+            for venue in self.venues():
+                try:
+                    await self._load(venue, KEPT_MS if self._listed.get(venue) else RELOAD_MS)
+                except Problem:
+                    known = False
+                known = known and bool(self._listed.get(venue))
+            await asyncio.sleep((KEPT_MS if known else RELOAD_MS) / 1_000)
+
     async def chosen(self, spellings: Iterable[str], venues: Iterable[str]) -> dict[str, set[str]]:
         """Which instruments a list is restricted to: the own names of spellings, by venue; empty sets for no
         restriction. `Problem` with the nearest names for one that none of the venues knows; where the store is down,
@@ -175,4 +193,5 @@ class Instruments:
         async with self._mongo.guarded():
             self._listed[venue] = await self._mongo.commands.instruments(venue)
         self._spellings[venue] = Spellings(self._listed[venue])
+        self._catalogue.put(venue, self._listed[venue])
         self._read_ms[venue] = now_ms

@@ -11,15 +11,16 @@ from typing import Any, Final
 
 import pymongo
 import structlog
-from pymongo import DESCENDING, AsyncMongoClient
+from pymongo import ASCENDING, DESCENDING, AsyncMongoClient
 from pymongo.errors import PyMongoError
 
 from api.http.errors import Problem
 from api.live.candle_cache import SeriesKey
 from api.stores.health import Watch
 from flows.bounds import LATEST_MS
-from flows.model import Candle, Incident
+from flows.model import PRIVATE_KINDS, AccountItem, AccountTotal, Candle, Incident
 from flows.settings import Mongo
+from sinks.mongo.accounts import ACCOUNT, ACCOUNT_HISTORY, account_item_of, account_total_of
 from sinks.mongo.analyses import AnalysisStore
 from sinks.mongo.commands import CommandClient
 from sinks.mongo.derivatives import KINDS, Record, record_of
@@ -29,6 +30,8 @@ CHECK_S: Final = 2.0
 """Time between two pings of the server."""
 ANSWER_S: Final = 2.0
 """Longest search and connect: bounds the wait for a server that is down."""
+MOST_ACCOUNT_ITEMS: Final = 10_000
+"""Most balances and positions in one answer."""
 
 _log = structlog.get_logger(__name__)
 
@@ -177,8 +180,9 @@ class MongoStore:
             return await cursor.to_list()
 
     async def incidents(self, venue: str, symbol: str | None, count: int) -> list[Incident]:
-        """The newest incidents, newest first."""
-        of = {"venue": venue} | ({} if symbol is None else {"symbol": {"$in": [symbol, ""]}})
+        """The newest incidents but those of accounts, newest first."""
+        of: dict[str, Any] = {"venue": venue, "kind": {"$nin": list(PRIVATE_KINDS)}}
+        of |= {} if symbol is None else {"symbol": {"$in": [symbol, ""]}}
         async with self.guarded():
             documents = await self._database[INCIDENTS].find(of).sort("begin", DESCENDING).limit(count).to_list()
             return [incident_of(document) for document in documents]
@@ -195,15 +199,15 @@ class MongoStore:
         count: int,
     ) -> list[tuple[str, Incident]]:
         """The newest incidents that begin in `[start_ms, end_ms)` with their ids, newest first; `after` is begin and id
-        of the last one of the page before. A venue, symbols and kinds that are left out may be any.
+        of the last one of the page before. A venue, symbols and kinds that are left out may be any. Those of accounts
+        are never among them.
         """
         of: dict[str, Any] = {"begin": {"$gte": start_ms} | ({} if end_ms is None else {"$lt": end_ms})}
         if venue is not None:
             of["venue"] = venue
         if symbols is not None:
             of["symbol"] = {"$in": list(symbols)}
-        if kinds:
-            of["kind"] = {"$in": list(kinds)}
+        of["kind"] = {"$in": sorted(set(kinds) - PRIVATE_KINDS)} if kinds else {"$nin": list(PRIVATE_KINDS)}
         if after is not None:
             begin, identity = after
             of["$or"] = [{"begin": {"$lt": begin}}, {"begin": begin, "_id": {"$lt": identity}}]
@@ -222,6 +226,30 @@ class MongoStore:
         async with self.guarded():
             newest = self._database[kind.collection].find(of).sort(kind.time, DESCENDING).limit(count)
             return [record_of(document, record) for document in reversed(await newest.to_list())]
+
+    # --- accounts ---
+
+    async def account_items(self, venue: str | None, account: str) -> list[AccountItem]:
+        """The newest balances, positions and states that are stored; of a venue and an account, or of all."""
+        of = _of_accounts(venue, account)
+        async with self.guarded():
+            order = [("venue", ASCENDING), ("account", ASCENDING), ("kind", ASCENDING), ("name", ASCENDING)]
+            documents = await self._database[ACCOUNT].find(of).sort(order).limit(MOST_ACCOUNT_ITEMS).to_list()
+            return [account_item_of(document) for document in documents]
+
+    async def account_totals(
+        self, venue: str | None, account: str, count: int, start_ms: int = 0, end_ms: int | None = None
+    ) -> list[AccountTotal]:
+        """The newest `count` totals in `[start_ms, end_ms)`, oldest first."""
+        span = {"$gte": start_ms} | ({} if end_ms is None else {"$lt": end_ms})
+        of = {**_of_accounts(venue, account), "time": span}
+        async with self.guarded():
+            newest = self._database[ACCOUNT_HISTORY].find(of).sort("time", DESCENDING).limit(count)
+            return [account_total_of(document) for document in reversed(await newest.to_list())]
+
+
+def _of_accounts(venue: str | None, account: str) -> dict[str, Any]:
+    return ({} if venue is None else {"venue": venue}) | ({"account": account} if account else {})
 
 
 _OF_SERIES: Final = {

@@ -42,7 +42,7 @@ from flows.model.derivatives import (
     Side,
 )
 from flows.model.evidence import LIVE, UNVOUCHED, Evidence, KlineSource, Origin, evidence
-from flows.model.incidents import Incident, IncidentKind, Rejected
+from flows.model.incidents import PRIVATE_KINDS, Incident, IncidentKind, Rejected
 from flows.model.instrument import DAY_MS, Instrument, ListedInstrument, timeframe_ms
 from flows.model.market import (
     HIDDEN_FILLS,
@@ -130,6 +130,7 @@ __all__ = [
     "MARKET_FILL",
     "MAY_BE_UNSTATED",
     "PRICES",
+    "PRIVATE_KINDS",
     "TRADED",
     "TRADE_KINDS",
     "UNVOUCHED",

@@ -1,6 +1,6 @@
 """Incidents and rejected input."""
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -23,9 +23,12 @@ IncidentKind: TypeAlias = Literal[
     "clock",
     "unlisted",
     "retention",
+    "account",
     "error",
     "account",
 ]
+PRIVATE_KINDS: Final[frozenset[IncidentKind]] = frozenset(("account",))
+"""Kinds of incidents that are for the owner of an account alone: the log and the store have them, clients do not."""
 
 
 class Incident(Struct, frozen=True):

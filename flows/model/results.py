@@ -4,6 +4,7 @@ from typing import Generic, TypeAlias
 
 from msgspec import Struct
 
+from flows.model.account import AccountItem, AccountRecord
 from flows.model.candles import Candle, RefreshResult, StoreOnly
 from flows.model.derivatives import DerivativeRecord, DerivativeUpdate
 from flows.model.incidents import Incident, Rejected
@@ -124,10 +125,11 @@ Publishable: TypeAlias = (
     | InstrumentStatus
     | Heartbeat
     | DerivativeUpdate
+    | AccountItem
 )
 """Input of the broadcast hub."""
 
-Document: TypeAlias = Candle | Stats24h | DerivativeRecord
+Document: TypeAlias = Candle | Stats24h | DerivativeRecord | AccountRecord
 """Results for MongoDB."""
 
 

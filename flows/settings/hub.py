@@ -25,11 +25,11 @@ class Hub(Section):
     origins: tuple[WebOrigin, ...] = ()
     """Web origins that may connect, besides programs (which send none) and pages of this machine."""
     max_clients: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
-    """Most clients at a time."""
+    """Most clients at a time, of the hub and of the gateway each."""
     capacity: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
-    """Messages in a slow client's queue."""
+    """Messages in a slow client's queue, at the hub and at the gateway."""
     ring: Annotated[int, Field(ge=0, le=10_000_000)] = 10_000
-    """Messages kept for clients that resume."""
+    """Messages kept for clients that resume, by the hub and by the gateway."""
     rate: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     """Most `MarketData` messages a second for each symbol; the newest is sent."""
     tick_ms: Annotated[int, Field(ge=0, le=50)] = 10

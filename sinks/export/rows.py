@@ -5,6 +5,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import polars as pl
 
+from flows.model import PRIVATE_KINDS
 from sinks.dataframes import (
     CANDLE_SCHEMA,
     INCIDENT_SCHEMA,
@@ -51,7 +52,7 @@ def iterate(frames: Frames, selection: Selection) -> Iterator[pl.DataFrame]:
         return
     of: dict[str, Any] = {"venue": frames.venue}
     if kind == "incidents":
-        of |= {} if symbol is None else {"symbol": {"$in": [symbol, ""]}}
+        of |= {"kind": {"$nin": list(PRIVATE_KINDS)}} | ({} if symbol is None else {"symbol": {"$in": [symbol, ""]}})
     else:
         of |= {"symbol": symbol} | ({"timeframe": timeframe} if kind == "candles" else {})
     collection = {"candles": MARKET_DATA, "statistics": MARKET_STATS, "incidents": INCIDENTS}[kind]

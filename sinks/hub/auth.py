@@ -11,12 +11,12 @@
 | no request after 5 s, or too many connections without one | the oldest of them is cut |
 | a message above 4 KiB | close 1009 |
 | more than 20 messages a second | close 1008 |
-| too slow, see `policy.py` | close 1013 |
+| too slow, see `client.py` | close 1013 |
 | the hub ends | close 1001 |
 """
 
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from typing import Final, NamedTuple
 from urllib.parse import parse_qs, urlsplit
@@ -94,11 +94,18 @@ def authorize(
             HTTPStatus.SERVICE_UNAVAILABLE, "too many clients for the descriptors of the process; see ulimit -n"
         )
     try:
-        return ClientOptions(_subscription(query, venues, rights), _resume_after(query))
+        return options_of(query, venues, rights)
     except RightError as error:
         raise HandshakeRejected(HTTPStatus.FORBIDDEN, str(error)) from error
     except RequestError as error:
         raise HandshakeRejected(HTTPStatus.BAD_REQUEST, str(error)) from error
+
+
+def options_of(query: Mapping[str, list[str]], venues: Collection[str], rights: Rights) -> ClientOptions:
+    """The options in a query; `RequestError` for those that cannot be, `RightError` for what the rights do not allow.
+    `venues` are those that send.
+    """
+    return ClientOptions(_subscription(query, venues, rights), _resume_after(query))
 
 
 def _may_call(origins: list[str], allowed: tuple[str, ...]) -> bool:
@@ -120,7 +127,7 @@ def bearers(authorizations: list[str]) -> list[str]:
     return [token.strip() for scheme, _, token in pairs if scheme.lower() == "bearer"]
 
 
-def _subscription(query: dict[str, list[str]], venues: Collection[str], rights: Rights) -> Subscription:
+def _subscription(query: Mapping[str, list[str]], venues: Collection[str], rights: Rights) -> Subscription:
     named = {
         name: _names(query[name])
         for name in ("channels", "optional", "symbols", "timeframes", "venues")
@@ -143,7 +150,7 @@ def _names(values: list[str]) -> list[str]:
     return [name.strip() for value in values for name in value.split(",") if name.strip()]
 
 
-def _resume_after(query: dict[str, list[str]]) -> int | None:
+def _resume_after(query: Mapping[str, list[str]]) -> int | None:
     if "resume_after" not in query:
         return None
     text = query["resume_after"][-1]

@@ -45,6 +45,12 @@ class Backlog:
         self.full_since_ms = None
         return self._waiting.popitem(last=False)[1]
 
+    def clear(self) -> None:
+        """Drops all that waits, and forgets what was dropped before."""
+        self._waiting.clear()
+        self.dropped = 0
+        self.full_since_ms = None
+
     def take_dropped(self) -> int:
         """Number of dropped messages since the last call."""
         dropped, self.dropped = self.dropped, 0

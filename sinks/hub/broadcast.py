@@ -2,7 +2,7 @@
 
     flow's threads ── write ─▶ Handoff ── one wake-up ─▶ own thread and loop: HubServer ─▶ Hub ─▶ ws://host:port/ws
 
-`auth.py` decides on access; `policy.py` on what is sent to which client, and on slow clients; `payloads/` and
+`auth.py` decides on access; `policy.py` on what is sent, `outlet.py` on to which client; `payloads/` and
 `replies.py` define the messages.
 """
 

@@ -66,6 +66,12 @@ class Client:
         """Queues items for this client alone, before the messages."""
         self._ahead.extend(items)
 
+    def begin_anew(self, items: Iterable[Sendable]) -> None:
+        """Drops all that waits, and queues items for this client alone."""
+        self._ahead.clear()
+        self._backlog.clear()
+        self.put_ahead(items)
+
     def queue(self, messages: Iterable[Message], now_ms: int) -> int:
         """Queues messages until the client reads again; returns how many older ones were dropped."""
         before = self._backlog.dropped

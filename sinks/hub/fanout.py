@@ -61,9 +61,13 @@ class Fanout:
         for subscription, _ in self._groups:
             subscription.forget(is_gone)
 
+    def clients(self) -> list[Client]:
+        """All clients."""
+        return [client for group in self._groups.values() for client in group]
+
     def lose(self, count: int, now: Now) -> None:
         """Counts `count` lost messages for every client, as each may have wanted them."""
-        for client in [client for group in self._groups.values() for client in group]:
+        for client in self.clients():
             client.lose(count)
             self._count_loss(client, count)
             self.pump(client, now)

@@ -29,6 +29,8 @@ from flows.model import (
 )
 from flows.websocket import BINARY, TEXT, encode_frame
 from sinks.hub.payloads import (
+    AccountBody,
+    BalanceBody,
     BookTickerBody,
     CandleBody,
     ChartUpdateBody,
@@ -39,6 +41,7 @@ from sinks.hub.payloads import (
     MarkPriceBody,
     OpenInterestBody,
     OrderBookBody,
+    PositionBody,
     StatsBody,
     TickerBody,
     TradeBody,
@@ -68,7 +71,7 @@ CHANNELS = (
     "Incident",
     *ACCOUNT_CHANNELS,
 )
-"""Channels of a subscription. Those of accounts carry nothing: the flow has none."""
+"""Channels of a subscription."""
 
 _BODIES: dict[str, Callable[[Any], Struct]] = {
     "MarketData": MarketDataBody.of,
@@ -83,18 +86,24 @@ _BODIES: dict[str, Callable[[Any], Struct]] = {
     "Liquidation": LiquidationBody.of,
     "Status": status_body,
     "Incident": IncidentBody.of,
+    "Balance": BalanceBody.of,
+    "Position": PositionBody.of,
+    "Account": AccountBody.of,
 }
 _BODIES_OF_VENUE: dict[str, Callable[[Any, str], Struct]] = {"Ticker": TickerBody.of, "BookTicker": BookTickerBody.of}
 """Payloads of items that do not name their venue."""
 
 
 class Topic(NamedTuple):
-    """What subscriptions filter by; "" where a dimension does not apply."""
+    """What subscriptions filter by; "" where a dimension does not apply. `of_account` is an account, and what of it
+    that no other dimension names; such a topic needs the right `account`.
+    """
 
     channel: str
     symbol: str = ""
     timeframe: str = ""
     venue: str = ""
+    of_account: str = ""
 
 
 class Sendable(Protocol):
@@ -153,8 +162,8 @@ def encode(body: Any, encoding: Encoding) -> bytes:
     return encode_frame(_JSON.encode(body), TEXT)
 
 
-_JSON = msgspec.json.Encoder()
-_MSGPACK = msgspec.msgpack.Encoder()
+_JSON = msgspec.json.Encoder(decimal_format="number")
+_MSGPACK = msgspec.msgpack.Encoder(decimal_format="number")
 
 
 def exchange_time(item: Publishable) -> int:

@@ -1,49 +1,26 @@
-"""The broadcast's policy: what is sent to which client, how often, in which order, and what a slow client loses.
+"""The hub's policy: what of the flow's items is sent, and how often. Pure: time is an argument, a client's connection
+is a `Peer`. The methods are called by one thread.
 
-Pure: time is an argument, a client's connection is a `Peer`. The methods are called by one thread.
-
-    publish ─▶ throttle ─▶ number, replay buffer, state ─▶ tick ─▶ flush: joined frames, once for equal subscriptions
-                                                                └▶ a client that is behind: its own queue
-
-`seq` rises by one with every message, wanted or not, and no client ever sees it fall. It begins at a number that the
-composition root takes from the clock, in microseconds. A hub makes less than a million messages a second, so a later
-process always begins with a higher number, and numbers of two processes are never confused.
+    publish ─▶ throttle, state ─▶ `outlet.py`: number, replay buffer, clients
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
-
-from msgspec import Struct
 
 from flows.clock import Now
 from flows.model import Publishable, VenueItems
-from sinks.hub.client import Client, Peer
-from sinks.hub.fanout import Counters, Fanout
 from sinks.hub.hub_settings import HubSettings
-from sinks.hub.market.state import StateCache
 from sinks.hub.market.venue_market import VenueMarket
-from sinks.hub.messages import Encoding, Envelope, Message, Sendable, Topic
-from sinks.hub.payloads import HeartbeatUpdate, iso_utc
-from sinks.hub.replay_buffer import ReplayBuffer
-from sinks.hub.replies import ErrorData, Pong, Reply, Reset, SubscribedData, snapshot_parts
-from sinks.hub.subscription import (
-    NamesOf,
-    Ping,
-    RequestError,
-    Rule,
-    Subscription,
-    as_named,
-    check_venues,
-    parse_request,
-)
+from sinks.hub.messages import Message, Topic
+from sinks.hub.outlet import Outlet
+from sinks.hub.subscription import NamesOf, as_named
 
 TICK_LIMIT: Final = 500
 """Messages after which a tick ends early."""
 
 
-class Hub:
-    """Numbers the messages of all venues and fans them out, as drawn in the module's docstring."""
+class Hub(Outlet):
+    """Takes the items of all venues and sends the messages made of them."""
 
     def __init__(
         self, settings: HubSettings, *, origins: Mapping[str, str], first_seq: int, names_of: NamesOf = as_named
@@ -51,16 +28,7 @@ class Hub:
         """`origins` are those of the venues' data; the first venue is that of items which come without one. `names_of`
         gives the venues' own names of what clients write.
         """
-        self._settings = settings
-        self._origins = origins
-        self._names_of = names_of
-        self._seq = first_seq
-        self._recent = ReplayBuffer(settings.ring)
-        self._state = StateCache()
-        self._tick: list[Message] = []
-        self._fanout = Fanout()
-        self.published: Counter[str] = Counter()
-        """Messages by channel, wanted or not."""
+        super().__init__(settings, origins=origins, first_seq=first_seq, names_of=names_of)
         self._markets = {venue: self._market(venue, origin) for venue, origin in origins.items()}
         self._first = next(iter(self._markets.values()))
 
@@ -73,17 +41,6 @@ class Hub:
             emit=self._emit,
             forget=self._forget,
         )
-
-    def _forget(self, is_gone: Callable[[Topic], bool]) -> None:
-        self._state.forget(is_gone)
-        self._fanout.forget(is_gone)
-
-    @property
-    def counters(self) -> Counters:
-        """Counts so far; the object is live."""
-        return self._fanout.counters
-
-    # --- input ---
 
     def publish(self, items: Iterable[Publishable], now: Now) -> None:
         """Takes items: `VenueItems`, or those that name their venue themselves. They are sent with the next `flush`, or
@@ -109,104 +66,5 @@ class Hub:
         """Releases all held values of a venue, for the close."""
         self._markets.get(venue, self._first).release(now)
 
-    def on_loss(self, count: int, now: Now) -> None:
-        """Reports the loss of `count` items before they arrived to every client, as each may have wanted them."""
-        self.flush(now)
-        self._fanout.lose(count, now)
-
     def _emit(self, topic: Topic, item: object, now: Now, *, mergeable: bool = False) -> Message:
-        self._seq += 1
-        self.published[topic.channel] += 1
-        message = Message(topic, item, seq=self._seq, stamp_ms=now.feed, mergeable=mergeable)
-        self._recent.put(message)
-        if self._fanout:
-            self._tick.append(message)
-        return message
-
-    # --- clients ---
-
-    def join(
-        self,
-        peer: Peer,
-        now: Now,
-        *,
-        encoding: Encoding,
-        subscription: Subscription,
-        resume_after: int | None = None,
-    ) -> Client:
-        """Adds a client. With `resume_after` it first gets the messages since then, else it begins with the next
-        message.
-        """
-        self.flush(now)
-        own = subscription.named(self._names_of)
-        client = Client(peer, encoding=encoding, subscription=own, capacity=self._settings.capacity)
-        self._fanout.add(client)
-        if resume_after is not None:
-            client.put_ahead(self._missed(client, resume_after, now))
-            self._fanout.pump(client, now)
-        return client
-
-    def leave(self, client: Client) -> None:
-        """Removes a client; a second call changes nothing."""
-        self._fanout.remove(client)
-
-    def on_request(self, client: Client, payload: str | bytes, now: Now) -> None:
-        """Answers a client's message. Only called while the client is not behind: the requests of one that does
-        not read must wait.
-        """
-        self.flush(now)
-        try:
-            request = parse_request(payload, client.subscription.rights)
-            replies = [self._pong(now)] if isinstance(request, Ping) else self._change(client, request, now)
-        except RequestError as error:
-            replies = [self._reply("Error", ErrorData(str(error)), now)]
-        client.put_ahead(replies)
-        self._fanout.pump(client, now)
-
-    def on_writable(self, client: Client, now: Now) -> None:
-        """A client's connection has room again."""
-        client.resume()
-        self._fanout.pump(client, now)
-
-    def _change(self, client: Client, requested: Rule, now: Now) -> list[Sendable]:
-        check_venues(requested, self._origins)
-        rule = requested.named(self._names_of)
-        subscription = client.subscription.with_rule(rule)
-        self._fanout.remove(client)
-        client.subscription = subscription
-        self._fanout.add(client)
-        name = "Subscribed" if rule.wanted else "Unsubscribed"
-        data = SubscribedData.of(rule, self._origins, subscription.rights)
-        reply = self._reply(name, data, now)
-        return [reply, *self._snapshot(subscription.only(rule), now)] if rule.wanted else [reply]
-
-    # --- messages to one client ---
-
-    def _missed(self, client: Client, after: int, now: Now) -> Iterable[Sendable]:
-        missed = self._recent.after(after, newest=self._seq)
-        if missed is not None:
-            return [message for message in missed if client.subscription.wants(message.topic) and not _is_past(message)]
-        return [Reply(Reset()), *self._snapshot(client.subscription, now)]
-
-    def _snapshot(self, subscription: Subscription, now: Now) -> list[Sendable]:
-        envelopes = [message.envelope() for message in self._state.messages(subscription.wants)]
-        return [self._reply("Snapshot", part, now) for part in snapshot_parts(envelopes)]
-
-    def _pong(self, now: Now) -> Sendable:
-        return Reply(Pong(iso_utc(now.feed), self._seq))
-
-    def _reply(self, kind: str, data: Struct, now: Now) -> Sendable:
-        return Reply(Envelope(kind, data, iso_utc(now.feed), self._seq))
-
-    # --- sending ---
-
-    def flush(self, now: Now) -> None:
-        """Ends the tick: sends its messages to the clients that want them, or to their queues."""
-        messages, self._tick = self._tick, []
-        if messages:
-            self._fanout.send(messages, now)
-
-
-def _is_past(message: Message) -> bool:
-    """Whether a replay must leave it out: an old heartbeat is no sign of life."""
-    return isinstance(message.item, HeartbeatUpdate)
+        return self._send(Message(topic, item, seq=self._next_seq(), stamp_ms=now.feed, mergeable=mergeable))

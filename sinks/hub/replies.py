@@ -28,6 +28,20 @@ class Reply(Struct, frozen=True):
         return encode(self.body, encoding)
 
 
+class SharedReply(Struct, eq=False):
+    """A message to several clients, encoded once for all of them."""
+
+    body: Struct
+    _frames: dict[Encoding, bytes] = {}
+
+    def frame(self, encoding: Encoding) -> bytes:
+        """The finished WebSocket frame."""
+        frame = self._frames.get(encoding)
+        if frame is None:
+            frame = self._frames[encoding] = encode(self.body, encoding)
+        return frame
+
+
 class Reset(Struct, frozen=True, tag="Reset"):
     """`{"type":"Reset"}`: the missed messages are no longer held; drop all state, the snapshot follows."""
 

@@ -1,13 +1,9 @@
-"""The hub on its event loop: takes items from the hand-off, accepts clients, passes on their requests.
-
-Ticks: the first items after a pause are sent at once. What follows waits until the thread has been busy for no more
-than three tenths of the time since the last tick, at most `hub.tick_ms`, and is sent together. With few clients or few
-items nothing waits; with many of both a client gets many messages in one write, and writes are the cost of fan-out.
+"""The hub on its event loop: takes items from the hand-off, accepts clients, passes on their requests. `pace.py`
+says when items are sent.
 """
 
 import asyncio
 import socket
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
@@ -29,10 +25,9 @@ from sinks.hub.connection import CLOSE_S, WRITE_LIMITS, ClientSocket
 from sinks.hub.handoff import Handoff
 from sinks.hub.hub_settings import HubSettings
 from sinks.hub.messages import Encoding, exchange_time
+from sinks.hub.pace import Pace
 from sinks.hub.policy import Hub
 
-BUSY_SHARE: Final = 0.3
-"""Share of a core that the thread takes, until ticks have their longest length."""
 DRAIN_S: Final = 2.0
 """Time for the clients to read what waits for them at the close."""
 OPEN_TIMEOUT_S: Final = 5.0
@@ -65,7 +60,7 @@ class HubServer:
         self._hub = hub
         self._handoff = handoff
         self._on_delay = on_delay
-        self._longest_tick_s = settings.tick_ms / 1_000
+        self._pace = Pace(self._tick, longest_s=settings.tick_ms / 1_000)
         self._clocks = clocks
         self._first = next(iter(clocks))
         self._sockets: set[ClientSocket] = set()
@@ -73,9 +68,6 @@ class HubServer:
         self._clients: set[Client] = set()
         self._moved = asyncio.Event()
         self._stop = asyncio.Event()
-        self._tick_begin_s = 0.0
-        self._tick_begin_cpu_s = 0.0
-        self._timer: asyncio.TimerHandle | None = None
         self._measured: dict[str, int] = {}
 
     async def run(self, listener: socket.socket, on_ready: Callable[[], None]) -> None:
@@ -119,38 +111,16 @@ class HubServer:
 
     def wake(self) -> None:
         """Items wait in the hand-off."""
-        at_s = self._next_tick_s()
-        if at_s <= asyncio.get_running_loop().time():
-            self._cancel_tick()
-            self._tick()
-        else:
-            self._tick_at(at_s)
-
-    def _next_tick_s(self) -> float:
-        """Loop time at which the next tick may begin."""
-        busy_s = time.thread_time() - self._tick_begin_cpu_s
-        return self._tick_begin_s + min(busy_s / BUSY_SHARE, self._longest_tick_s)
-
-    def _tick_at(self, at_s: float) -> None:
-        if self._timer is None or at_s < self._timer.when():
-            self._cancel_tick()
-            self._timer = asyncio.get_running_loop().call_at(at_s, self._tick)
-
-    def _cancel_tick(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._pace.wake()
 
     def _tick(self) -> None:
-        self._timer = None
-        self._tick_begin_s, self._tick_begin_cpu_s = asyncio.get_running_loop().time(), time.thread_time()
         self._take_items()
         for venue in self._clocks:
             self._attempt(partial(self._hub.on_time, venue=venue), venue=venue)
         self._attempt(self._hub.flush)
         deadline_ms = self._hub.next_deadline_ms
         if deadline_ms is not None:
-            self._tick_at(max(deadline_ms / 1_000, self._next_tick_s()))
+            self._pace.at(deadline_ms / 1_000)
 
     def _take_items(self) -> None:
         delivery = self._handoff.take_all()
@@ -284,7 +254,7 @@ class HubServer:
 
     async def _drain(self) -> None:
         """Sends what is left, and waits up to `DRAIN_S` until it is read."""
-        self._cancel_tick()
+        self._pace.cancel()
         self._take_items()
         for venue in self._clocks:
             self._attempt(partial(self._hub.release, venue=venue), venue=venue)

@@ -97,7 +97,7 @@ class Subscription:
         known = self._known.get(topic)
         if known is None:
             decisive = (rule.wanted for rule in reversed(self.rules) if rule.covers(topic))
-            known = self._known[topic] = may_have(self.rights, topic.channel) and next(decisive, False)
+            known = self._known[topic] = _may_have(self.rights, topic) and next(decisive, False)
         return known
 
     def forget(self, is_gone: Callable[[Topic], bool]) -> None:
@@ -223,6 +223,10 @@ def check_venues(rule: Rule, venues: Collection[str]) -> None:
     unknown = sorted((rule.venues or frozenset()).difference(venues))
     if rule.wanted and unknown:
         raise RequestError(f"unknown venue {unknown[0]!r}; known are {', '.join(sorted(venues))}")
+
+
+def _may_have(rights: Rights, topic: Topic) -> bool:
+    return may_have(rights, topic.channel) and (not topic.of_account or "account" in rights)
 
 
 def _check_timeframe(timeframe: str) -> None:

@@ -10,10 +10,20 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from flows.clock import monotonic_ms
-from flows.model import Candle, DerivativeRecord, Incident, MarkPrice, Stats24h
+from flows.model import (
+    AccountRecord,
+    AccountState,
+    Balance,
+    Candle,
+    DerivativeRecord,
+    Incident,
+    MarkPrice,
+    Position,
+    Stats24h,
+)
 from sinks.buffered.buffer import BoundedBuffer
 
-Storable: TypeAlias = Candle | Incident | Stats24h | DerivativeRecord
+Storable: TypeAlias = Candle | Incident | Stats24h | DerivativeRecord | AccountRecord
 
 
 class Loss(Struct):
@@ -34,9 +44,10 @@ class Loss(Struct):
 class CandleBuffer(BoundedBuffer[Loss]):
     """Holds at most `capacity` candles and incidents, those being written included. No call waits for room.
 
-    Closed candles, incidents and statistics are due at once, in the order in which they came; forming candles all
-    together, every `forming_ms` by `local_ms`. At the bound the oldest forming ones are dropped, as a newer version
-    will follow; without any, the oldest of the others, which count as losses, except what the next minute brings anew.
+    Closed candles, incidents and statistics are due at once, in the order in which they came; forming candles, and
+    balances and positions that only the market's price has changed, all together, every `forming_ms` by `local_ms`. At
+    the bound the oldest forming ones are dropped, as a newer version will follow; without any, the oldest of the
+    others, which count as losses, except what the next minute brings anew.
     """
 
     def __init__(self, *, capacity: int, forming_ms: int, local_ms: Callable[[], int] = monotonic_ms) -> None:
@@ -44,7 +55,7 @@ class CandleBuffer(BoundedBuffer[Loss]):
         self._forming_ms = forming_ms
         self._local_ms = local_ms
         self._lasting: OrderedDict[Hashable, Storable] = OrderedDict()
-        self._forming: OrderedDict[Hashable, Candle] = OrderedDict()
+        self._forming: OrderedDict[Hashable, Storable] = OrderedDict()
         self._forming_due_ms = local_ms()
         self._in_flight: dict[int, Storable] = {}
         self._forming_dropped = 0
@@ -67,9 +78,9 @@ class CandleBuffer(BoundedBuffer[Loss]):
 
     def _keep_newest(self, item: Storable) -> None:
         if not isinstance(item, Candle):
-            self._lasting[item] = item
+            self._keep_record(item)
             return
-        key = (item.venue, item.symbol, item.timeframe, item.open_time)
+        key = _place(item)
         held = self._lasting.get(key)
         if not item.is_closed:
             if held is None:
@@ -77,6 +88,15 @@ class CandleBuffer(BoundedBuffer[Loss]):
             return
         self._forming.pop(key, None)
         if not isinstance(held, Candle) or held.revision <= item.revision:
+            self._lasting[key] = item
+
+    def _keep_record(self, item: Storable) -> None:
+        """What is no candle. What only the market's price has changed lasts where it replaces a report of the venue."""
+        key = _place(item)
+        if _is_computed(item) and key not in self._lasting:
+            self._forming[key] = item
+        else:
+            self._forming.pop(key, None)
             self._lasting[key] = item
 
     def _trim(self) -> None:
@@ -90,8 +110,8 @@ class CandleBuffer(BoundedBuffer[Loss]):
                 return
 
     def _lose(self, item: Storable) -> None:
-        if isinstance(item, Stats24h | MarkPrice):
-            return  # the next minute brings newer ones
+        if isinstance(item, Stats24h | MarkPrice | AccountRecord):
+            return  # the next minute, or the next report, brings newer ones
         is_candle, is_incident = isinstance(item, Candle), isinstance(item, Incident)
         time = item.open_time if isinstance(item, Candle) else item.begin if isinstance(item, Incident) else item.time
         place = item.venue, item.symbol
@@ -140,7 +160,7 @@ class CandleBuffer(BoundedBuffer[Loss]):
     def lasting(self) -> list[Storable]:
         """All that is held except forming candles, what is being written included."""
         with self._changed:
-            in_flight = [item for item in self._in_flight.values() if not isinstance(item, Candle) or item.is_closed]
+            in_flight = [item for item in self._in_flight.values() if not _is_forming(item)]
             return in_flight + list(self._lasting.values())
 
     def put_back(self, items: list[Storable]) -> None:
@@ -152,12 +172,15 @@ class CandleBuffer(BoundedBuffer[Loss]):
             self._trim()
 
     def _return(self, item: Storable) -> None:
-        if not isinstance(item, Candle):
-            self._lasting[item] = item
-            self._lasting.move_to_end(item, last=False)
-            return
-        key = (item.venue, item.symbol, item.timeframe, item.open_time)
+        key = _place(item)
         held = self._lasting.get(key)
+        if not isinstance(item, Candle):
+            if held is None and _is_computed(item):
+                self._forming.setdefault(key, item)
+            elif held is None:
+                self._lasting[key] = self._forming.pop(key, item)
+                self._lasting.move_to_end(key, last=False)
+            return
         if not item.is_closed:
             if held is None:
                 self._forming.setdefault(key, item)
@@ -177,3 +200,23 @@ class CandleBuffer(BoundedBuffer[Loss]):
         self._forming.clear()
         while self._lasting:
             self._lose(self._lasting.popitem(last=False)[1])
+
+
+def _place(item: Storable) -> Hashable:
+    """What the next version of an item has too."""
+    match item:
+        case Candle():
+            return item.venue, item.symbol, item.timeframe, item.open_time
+        case Balance() | Position() | AccountState():
+            return type(item), item.key
+        case _:
+            return item
+
+
+def _is_computed(item: Storable) -> bool:
+    return isinstance(item, Balance | Position) and item.is_computed
+
+
+def _is_forming(item: Storable) -> bool:
+    """Whether a newer version follows, so that this one need not outlast the process."""
+    return _is_computed(item) or (isinstance(item, Candle) and not item.is_closed)

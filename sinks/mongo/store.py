@@ -17,7 +17,15 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
 from flows.clock import wall_ms
-from flows.model import Candle, DerivativeRecord, Incident, Stats24h
+from flows.model import AccountRecord, Candle, DerivativeRecord, Incident, Stats24h
+from sinks.mongo.accounts import (
+    ACCOUNT_INDEXES,
+    account_document,
+    account_key,
+    account_upsert,
+    by_account_collection,
+    is_account_stored,
+)
 from sinks.mongo.buffer import Storable
 from sinks.mongo.derivatives import (
     RECORD_INDEXES,
@@ -59,7 +67,7 @@ _Place: TypeAlias = tuple[str, str, str, int]
 
 class Stored(Struct):
     """Result of a write: how many `closed` candles, `forming` versions, incidents, minutes of `statistics` and
-    records of derivatives were new to the store, and for how many it has the same or a newer version.
+    records of derivatives and accounts were new to the store, and for how many it has the same or a newer version.
     """
 
     closed: int = 0
@@ -84,11 +92,15 @@ class CandleStore:
         *,
         retention_days: Mapping[str, int],
         kept_for_ever: Container[str] = (),
+        history_days: int = 365,
     ) -> None:
-        """Candles of the venues in `kept_for_ever` are not deleted, whatever their retention."""
+        """Candles of the venues in `kept_for_ever` are not deleted, whatever their retention. Totals of accounts are
+        kept for `history_days`.
+        """
         self._database = database.with_options(write_concern=ACKNOWLEDGED)
         self._days = retention_days
         self._kept_for_ever = kept_for_ever
+        self._history_days = history_days
 
     def _retention_of(self, venue: str) -> Mapping[str, int]:
         return {} if venue in self._kept_for_ever else self._days
@@ -100,7 +112,7 @@ class CandleStore:
         with pymongo.timeout(timeout_s):
             self._database.command("ping")
         with pymongo.timeout(INDEX_TIMEOUT_S):
-            for collection, indexes in (*INDEXES.items(), *RECORD_INDEXES.items()):
+            for collection, indexes in (*INDEXES.items(), *RECORD_INDEXES.items(), *ACCOUNT_INDEXES.items()):
                 self._database[collection].create_indexes(list(indexes))
 
     def store(self, items: Sequence[Storable], *, timeout_s: float) -> Stored:
@@ -150,7 +162,18 @@ class CandleStore:
             minute = self._database[MARKET_STATS].find_one({**of, "time": {"$gte": stats.time}}, {"time": True})
             if minute is not None:
                 found[id(stats)] = minute["time"] == stats.time
-        return found | self._records_stored([item for item in items if isinstance(item, DerivativeRecord)])
+        found |= self._records_stored([item for item in items if isinstance(item, DerivativeRecord)])
+        return found | self._accounts_stored([item for item in items if isinstance(item, AccountRecord)])
+
+    def _accounts_stored(self, records: Sequence[AccountRecord]) -> dict[int, bool]:
+        """The same, of accounts."""
+        found: dict[int, bool] = {}
+        for collection, of_kind in by_account_collection(records).items():
+            for record in of_kind:
+                document = self._database[collection].find_one(account_key(record))
+                if document and (is_same := is_account_stored(record, document)) is not None:
+                    found[id(record)] = is_same
+        return found
 
     def _records_stored(self, records: Sequence[DerivativeRecord]) -> dict[int, bool]:
         """The same, of records of derivatives."""
@@ -205,6 +228,8 @@ class CandleStore:
                 bson.encode(stats_document(item, now_ms=0, retention_days=self._days))
             elif isinstance(item, DerivativeRecord):
                 bson.encode(record_document(item, now_ms=0, retention_days=self._days))
+            elif isinstance(item, AccountRecord):
+                bson.encode(account_document(item, now_ms=0, history_days=self._history_days))
             else:
                 bson.encode(incident_document(item, now_ms=0))
         except _NO_DOCUMENT as error:
@@ -240,7 +265,7 @@ class CandleStore:
         )
 
     def _store_records(self, items: Sequence[Storable], now_ms: int) -> tuple[int, int]:
-        """How many records of derivatives were written, and of how many a newer version is stored."""
+        """How many records of derivatives and accounts were written, and of how many a newer version is stored."""
         written = newer = 0
         for collection, records in by_collection(
             [item for item in items if isinstance(item, DerivativeRecord)]
@@ -250,6 +275,11 @@ class CandleStore:
             ]
             refused = len(self._upsert(collection, upserts))
             written, newer = written + len(records) - refused, newer + refused
+        accounts = [item for item in items if isinstance(item, AccountRecord)]
+        for collection, of_accounts in by_account_collection(accounts).items():
+            upserts = [account_upsert(one, now_ms=now_ms, history_days=self._history_days) for one in of_accounts]
+            refused = len(self._upsert(collection, upserts))
+            written, newer = written + len(of_accounts) - refused, newer + refused
         return written, newer
 
     def _upsert(self, collection: str, upserts: list[UpdateOne]) -> set[int]:
@@ -286,7 +316,7 @@ def _count(stored: Stored, item: Storable, *, is_same: bool) -> None:
         stored.forming += not item.is_closed
     elif isinstance(item, Stats24h):
         stored.statistics += 1
-    elif isinstance(item, DerivativeRecord):
+    elif isinstance(item, DerivativeRecord | AccountRecord):
         stored.records += 1
     else:
         stored.incidents += 1

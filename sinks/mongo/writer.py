@@ -85,6 +85,7 @@ class MongoWriter(BufferedWriter[Loss, Stored]):
         database: str,
         retention_days: Mapping[str, int],
         kept_for_ever: Container[str] = (),
+        history_days: int = 365,
         forming_ms: int = 1_000,
         capacity: int = 200_000,
         venue: str = "",
@@ -95,16 +96,19 @@ class MongoWriter(BufferedWriter[Loss, Stored]):
         on_replaced: OnReplaced = lambda: None,
     ) -> None:
         """Connects at once, in the background. The writer owns `client` and closes it. `venue` is the one that its
-        incidents concern; empty for all. Candles of the venues in `kept_for_ever` are not deleted. When another
-        database answers than the one written before, also by the process that left `identity_file`, that is an ERROR
-        and an incident, and `on_replaced` is called from the writer's thread.
+        incidents concern; empty for all. Candles of the venues in `kept_for_ever` are not deleted; totals of
+        accounts are kept for `history_days`. When another database answers than the one written before, also by the
+        process that left `identity_file`, that is an ERROR and an incident, and `on_replaced` is called from the
+        writer's thread.
         """
         self._client = client
         self._database = client[database]
         self._known = KnownDatabase(identity_file)
         self._on_replaced = on_replaced
         self._venue = venue
-        self._store = CandleStore(client[database], retention_days=retention_days, kept_for_ever=kept_for_ever)
+        self._store = CandleStore(
+            client[database], retention_days=retention_days, kept_for_ever=kept_for_ever, history_days=history_days
+        )
         self._buffer = CandleBuffer(capacity=capacity, forming_ms=forming_ms)
         super().__init__(
             thread_name="mongo-writer",
@@ -273,6 +277,7 @@ def open_mongo_writer(
     *,
     retention: bool = True,
     kept_for_ever: Container[str] = (),
+    history_days: int = 365,
     on_incident: OnIncident,
     venue: str = "",
     summary_s: float = 60.0,
@@ -288,6 +293,7 @@ def open_mongo_writer(
         database=settings.database,
         retention_days=settings.retention_days if retention else {},
         kept_for_ever=kept_for_ever,
+        history_days=history_days,
         forming_ms=settings.forming_ms,
         capacity=settings.buffer,
         venue=venue,

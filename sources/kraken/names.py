@@ -15,6 +15,12 @@ INTERVALS: Final[dict[str, int]] = {"1m": 1, "5m": 5, "15m": 15, "30m": 30, "1h"
 """The timeframes that Kraken has, of those that divide a day; in minutes."""
 TIMEFRAMES: Final[dict[int, str]] = {minutes: name for name, minutes in INTERVALS.items()}
 _NEW_ASSETS: Final = {new: old for old, new in OLDER_ASSETS.items()}
+_REST_ASSETS: Final = {
+    **{f"X{asset}": OLDER_ASSETS.get(asset, asset) for asset in ("XBT", "XDG", "ETH", "ETC", "LTC", "MLN", "REP")},
+    **{f"X{asset}": asset for asset in ("XLM", "XMR", "XRP", "ZEC")},
+    **{f"Z{asset}": asset for asset in ("AUD", "CAD", "EUR", "GBP", "JPY", "USD")},
+}
+"""Assets that REST names by four letters."""
 _MOST_REMEMBERED: Final = 1_000
 _SECOND: Final = len("2026-07-07T23:00:04")
 _USUAL: Final = len(".585581Z")
@@ -42,6 +48,12 @@ def symbol_of_wsname(wsname: str) -> str:
 def rest_pair(symbol: str) -> str:
     """REST's name of our symbol (`altname`)."""
     return "".join(_NEW_ASSETS.get(asset, asset) for asset in symbol.split("-"))
+
+
+def asset_of_rest(name: str) -> str:
+    """The usual name of an asset as REST names it, old or new; what is behind a dot, as of `XBT.M`, stays."""
+    asset, dot, form = name.partition(".")
+    return _REST_ASSETS.get(asset, OLDER_ASSETS.get(asset, asset)) + dot + form
 
 
 class Times:

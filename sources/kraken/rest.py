@@ -112,6 +112,14 @@ def rest_url(settings: FeedSettings) -> str:
     return address_of(settings, "rest_url", _REST_URLS.get(settings.origin))
 
 
+class KrakenRefusalError(VenueError):
+    """An answer that is an error; `error` is the venue's own text."""
+
+    def __init__(self, error: str, *, status: int, retry_after_s: float | None = None) -> None:
+        super().__init__(f"the answer is an error: {quoted(error)}", status=status, retry_after_s=retry_after_s)
+        self.error = error
+
+
 def refusal_in(body: bytes) -> VenueError | None:
     """The error that an answer names; None when it names none."""
     try:
@@ -121,10 +129,9 @@ def refusal_in(body: bytes) -> VenueError | None:
     if not errors:
         return None
     text = errors[0]
-    words = f"the answer is an error: {quoted(text)}"
     if "Rate limit" in text or "Throttled" in text or "Too many requests" in text:
-        return VenueError(words, status=_TOO_MANY, retry_after_s=_PENALTY_S)
-    return VenueError(words, status=_UNAVAILABLE if text.startswith("EService") else ANSWERED)
+        return KrakenRefusalError(text, status=_TOO_MANY, retry_after_s=_PENALTY_S)
+    return KrakenRefusalError(text, status=_UNAVAILABLE if text.startswith("EService") else ANSWERED)
 
 
 class KrakenRest(RestQueries):
@@ -159,6 +166,12 @@ class KrakenRest(RestQueries):
         pairs = decoded(_PAIRS, await self._client.get(path), path).result.values()
         is_open = status_of(system) == TRADING
         return [_listed(pair, pair.status if is_open else system) for pair in pairs if pair.wsname]
+
+    async def pair_names(self) -> dict[str, str]:
+        """The symbols of all pairs by the names that answers have for them."""
+        path = "/0/public/AssetPairs"
+        pairs = decoded(_PAIRS, await self._client.get(path), path).result
+        return {name: symbol_of_wsname(pair.wsname) for name, pair in pairs.items() if pair.wsname}
 
     async def book(self, query: BookQuery) -> BookSnapshot:
         """The best levels of each side, up to 500; without an id."""

@@ -55,7 +55,7 @@ _CONTROL = """control endpoint:
     {"symbol": "ETHUSDT", "change": "halt", "for_s": 60}
   POST /control/pause, /control/resume
   POST /control/speed     changes the pace: {"speed": 10}
-  GET  /control/accounts  Binance: accounts and their keys; POST moves them, as in the examples further below
+  GET  /control/accounts  accounts and their keys; POST moves them, as in the examples further below
   GET  /control/orders    the orders of accounts, with their fields
   POST /control/keys      accepts a key of a client
 

@@ -83,11 +83,14 @@ class _Request(Struct, frozen=True):
     query: Secret | None = None
     """It is signed, and shown nowhere."""
     headers: Mapping[str, str] = {}
+    body: bytes | None = None
+    base_url: str = ""
+    """Empty: that of the client."""
 
     @property
     def target(self) -> str:
-        """What is requested of the base address."""
-        return f"{self.path}?{self.query.reveal()}" if self.query else self.path
+        """What is requested, with the base address where it is another one."""
+        return self.base_url + (f"{self.path}?{self.query.reveal()}" if self.query else self.path)
 
 
 _NO_HEADERS: Final[Mapping[str, str]] = {}
@@ -160,13 +163,17 @@ class RestClient:
         *,
         query: Secret | None = None,
         headers: Mapping[str, str] = _NO_HEADERS,
+        body: bytes | None = None,
+        base_url: str = "",
         weight: int = 1,
         urgency: Urgency = Urgency.AUDIT,
     ) -> bytes:
         """The body of the answer to a request that is sent once, since it has a time in it: its `query` is sent as it
-        is written, and no error shows it. `VenueError` as of `get`.
+        is written, and no error shows it. `base_url` is that of another interface of the venue under the same limit.
+        `VenueError` as of `get`.
         """
-        return await self._send_once(_Request(method, path, None, query, headers), weight, urgency)
+        request = _Request(method, path, None, query, headers, body, base_url.rstrip("/"))
+        return await self._send_once(request, weight, urgency)
 
     async def _send_once(self, request: _Request, weight: int, urgency: Urgency) -> bytes:
         try:
@@ -213,7 +220,9 @@ class RestClient:
 
     async def _read(self, request: _Request) -> tuple[httpx.Response, bytes]:
         """An answer with its body; `VenueError` when that is longer than `MOST_BYTES`."""
-        sent = self._client.stream(request.method, request.target, params=request.params, headers=request.headers)
+        sent = self._client.stream(
+            request.method, request.target, params=request.params, headers=request.headers, content=request.body
+        )
         async with sent as response:
             body = bytearray()
             async for chunk in response.aiter_bytes():

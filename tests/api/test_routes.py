@@ -350,11 +350,6 @@ async def test_a_request_keeps_its_id(served: Interface) -> None:
         assert len(response.headers["X-Request-Id"]) == 32
 
 
-@pytest.mark.parametrize("path", ["/api/balance", "/api/positions"])
-async def test_accounts_say_that_they_are_not_built(served: Interface, path: str) -> None:
-    assert await served.error(path) == (501, "not_built")
-
-
 async def test_everything_is_up_in_a_complete_deployment(deployment: Deployment) -> None:
     fill(deployment)
     async with interface(deployment) as running:

@@ -28,7 +28,7 @@ from flows.model import (
     Trade,
     TradeBatch,
 )
-from flows.settings import Analysis, Api, Mongo, Settings
+from flows.settings import Analysis, Api, Feed, Mongo, Settings
 from flows.settings import Heartbeat as HeartbeatSettings
 from flows.settings import Hub as HubSettings
 from flows.settings import Trades as TradesSettings
@@ -146,7 +146,9 @@ class Deployment:
         writer.write([TradeBatch("binance", "BTCUSDT", list(trades))])
         writer.close()
 
-    def settings(self, *, heartbeat: Mapping[str, Any] | None = None, **api: Any) -> Settings:
+    def settings(
+        self, *, heartbeat: Mapping[str, Any] | None = None, feed: Mapping[str, Any] | None = None, **api: Any
+    ) -> Settings:
         port = self.broadcast.port if self.broadcast else 1
         hub_urls = (f"ws://127.0.0.1:{port}/ws",)
         return Settings(
@@ -155,6 +157,7 @@ class Deployment:
             api=Api(**{"port": 0, "hub_urls": hub_urls, "store_timeout_s": PATIENCE_S, **api}),
             analysis=Analysis(store=self.keeps_analyses),
             heartbeat=HeartbeatSettings(**heartbeat or {}),
+            feed=Feed(**feed or {}),
         )
 
 

@@ -1,6 +1,6 @@
 """Markets of other venues than Binance, played without a server."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 from sources.replay.exchange.limits import Limits, Refusal
@@ -20,6 +20,16 @@ class PlayedView:
     @property
     def now_ms(self) -> int:
         return self.market.now_ms + self.skew_ms
+
+    @property
+    def true_ms(self) -> int:
+        return self.market.now_ms
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        raise AssertionError("what is played by hand has no clients")
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        raise AssertionError("what is played by hand has no loop")
 
     def depth(self, symbol: str, limit: int) -> dict[str, Any] | None:
         return self.market.depth(symbol, limit)

@@ -9,7 +9,7 @@ from sinks.hub.messages import Message, Topic
 
 class StateCache:
     """State, latest price, statistics, ticker, book, mark price, funding, open interest and last liquidations of each
-    symbol, closed and forming candle of each timeframe, state of each line (stream group).
+    symbol, closed and forming candle of each timeframe, state of each line (stream group), balances and positions.
 
     Grows with the followed instruments and the lines, not with time. Trades and incidents are events and have no state.
     """
@@ -42,6 +42,10 @@ class StateCache:
         self._latest = {key: message for key, message in self._latest.items() if not is_gone(key[0])}
         self._closed = {topic: known for topic, known in self._closed.items() if not is_gone(topic)}
         self._forming = {topic: known for topic, known in self._forming.items() if not is_gone(topic)}
+
+    def drop(self, topic: Topic) -> None:
+        """Drops the message of a topic: there is nothing of it any more."""
+        self._latest.pop((topic, ""), None)
 
     def item(self, topic: Topic) -> Any:
         """The item sent last for a topic; None before the first."""

@@ -5,6 +5,9 @@ from typing import Any, Final, Protocol
 
 from flows.clock import Now
 from flows.model import (
+    PRIVATE_KINDS,
+    AccountState,
+    Balance,
     BookTicker,
     BookView,
     Candle,
@@ -13,11 +16,13 @@ from flows.model import (
     Incident,
     InstrumentStatus,
     MarketData,
+    Position,
     Publishable,
     Stats24h,
     Ticker,
     TradeBatch,
 )
+from sinks.hub.market.accounts import Accounts
 from sinks.hub.market.derivatives import CHANNEL_OF, Derivatives
 from sinks.hub.market.state import StateCache
 from sinks.hub.market.throttle import Conflator
@@ -28,6 +33,9 @@ from sinks.hub.payloads import ChartUpdate, FeedStatusUpdate, HeartbeatUpdate, I
 FORMING_MS: Final = 100
 """Least time between two versions of the same forming candle."""
 TRADES_A_MESSAGE: Final = 500
+
+_OF_ACCOUNTS: Final = (Balance, Position, AccountState)
+_LASTING: Final = (FeedStatus, Incident, Heartbeat, *_OF_ACCOUNTS)
 
 
 class Emit(Protocol):
@@ -64,6 +72,7 @@ class VenueMarket:
         self._best: Conflator[str, BookTicker] = Conflator(1_000 / rate)
         self._forming: Conflator[tuple[str, str], Candle] = Conflator(FORMING_MS)
         self._derivatives = Derivatives(venue, state, emit, interval_ms=1_000 / rate)
+        self._accounts = Accounts(venue, state, emit)
         self._tombstones = Tombstones()
         self._take_by_type: dict[type[Publishable], Callable[[Any, Now], None]] = {
             MarketData: self._take_price,
@@ -78,12 +87,13 @@ class VenueMarket:
             Heartbeat: self._take_heartbeat,
             Incident: self._take_incident,
             **dict.fromkeys(CHANNEL_OF, self._derivatives.take),
+            **dict.fromkeys(_OF_ACCOUNTS, self._accounts.take),
         }
 
     def take(self, item: Publishable, now: Now) -> None:
         """Takes an item."""
-        # incidents and states of the feed stay true for a removed symbol
-        if isinstance(item, FeedStatus | Incident | Heartbeat) or not self._tombstones.is_late(item.symbol, now.local):
+        # incidents, accounts and states of the feed stay true for a removed symbol
+        if isinstance(item, _LASTING) or not self._tombstones.is_late(item.symbol, now.local):
             kind = type(item)
             take = self._take_by_type.get(kind) or self._learn(kind)
             take(item, now)
@@ -93,11 +103,12 @@ class VenueMarket:
         local = now.local
         self._let_out(self._prices.take_due(local), self._best.take_due(local), self._forming.take_due(local), now)
         self._derivatives.release_due(now)
+        self._accounts.release_due(now)
 
     @property
     def next_deadline_ms(self) -> float | None:
         """Local time at which to call `on_time`; None: nothing is held."""
-        conflators = self._prices, self._best, self._forming, self._derivatives
+        conflators = self._prices, self._best, self._forming, self._derivatives, self._accounts
         return min(
             (deadline for conflator in conflators if (deadline := conflator.next_deadline_ms) is not None), default=None
         )
@@ -106,6 +117,7 @@ class VenueMarket:
         """Releases all held values, for the close."""
         self._let_out(self._prices.take_all(), self._best.take_all(), self._forming.take_all(), now)
         self._derivatives.release_all(now)
+        self._accounts.release_all(now)
 
     def _let_out(
         self, prices: Iterable[MarketData], quotes: Iterable[BookTicker], candles: Iterable[Candle], now: Now
@@ -127,7 +139,8 @@ class VenueMarket:
         self._emit(self._topic("Status"), HeartbeatUpdate(beat, self._origin), now, mergeable=True)
 
     def _take_incident(self, incident: Incident, now: Now) -> None:
-        self._emit(self._topic("Incident", incident.symbol), incident, now)
+        if incident.kind not in PRIVATE_KINDS:  # clients with the right learn of those by the account's state
+            self._emit(self._topic("Incident", incident.symbol), incident, now)
 
     def _take_status(self, status: FeedStatus, now: Now) -> None:
         message = self._emit(self._topic("Status"), FeedStatusUpdate(status, self._origin), now)
@@ -153,7 +166,9 @@ class VenueMarket:
         for symbol in symbols:
             self._newest_price.pop(symbol, None)
             self._stats.pop(symbol, None)
-        self._forget_topics(lambda topic: topic.venue == self._venue and topic.symbol in symbols)
+        self._forget_topics(
+            lambda topic: topic.venue == self._venue and topic.symbol in symbols and not topic.of_account
+        )
 
     def _take_quote(self, quote: BookTicker | BookView | Ticker, now: Now) -> None:
         match quote:

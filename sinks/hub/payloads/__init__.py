@@ -3,6 +3,7 @@
 Times of market data are ms UTC since the epoch, those of states and incidents ISO-8601 text in UTC.
 """
 
+from sinks.hub.payloads.accounts import AccountBody, BalanceBody, PositionBody
 from sinks.hub.payloads.derivatives import FundingBody, FundingRow, LiquidationBody, MarkPriceBody, OpenInterestBody
 from sinks.hub.payloads.form import iso_utc
 from sinks.hub.payloads.market import (
@@ -32,6 +33,8 @@ from sinks.hub.payloads.status import (
 )
 
 __all__ = [
+    "AccountBody",
+    "BalanceBody",
     "BookTickerBody",
     "CandleBody",
     "ChannelBody",
@@ -52,6 +55,7 @@ __all__ = [
     "MarketDataBody",
     "OpenInterestBody",
     "OrderBookBody",
+    "PositionBody",
     "StatsBody",
     "StatusBody",
     "TickerBody",

@@ -96,7 +96,7 @@ class Fill(Order, frozen=True):
     """Default: spot takes what is received, USD-M the margin's."""
     maker: bool = False
     position_side: PositionSide = "BOTH"
-    """USD-M: `LONG` or `SHORT` where the account has both sides."""
+    """USD-M: `LONG` or `SHORT` where the account has both sides. Kraken: either of them is on margin."""
 
     def __post_init__(self) -> None:
         positive(self.quantity, "quantity")
@@ -206,6 +206,15 @@ class ListenKeys(Order, frozen=True):
     life_ms: Annotated[int, Meta(ge=0, le=86_400_000)]
 
 
+class Tokens(Order, frozen=True):
+    """Kraken: how long tokens of private streams can be used after they were made; those that there are, too.
+
+    {"do": "tokens", "life_ms": 0}
+    """
+
+    life_ms: Annotated[int, Meta(ge=0, le=86_400_000)]
+
+
 AnyOrder: TypeAlias = (
     Open
     | Deposit
@@ -222,6 +231,7 @@ AnyOrder: TypeAlias = (
     | MarginCall
     | Liquidate
     | ListenKeys
+    | Tokens
 )
 
 ORDERS: tuple[type[Order], ...] = get_args(AnyOrder)

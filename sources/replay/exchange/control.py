@@ -1,9 +1,9 @@
 """The control endpoint of the replay exchange, for tests and operators, and its page.
 
 `GET /control`: the page · `GET /control/state` · `GET`, `POST`, `DELETE /control/faults` · `POST /control/lives` ·
-`POST /control/pause`, `POST /control/resume`, `POST /control/speed` · `GET /control/orders`. `GET /control/faults`
-lists the faults that there are and `GET /control/orders` the orders of accounts (none where there are no accounts),
-every other one returns the state; a venue has further requests of its own. Errors are `{"error": text}` with 400; 403
+`POST /control/pause`, `POST /control/resume`, `POST /control/speed`, and what a
+venue has besides: its accounts. `GET /control/faults` lists the faults that there are, every other one returns the
+state. Errors are `{"error": text}` with 400; 403
 for a page of another origin.
 """
 
@@ -28,7 +28,6 @@ from sources.replay.market.player import decode_speed
 
 PAGE: Final = Path(__file__).with_name("control_page.html")
 _BLOCK: Final = re.compile(r"<(script|style)[^>]*>(.*?)</\1>", re.DOTALL)
-_NO_ACCOUNTS: Final[dict[tuple[str, str], Callable[[bytes], Any]]] = {("GET", "orders"): lambda _: []}
 _FOREIGN: Final = "a page of another origin has no business here"
 
 
@@ -51,8 +50,7 @@ def add_control(app: web.Application, exchange: ReplayExchange) -> None:
     route("POST", "pause", lambda _: exchange.pause())
     route("POST", "resume", lambda _: exchange.resume())
     route("POST", "speed", lambda body: exchange.change_speed(decode_speed(body)))
-    controls = _NO_ACCOUNTS | dict(exchange.dialect.controls(exchange))
-    for (method, name), answer in controls.items():
+    for (method, name), answer in exchange.dialect.controls(exchange).items():
         app.router.add_route(method, f"/control/{name}", _handler(answer))
 
 

@@ -97,7 +97,11 @@ class Fanout:
 
     def _numbers_of(self, stream: str) -> dict[object, int]:
         encodings = self._by_stream.get(stream, {})
-        return {encoding: encoding.take() for encoding in encodings if isinstance(encoding, Numbered)}
+        return {
+            encoding: encoding.take()
+            for encoding in encodings
+            if isinstance(encoding, Numbered) and encoding.numbers(stream)
+        }
 
     def deliver(self, messages: Iterable[Message]) -> None:
         """Delivers the messages of one turn to their subscribers, those of a stream in order."""

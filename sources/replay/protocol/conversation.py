@@ -54,9 +54,17 @@ class Numbered:
     all that follow have higher numbers than they were given.
     """
 
+    first = 0
+    """The number of the first message."""
+
     def __init__(self) -> None:
-        self._next = 0
+        self._next = self.first
         self._added = 0
+
+    def numbers(self, stream: str) -> bool:
+        """Whether messages of a stream are numbered: here all are."""
+        del stream
+        return True
 
     def take(self) -> int:
         """The next number, without those of added messages."""
@@ -67,6 +75,8 @@ class Numbered:
         """The WebSocket frame of one message."""
         number = message.numbers.get(self) if message.numbers else None
         data = message.data if message.frame is None else message.frame
+        if not self.numbers(message.stream):
+            return encode_frame(data, BINARY if message.is_binary else TEXT)
         sent = self.payload(data, (self.take() if number is None else number) + self._added)
         self._added += message.is_added and sent != data
         return encode_frame(sent, BINARY if message.is_binary else TEXT)

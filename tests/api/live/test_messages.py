@@ -38,7 +38,7 @@ def message(body: Any) -> HubMessage:
 
 
 def test_every_channel_of_the_hub_has_its_shape() -> None:
-    assert set(CHANNELS) - BODIES.keys() == {"Balance", "Position", "Account"}, "nothing is said on these yet"
+    assert set(CHANNELS) <= BODIES.keys()
 
 
 def test_a_frame_is_text_or_bytes_and_needs_only_its_type() -> None:

@@ -35,7 +35,8 @@ CALLS: dict[str, dict[str, Any]] = {
     "get_capabilities": {},
     "find_instruments": {"base": "BTC"},
     "compare_prices": {"base": "btc"},
-    "current_position": {},
+    "get_balances": {},
+    "current_position": {"venue": "binance"},
 }
 
 

@@ -226,9 +226,8 @@ async def test_words_of_the_exchange_are_marked_as_its_own(deployment: Deploymen
 
 
 async def test_no_account_is_connected(filled: Tools) -> None:
-    reply = await filled.current_position()
-
-    assert reply["data"] == {"connected": False, "positions": [], "message": NO_ACCOUNT}
+    for reply in (await filled.current_position(), await filled.get_balances()):
+        assert reply["data"] == {"connected": False, "accounts": [], "message": NO_ACCOUNT}
 
 
 async def test_an_unknown_symbol_has_nearest_names(filled: Tools) -> None:

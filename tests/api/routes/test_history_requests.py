@@ -9,6 +9,7 @@ from bson.datetime_ms import DatetimeMS
 from pymongo import MongoClient
 
 from api.analysis import AnalysisService
+from api.gateway.gateway import Gateway
 from api.http.errors import Problem
 from api.http.params import CandleRange, RangeParams
 from api.live.candle_cache import SeriesKey
@@ -43,7 +44,8 @@ async def services(deployment: Deployment) -> AsyncIterator[Services]:
     instruments, analysis = Instruments(settings.by_venue, live, mongo), AnalysisService(settings, history, live)
     await mongo.check()
     readiness = Readiness(settings, live, mongo, trades)
-    yield Services(settings, live, mongo, trades, instruments, history, analysis, ApiMetrics(live), readiness)
+    gateway, metrics = Gateway(settings.hub, live, venues=settings.by_venue), ApiMetrics(live)
+    yield Services(settings, live, gateway, mongo, trades, instruments, history, analysis, metrics, readiness)
     await mongo.close()
     await trades.close()
 

@@ -1,14 +1,13 @@
-"""The served hub with real clients on loopback, through `Broadcast` alone."""
+"""The hub with real clients on loopback, through `Broadcast` alone, and what its protocol says at the gateway too."""
 
 import asyncio
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
-import msgpack
 import psutil
 import pytest
 from msgspec import structs
@@ -21,10 +20,10 @@ from flows.settings import Hub as HubSettings
 from sinks.hub.broadcast import Broadcast
 from sinks.hub.server import MOST_ARRIVING
 from tests.fakes.candles import BASE, stats
+from tests.fakes.hubs import PATIENCE_S, SERVERS, Hub, Serving, ask, hear, hub
 
 BEGIN = 1_767_225_600_000
 MINUTE = 60_000
-PATIENCE_S = 60
 
 
 def price(value: float, symbol: str = "BTCUSDT") -> MarketData:
@@ -52,62 +51,20 @@ def trades(first: int, count: int = 1) -> TradeBatch:
     return TradeBatch("binance", "BTCUSDT", rows)
 
 
-class Hub:
-    def __init__(self, broadcast: Broadcast) -> None:
-        self.broadcast = broadcast
-
-    def write(self, *items: Publishable) -> None:
-        self.broadcast.write(list(items))
-
-    def client(self, query: str = "", **options: Any) -> Any:
-        return connect(f"ws://127.0.0.1:{self.broadcast.port}/ws{query}", compression=None, **options)
-
-
-@asynccontextmanager
-async def hub(**settings: Any) -> AsyncIterator[Hub]:
-    broadcast = Broadcast(HubSettings(port=0, **settings), origins={"binance": "replay"})
-    broadcast.start()
-    try:
-        yield Hub(broadcast)
-    finally:
-        await asyncio.to_thread(broadcast.close)
-
-
-async def hear(client: ClientConnection) -> dict[str, Any]:
-    async with asyncio.timeout(PATIENCE_S):
-        data = await client.recv()
-    message: dict[str, Any] = json.loads(data) if isinstance(data, str) else msgpack.unpackb(data)
-    return message
-
-
-async def ask(client: ClientConnection, **request: Any) -> list[dict[str, Any]]:
-    """The answers, up to the last part of the snapshot if there is one."""
-    await client.send(json.dumps(request))
-    replies = [await hear(client)]
-    if request["op"] == "subscribe" and replies[0]["type"] == "Subscribed":
-        while replies[-1]["type"] != "Snapshot" or not last_part(replies[-1]):
-            replies.append(await hear(client))
-    return replies
-
-
-def last_part(snapshot: dict[str, Any]) -> bool:
-    data = snapshot["data"]
-    return isinstance(data, list) or bool(data["complete"])
-
-
 def shown(replies: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The messages in all parts of a snapshot."""
     parts = [reply["data"] for reply in replies if reply["type"] == "Snapshot"]
     return [m for part in parts for m in (part if isinstance(part, list) else part["messages"])]
 
 
-async def settled(client: ClientConnection) -> None:
-    """The hub has seen all that was written before."""
-    await ask(client, op="ping")
+@pytest.fixture(params=SERVERS)
+def served(request: pytest.FixtureRequest) -> Serving:
+    """The hub and the gateway: a test of the protocol runs against both."""
+    return SERVERS[request.param]
 
 
-async def test_the_two_default_channels_to_the_letter_in_both_formats() -> None:
-    async with hub() as h, h.client() as text, h.client(subprotocols=["msgpack"]) as binary:
+async def test_the_two_default_channels_to_the_letter_in_both_formats(served: Serving) -> None:
+    async with served() as h, h.client() as text, h.client(subprotocols=["msgpack"]) as binary:
         h.write(trades(1), price(1.5), candle(close=1.5))
         first, second = await hear(text), await hear(text)
         assert [await hear(binary), await hear(binary)] == [first, second]
@@ -126,8 +83,8 @@ async def test_the_two_default_channels_to_the_letter_in_both_formats() -> None:
         assert first["seq"] < second["seq"]
 
 
-async def test_what_was_held_back_is_sent_without_further_news() -> None:
-    async with hub(rate=20) as h, h.client() as client:
+async def test_what_was_held_back_is_sent_without_further_news(served: Serving) -> None:
+    async with served(rate=20) as h, h.client() as client:
         h.write(price(1.0))
         assert (await hear(client))["data"]["price"] == 1.0
         h.write(*(price(float(number)) for number in range(2, 101)))
@@ -137,8 +94,8 @@ async def test_what_was_held_back_is_sent_without_further_news() -> None:
         assert len(heard) < 50, "most were held back, and only the last of them was sent"
 
 
-async def test_a_snapshot_has_the_last_closed_candle_even_after_an_older_one_was_amended() -> None:
-    async with hub() as h, h.client() as client:
+async def test_a_snapshot_has_the_last_closed_candle_even_after_an_older_one_was_amended(served: Serving) -> None:
+    async with served() as h, h.client() as client:
         h.write(candle(0), candle(1), candle(0, revision=1))
         for _ in range(3):
             await hear(client)
@@ -146,8 +103,8 @@ async def test_a_snapshot_has_the_last_closed_candle_even_after_an_older_one_was
         assert [m["data"]["candle"]["timestamp"] for m in shown(replies)] == [BEGIN + 60_000]
 
 
-async def test_a_snapshot_has_no_forming_candle_that_has_closed() -> None:
-    async with hub() as h, h.client() as client:
+async def test_a_snapshot_has_no_forming_candle_that_has_closed(served: Serving) -> None:
+    async with served() as h, h.client() as client:
         h.write(candle(0, closed=False), candle(0))
         await hear(client)
         replies = await ask(client, op="subscribe", channels=["Candle"])
@@ -172,13 +129,13 @@ async def test_a_large_snapshot_fits_a_client_with_default_limits() -> None:
         for n in range(300):
             h.write(*(candle(0, symbol=f"COIN{n:03}USDT", timeframe=t) for t in frames))
             h.write(*(candle(1440, closed=False, symbol=f"COIN{n:03}USDT", timeframe=t) for t in frames))
-        await settled(client)
+        await h.settled(client)
         replies = await ask(client, op="subscribe", channels=["Candle", "ChartUpdate"])
         assert len(shown(replies)) == 300 * 6 * 3
 
 
-async def test_unsubscribing_one_symbol_keeps_the_others() -> None:
-    async with hub() as h, h.client() as client:
+async def test_unsubscribing_one_symbol_keeps_the_others(served: Serving) -> None:
+    async with served() as h, h.client() as client:
         await ask(client, op="unsubscribe", symbols=["btcusdt"])
         h.write(price(1.0), price(2.0, "ETHUSDT"))
         assert (await hear(client))["data"]["symbol"] == "ETHUSDT"
@@ -193,9 +150,9 @@ async def test_unsubscribing_one_symbol_keeps_the_others() -> None:
     ],
 )
 async def test_books_and_statistics_come_on_their_channels_and_to_those_who_come_late(
-    channel: str, item: Publishable
+    served: Serving, channel: str, item: Publishable
 ) -> None:
-    async with hub() as h, h.client(f"?channels={channel}") as client:
+    async with served() as h, h.client(f"?channels={channel}") as client:
         h.write(item)
         live = await hear(client)
         assert (live["type"], live["data"]["symbol"]) == (channel, "BTCUSDT")
@@ -208,29 +165,31 @@ async def test_books_and_statistics_come_on_their_channels_and_to_those_who_come
     ("request_", "known"),
     [({"op": "nonsense"}, "subscribe"), ({"op": "subscribe", "channels": ["Nonsense"]}, "ChartUpdate")],
 )
-async def test_an_unknown_name_is_answered_with_the_known_ones(request_: dict[str, Any], known: str) -> None:
-    async with hub() as h, h.client() as client:
+async def test_an_unknown_name_is_answered_with_the_known_ones(
+    served: Serving, request_: dict[str, Any], known: str
+) -> None:
+    async with served() as h, h.client() as client:
         [error] = await ask(client, **request_)
         assert error["type"] == "Error"
         assert known in json.dumps(error["data"])
 
 
 @pytest.mark.parametrize("payload", ["no json", "[]", '{"op":["subscribe"]}', '{"op":"subscribe","channels":"Trade"}'])
-async def test_a_request_that_makes_no_sense_is_an_error_and_the_line_stays(payload: str) -> None:
-    async with hub() as h, h.client() as client:
+async def test_a_request_that_makes_no_sense_is_an_error_and_the_line_stays(served: Serving, payload: str) -> None:
+    async with served() as h, h.client() as client:
         await client.send(payload)
         assert (await hear(client))["type"] == "Error"
-        await settled(client)
+        await h.settled(client)
 
 
-async def test_a_misspelt_field_is_not_taken_for_all() -> None:
-    async with hub() as h, h.client() as client:
+async def test_a_misspelt_field_is_not_taken_for_all(served: Serving) -> None:
+    async with served() as h, h.client() as client:
         await client.send('{"op":"subscribe","symbol":["BTCUSDT"]}')
         assert (await hear(client))["type"] == "Error"
 
 
-async def test_resuming_gives_what_a_client_that_stayed_saw() -> None:
-    async with hub() as h, h.client() as stayed:
+async def test_resuming_gives_what_a_client_that_stayed_saw(served: Serving) -> None:
+    async with served() as h, h.client() as stayed:
         async with h.client() as cut:
             h.write(candle(0), candle(1))
             after = [await hear(cut) for _ in range(2)][-1]["seq"]
@@ -243,8 +202,10 @@ async def test_resuming_gives_what_a_client_that_stayed_saw() -> None:
 
 
 @pytest.mark.parametrize("after", ["0", "1", str(10**18)])
-async def test_a_number_that_the_ring_does_not_hold_is_answered_with_reset_and_the_snapshot(after: str) -> None:
-    async with hub() as h, h.client() as first:
+async def test_a_number_that_the_ring_does_not_hold_is_answered_with_reset_and_the_snapshot(
+    served: Serving, after: str
+) -> None:
+    async with served() as h, h.client() as first:
         h.write(price(1.0))
         await hear(first)
         async with h.client(f"?resume_after={after}") as back:
@@ -255,8 +216,8 @@ async def test_a_number_that_the_ring_does_not_hold_is_answered_with_reset_and_t
 @pytest.mark.parametrize(
     "query", ["?resume_after=x", "?channels=Nonsense", "?venues=nosuch", "?resume_after=" + "9" * 5_000]
 )
-async def test_an_address_that_makes_no_sense_is_refused_cleanly(query: str) -> None:
-    async with hub() as h:
+async def test_an_address_that_makes_no_sense_is_refused_cleanly(served: Serving, query: str) -> None:
+    async with served() as h:
         try:
             async with h.client(query) as client:
                 while (await hear(client))["type"] == "Error":
@@ -298,9 +259,9 @@ async def test_two_origins_do_not_slip_through() -> None:
 async def test_who_may_come_in(options: dict[str, Any]) -> None:
     async with hub(token="secret", origins=("https://desk.example",)) as h:
         async with h.client("?token=secret", **options) as client:
-            await settled(client)
+            await h.settled(client)
         async with h.client(additional_headers={"Authorization": "Bearer secret"}, **options) as client:
-            await settled(client)
+            await h.settled(client)
 
 
 @pytest.mark.parametrize("protocol", ["json", "msgpack", "sbe"])
@@ -326,15 +287,15 @@ async def test_an_address_with_accounts_is_refused_without_the_right(settings: d
             await h.client(f"?{query}channels=Candle,Position&resume_after=1")
         assert refused.value.response.status_code == 403
         async with h.client(f"?{query}channels=Candle&optional=Position") as client:
-            await settled(client)
+            await h.settled(client)
         async with h.client("?token=own&channels=Candle,Position") as client:
-            await settled(client)
+            await h.settled(client)
 
 
-async def test_there_is_room_for_so_many_clients() -> None:
-    async with hub(max_clients=1) as h:
+async def test_there_is_room_for_so_many_clients(served: Serving) -> None:
+    async with served(max_clients=1) as h:
         async with h.client() as client:
-            await settled(client)
+            await h.settled(client)
             with pytest.raises(InvalidStatus) as refused:
                 await h.client()
             assert refused.value.response.status_code == 503
@@ -355,7 +316,7 @@ async def test_connections_that_say_nothing_take_no_room_from_clients() -> None:
             stack.callback(writer.close)
             silent.append(reader)
         async with h.client() as client:
-            await settled(client)
+            await h.settled(client)
         async with asyncio.timeout(PATIENCE_S):
             with suppress(ConnectionError):
                 assert await silent[0].read() == b""
@@ -363,8 +324,8 @@ async def test_connections_that_say_nothing_take_no_room_from_clients() -> None:
 
 
 @pytest.mark.parametrize(("messages", "code"), [([" " * 4_097], 1009), (['{"op":"ping"}'] * 60, 1008)])
-async def test_limits_of_requests(messages: list[str], code: int) -> None:
-    async with hub() as h, h.client() as client:
+async def test_limits_of_requests(served: Serving, messages: list[str], code: int) -> None:
+    async with served() as h, h.client() as client:
         with pytest.raises(ConnectionClosed) as closed:
             for message in messages:
                 await client.send(message)
@@ -374,11 +335,11 @@ async def test_limits_of_requests(messages: list[str], code: int) -> None:
         assert closed.value.rcvd.code == code
 
 
-async def test_the_end_is_a_goodbye() -> None:
-    async with hub() as h:
+async def test_the_end_is_a_goodbye(served: Serving) -> None:
+    async with served() as h:
         client = await h.client()
         h.write(candle(0))
-        await asyncio.to_thread(h.broadcast.close)
+        await h.close()
         assert (await hear(client))["type"] == "ChartUpdate"
         with pytest.raises(ConnectionClosed) as closed:
             await client.recv()
@@ -456,58 +417,58 @@ def ids(messages: list[dict[str, Any]]) -> list[int]:
     return [row["id"] for m in messages if m["type"] == "Trade" for row in m["data"]["trades"]]
 
 
-async def test_a_slow_client_is_told_what_it_lost_and_gets_the_rest_in_order() -> None:
-    async with hub(capacity=5) as h, h.client("?channels=Status") as witness:
-        deaf = Deaf(h.broadcast.port, "?channels=Trade,MarketData,ChartUpdate")
+async def test_a_slow_client_is_told_what_it_lost_and_gets_the_rest_in_order(served: Serving) -> None:
+    async with served(capacity=5) as h, h.client("?channels=Status") as witness:
+        deaf = await asyncio.to_thread(Deaf, h.port, "?channels=Trade,MarketData,ChartUpdate")
         with deaf.socket:
             last, batches = 0, 0
-            while h.broadcast.counters.dropped < 3:
+            while h.counters.dropped < 3:
                 last = await flood(h, witness, batches=1, first=last + 1)
                 batches += 1
                 assert batches < 400
             h.write(price(1.0))
             h.write(candle(0))
-            await settled(witness)
+            await h.settled(witness)
             heard = await asyncio.to_thread(deaf.read, lambda m: m["type"] == "ChartUpdate")
     seqs = [m["seq"] for m in heard if "seq" in m]
     assert seqs == sorted(set(seqs))
     dropped = sum(m["dropped"] for m in heard if m["type"] == "Lagged")
     got = sum(m["type"] == "Trade" for m in heard)
-    assert dropped == h.broadcast.counters.dropped
+    assert dropped == h.counters.dropped
     assert got + dropped >= batches
     assert heard[-1]["type"] == "ChartUpdate"
 
 
-async def test_an_answer_never_overtakes_what_waits() -> None:
-    async with hub(capacity=50) as h, h.client("?channels=Status") as witness:
-        deaf = Deaf(h.broadcast.port, "?channels=Trade,MarketData")
+async def test_an_answer_never_overtakes_what_waits(served: Serving) -> None:
+    async with served(capacity=50) as h, h.client("?channels=Status") as witness:
+        deaf = await asyncio.to_thread(Deaf, h.port, "?channels=Trade,MarketData")
         with deaf.socket:
             await flood(h, witness, batches=60)
             h.write(price(1.0))
-            await settled(witness)
+            await h.settled(witness)
             payload = b'{"op":"subscribe","channels":["MarketData"]}'
             deaf.socket.sendall(bytes([0x81, 0x80 | len(payload), 0, 0, 0, 0]) + payload)
             for _ in range(3):
-                await settled(witness)
+                await h.settled(witness)
             heard = await asyncio.to_thread(deaf.read, lambda m: m["type"] == "Snapshot")
     seqs = [m["seq"] for m in heard if "seq" in m]
     assert seqs == sorted(seqs)
 
 
 @pytest.mark.slow
-async def test_a_client_that_never_reads_is_cut_and_harms_nobody() -> None:
-    async with hub(capacity=2) as h, h.client("?channels=Status") as witness:
-        deaf = Deaf(h.broadcast.port, "?channels=Trade")
+async def test_a_client_that_never_reads_is_cut_and_harms_nobody(served: Serving) -> None:
+    async with served(capacity=2) as h, h.client("?channels=Status") as witness:
+        deaf = await asyncio.to_thread(Deaf, h.port, "?channels=Trade")
         with deaf.socket:
-            while clients(h.broadcast) < 2:  # the handshake's answer goes out just before it counts
+            while h.counters.clients < 2:  # the handshake's answer goes out just before it counts
                 await asyncio.sleep(0.001)
             begin, last = time.monotonic(), 0
-            while clients(h.broadcast) > 1 and time.monotonic() - begin < PATIENCE_S:
+            while h.counters.clients > 1 and time.monotonic() - begin < PATIENCE_S:
                 last = await flood(h, witness, batches=1, first=last + 1)
                 await asyncio.sleep(0.01)
-            assert clients(h.broadcast) == 1
+            assert h.counters.clients == 1
             async with asyncio.timeout(PATIENCE_S):  # not left open for ever
-                while server_lines(h.broadcast.port) > 1:
+                while server_lines(h.port) > 1:
                     await asyncio.sleep(0.05)
 
 
@@ -517,24 +478,19 @@ def server_lines(port: int) -> int:
     return sum(bool(line.raddr) and line.laddr.port == port for line in lines)
 
 
-async def test_closing_ends_in_time_although_a_client_does_not_read() -> None:
-    async with hub(capacity=1_000) as h, h.client("?channels=Status") as witness:
-        deaf = Deaf(h.broadcast.port, "?channels=Trade")
+async def test_closing_ends_in_time_although_a_client_does_not_read(served: Serving) -> None:
+    async with served(capacity=1_000) as h, h.client("?channels=Status") as witness:
+        deaf = await asyncio.to_thread(Deaf, h.port, "?channels=Trade")
         with deaf.socket:
             await flood(h, witness, batches=80)
             async with asyncio.timeout(PATIENCE_S):
-                await asyncio.to_thread(h.broadcast.close)
+                await h.close()
 
 
-def clients(broadcast: Broadcast) -> int:
-    counted = getattr(broadcast.counters, "clients", None)
-    return int(counted if counted is not None else broadcast.clients)  # type: ignore[attr-defined]
-
-
-async def test_status_and_origin_are_told_to_who_asks() -> None:
-    async with hub() as h, h.client() as client:
+async def test_status_and_origin_are_told_to_who_asks(served: Serving) -> None:
+    async with served() as h, h.client() as client:
         h.write(FeedStatus("binance", "market", "live", ("BTCUSDT",)))
-        await settled(client)
+        await h.settled(client)
         replies = await ask(client, op="subscribe", channels=["Status"])
         assert [m["data"]["state"] for m in shown(replies)] == ["live"]
         assert "replay" in json.dumps(replies)

@@ -15,9 +15,10 @@ from flows.model import Candle, MarketData, Trade, TradeBatch
 from flows.websocket import BINARY
 from sinks.hub.messages import Message, Topic
 from tests.fakes.candles import BASE, stats
+from tests.fakes.hubs import ask, hub
 from tests.fakes.sbe_schema import Schema
 from tests.sbe_codec import CODEC, SCHEMA, codec
-from tests.sinks.hub.test_broadcast import BEGIN, ask, hub
+from tests.sinks.hub.test_broadcast import BEGIN
 
 SENT = BEGIN + 7
 READ = Schema.read(SCHEMA)

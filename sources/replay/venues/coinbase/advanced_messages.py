@@ -68,6 +68,11 @@ def heartbeat(counter: int, time_ms: int) -> bytes:
     return _message("heartbeats", time_ms, {"current_time": text, "heartbeat_counter": counter})
 
 
+def user(orders: Sequence[Mapping[str, Any]], time_ms: int, *, kind: str = "update") -> bytes:
+    """A `user` message: orders of an account."""
+    return _message("user", time_ms, {"type": kind, "orders": orders})
+
+
 def subscriptions(channels: Mapping[str, Sequence[str]], time_ms: int) -> bytes:
     """The reply to every request: all subscriptions by channel."""
     return _message("subscriptions", time_ms, {"subscriptions": channels})

@@ -8,12 +8,15 @@ from typing import Any, Literal
 import msgspec
 from aiohttp import web
 
-from sources.replay.exchange.dialect import Controls, ExchangeView
+from sources.replay.exchange.dialect import AccountsView, Controls
 from sources.replay.exchange.limits import Limits
 from sources.replay.market.lives import Life
 from sources.replay.market.market import Message
 from sources.replay.market.playback import Playback
 from sources.replay.synthetic.market import SyntheticMarket
+from sources.replay.venues.coinbase.accounts.conversation import UserConversation
+from sources.replay.venues.coinbase.accounts.rest import CoinbasePrivate
+from sources.replay.venues.coinbase.accounts.service import CoinbaseAccounts
 from sources.replay.venues.coinbase.conversation import CoinbaseConversation, Feed
 from sources.replay.venues.coinbase.derived import CoinbaseDerived
 from sources.replay.venues.coinbase.forms import FORMS
@@ -26,7 +29,9 @@ from sources.replay.venues.times import shifted
 LIMITS = Limits(ping_every_s=30, pong_within_s=60, incoming_per_s=100, weight_per_minute=600)
 REQUESTS_PER_S = 10
 """REST requests a second."""
-_FEEDS: dict[str, Feed | None] = {"/": None, "/exchange": "exchange", "/advanced": "advanced"}
+USER_PATH = "/user"
+"""Where the Advanced feed has accounts; the exchange has them at an address of their own."""
+_FEEDS: dict[str, Feed | None] = {"/": None, "/exchange": "exchange", "/advanced": "advanced", USER_PATH: "advanced"}
 _CLOCKS = (
     re.compile(rb'^(\{"type":"heartbeat".*"time":")([^"]+)'),
     re.compile(rb'^(\{"channel":"\w+","timestamp":")([^"]+)'),
@@ -35,7 +40,9 @@ _CLOCKS = (
 
 
 class CoinbaseDialect:
-    """The Exchange feed at `/exchange`, the Advanced feed at `/advanced`, either at `/`, and REST of the Exchange."""
+    """The Exchange feed at `/exchange`, the Advanced feed at `/advanced`, either at `/`; accounts of the Advanced feed
+    at `USER_PATH`; REST of both.
+    """
 
     venue = "coinbase"
     limits = LIMITS
@@ -46,9 +53,12 @@ class CoinbaseDialect:
         self._market = market
         self._derived = derived
         self._requests_per_s = requests_per_s
+        self._accounts: CoinbaseAccounts | None = None
 
-    def open(self, request: web.Request, view: ExchangeView) -> CoinbaseConversation:
+    def open(self, request: web.Request, view: AccountsView) -> CoinbaseConversation:
         """The conversation with a client."""
+        if request.path == USER_PATH:
+            return UserConversation(view, self._derived, self._accounts_of(view))
         return CoinbaseConversation(view, self._derived, _FEEDS[request.path])
 
     def refuse(self, status: int, code: int, message: str) -> web.Response:
@@ -57,14 +67,19 @@ class CoinbaseDialect:
         body = msgspec.json.encode({"message": message})
         return web.Response(status=status, body=body, content_type="application/json")
 
-    def rest(self, view: ExchangeView) -> CoinbaseRest:
+    def rest(self, view: AccountsView) -> CoinbaseRest:
         """The REST interface."""
-        return CoinbaseRest(view, self._market, requests_per_s=self._requests_per_s)
+        private = CoinbasePrivate(view, self._accounts_of(view))
+        return CoinbaseRest(view, self._market, private=private, requests_per_s=self._requests_per_s)
 
-    def controls(self, view: ExchangeView) -> Controls:
-        """Nothing of its own."""
-        del view
-        return {}
+    def controls(self, view: AccountsView) -> Controls:
+        """Accounts, what moves them, and their keys."""
+        return self._accounts_of(view).operated.controls()
+
+    def _accounts_of(self, view: AccountsView) -> CoinbaseAccounts:
+        if self._accounts is None:
+            self._accounts = CoinbaseAccounts(view)
+        return self._accounts
 
     def with_clock(self, message: Message, by_ms: int) -> Message:
         """A message whose heartbeat or envelope has another time."""

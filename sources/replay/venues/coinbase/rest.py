@@ -1,4 +1,7 @@
-"""REST of the Coinbase Exchange: market data alone. Source: docs.cdp.coinbase.com, Exchange REST."""
+"""REST of the Coinbase Exchange, with market data, and of Advanced Trade, with accounts (`accounts/rest.py`).
+
+Source: docs.cdp.coinbase.com, Exchange REST.
+"""
 
 import re
 from collections.abc import Callable, Mapping
@@ -16,6 +19,7 @@ from sources.replay.market.klines import Kline
 from sources.replay.market.lives import State
 from sources.replay.market.playback import Playback
 from sources.replay.market.symbol_market import SymbolMarket
+from sources.replay.venues.coinbase.accounts.rest import PREFIX, CoinbasePrivate
 from sources.replay.venues.coinbase.exchange_messages import levels_text, maker_side
 from sources.replay.venues.coinbase.products import product_of, product_row
 from sources.replay.venues.rows import TradeRow, rows_of
@@ -46,8 +50,9 @@ class CoinbaseError(Exception):
 class CoinbaseRest:
     """Answers the market data requests of the Exchange."""
 
-    def __init__(self, view: ExchangeView, market: Playback, *, requests_per_s: int) -> None:
+    def __init__(self, view: ExchangeView, market: Playback, *, private: CoinbasePrivate, requests_per_s: int) -> None:
         self._view = view
+        self._private = private
         self._markets = market.markets
         self._meter = RateMeter(most=requests_per_s, window_s=1.0)
         self._endpoints: dict[str | None, Callable[[str, Query], Reply]] = {
@@ -62,6 +67,8 @@ class CoinbaseRest:
         """The answer to a request."""
         if not self._meter.admits(now_s):
             return _error(_TEXTS[429], HTTPStatus.TOO_MANY_REQUESTS)
+        if request.path.startswith(PREFIX):
+            return self._private.reply(request)
         try:
             return self._true_reply(request.path, request.query)
         except CoinbaseError as error:

@@ -9,9 +9,11 @@ from sources.replay.protocol.frames import Encoding
 from sources.replay.venues.kraken import messages
 from sources.replay.venues.kraken.books import DEPTHS
 from sources.replay.venues.kraken.derived import HEARTBEATS, INSTRUMENTS, KrakenDerived, PairMessages
+from sources.replay.venues.kraken.requests import id_of, params_of
 
-_INT64 = 2**63
 _NONE: frozenset[str] = frozenset()
+_PRIVATE = frozenset(("balances", "executions"))
+_ELSEWHERE = "Private data and trading are unavailable on this endpoint. Try ws-auth.kraken.com"
 Options: TypeAlias = dict[str, Any]
 """What a subscription is acknowledged with, beside the symbol."""
 
@@ -76,7 +78,7 @@ class KrakenConversation:
         return self._answer(decode_object(text), order)
 
     def _answer(self, request: dict[str, Any], order: Refused | None) -> tuple[bytes, ...]:
-        method, request_id = request.get("method"), _id_of(request)
+        method, request_id = request.get("method"), id_of(request)
         match method:
             case "ping":
                 return (messages.reply("pong", request_id, self._view.now_ms),)
@@ -92,6 +94,8 @@ class KrakenConversation:
         channel, options = _channel_of(request)
         if _named_channel(request) == "instrument":
             return self._instruments(method, request_id)
+        if _named_channel(request) in _PRIVATE:
+            return (messages.reply(method, request_id, self._view.now_ms, success=False, error=_ELSEWHERE),)
         if channel is None or isinstance(options, str):
             reason = options if isinstance(options, str) else "Subscription channel not supported"
             return (messages.reply(method, request_id, self._view.now_ms, success=False, error=reason),)
@@ -182,19 +186,14 @@ _NO_SNAPSHOT = frozenset(("trade",))
 """Channels that send a snapshot only to those who want one."""
 
 
-def _params_of(request: dict[str, Any]) -> Options:
-    params = request.get("params")
-    return params if isinstance(params, dict) else {}
-
-
 def _named_channel(request: dict[str, Any]) -> str:
-    name = _params_of(request).get("channel")
+    name = params_of(request).get("channel")
     return name if isinstance(name, str) else ""
 
 
 def _channel_of(request: dict[str, Any]) -> tuple[_Channel | None, Options | str]:
     """The channel of a request, and its options with `snapshot`, or an error."""
-    params, name = _params_of(request), _named_channel(request)
+    params, name = params_of(request), _named_channel(request)
     channel = _CHANNELS.get(name)
     if channel is None:
         return None, {}
@@ -208,10 +207,5 @@ def _channel_of(request: dict[str, Any]) -> tuple[_Channel | None, Options | str
 
 
 def _symbols_of(request: dict[str, Any]) -> list[str]:
-    symbols = _params_of(request).get("symbol")
+    symbols = params_of(request).get("symbol")
     return [name for name in symbols if isinstance(name, str)] if isinstance(symbols, list) else []
-
-
-def _id_of(request: dict[str, Any]) -> int | None:
-    value = request.get("req_id")
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _INT64 else None

@@ -9,12 +9,15 @@ from typing import Any, Literal
 import msgspec
 from aiohttp import web
 
-from sources.replay.exchange.dialect import Controls, ExchangeView
+from sources.replay.exchange.dialect import AccountsView, Controls
 from sources.replay.exchange.limits import Limits
 from sources.replay.market.lives import Life
 from sources.replay.market.market import Message
 from sources.replay.market.playback import Playback
 from sources.replay.synthetic.market import SyntheticMarket
+from sources.replay.venues.kraken.accounts.conversation import PrivateConversation
+from sources.replay.venues.kraken.accounts.rest import KrakenPrivate
+from sources.replay.venues.kraken.accounts.service import KrakenAccounts
 from sources.replay.venues.kraken.conversation import KrakenConversation
 from sources.replay.venues.kraken.derived import KrakenDerived
 from sources.replay.venues.kraken.forms import FORMS
@@ -27,6 +30,8 @@ from sources.replay.venues.times import shifted
 LIMITS = Limits(ping_every_s=30, pong_within_s=60, incoming_per_s=100, weight_per_minute=60, connections_per_5min=150)
 REQUESTS_PER_S = 1.0
 """REST requests a second, on average over ten seconds."""
+PRIVATE_PATH = "/auth/v2"
+"""Where private streams are; the exchange has them at an address of their own."""
 _FIRST_CONNECTION = 4_421_894_013_101_914_413
 """Connection ids are beyond 2**53."""
 _CLOCK = re.compile(rb'(?<="timestamp":")([^"]+)(?=","data":)')
@@ -34,11 +39,11 @@ _CLOCK = re.compile(rb'(?<="timestamp":")([^"]+)(?=","data":)')
 
 
 class KrakenDialect:
-    """Kraken's WebSocket v2, at `/v2`, and REST. `requests_per_s` is the limit of REST."""
+    """Kraken's WebSocket v2, at `/v2` and for accounts at `PRIVATE_PATH`, and REST with its limit."""
 
     venue = "kraken"
     limits = LIMITS
-    paths = ("/v2", "/")
+    paths = ("/v2", "/", PRIVATE_PATH)
     forms = FORMS
 
     def __init__(self, market: Playback, derived: KrakenDerived, *, requests_per_s: float = REQUESTS_PER_S) -> None:
@@ -46,10 +51,12 @@ class KrakenDialect:
         self._derived = derived
         self._requests_per_s = requests_per_s
         self._numbers = itertools.count(_FIRST_CONNECTION)
+        self._accounts: KrakenAccounts | None = None
 
-    def open(self, request: web.Request, view: ExchangeView) -> KrakenConversation:
+    def open(self, request: web.Request, view: AccountsView) -> KrakenConversation | PrivateConversation:
         """The conversation with a client."""
-        del request
+        if request.path == PRIVATE_PATH:
+            return PrivateConversation(view, self._accounts_of(view), next(self._numbers))
         return KrakenConversation(view, self._derived, next(self._numbers))
 
     def refuse(self, status: int, code: int, message: str) -> web.Response:
@@ -58,14 +65,19 @@ class KrakenDialect:
         body = msgspec.json.encode({"error": [f"EGeneral:{message}"]})
         return web.Response(status=status, body=body, content_type="application/json")
 
-    def rest(self, view: ExchangeView) -> KrakenRest:
+    def rest(self, view: AccountsView) -> KrakenRest:
         """The REST interface."""
-        return KrakenRest(view, self._market, requests_per_s=self._requests_per_s)
+        private = KrakenPrivate(view, self._accounts_of(view))
+        return KrakenRest(view, self._market, private=private, requests_per_s=self._requests_per_s)
 
-    def controls(self, view: ExchangeView) -> Controls:
-        """Nothing of its own."""
-        del view
-        return {}
+    def controls(self, view: AccountsView) -> Controls:
+        """Accounts, what moves them, and their keys."""
+        return self._accounts_of(view).operated.controls()
+
+    def _accounts_of(self, view: AccountsView) -> KrakenAccounts:
+        if self._accounts is None:
+            self._accounts = KrakenAccounts(view)
+        return self._accounts
 
     def with_clock(self, message: Message, by_ms: int) -> Message:
         """A message whose envelope's time is shifted."""

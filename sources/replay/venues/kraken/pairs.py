@@ -60,8 +60,8 @@ class Pair(NamedTuple):
     @property
     def id(self) -> str:
         """The key of its answers in REST."""
-        if self.base in _OLD_IDS and _asset(self.quote).startswith("Z"):
-            return _asset(self.base) + _asset(self.quote)
+        if self.base in _OLD_IDS and old_asset(self.quote).startswith("Z"):
+            return old_asset(self.base) + old_asset(self.quote)
         return self.altname
 
     @property
@@ -104,9 +104,9 @@ def asset_pair_row(pair: Pair, decimals: Decimals, state: State = State.TRADING)
         "altname": pair.altname,
         "wsname": pair.wsname,
         "aclass_base": "currency",
-        "base": _asset(pair.base),
+        "base": old_asset(pair.base),
         "aclass_quote": "currency",
-        "quote": _asset(pair.quote),
+        "quote": old_asset(pair.quote),
         "lot": "unit",
         "cost_decimals": _COST_DECIMALS,
         "pair_decimals": decimals.printed_price,
@@ -171,5 +171,6 @@ def _old(asset: str) -> str:
     return _OLD_NAMES.get(asset, asset)
 
 
-def _asset(asset: str) -> str:
+def old_asset(asset: str) -> str:
+    """The name of an asset in REST."""
     return _OLD_ASSETS.get(asset, asset)

@@ -1,4 +1,6 @@
-"""Kraken's REST interface, `/0/public`: market data alone. Every body is `{"error": […], "result": …}` with status 200.
+"""Kraken's REST interface: market data of `/0/public`, and accounts (`accounts/rest.py`).
+
+Every body is `{"error": […], "result": …}` with status 200.
 
 Source: docs.kraken.com, REST; recordings of 2025-11-10 and 2026-07-07.
 """
@@ -18,6 +20,8 @@ from sources.replay.market.intervals import INTERVALS_MS, open_of
 from sources.replay.market.lives import State
 from sources.replay.market.playback import Playback
 from sources.replay.market.symbol_market import SymbolMarket
+from sources.replay.venues.kraken.accounts.keys import KrakenKeyError
+from sources.replay.venues.kraken.accounts.rest import PREFIX, KrakenPrivate
 from sources.replay.venues.kraken.messages import INTERVALS, average_price, is_market_order, taker_side
 from sources.replay.venues.kraken.pairs import Pair, asset_pair_row, pair_of
 from sources.replay.venues.rows import TradeRow, rows_of
@@ -55,8 +59,9 @@ class KrakenError(Exception):
 class KrakenRest:
     """Answers the market data requests of Kraken."""
 
-    def __init__(self, view: ExchangeView, market: Playback, *, requests_per_s: float) -> None:
+    def __init__(self, view: ExchangeView, market: Playback, *, private: KrakenPrivate, requests_per_s: float) -> None:
         self._view = view
+        self._private = private
         self._markets = {pair_of(name): one for name, one in market.markets.items()}
         self._names = {
             name.upper(): pair for pair in self._markets for name in (pair.id, pair.altname, pair.wsname, pair.symbol)
@@ -75,6 +80,8 @@ class KrakenRest:
 
     def reply(self, request: web.Request, now_s: float) -> Reply:
         """The answer to a request."""
+        if request.path.startswith(PREFIX):
+            return self._private_reply(request, now_s)
         name = request.path.removeprefix(_PREFIX)
         endpoint = self._endpoints.get(name) if request.path.startswith(_PREFIX) else None
         if endpoint is None:
@@ -84,6 +91,14 @@ class KrakenRest:
         try:
             return _body(endpoint(request.query))
         except KrakenError as error:
+            return _error(str(error))
+
+    def _private_reply(self, request: web.Request, now_s: float) -> Reply:
+        if not self._admits("", {}, now_s):
+            return _error("EAPI:Rate limit exceeded")
+        try:
+            return _body(self._private.result(request))
+        except KrakenKeyError as error:
             return _error(str(error))
 
     def refused(self, refusal: Refusal, now_s: float) -> Reply:

@@ -27,6 +27,7 @@ from sources.replay.accounts.orders import (
     Open,
     Order,
     PositionMode,
+    Tokens,
     Transfer,
     Withdraw,
 )
@@ -59,7 +60,7 @@ class UsdmAccounts(OpenedAccounts[UsdmAccount]):
         super().__init__(demo, lambda: UsdmAccount(self._margin_assets))
         self._listen_keys = ListenKeys()
         self._is_watched = False
-        self.orders: tuple[type[Order], ...] = tuple(kind for kind in ORDERS if kind is not Lock)
+        self.orders: tuple[type[Order], ...] = tuple(kind for kind in ORDERS if kind not in (Lock, Tokens))
         """The kinds of orders that there are for them."""
         self.endpoints = {
             **UsdmAccountRest(self._accounts, self._margin_assets, view, self.marks).endpoints,

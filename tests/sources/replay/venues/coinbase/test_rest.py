@@ -6,6 +6,8 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from sources.replay.exchange.limits import Refusal
+from sources.replay.venues.coinbase.accounts.rest import CoinbasePrivate
+from sources.replay.venues.coinbase.accounts.service import CoinbaseAccounts
 from sources.replay.venues.coinbase.dialect import synthetic_coinbase
 from sources.replay.venues.coinbase.rest import CoinbaseRest
 from tests.fakes.played import PlayedView, play_until
@@ -23,7 +25,7 @@ def view() -> PlayedView:
 
 
 def answer(view: PlayedView, path: str) -> tuple[int, Any, dict[str, str]]:
-    api = CoinbaseRest(view, view.market, requests_per_s=1_000)
+    api = CoinbaseRest(view, view.market, private=CoinbasePrivate(view, CoinbaseAccounts(view)), requests_per_s=1_000)
     reply = api.reply(make_mocked_request("GET", path), 0.0)
     return reply.status, json.loads(json.dumps(reply.body)), dict(reply.headers)
 
@@ -99,7 +101,7 @@ def test_a_request_that_is_refused_says_why(view: PlayedView, path: str, status:
 
 
 def test_one_too_many_in_a_second_is_refused(view: PlayedView) -> None:
-    api = CoinbaseRest(view, view.market, requests_per_s=2)
+    api = CoinbaseRest(view, view.market, private=CoinbasePrivate(view, CoinbaseAccounts(view)), requests_per_s=2)
     statuses = [api.reply(make_mocked_request("GET", "/time"), now_s).status for now_s in (0.0, 0.1, 0.2, 1.1)]
     assert statuses == [200, 200, 429, 200]
     assert api.refused(Refusal(429, 7), 0.0)[1:] == ({"message": "Public rate limit exceeded"}, {"Retry-After": "7"})

@@ -5,6 +5,8 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from sources.replay.exchange.limits import Refusal
+from sources.replay.venues.kraken.accounts.rest import KrakenPrivate
+from sources.replay.venues.kraken.accounts.service import KrakenAccounts
 from sources.replay.venues.kraken.dialect import synthetic_kraken
 from sources.replay.venues.kraken.rest import KrakenRest
 from tests.fakes.played import PlayedView, play_until
@@ -22,7 +24,8 @@ def view() -> PlayedView:
 
 
 def rest(view: PlayedView, *, requests_per_s: float = 1_000.0) -> KrakenRest:
-    return KrakenRest(view, view.market, requests_per_s=requests_per_s)
+    private = KrakenPrivate(view, KrakenAccounts(view))
+    return KrakenRest(view, view.market, private=private, requests_per_s=requests_per_s)
 
 
 def answer(view: PlayedView, path: str) -> Any:

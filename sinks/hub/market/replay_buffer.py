@@ -7,6 +7,7 @@ from typing import Final
 
 from flows.model import TradeBatch
 from sinks.hub.messages import Message
+from sinks.hub.payloads import TradeBody
 
 REPLAY_TRADES: Final = 100_000
 """Most trades in the held messages; beyond that the oldest messages are dropped."""
@@ -27,6 +28,11 @@ class ReplayBuffer:
         while self._messages and (len(self._messages) > self._most or self._trades > REPLAY_TRADES):
             self._trades -= _trades_in(self._messages.popleft())
 
+    def clear(self) -> None:
+        """Drops all."""
+        self._messages.clear()
+        self._trades = 0
+
     def after(self, seq: int, *, newest: int) -> Iterable[Message] | None:
         """All messages after `seq`, up to `newest`, the newest ever; None when some of them were dropped."""
         oldest = self._messages[0].seq if self._messages else newest + 1
@@ -34,4 +40,4 @@ class ReplayBuffer:
 
 
 def _trades_in(message: Message) -> int:
-    return len(message.item.trades) if isinstance(message.item, TradeBatch) else 0
+    return len(message.item.trades) if isinstance(message.item, TradeBatch | TradeBody) else 0

@@ -1,0 +1,196 @@
+/** The panel of accounts: whether each is current, what it is worth and was, its positions and balances. */
+
+import { byId, element, paintSoon, write } from "./page.js";
+import { compact, decimalsOf, fixed, NONE, signed } from "./format.js";
+
+const MINUTES_SHOWN = 1_440;
+const PRICE_PLACES = 8;
+const MONEY_PLACES = 2;
+const WIDTH = 120, HEIGHT = 22; // of the line of totals
+
+const byKey = (one, other) => (one[0] < other[0] ? -1 : 1);
+const cell = (text, way) => {
+  const made = element("td", "", text);
+  if (way) made.dataset.way = way;
+  return made;
+};
+const wayOf = (value) => (value > 0 ? "up" : value < 0 ? "down" : "");
+const numeric = (value) => (value == null ? NONE : fixed(value, Math.min(PRICE_PLACES, decimalsOf([value]))));
+const accountOf = ({ venue, account }) => `${venue} ${account}`;
+
+/** The points of a line through totals, oldest first, for an SVG of `WIDTH` and `HEIGHT`; "" with fewer than two. */
+export function lineOf(totals) {
+  if (totals.length < 2) return "";
+  const [times, values] = [totals.map(({ timestamp }) => timestamp), totals.map(({ total }) => total)];
+  const [begin, end] = [times[0], times.at(-1)];
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  const x = (time) => ((time - begin) / (end - begin || 1)) * WIDTH;
+  const y = (value) => HEIGHT - 1 - ((value - least) / (most - least || 1)) * (HEIGHT - 2);
+  return totals.map(({ timestamp, total }) => `${x(timestamp).toFixed(1)},${y(total).toFixed(1)}`).join(" ");
+}
+
+/** What is known of accounts, by the messages of the broadcast. */
+export class Holdings {
+  #accounts = new Map();
+  #balances = new Map();
+  #positions = new Map();
+
+  take(type, data) {
+    if (type === "Account") this.#accounts.set(accountOf(data), data);
+    if (type === "Balance") put(this.#balances, `${accountOf(data)} ${data.asset}`, data, data.total);
+    if (type === "Position") put(this.#positions, `${accountOf(data)} ${data.symbol} ${data.side}`, data, data.quantity);
+  }
+
+  /** Drops those of a venue: its hub sends the present again. */
+  clear(venue) {
+    for (const held of [this.#accounts, this.#balances, this.#positions]) {
+      for (const [key, data] of held) if (data.venue === venue) held.delete(key);
+    }
+  }
+
+  get accounts() {
+    return sorted(this.#accounts);
+  }
+
+  get balances() {
+    return sorted(this.#balances);
+  }
+
+  get positions() {
+    return sorted(this.#positions);
+  }
+
+  /** `{ value, quote }` of an account's balances with a price; null where none has one. */
+  worthOf(account) {
+    const valued = this.balances.filter((one) => accountOf(one) === accountOf(account) && one.value != null);
+    if (!valued.length) return null;
+    return { value: valued.reduce((sum, { value }) => sum + value, 0), quote: valued[0].quote };
+  }
+}
+
+function put(held, key, data, amount) {
+  if (amount) held.set(key, data);
+  else held.delete(key);
+}
+
+const sorted = (held) => [...held].sort(byKey).map(([, data]) => data);
+
+export class Accounts {
+  #held = new Holdings();
+  #totals = new Map();
+
+  /** `stateOf(account)` is `{isCurrent, text, about}`; `read(path, query)` queries the REST API. */
+  constructor(stateOf, read) {
+    this.stateOf = stateOf;
+    this.read = read;
+  }
+
+  take(type, data) {
+    this.#held.take(type, data);
+    paintSoon(this.#paint);
+  }
+
+  clear(venue) {
+    this.#held.clear(venue);
+    paintSoon(this.#paint);
+  }
+
+  /** Reads the totals of the last day. Without the right to them there is no panel, and a button for the token. */
+  async refresh() {
+    try {
+      const limit = MINUTES_SHOWN * Math.max(1, this.#held.accounts.length);
+      const { totals } = await this.read("/api/account/history", { limit });
+      this.#totals = Map.groupBy(totals, accountOf);
+      byId("unlock").hidden = true;
+    } catch (error) {
+      this.#totals = new Map();
+      byId("unlock").hidden = error.code !== "no_right";
+    }
+    paintSoon(this.#paint);
+  }
+
+  /** Greys what is not current; ages go on without messages. */
+  paintStates() {
+    if (byId("accounts").hidden) return;
+    const states = new Map(this.#held.accounts.map((one) => [accountOf(one), this.stateOf(one)]));
+    for (const row of byId("accounts").querySelectorAll("tr[data-account]")) {
+      const state = states.get(row.dataset.account);
+      row.classList.toggle("old", !state?.isCurrent);
+      row.title = state?.about ?? "nothing is known of its account";
+      const shown = row.querySelector(".state");
+      if (shown) write(shown, state.text);
+    }
+  }
+
+  #paint = () => {
+    const { accounts, positions, balances } = this.#held;
+    byId("accounts").hidden = !accounts.length;
+    byId("positions").hidden = !positions.length;
+    byId("balances").hidden = !balances.length;
+    byId("account-rows").replaceChildren(...accounts.map((one) => this.#accountRow(one)));
+    byId("position-rows").replaceChildren(...positions.map(positionRow));
+    byId("balance-rows").replaceChildren(...balances.map(balanceRow));
+    this.paintStates();
+  };
+
+  #accountRow(account) {
+    const worth = this.#held.worthOf(account);
+    const totals = this.#totals.get(accountOf(account)) ?? [];
+    return rowOf(
+      account,
+      nameOf(account.venue, account.account),
+      element("td", "state"),
+      cell(worth ? `${fixed(worth.value, MONEY_PLACES)} ${worth.quote}` : NONE),
+      element("td", "line", chartOf(totals)),
+    );
+  }
+}
+
+function chartOf(totals) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
+  svg.setAttribute("role", "img");
+  const moved = totals.length ? totals.at(-1).total - totals[0].total : 0;
+  svg.setAttribute("aria-label", totals.length > 1 ? `24 hours: ${signed(moved, MONEY_PLACES)} ${totals[0].quote}` : "no totals yet");
+  svg.dataset.way = wayOf(moved);
+  const line = document.createElementNS(svg.namespaceURI, "polyline");
+  line.setAttribute("points", lineOf(totals));
+  svg.append(line);
+  return svg;
+}
+
+const nameOf = (name, about) => element("th", "", name, " ", element("small", "", about));
+
+function rowOf(data, ...cells) {
+  const row = element("tr", "", ...cells);
+  row.dataset.account = accountOf(data);
+  return row;
+}
+
+function positionRow(data) {
+  const profit = cell(data.unrealised_pnl == null ? NONE : signed(data.unrealised_pnl, MONEY_PLACES), wayOf(data.unrealised_pnl));
+  if (data.is_computed) profit.append(element("small", "", " est."));
+  profit.title = data.is_computed ? "carried on by the market's price since the exchange's last word" : "as the exchange says it";
+  return rowOf(
+    data,
+    nameOf(data.symbol, data.venue),
+    cell(data.side === "LONG" ? "long" : "short", data.side === "LONG" ? "up" : "down"),
+    cell(numeric(data.quantity)),
+    cell(numeric(data.entry_price)),
+    cell(numeric(data.mark_price)),
+    profit,
+    cell(data.leverage ? `${data.leverage}× ${data.margin_type ?? ""}` : NONE),
+    cell(data.liquidation_price ? numeric(data.liquidation_price) : NONE),
+  );
+}
+
+function balanceRow(data) {
+  return rowOf(
+    data,
+    nameOf(data.asset, data.venue),
+    cell(numeric(data.free)),
+    cell(numeric(data.locked)),
+    cell(numeric(data.total)),
+    cell(data.value == null ? NONE : `${compact(data.value)} ${data.quote}`),
+  );
+}

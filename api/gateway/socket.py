@@ -1,0 +1,74 @@
+"""A client's WebSocket at the API: aiohttp's, which also writes finished frames directly.
+
+The library handles handshake, pings, requests and the closing handshake, and writes to the same transport. Both write
+whole frames only, so frames never mix. Compression must be off.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import cast
+
+from aiohttp import web
+
+from api.http.connections import Connection
+from sinks.hub.connection import CLOSE_S, KERNEL_BYTES, WRITE_LIMITS
+
+
+class GatewaySocket:
+    """A client's connection: the `Peer` of `sinks/hub/client.py`. Made after the handshake."""
+
+    def __init__(self, websocket: web.WebSocketResponse, connection: Connection, transport: asyncio.Transport) -> None:
+        self.websocket = websocket
+        self.on_writable: Callable[[], None] = lambda: None
+        """Called when there is room again after `write_frames` returned False, or the connection is lost."""
+        self._connection = connection
+        self._transport = transport
+        self._room = asyncio.Event()
+        self._closing: asyncio.Task[None] | None = None
+        transport.set_write_buffer_limits(*WRITE_LIMITS)
+        raw_socket = cast("socket.socket", transport.get_extra_info("socket"))
+        raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
+        connection.on_writable = self._on_writable
+
+    @property
+    def peer_name(self) -> str:
+        """Address of the other side, for logs."""
+        address = self._transport.get_extra_info("peername")
+        return f"{address[0]}:{address[1]}" if address else "unknown"
+
+    def write_frames(self, frames: bytes) -> bool:
+        """Writes finished frames; False when the transport holds more than the high-water mark."""
+        if self._closing is not None or self.websocket.closed or self._transport.is_closing():
+            return True
+        self._transport.write(frames)
+        return not self._connection.is_paused
+
+    def begin_close(self, code: int, reason: str) -> None:
+        """Begins the closing handshake, and cuts the connection `CLOSE_S` later if it is still open."""
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._close_in_time(code, reason))
+
+    async def wait_room(self) -> None:
+        """Waits until there is room again, or the connection is lost."""
+        self._room.clear()
+        await self._room.wait()
+
+    async def wait_closing(self) -> None:
+        """Returns when a close that was begun is over."""
+        if self._closing is not None:
+            await self._closing
+
+    async def _close_in_time(self, code: int, reason: str) -> None:
+        """Closes within `CLOSE_S`: the library waits without limit for a peer that does not read."""
+        try:
+            await asyncio.wait_for(self.websocket.close(code=code, message=reason.encode()), CLOSE_S)
+        except (TimeoutError, ConnectionError, RuntimeError):
+            pass
+        finally:
+            if not self._transport.is_closing():
+                self._transport.abort()
+
+    def _on_writable(self) -> None:
+        self.on_writable()
+        self._room.set()

@@ -1,0 +1,1 @@
+"""Accounts of Coinbase: keys and signed tokens, the channel `user`, REST of Advanced Trade."""
