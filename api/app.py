@@ -25,6 +25,7 @@ from api.http.route import AnyRoute, RawRoute, Route, params_reader, sentence_of
 from api.http.schema import openapi
 from api.routes import (
     accounts,
+    bars,
     books,
     candles,
     derivatives,
@@ -52,6 +53,7 @@ GROUPS: Final = (
     prices,
     candles,
     trades,
+    bars,
     books,
     derivatives,
     volume,

@@ -24,7 +24,16 @@ from flows.model.account import (
     PositionReport,
     account_key,
 )
-from flows.model.candles import BELIEVED, COMPLETE, Candle, CandleStatus, Reconciliation, RefreshResult, StoreOnly
+from flows.model.candles import (
+    BELIEVED,
+    COMPLETE,
+    DOUBTFUL,
+    Candle,
+    CandleStatus,
+    Reconciliation,
+    RefreshResult,
+    StoreOnly,
+)
 from flows.model.capability import Capability
 from flows.model.derivatives import (
     ContractReport,
@@ -89,6 +98,7 @@ from flows.model.results import (
 )
 from flows.model.source_events import (
     EVENT_KINDS,
+    STEADY_KINDS,
     TRADE_KINDS,
     Backpressure,
     Connected,
@@ -123,6 +133,7 @@ __all__ = [
     "BOUGHT",
     "COMPLETE",
     "DAY_MS",
+    "DOUBTFUL",
     "EVENT_KINDS",
     "HIDDEN_FILLS",
     "IDS",
@@ -131,6 +142,7 @@ __all__ = [
     "MAY_BE_UNSTATED",
     "PRICES",
     "PRIVATE_KINDS",
+    "STEADY_KINDS",
     "TRADED",
     "TRADE_KINDS",
     "UNVOUCHED",
