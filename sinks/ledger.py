@@ -22,7 +22,7 @@ KINDS = 100
 
 CALM = frozenset(("repair", "reconnect", "partial"))
 """Kinds of incidents that are no warnings: something is right again, or waits for what is on its way, as the period in
-which a flow started does for the exchange's candle. What is behind that, and an end of the wait, are kinds of their own.
+which a flow started does for the exchange's candle. What is behind that, or ends the wait, is of a kind of its own.
 """
 
 _OF_ONE_CASE = re.compile(r"\([^)]*\)|\d+")

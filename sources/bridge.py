@@ -289,6 +289,14 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
                 found[line] = is_up and found.get(line, True)
         return found
 
+    def doubtful(self) -> frozenset[str]:
+        """Symbols whose trading status may have changed: all their streams of a connection are silent, or they count as
+        not trading and have trades. From any thread.
+        """
+        with self._lock:
+            pools = list(self._pools.values())
+        return frozenset().union(*(pool.doubtful() for pool in pools))
+
     def refresh(self, wanted: RefreshRequest) -> bool:
         """Sends a request to refetch an instrument's history to its machine; from any thread. False when the instrument
         is not followed, or its partition not built yet.

@@ -89,6 +89,7 @@ from flows.model.results import (
 )
 from flows.model.source_events import (
     EVENT_KINDS,
+    STEADY_KINDS,
     TRADE_KINDS,
     Backpressure,
     Connected,
@@ -131,6 +132,7 @@ __all__ = [
     "MAY_BE_UNSTATED",
     "PRICES",
     "PRIVATE_KINDS",
+    "STEADY_KINDS",
     "TRADED",
     "TRADE_KINDS",
     "UNVOUCHED",

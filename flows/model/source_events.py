@@ -13,6 +13,9 @@ TRADE_KINDS = frozenset(("aggTrade", "trade"))
 EVENT_KINDS = frozenset(("forceOrder", "contractInfo"))
 """Kinds of streams that speak only when something happens: their silence means nothing."""
 
+STEADY_KINDS = frozenset(("markPrice",))
+"""Kinds of streams that the exchange sends every few seconds, whether anything happens or not."""
+
 
 class StreamNames(Struct, frozen=True):
     """The streams of a connection, by the venue's names."""

@@ -26,6 +26,8 @@ OTHER_STATUS = "UNKNOWN"
 """Replaces a status that is no word in capitals."""
 RETRY_S = 60.0
 """Time until the next query of the venue's instruments when it did not answer, or left out followed ones."""
+DOUBT_S = 20.0
+"""Least time between two queries of the venue's instruments because of symbols whose status may have changed."""
 
 _STATUS = re.compile(r"[A-Z_]{1,32}")
 _log = structlog.get_logger(__name__)
@@ -145,11 +147,13 @@ class SubscriptionController:
         catalogue: Catalogue,
         capabilities: Iterable[Capability] = (),
         instruments: Iterable[ListedInstrument] | None = None,
+        doubtful: Callable[[], frozenset[str]] = frozenset,
         local_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """`query_instruments` gets the venue's instruments, None when it does not answer; `instruments` are those that
         are known. `catalogue` gets them too. `capabilities` are those of the venue, which are stored. `announce` gets
-        the status of each symbol when it is first known, and whenever it changes.
+        the status of each symbol when it is first known, and whenever it changes. `doubtful` gives the symbols whose
+        status may have changed: as long as one is among them it brings one query forward.
         """
         self._commands = commands
         self._feed = feed
@@ -160,6 +164,9 @@ class SubscriptionController:
         self._capabilities = tuple(capabilities)
         self._is_described = False
         self._report = report
+        self._doubtful = doubtful
+        self._in_doubt: frozenset[str] = frozenset()
+        self._doubt_at = local_s()
         self._local_s = local_s
         self._set_list(listed_in(instruments or ()))
         self._is_published = not self._listed
@@ -177,7 +184,7 @@ class SubscriptionController:
 
     def look(self) -> None:
         """Applies changed subscriptions. `PyMongoError` when they cannot be read or written."""
-        if self._local_s() >= self._query_at:
+        if self._local_s() >= self._query_at or self._has_new_doubt():
             self._refresh()
         venue = self._feed.venue
         try:
@@ -196,6 +203,18 @@ class SubscriptionController:
         if not self._is_published:
             self._commands.publish_instruments(venue, self._listed.values())
             self._is_published = True
+
+    def _has_new_doubt(self) -> bool:
+        """Whether the status of a symbol may have changed, for which the venue was not queried yet."""
+        doubtful, now_s = self._doubtful(), self._local_s()
+        if doubtful <= self._in_doubt:
+            self._in_doubt = doubtful
+            return False
+        if now_s < self._doubt_at:
+            return False
+        self._in_doubt, self._doubt_at = doubtful, now_s + DOUBT_S
+        _log.info("symbols_in_doubt", venue=self._feed.venue, symbols=sorted(doubtful))
+        return True
 
     def _own(self, spelling: str) -> str | None:
         return self._catalogue.symbol(self._feed.venue, spelling)

@@ -122,6 +122,7 @@ class VenueRuntime(Struct, frozen=True, kw_only=True):
             catalogue=self.catalogue,
             capabilities=self.venue.capabilities,
             instruments=instruments,
+            doubtful=self.source.doubtful,
         )
         return CommandPoller(
             commands,

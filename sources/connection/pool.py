@@ -61,6 +61,10 @@ class ConnectionPool:
                 found[planned.plan.line] = planned.is_up and found.get(planned.plan.line, True)
         return found
 
+    def doubtful(self) -> frozenset[str]:
+        """Symbols whose trading status may have changed: see `ConnectionWatch.doubtful`. From any thread."""
+        return frozenset().union(*(planned.watch.doubtful for planned in list(self._planned)))
+
     async def close(self) -> None:
         """Closes all connections."""
         await asyncio.gather(*(planned.close() for planned in self._planned))

@@ -13,6 +13,8 @@ MOST_S: Final = 24 * 3_600.0
 """Longest limit of a silence, and longest time between two renewals of a stream that stays silent."""
 MULTIPLE: Final = 3.0
 """Limit of a silence in multiples of the longest usual pause; twice that while few pauses are known."""
+STEADY_S: Final = 10.0
+"""Limit of the silence of a stream that is known to be steady, until its pace is known."""
 ENOUGH: Final = 8
 """Pauses after which the pace of a stream is known."""
 FEW: Final = 3
@@ -157,15 +159,29 @@ class StalenessMonitor:
         """Whether no stream has messages any more."""
         return self._is_all_silent
 
+    @property
+    def silent(self) -> Collection[str]:
+        """The streams that are silent now."""
+        return self._silences.keys()
+
     def follow(
-        self, streams: Iterable[str], *, not_trading: Collection[str] = (), witnessed: frozenset[str] = frozenset()
+        self,
+        streams: Iterable[str],
+        *,
+        not_trading: Collection[str] = (),
+        witnessed: frozenset[str] = frozenset(),
+        steady: frozenset[str] = frozenset(),
     ) -> None:
         """Sets the streams to watch; for new ones the time starts now. Those `not_trading` may be silent for ever,
-        those `witnessed` have a witness.
+        those `witnessed` have a witness, and those `steady` speak every few seconds.
         """
         was_empty = not self._watched
         before = self._paces
-        self._paces = {name: before.get(name) or Pace(self._stale_after_s, self._time_s) for name in streams}
+        steady_s = min(STEADY_S, self._stale_after_s)
+        self._paces = {
+            name: before.get(name) or Pace(steady_s if name in steady else self._stale_after_s, self._time_s)
+            for name in streams
+        }
         self._watched = [name for name in self._paces if name not in not_trading]
         self._witnessed = witnessed
         self._silences = {name: silence for name, silence in self._silences.items() if name in self._paces}

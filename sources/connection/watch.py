@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from flows.model import EVENT_KINDS, TRADE_KINDS, ConnectionEvent, Silent, Speaking
+from flows.model import EVENT_KINDS, STEADY_KINDS, TRADE_KINDS, ConnectionEvent, Silent, Speaking
 from sources.connection.connection import Redundancy
 from sources.connection.frame_queue import FrameQueue
 from sources.connection.refusals import Refusals
@@ -26,6 +26,8 @@ RENEW_PAUSE_S: Final = 5.0
 """Least time between two renewals of a stream, for whatever reason."""
 _MISSED: Final = 3
 """Looks with messages on another session, after which a session without any counts as dead."""
+_GO_ON: Final = EVENT_KINDS | {"ticker", "markPrice"}
+"""What may come of a symbol that is halted."""
 
 _log = structlog.get_logger(__name__)
 
@@ -52,6 +54,12 @@ class ConnectionWatch:
         self._beginnings = 0
         self._renewed_s: dict[str, float] = {}
         self._stalls: dict[Session, _Stall] = {}
+        self._traded: frozenset[str] = frozenset()
+        """Symbols that have trades although they count as not trading."""
+        self.doubtful: frozenset[str] = frozenset()
+        """Symbols whose trading status may have changed: all their streams are silent, or they count as not trading and
+        have trades. From any thread.
+        """
         self.follow(plan)
 
     def follow(self, plan: ConnectionPlan) -> None:
@@ -63,8 +71,10 @@ class ConnectionWatch:
             name for name, (symbol, kind) in plan.names.items() if symbol in plan.not_trading or kind in EVENT_KINDS
         ]
         witnessed = frozenset(name for name, (_, kind) in plan.names.items() if kind in TRADE_KINDS)
-        self._monitor.follow(expected, not_trading=may_be_silent, witnessed=witnessed)
+        steady = frozenset(name for name, (_, kind) in plan.names.items() if kind in STEADY_KINDS)
+        self._monitor.follow(expected, not_trading=may_be_silent, witnessed=witnessed, steady=steady)
         self._renewed_s = {name: at_s for name, at_s in self._renewed_s.items() if name in plan.names}
+        self._traded &= plan.not_trading
 
     async def run(self) -> None:
         """Calls `look` periodically, until it is cancelled."""
@@ -92,6 +102,7 @@ class ConnectionWatch:
         found = self._monitor.look(active, now_s, is_alive=self._plan.heartbeat in active)
         self._report_resumed(found.resumed)
         self._report_silent(found.silent, is_whole=found.is_all_silent)
+        self._note_doubts(active)
         if found.to_renew:
             self._renew(found.to_renew, "silent while others are not", now_s)
         if found.to_reconnect:
@@ -150,6 +161,16 @@ class ConnectionWatch:
         for session, own in by_session:
             if not own and self._stalls[session].lasts(is_any_active=is_any_active, limit_s=self._stale_after_s):
                 session.fail(f"silent for {self._stale_after_s:g} s while another connection is not")
+
+    def _note_doubts(self, active: Collection[str]) -> None:
+        names = self._plan.names
+        if self._plan.not_trading:
+            with_trades = {names[name][0] for name in active if name in names and names[name][1] in TRADE_KINDS}
+            self._traded |= with_trades & self._plan.not_trading
+        silent = self._monitor.silent
+        speaking = {symbol for name, (symbol, kind) in names.items() if name not in silent and kind not in _GO_ON}
+        wholly = {names[name][0] for name in silent} - speaking if silent else frozenset()
+        self.doubtful = self._traded | (wholly - self._plan.not_trading)
 
     # --- reports ---
 

@@ -20,6 +20,7 @@ from tests.benchmarks import (
     bench_books,
     bench_complete,
     bench_deployment,
+    bench_exchange,
     bench_flow,
     bench_four,
     bench_fuzz,
@@ -62,6 +63,7 @@ PARTS = {
         bench_kills,
         bench_imports,
         bench_load,
+        bench_exchange,
     )
 }
 

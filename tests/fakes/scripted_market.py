@@ -56,6 +56,10 @@ class ScriptedMarket:
     def now_ms(self) -> int:
         return self._now_ms
 
+    def pass_time(self, by_ms: int) -> None:
+        """Lets time go by without a message."""
+        self._now_ms += by_ms
+
     def exchange_info(self) -> list[dict[str, Any]]:
         return [
             {

@@ -11,7 +11,18 @@ from typing import Any
 
 from flows.clock import FeedClock
 from flows.loop_thread import EventLoopThread
-from flows.model import BookView, Candle, ConnectionEvent, Flush, RawFrames, Rejected, StoreOnly, Trade, TradeBatch
+from flows.model import (
+    BookView,
+    Candle,
+    ConnectionEvent,
+    Flush,
+    RawFrames,
+    Rejected,
+    StoreOnly,
+    Trade,
+    TradeBatch,
+    TradingStatus,
+)
 from flows.operators.books.keeper import book_events
 from flows.operators.parse import Batch, Parse
 from flows.operators.trades.batching import MicroBatcher
@@ -65,6 +76,8 @@ class VenueLine:
         self.polled: list[RawFrames] = []
         self.events: list[ConnectionEvent] = []
         self.rejected: list[Rejected] = []
+        self.statuses: dict[str, str] = {}
+        """The status of each symbol of which the streams have brought one."""
         self.streamed: defaultdict[str, list[Trade]] = defaultdict(list)
         """Trades as the stream has brought them, by symbol."""
         self.given: defaultdict[str, list[Any]] = defaultdict(list)
@@ -76,9 +89,9 @@ class VenueLine:
 
     # --- life ---
 
-    def follow(self, *symbols: str) -> None:
+    def follow(self, *symbols: str, not_trading: tuple[str, ...] = ()) -> None:
         """Subscribes to these symbols and no others."""
-        self.source.follow(dict.fromkeys(symbols, ()))
+        self.source.follow(dict.fromkeys(symbols, ()), not_trading=frozenset(not_trading))
         if self._partition is None:
             [part] = self.source.list_parts()
             self._partition = self.source.build_part("source", part, None)
@@ -98,6 +111,8 @@ class VenueLine:
         items = self._validate(self._parse(polled))
         self.rejected += [item for item in items if isinstance(item, Rejected)]
         for item in items:
+            if isinstance(item, TradingStatus):
+                self.statuses |= dict.fromkeys(item.symbols, item.status)
             if isinstance(item, Batch) and isinstance(item.events[0], Trade):
                 self.streamed[item.events[0].symbol] += item.events  # type: ignore[arg-type]
         for key, events in self._batch(items):

@@ -31,6 +31,7 @@ from flows.queries import BookQuery, KlinesQuery, PastTradesQuery, TradesQuery
 from flows.recovered import TRADES_STEP, state_fault
 from flows.steps.trades import sequence_candles
 from sources.replay.faults.orders import Drop, Gap, RefuseSubscribe
+from sources.replay.market.lives import LifeOrder, Word
 from sources.replay.market.symbol_market import SymbolMarket
 from sources.venues import VENUES
 from tests.fakes.mutations import mutated
@@ -162,9 +163,9 @@ def whole(line: VenueLine, symbol: str) -> TradesQuery:
 
 
 @contextmanager
-def live(name: str) -> Iterator[VenueLine]:
+def live(name: str, *, speed: float = 4.0) -> Iterator[VenueLine]:
     """A venue whose market goes on."""
-    with venue_line(name) as line:
+    with venue_line(name, speed=speed) as line:
         line.follow(*PEERS[name].symbols)
         plans = line.feed.plans(dict.fromkeys(PEERS[name].symbols, ()))
         line.until(lambda: lines_of(line, Subscribed) == {plan.line for plan in plans})
@@ -406,6 +407,29 @@ def test_the_catalogue_names_what_is_traded(name: str, run: Played) -> None:
     assert {run.statuses[symbol] for symbol in PEERS[name].symbols} == {"TRADING"}
     newest = max(trade.time for symbol in PEERS[name].symbols for trade in run.line.sequenced(symbol))
     assert abs(run.time - newest) < 3_600_000, "it is the venue's own time"
+
+
+def test_a_halt_and_its_end_are_noticed_long_before_the_next_list(name: str) -> None:
+    """By the venue's streams, or as a doubt by which its list is queried at once."""
+    with live(name, speed=10.0) as line:
+        symbols = PEERS[name].symbols
+        halted = symbols[1]
+        line.until(lambda: len(line.sequenced(halted)) > 50)
+        changes: tuple[tuple[Word, bool], ...] = (("halt", False), ("resume", True))
+        for word, is_trading in changes:
+            line.statuses.clear()
+            line.market.lives.order(LifeOrder(PEERS[name].instrument(halted), word), line.market.now_ms)
+            line.until(lambda: halted in line.statuses or halted in line.source.doubtful())
+            listed = {one.symbol: one.status for one in line.answer(line.rest.instruments())}
+            assert (listed[halted] == "TRADING") is is_trading
+            if halted in line.statuses:
+                assert line.statuses[halted] == listed[halted]
+            line.follow(*symbols, not_trading=() if is_trading else (halted,))
+            line.until(lambda: halted not in line.source.doubtful())
+        begun = len(line.sequenced(halted))
+        line.until(lambda: len(line.sequenced(halted)) > begun + 20)
+        ids = [trade.id for trade in line.sequenced(halted)]
+        assert ids == list(range(ids[0], ids[-1] + 1))
 
 
 def test_no_changed_frame_raises(name: str, run: Played) -> None:

@@ -14,6 +14,11 @@ def is_listen_key(text: str) -> bool:
     return _LISTEN_KEY.fullmatch(text) is not None
 
 
+def stream_of(listen_key: str, event: str) -> str:
+    """The stream of one kind of events of a user stream."""
+    return f"{listen_key}@{event}"
+
+
 class ListenKey(NamedTuple):
     """A key that is alive."""
 

@@ -9,6 +9,7 @@ Frames hold whole numbers only (see `decimals.py`), times in ms UTC, rows ascend
 - *pieces* are klines over any stretch within one period (`PIECE`): a single trade is one, so is a day.
 """
 
+import numpy as np
 import polars as pl
 
 from sources.replay.market.intervals import period_of
@@ -40,23 +41,27 @@ PIECE = {
 }
 
 
-def aggregates_of(trades: pl.DataFrame) -> pl.DataFrame:
-    """Merges consecutive trades of one price, side and time, as the exchange does; ids start at 1."""
+def aggregates_of(trades: pl.DataFrame, first_id: int = 1) -> pl.DataFrame:
+    """Merges consecutive trades of one price, side and time, as the exchange does; ids start at `first_id`."""
     if trades.is_empty():
         return pl.DataFrame(schema=AGGREGATE)
-    group = pl.struct("price", "maker", "time").rle_id()
-    return (
-        trades.group_by(group.alias("group"), maintain_order=True)
-        .agg(
-            pl.col("time").first(),
-            pl.col("event_time", "due", "place").last(),
-            pl.col("price").first(),
-            pl.col("quantity").sum(),
-            pl.col("maker").first(),
-            pl.col("id").first().alias("first_id"),
-            pl.col("id").last().alias("last_id"),
-        )
-        .select((pl.col("group").cast(pl.Int64) + 1).alias("id"), *[name for name in AGGREGATE if name != "id"])
+    # By numpy: an expression of polars costs half a millisecond, however few the rows are.
+    columns = {name: trades[name].to_numpy() for name in TRADE}
+    differs = np.logical_or.reduce([columns[name][1:] != columns[name][:-1] for name in ("price", "maker", "time")])
+    first = np.concatenate(([0], np.flatnonzero(differs) + 1))
+    last = np.append(first[1:], trades.height) - 1
+    return pl.DataFrame(
+        {
+            "id": np.arange(first_id, first_id + first.size),
+            "time": columns["time"][first],
+            **{name: columns[name][last] for name in ("event_time", "due", "place")},
+            "price": columns["price"][first],
+            "quantity": np.add.reduceat(columns["quantity"], first),
+            "maker": columns["maker"][first],
+            "first_id": columns["id"][first],
+            "last_id": columns["id"][last],
+        },
+        schema=AGGREGATE,
     )
 
 

@@ -94,7 +94,7 @@ class _Side:
 
     def __init__(self, levels: Iterable[Level]) -> None:
         self.quantities = dict(levels)
-        self._order = sorted((float(price), price) for price in self.quantities)
+        self._order = sorted(self.quantities, key=_rank)
 
     def change(self, levels: Iterable[Level]) -> None:
         for price, quantity in levels:
@@ -102,21 +102,25 @@ class _Side:
             if not _is_zero(quantity):
                 self.quantities[price] = quantity
                 if not known:
-                    insort(self._order, (float(price), price))
+                    insort(self._order, price, key=_rank)
             elif known:
                 del self.quantities[price]
-                del self._order[bisect_left(self._order, (float(price), price))]
+                del self._order[bisect_left(self._order, _rank(price), key=_rank)]
 
     def lowest(self, limit: int) -> list[Level]:
-        return [(price, self.quantities[price]) for _, price in self._order[:limit]]
+        return [(price, self.quantities[price]) for price in self._order[:limit]]
 
     def highest(self, limit: int) -> list[Level]:
-        return [(price, self.quantities[price]) for _, price in self._order[: -limit - 1 : -1]]
+        return [(price, self.quantities[price]) for price in self._order[: -limit - 1 : -1]]
 
     def changes_to(self, other: "_Side") -> list[Level]:
         old, new = self.quantities, other.quantities
         gone = [(price, _zero_like(quantity)) for price, quantity in old.items() if price not in new]
         return gone + [level for level in new.items() if old.get(level[0]) != level[1]]
+
+
+def _rank(price: str) -> tuple[float, str]:
+    return float(price), price
 
 
 def _is_zero(quantity: str) -> bool:

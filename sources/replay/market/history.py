@@ -7,7 +7,7 @@ hour or two, 1 m for ten weeks, 1 h for years.
 
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import polars as pl
@@ -19,8 +19,12 @@ from sources.replay.market.klines import Kline
 HISTORY = PIECE | {"base_ms": pl.Int64}
 """A piece, and the length of the period to which it was rolled up."""
 
-_TIERS = (("1s", 7_200, "1m"), ("1m", 100_000, "1h"), ("1h", 20_000, "1d"))
-"""Interval, how many of its periods are kept at least (at most twice as many), and the tier for older ones."""
+SECONDS = 7_200
+"""How many seconds are kept at least where nothing else is said."""
+_TIERS = (("1m", 100_000, "1h"), ("1h", 20_000, "1d"))
+"""Interval, how many of its periods are kept at least (at most twice as many), and the tier for older ones. The tier
+before them are seconds.
+"""
 
 _PENDING = 64
 """Most appended frames that are kept unmerged until the next query."""
@@ -59,23 +63,26 @@ class History:
         source: Callable[[], pl.DataFrame] | None = None,
         *,
         old: Callable[[], pl.DataFrame] | None = None,
+        seconds: int = SECONDS,
     ) -> None:
         """`source` returns the rows (`HISTORY`); it is called when they are first needed. `old` returns those before
-        them, whenever they are needed: they are not kept here.
+        them, whenever they are needed: they are not kept here. `seconds`: of how many the periods of a second are kept
+        at least; older ones become minutes.
         """
         self._source = source
         self._old = old
         self._old_wholes: dict[int, Kline | None] = {}  # by the time from which on
-        self._pending: list[tuple[pl.DataFrame, str]] = []
+        self._tiers = (("1s", seconds, "1m"), *_TIERS)
+        self._pending: list[tuple[Callable[[], pl.DataFrame], str]] = []
         self._opens = np.empty(0, np.int64)
         self._wholes: dict[int, Kline] = {}  # by the row with which they begin
         self._rows = pl.DataFrame(schema=HISTORY)
 
-    def append(self, pieces: pl.DataFrame, interval: str) -> None:
+    def append(self, pieces: Callable[[], pl.DataFrame], interval: str) -> None:
         """Adds what was played since, later rolled up to `interval`; old pieces may become coarser by it."""
         self._pending.append((pieces, interval))
-        if len(self._pending) > _PENDING and self._source is None:
-            self._merge()
+        if len(self._pending) > _PENDING:
+            self._roll_up()
 
     def pieces(self, interval: str, *, start_ms: int, zone_ms: int = 0) -> pl.DataFrame:
         """The pieces from which klines of an interval can be rolled up, from a moment on."""
@@ -160,17 +167,25 @@ class History:
 
     @property
     def _frame(self) -> pl.DataFrame:
-        if self._pending or self._source is not None:
-            self._merge()
+        if self._pending:
+            self._roll_up()
+        if self._source is not None:
+            before, self._source = self._source().select(*HISTORY), None
+            self._set(pl.concat([before, self._rows]))
         return self._rows
 
-    def _merge(self) -> None:
-        if self._source is not None:
-            self._rows, self._source = self._source().select(*HISTORY), None
-        added = [based(roll_up(pieces, interval), interval) for pieces, interval in self._pending]
-        rows = pl.concat([self._rows, *added])
-        self._rows = _thinned(rows.rechunk() if rows.n_chunks() > _PENDING else rows)
+    def _roll_up(self) -> None:
+        """Takes what was appended into the rows; whether those before it are made yet is all the same."""
+        intervals = dict.fromkeys(interval for _, interval in self._pending)
+        added = [
+            based(roll_up(pl.concat([pieces() for pieces, own in self._pending if own == one]), one), one)
+            for one in intervals
+        ]
         self._pending.clear()
+        self._set(pl.concat([self._rows, *added]))
+
+    def _set(self, rows: pl.DataFrame) -> None:
+        self._rows = _thinned(rows.rechunk() if rows.n_chunks() > _PENDING else rows, self._tiers)
         self._opens = np.empty(0, np.int64)
         self._wholes.clear()
 
@@ -207,8 +222,8 @@ def _whole(pieces: pl.DataFrame) -> Kline:
     return Kline(*row.select(*PIECE).row(0))
 
 
-def _thinned(frame: pl.DataFrame) -> pl.DataFrame:
-    for interval, kept, coarser in _TIERS:
+def _thinned(frame: pl.DataFrame, tiers: Iterable[tuple[str, int, str]]) -> pl.DataFrame:
+    for interval, kept, coarser in tiers:
         length = INTERVALS_MS[interval]
         if (frame["base_ms"] == length).sum() <= 2 * kept:
             continue

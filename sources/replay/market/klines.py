@@ -2,11 +2,12 @@
 
 from array import array
 from bisect import bisect_left
+from functools import cached_property
 from typing import NamedTuple, Self, cast
 
 import polars as pl
 
-from sources.replay.market.aggregate import PIECE
+from sources.replay.market.aggregate import PIECE, pieces_of
 from sources.replay.market.intervals import period_of
 
 NO_TRADE = -1
@@ -61,16 +62,29 @@ class RunningTotals:
     """Running sums over the trades of a segment, by row: the volumes between any two rows are one subtraction.
 
     `Kline`s of an interval need highs and lows that restart with each period; those columns are computed when an
-    interval is first used.
+    interval is first used, and the sums when any is.
     """
 
-    def __init__(self, pieces: pl.DataFrame) -> None:
-        self.pieces = pieces
-        self.rows = pieces.height
-        self.times = array("q", pieces["open_time"].to_list())
+    def __init__(self, trades: pl.DataFrame) -> None:
+        """`trades` are trades, or aggregates."""
+        self._trades = trades
+        self.rows = trades.height
+        self.times = array("q", trades["time"].to_numpy().tobytes())
         """Time of each trade, ms UTC."""
-        self._sums = pieces.select(pl.col("volume", "quote", "trades", "taker_volume", "taker_quote").cum_sum())
         self._periods: dict[tuple[str, int], _Periods] = {}
+
+    @cached_property
+    def pieces(self) -> pl.DataFrame:
+        """Each trade as a kline of its own (`PIECE`)."""
+        return pieces_of(self._trades)
+
+    @cached_property
+    def _sums(self) -> pl.DataFrame:
+        return self.pieces.select(pl.col("volume", "quote", "trades", "taker_volume", "taker_quote").cum_sum())
+
+    def played(self, rows: int) -> pl.DataFrame:
+        """The first trades, or aggregates."""
+        return self._trades.head(rows)
 
     def rows_before(self, time_ms: int) -> int:
         """How many trades happened before a moment."""
@@ -78,7 +92,7 @@ class RunningTotals:
 
     def close(self, row: int) -> int:
         """Price of the trade at a row."""
-        return int(self.pieces["close"][row])
+        return int(self._trades["price"][row])
 
     def at(self, interval: str, row: int, *, zone_ms: int = 0) -> Kline:
         """The running kline as of the trade at `row`, inclusive, from the trades of this segment alone."""

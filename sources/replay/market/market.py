@@ -28,7 +28,9 @@ class Message(NamedTuple):
     data: bytes
     """The payload without the combined envelope."""
     name: bytes | None = None
-    """The stream's name in the envelope in place of `stream`, as between the quotes. Only faults set it."""
+    """The stream's name in the envelope in place of `stream`, as between the quotes. Only faults set it, and streams of
+    some of a user's events.
+    """
     frame: bytes | None = None
     """Sent in place of payload and envelope, whatever the client's encoding. Only faults set it."""
     is_binary: bool = False

@@ -259,8 +259,10 @@ class Player:
         """Whether a client wants a stream; now and then True regardless, so that control returns regularly even when
         no client is subscribed. Otherwise the market would not yield before its end, or would run ahead of its time.
         """
+        if self._skip_to_ms is not None:
+            return stream == PAUSE and self._market.now_ms > self._skip_to_ms() - _NEAR_MS
         if stream == PAUSE:
-            return self._skip_to_ms is not None and self._market.now_ms > self._skip_to_ms() - _NEAR_MS
+            return False
         if self._wanted(stream):
             return True
         if self._clock and self._market.now_ms > self._clock.now_ms + self._lead_ms:

@@ -12,7 +12,7 @@ import msgspec
 import polars as pl
 
 from flows.model import DAY_MS
-from sources.replay.market.aggregate import AGGREGATE, TRADE, roll_up
+from sources.replay.market.aggregate import AGGREGATE, TRADE, pieces_of, roll_up
 from sources.replay.market.book import Book, Level, decode_update
 from sources.replay.market.decimals import SPOT_DECIMALS, decimal_text
 from sources.replay.market.encode import PayloadEncoder, Statistics
@@ -20,6 +20,7 @@ from sources.replay.market.history import History
 from sources.replay.market.intervals import MINUTE_MS, earlier_open, next_open, open_of
 from sources.replay.market.klines import Kline, klines_of
 from sources.replay.market.lives import ALWAYS, Life
+from sources.replay.market.played import Played
 from sources.replay.market.timeline import SymbolSegment
 
 MOST_PAST_ROWS = 400_000
@@ -80,21 +81,25 @@ class SymbolMarket:
         self._before = past
         self._history = history or History()
         self._segment: SymbolSegment | None = None
-        self._past: deque[tuple[pl.DataFrame, pl.DataFrame]] = deque()
+        self._past: deque[Played] = deque()
         self._past_rows = 0
         self._past_count = 0
         self._past_quantity: int | None = None
         self._book: Book | None = None
         self._book_cursor = 0
+        self._is_book_wanted = False
 
     def begin(self, segment: SymbolSegment) -> None:
         """Starts a segment; the one before becomes history."""
         if self._segment is not None:
-            if self._book_cursor:
+            if self._is_book_wanted:
                 self.book()  # to its end, as the next segment may go on with it
+            elif segment.begins_at_update is not None:
+                self._book = None  # it can be made again, and objects for each level are much
             self._keep(self._segment)
         self._segment = segment
         self._book_cursor = 0
+        self._is_book_wanted = False
 
     @property
     def trade_count(self) -> int:
@@ -256,6 +261,7 @@ class SymbolMarket:
         segment = self._segment
         if segment is None or segment.depth_channel is None:
             return None
+        self._is_book_wanted = True
         channel = segment.depth_channel
         played = channel.played  # once: tests look at a book from another thread
         for index in range(self._book_cursor, played + 1):
@@ -295,7 +301,7 @@ class SymbolMarket:
         self, *, from_id: int | None, start_ms: int | None, end_ms: int | None, limit: int
     ) -> list[dict[str, Any]]:
         """REST rows, as `Market.agg_trades`."""
-        parts = [aggregates for _, aggregates in self._past]
+        parts = [played.aggregates() for played in self._past]
         if self._segment:
             parts.append(self._segment.aggregates.head(self._segment.aggregate_channel.played))
         rows = pl.concat(parts or [pl.DataFrame(schema=AGGREGATE)])
@@ -320,7 +326,7 @@ class SymbolMarket:
 
     def played_trades(self) -> pl.DataFrame:
         """The trades played so far that are kept, as in `aggregate.py`, ascending."""
-        parts = [trades for trades, _ in self._past]
+        parts = [played.trades() for played in self._past]
         if self._segment:
             parts.append(self._segment.trades.head(self._segment.trades_played))
         return pl.concat(parts or [pl.DataFrame(schema=TRADE)])
@@ -338,13 +344,15 @@ class SymbolMarket:
         return self.encoder.trade_rows(rows)
 
     def _keep(self, segment: SymbolSegment) -> None:
-        played = segment.totals.pieces.head(segment.rows)
-        self._history.append(played, "1s" if self.encoder.kind == "spot" else "1m")
+        counted = segment.totals.played(segment.rows)
         self._past_count += segment.rows
-        if played.height:
-            self._past_quantity = int(played["volume"][-1])
-        self._past.append((segment.trades, segment.aggregates))
-        self._past_rows += segment.trades.height
-        while self._past_rows - self._past[0][0].height >= self._most_past_rows:
-            self._past_rows -= self._past.popleft()[0].height
+        if counted.height:
+            self._past_quantity = int(counted["quantity"][-1])
+        kept = segment.keep(segment.trades, segment.aggregates)
+        rows = kept.trades if counted.height == kept.rows else counted.clone
+        self._history.append(lambda: pieces_of(rows()), "1s" if self.encoder.kind == "spot" else "1m")
+        self._past.append(kept)
+        self._past_rows += kept.rows
+        while self._past_rows - self._past[0].rows >= self._most_past_rows:
+            self._past_rows -= self._past.popleft().rows
             self._before = None  # what is served has no gap

@@ -7,13 +7,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from sources.replay.market.book import DepthSnapshot
 from sources.replay.market.klines import RunningTotals
+from sources.replay.market.played import Played, PlayedFrames
 
 _CHUNK = 4_096
 """Messages that are encoded together, when the first of them is needed."""
+_NO_TIMES = np.empty(0, np.int64)
 
 
 class Payloads(Protocol):
@@ -53,14 +57,10 @@ class ChannelTimeline:
         self._due = due
         self._place = place
 
-    def order(self, number: int) -> pl.DataFrame:
-        """When each message is sent, as rows of `due place channel index`."""
-        return pl.DataFrame({"due": self._due, "place": self._place}).select(
-            pl.col("due").cast(pl.Int64),
-            pl.col("place").cast(pl.Int64),
-            pl.lit(number, pl.Int32).alias("channel"),
-            pl.int_range(pl.len(), dtype=pl.Int64).alias("index"),
-        )
+    def times(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """When each message is sent, and its place."""
+        due, place = (column.to_numpy().astype(np.int64, copy=False) for column in (self._due, self._place))
+        return due, place
 
 
 @dataclass(eq=False)
@@ -76,6 +76,8 @@ class SymbolSegment:
     totals: RunningTotals
     totals_channel: ChannelTimeline
     """The channel whose messages are the rows of `totals`."""
+    keep: Callable[[pl.DataFrame, pl.DataFrame], Played] = PlayedFrames
+    """How trades and aggregates are kept once they have been played."""
     counted: pl.Series | None = None
     """For each message of that channel, how many rows of `totals` it and those before are; None: one each."""
     fills: Sequence[int] | None = None
@@ -122,20 +124,26 @@ class Timeline:
         """`end_ms` is when the time ends; default: at the last message."""
         self.segments = segments
         channels = [channel for segment in segments for channel in segment.channels()]
-        order = pl.concat([channel.order(number) for number, channel in enumerate(channels)]).sort(
-            "due", "place", maintain_order=True
+        times = [channel.times() for channel in channels]
+        due, place = (
+            (np.concatenate([_NO_TIMES, *part]) for part in zip(*times, strict=True)) if times else (_NO_TIMES,) * 2
         )
-        self._due = order["due"]
+        counts = [len(one) for one, _ in times]
+        order = np.lexsort((place, due))  # stable, and the last key first
+        self._due = due[order]
         self._channels = channels
-        self._order = order
-        self.end_ms = end_ms if end_ms is not None else (int(self._due[-1]) if order.height else 0)
+        self._channel_numbers = np.repeat(np.arange(len(channels), dtype=np.int32), counts)[order]
+        self._indexes = np.concatenate([_NO_TIMES, *map(np.arange, counts)])[order].astype(np.int32)
+        self.end_ms = end_ms if end_ms is not None else (int(self._due[-1]) if self._due.size else 0)
 
     @property
     def begin_ms(self) -> int | None:
         """When the first message is sent; None without any."""
-        return int(self._due[0]) if self._due.len() else None
+        return int(self._due[0]) if self._due.size else None
 
     def __iter__(self) -> Iterator[tuple[int, ChannelTimeline, int]]:
         """Due time, channel, and index in the channel of every message, in order."""
-        channels = [self._channels[number] for number in self._order["channel"].to_list()]
-        return zip(self._due.to_list(), channels, self._order["index"].to_list(), strict=True)
+        for begin in range(0, self._due.size, _CHUNK):
+            part = slice(begin, begin + _CHUNK)
+            channels = [self._channels[number] for number in self._channel_numbers[part].tolist()]
+            yield from zip(self._due[part].tolist(), channels, self._indexes[part].tolist(), strict=True)

@@ -4,13 +4,15 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
 
-from sources.replay.market.aggregate import TRADE, aggregates_of, pieces_of
+from sources.replay.market.aggregate import TRADE, aggregates_of
 from sources.replay.market.book import DepthSnapshot
 from sources.replay.market.book_streams import streams_at_once
 from sources.replay.market.encode import PayloadEncoder
 from sources.replay.market.klines import RunningTotals
+from sources.replay.market.played import PlayedTrades
 from sources.replay.market.timeline import ChannelTimeline, SymbolSegment, Written
 from sources.replay.synthetic.book_maker import Diff, Ladder, Top
 
@@ -32,12 +34,14 @@ class _Change(NamedTuple):
 class EventLog:
     """Collects the events of a segment. Each has a place of its own, so that the order is kept."""
 
-    def __init__(self, encoder: PayloadEncoder, ladder: Ladder) -> None:
+    def __init__(self, encoder: PayloadEncoder, ladder: Ladder, *, book_ms: int = 0) -> None:
+        """`book_ms` is when the book last changed."""
         self._encoder = encoder
-        self._snapshot = _FirstSnapshot(encoder, ladder)
+        self._snapshot = _FirstSnapshot(encoder, ladder, book_ms)
         self._place = 0
-        self._trades: list[tuple[int, int, int, int, int, int, int, bool]] = []
-        self._tops: list[tuple[int, int, Top]] = []
+        self._trades = array("q")  # six numbers of each
+        self._tops = array("q")  # seven of each
+        self._top: Top | None = None
         self._diffs: list[_Change] = []
         self.fills = 0
         """Trades of the order that is being filled."""
@@ -46,13 +50,14 @@ class EventLog:
         """A fill."""
         self._place += 2
         self.fills += 1
-        self._trades.append((trade_id, time_ms, time_ms, time_ms, self._place, price, lots, maker))
+        self._trades.extend((trade_id, time_ms, self._place, price, lots, maker))
 
     def add_top(self, time_ms: int, top: Top) -> None:
         """The top of the book, if it has changed."""
-        if not self._tops or self._tops[-1][2][1:] != top[1:]:
+        if self._top is None or self._top[1:] != top[1:]:
             self._place += 2
-            self._tops.append((time_ms, self._place, top))
+            self._top = top
+            self._tops.extend((time_ms, self._place, *top))
 
     def add_diff(self, time_ms: int, diff: Diff) -> None:
         """The changes of a slot."""
@@ -67,8 +72,8 @@ class EventLog:
         differ.
         """
         encoder, name = self._encoder, self._encoder.symbol.lower()
-        trades = pl.DataFrame(self._trades, schema=TRADE, orient="row")
-        aggregates = aggregates_of(trades).with_columns(pl.col("id") + (first_aggregate_id - 1))
+        trades = self._trade_rows()
+        aggregates = aggregates_of(trades, first_aggregate_id)
         trade_channel = ChannelTimeline(
             [f"{name}@trade"], Written(trades, encoder.trades), due=trades["due"], place=trades["place"]
         )
@@ -83,16 +88,30 @@ class EventLog:
                 due=aggregates["due"],
                 place=aggregates["place"] + 1,
             ),
-            totals=RunningTotals(pieces_of(trades)),
+            totals=RunningTotals(trades),
             totals_channel=trade_channel,
+            keep=PlayedTrades,
             depth_channel=self._depth_channel(),
             snapshots=self._snapshot,
             begins_at_update=self._snapshot.last_id,
             quote_channel=self._quote_channel(name),
         )
 
+    def _trade_rows(self) -> pl.DataFrame:
+        columns = _columns(self._trades, _TRADE_NUMBERS)
+        time = columns["time"]
+        return pl.DataFrame(
+            {
+                "id": columns["id"],
+                **dict.fromkeys(("time", "event_time", "due"), time),
+                **{name: columns[name] for name in ("place", "price", "quantity")},
+                "maker": columns["maker"].cast(pl.Boolean),
+            },
+            schema=TRADE,
+        )
+
     def _quote_channel(self, name: str) -> ChannelTimeline:
-        rows = pl.DataFrame([(due, place, *top) for due, place, top in self._tops], schema=_QUOTE, orient="row")
+        rows = pl.DataFrame(_columns(self._tops, _QUOTE))
         payloads = Written(rows, self._encoder.book_tickers)
         return ChannelTimeline([f"{name}@bookTicker"], payloads, due=rows["due"], place=rows["place"])
 
@@ -103,7 +122,14 @@ class EventLog:
         return ChannelTimeline(streams, _DiffPayloads(self._encoder, self._diffs), due=due, place=place)
 
 
-_QUOTE = dict.fromkeys(("due", "place", "update_id", "bid", "bid_lots", "ask", "ask_lots"), pl.Int64)
+_TRADE_NUMBERS = ("id", "time", "place", "price", "quantity", "maker")
+_QUOTE = ("due", "place", "update_id", "bid", "bid_lots", "ask", "ask_lots")
+
+
+def _columns(numbers: "array[int]", names: Sequence[str]) -> dict[str, pl.Series]:
+    """The columns of rows that stand one after the other."""
+    table = np.frombuffer(numbers, np.int64).reshape(-1, len(names))
+    return {name: pl.Series(name, np.ascontiguousarray(column)) for name, column in zip(names, table.T, strict=True)}
 
 
 class _DiffPayloads:
@@ -125,18 +151,17 @@ class _DiffPayloads:
 class _FirstSnapshot(Mapping[int, DepthSnapshot]):
     """The book at the begin of a segment, before its first diff; encoded on access."""
 
-    def __init__(self, encoder: PayloadEncoder, ladder: Ladder) -> None:
+    def __init__(self, encoder: PayloadEncoder, ladder: Ladder, book_ms: int) -> None:
         self._encoder = encoder
+        self._book_ms = book_ms
         self.last_id = ladder.last_diff_id
-        self._sides = tuple(
-            (array("q", side.lots.keys()), array("q", side.lots.values())) for side in (ladder.bids, ladder.asks)
-        )
+        self._sides = ladder.bids.levels(), ladder.asks.levels()
 
     def __getitem__(self, index: int) -> DepthSnapshot:
         if index:
             raise KeyError(index)
-        bids, asks = (_levels(self._encoder, zip(*side, strict=True)) for side in self._sides)
-        return DepthSnapshot(self.last_id, bids, asks)
+        bids, asks = (_levels(self._encoder, side) for side in self._sides)
+        return DepthSnapshot(self.last_id, bids, asks, self._book_ms, self._book_ms)
 
     def __iter__(self) -> Iterator[int]:
         return iter((0,))

@@ -36,8 +36,12 @@ def activity(time_ms: _Time) -> _Time:
     return 0.6 + 1.2 * ((hours - 12) / 12) ** 2
 
 
-def synthetic_history(profile: Profile, *, seed: int, begin_ms: int, trades_per_s: float) -> pl.DataFrame:
-    """Rows of a `History` up to `begin_ms`, a whole second. The same arguments give the same rows."""
+def synthetic_history(
+    profile: Profile, *, seed: int, begin_ms: int, trades_per_s: float, since_ms: int = 0
+) -> pl.DataFrame:
+    """Rows of a `History` from `since_ms` up to `begin_ms`, a whole second. The same arguments give the same rows, and
+    a later `since_ms` the last of them.
+    """
     entropy = hashlib.sha256(f"{seed}:{profile.reference or profile.symbol}:history".encode()).digest()
     random = np.random.default_rng(int.from_bytes(entropy))
     tiers: list[pl.DataFrame] = []
@@ -46,10 +50,12 @@ def synthetic_history(profile: Profile, *, seed: int, begin_ms: int, trades_per_
         length = INTERVALS_MS[interval]
         first_ms = max(open_of(grid, end_ms - count * length), 0)
         walk = _Walk(profile, random, length, trades_per_s)
-        rows = walk.klines(first_ms, end_ms, close)
+        rows = walk.klines(first_ms, end_ms, close, since_ms)
         tiers.append(based(rows, interval))
         close = rows["open"][0] if rows.height else close
         end_ms = first_ms
+        if end_ms <= since_ms:  # the walk goes back in time
+            break
     frame = pl.concat(reversed(tiers))
     first_id = profile.first_trade_id - pl.col("trades").cum_sum(reverse=True)
     return frame.with_columns(first_id.alias("first_id"), (first_id + pl.col("trades") - 1).alias("last_id")).select(
@@ -65,9 +71,10 @@ class _Walk(NamedTuple):
     length_ms: int
     trades_per_s: float
 
-    def klines(self, first_ms: int, end_ms: int, close: int) -> pl.DataFrame:
+    def klines(self, first_ms: int, end_ms: int, close: int, since_ms: int) -> pl.DataFrame:
         """The klines (`PIECE`) that begin from `first_ms` to before `end_ms`, oldest first; each opens within a tick of
-        the close before it, and the last closes at `close`. Trade ids are left 0.
+        the close before it, and the last closes at `close`. Of these only those from `since_ms` on. Trade ids are left
+        0.
         """
         open_times = np.arange(end_ms - self.length_ms, first_ms - 1, -self.length_ms)
         log_volatility = _faded(self.random.normal(0.0, 0.2, open_times.size), _COOLING)
@@ -94,6 +101,7 @@ class _Walk(NamedTuple):
                 "mean": (opened + closed + high + low) // CORNERS,
             }
         )
+        whole = whole.head(int(np.count_nonzero(open_times >= since_ms)))
         none = pl.lit(0, pl.Int64)
         quote, taker_quote = quotes_of(pl.col("trades") < FEW, pl.col("mean").cast(pl.Int128))
         return (

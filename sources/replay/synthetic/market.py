@@ -7,14 +7,13 @@ noon. For demonstration and tests; it predicts nothing.
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
 import polars as pl
 
 from sources.replay.market.derived import Derive
 from sources.replay.market.encode import PayloadEncoder
-from sources.replay.market.history import HISTORY, History, Shelf
+from sources.replay.market.history import HISTORY, SECONDS, History, Shelf
 from sources.replay.market.lives import ALWAYS, Life, Lives, State
 from sources.replay.market.market import MarketKind
 from sources.replay.market.playback import Playback
@@ -32,6 +31,8 @@ _SLOT_MS = 100
 _SEGMENT_TRADES = 1_000
 """Trades per symbol and segment, within the bounds below: this bounds the memory."""
 _SEGMENT_SLOTS = (1, 200)
+_ALL_SEGMENT_SLOTS = 20_000
+"""Of all symbols: their segments are ready side by side."""
 _WHOLE_HISTORIES = 8
 """Of more symbols not all histories are kept whole, but these: 6 MB each."""
 _TAKEN_APART = 2
@@ -40,6 +41,8 @@ _RECENT_MS = 26 * 3_600_000
 """What is kept of the others."""
 _ALL_PAST_ROWS, _LEAST_PAST_ROWS = 2_000_000, 10_000
 """Trades played that are kept for REST, of all symbols and at least of each."""
+_ALL_SECONDS, _LEAST_SECONDS = 240_000, 1_200
+"""Klines of a second that are kept, of all symbols and at least of each; the history is as fine at the begin."""
 _FIRST_SEGMENT_SLOTS = 20
 """The first segment is short, as all clients wait for it; each is twice as long as the one before, up to the bounds."""
 _FILLS = 1.6
@@ -91,15 +94,16 @@ class SyntheticMarket(Playback):
             _MarketMaker(kind, one, seed, begin_ms, rate, all_lives[one.symbol])
             for one, rate in zip(profiles, rates, strict=True)
         ]
-        pasts = ThreadPoolExecutor(1, thread_name_prefix="pasts")
         shelf, taken_apart = Shelf(_WHOLE_HISTORIES), Shelf(_TAKEN_APART)
         keeps_all = len(makers) <= _WHOLE_HISTORIES
+        pasts = Lazy[pl.DataFrame]("pasts", is_wanted=keeps_all)  # of many, it would keep the market from beginning
+        seconds = min(max(_ALL_SECONDS // max(len(makers), 1), _LEAST_SECONDS), SECONDS)
         markets = {
             maker.profile.symbol: SymbolMarket(
                 maker.encoder,
-                History(Lazy(pasts, maker.history))
+                History(pasts.result(maker.history), seconds=seconds)
                 if keeps_all
-                else History(Lazy(pasts, maker.recent_history), old=shelf.slot(maker.old_history)),
+                else History(pasts.result(maker.recent_history), old=shelf.slot(maker.old_history), seconds=seconds),
                 past_rows=max(_ALL_PAST_ROWS // len(makers), _LEAST_PAST_ROWS),
                 life=maker.life,
                 past=maker.past(taken_apart.slot(maker.history)),
@@ -115,7 +119,8 @@ def _timelines(
     makers: Sequence["_MarketMaker"], lives: Lives, begin_ms: int, trades_per_s: float
 ) -> Iterator[Timeline]:
     bound = int(_SEGMENT_TRADES / max(trades_per_s, 0.001) * 1_000 / _SLOT_MS)
-    most = min(max(bound, _SEGMENT_SLOTS[0]), _SEGMENT_SLOTS[1])
+    least, most = _SEGMENT_SLOTS
+    most = max(min(bound, most, _ALL_SEGMENT_SLOTS // max(len(makers), 1)), least)
     slots = min(_FIRST_SEGMENT_SLOTS, most)
     while True:
         end_ms = begin_ms + slots * _SLOT_MS
@@ -181,24 +186,26 @@ class _MarketMaker:
 
     def history(self) -> pl.DataFrame:
         """The history before the market begins: none of a symbol that is listed later."""
-        if not self.life.is_listed_at_begin:
-            return pl.DataFrame(schema=HISTORY)
-        return synthetic_history(
-            self.profile, seed=self._seed, begin_ms=self._begin_ms, trades_per_s=self._trades_per_s
-        )
+        return self._history_since(0)
 
     def recent_history(self) -> pl.DataFrame:
         """The part of it that is needed all the time."""
-        # Gathered, as the rows of a filter may be a view of the whole history and keep it.
-        return self.history().select(pl.all().gather(self._is_recent.arg_true()))
+        return self._history_since(self._begin_ms - _RECENT_MS)
 
     def old_history(self) -> pl.DataFrame:
         """The rest of it."""
-        return self.history().filter(~self._is_recent)
+        return self.history().filter(pl.col("open_time") < self._begin_ms - _RECENT_MS)
 
-    @property
-    def _is_recent(self) -> pl.Expr:
-        return pl.col("open_time") >= self._begin_ms - _RECENT_MS
+    def _history_since(self, since_ms: int) -> pl.DataFrame:
+        if not self.life.is_listed_at_begin:
+            return pl.DataFrame(schema=HISTORY)
+        return synthetic_history(
+            self.profile,
+            seed=self._seed,
+            begin_ms=self._begin_ms,
+            trades_per_s=self._trades_per_s,
+            since_ms=since_ms,
+        )
 
     def past(self, history: Callable[[], pl.DataFrame]) -> MadePast | None:
         """The trades of its history; None of a symbol that is listed later."""
@@ -215,7 +222,7 @@ class _MarketMaker:
 
     def play(self, begin_ms: int, end_ms: int) -> EventLog:
         """The events of that time, of which no segment is made yet; `fairs` are those of its slots."""
-        event_log = EventLog(self.encoder, self._ladder)
+        event_log = EventLog(self.encoder, self._ladder, book_ms=begin_ms - 1)
         given = iter(self._reference.fairs(begin_ms, end_ms)) if self._reference else None
         self.fairs = []
         for slot_ms in range(begin_ms, end_ms, _SLOT_MS):

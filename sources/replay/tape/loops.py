@@ -13,7 +13,6 @@ from functools import cached_property
 import msgspec
 import polars as pl
 
-from sources.replay.market.aggregate import pieces_of
 from sources.replay.market.book import Book, DepthSnapshot, DepthUpdate, decode_update
 from sources.replay.market.book_streams import streams_at_once
 from sources.replay.market.encode import PayloadEncoder
@@ -45,7 +44,7 @@ class SymbolLoops:
     @cached_property
     def totals(self) -> RunningTotals:
         """Running sums over the trades that count, at the tape's own times."""
-        return RunningTotals(pieces_of(self._counted(self.tape.trades, self.tape.aggregates)))
+        return RunningTotals(self._counted(self.tape.trades, self.tape.aggregates))
 
     @cached_property
     def _fills(self) -> "array[int]":
@@ -70,7 +69,7 @@ class SymbolLoops:
             aggregates=aggregates,
             trade_channel=trade_channel,
             aggregate_channel=aggregate_channel,
-            totals=RunningTotals(pieces_of(self._counted(trades, aggregates))),
+            totals=RunningTotals(self._counted(trades, aggregates)),
             totals_channel=trade_channel if tape.from_trades else aggregate_channel,
             counted=None if tape.is_market.all() else tape.is_market.cum_sum(),
             fills=None if tape.from_trades else self._fills,

@@ -9,7 +9,15 @@ from pymongo.errors import ServerSelectionTimeoutError
 from structlog.testing import capture_logs
 
 from flows.model import Incident, ListedInstrument
-from flows.runtime.subscriptions import OTHER_STATUS, RETRY_S, SubscriptionController, listed_in, statuses_of, wanted
+from flows.runtime.subscriptions import (
+    DOUBT_S,
+    OTHER_STATUS,
+    RETRY_S,
+    SubscriptionController,
+    listed_in,
+    statuses_of,
+    wanted,
+)
 from flows.settings import Feed
 from flows.spellings import Catalogue, Spellings
 from sinks.mongo.commands import INSTRUMENTS, SUBSCRIPTIONS, CommandConsumer, DesiredSubscription, NoCommands
@@ -111,6 +119,7 @@ class Controller:
         self.followed: list[tuple[dict[str, Any], frozenset[str]]] = []
         self.incidents: list[Incident] = []
         self.announced: list[tuple[tuple[str, ...], str]] = []
+        self.doubtful: frozenset[str] = frozenset()
         self.local_s = 0.0
         self.catalogue = Catalogue()
         self.controller = SubscriptionController(
@@ -122,6 +131,7 @@ class Controller:
             report=self.incidents.append,
             catalogue=self.catalogue,
             instruments=None if statuses is None else listed(statuses),
+            doubtful=lambda: self.doubtful,
             local_s=lambda: self.local_s,
         )
 
@@ -254,3 +264,39 @@ def test_without_the_document_store_the_listed_symbols_of_the_settings_are_follo
         it.controller.look()
     assert it.followed == [({"BTCUSDT": ()}, frozenset())]
     assert it.announced == [(("BTCUSDT",), "TRADING"), (("ETHUSD",), "")]
+
+
+def test_a_symbol_in_doubt_brings_one_query_forward() -> None:
+    it = Controller(None, TRADING)
+    it.controller.look()
+    it.doubtful = frozenset(("ETHUSDT",))
+    it.answers = [TRADING | {"ETHUSDT": "HALT"}]
+    it.local_s = 1.0
+    it.controller.look()
+    assert it.announced == [(("BTCUSDT", "ETHUSDT"), "TRADING"), (("ETHUSDT",), "HALT")]
+    assert it.followed[-1] == ({"BTCUSDT": (), "ETHUSDT": ()}, frozenset({"ETHUSDT"}))
+    it.local_s = 100.0
+    it.controller.look()  # still in doubt: no query, of which there is no answer here
+
+
+def test_queries_because_of_doubts_are_bounded_and_none_is_forgotten() -> None:
+    it = Controller(None, TRADING)
+    it.doubtful = frozenset(("ETHUSDT",))
+    it.answers = [TRADING, TRADING | {"BTCUSDT": "BREAK"}]
+    it.controller.look()
+    it.doubtful = frozenset(("BTCUSDT", "ETHUSDT"))
+    it.local_s = DOUBT_S - 0.1
+    it.controller.look()
+    assert len(it.answers) == 1
+    it.local_s = DOUBT_S
+    it.controller.look()
+    assert it.announced[-1] == (("BTCUSDT",), "BREAK")
+
+
+def test_a_symbol_that_falls_silent_again_is_in_doubt_again() -> None:
+    it = Controller(None, TRADING)
+    it.answers = [TRADING, TRADING]
+    for at_s, doubtful in ((0.0, {"ETHUSDT"}), (30.0, set[str]()), (31.0, {"ETHUSDT"})):
+        it.local_s, it.doubtful = at_s, frozenset(doubtful)
+        it.controller.look()
+    assert it.answers == []

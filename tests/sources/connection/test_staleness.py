@@ -14,6 +14,7 @@ from sources.connection.staleness import (
     LEAST_S,
     MOST_S,
     REPEATS,
+    STEADY_S,
     STEP_S,
     Findings,
     Pace,
@@ -351,3 +352,15 @@ def test_while_signs_of_life_come_a_quiet_market_is_no_dead_line_and_without_the
     while not line.found[-1][1].to_reconnect:
         line.look()
     assert line.now_s - begin_s <= 2 * LEAST_S + STALE_S
+
+
+def test_a_steady_stream_that_stops_in_its_first_seconds_is_silent_soon() -> None:
+    monitor = StalenessMonitor(stale_after_s=STALE_S, now_s=0.0)
+    monitor.follow(["mark", "other", "busy"], steady=frozenset(["mark"]))
+    silent: dict[str, float] = {}
+    for look in range(1, int(STALE_S / LOOK_S) + 20):
+        now_s = look * LOOK_S
+        first = ["mark", "other"] if now_s in (1.0, 2.0) else []
+        found = monitor.look([*first, "busy"], now_s)
+        silent |= {name: now_s for name in found.silent if name not in silent}
+    assert silent == {"mark": 2.0 + STEADY_S, "other": 2.0 + STALE_S}

@@ -41,6 +41,12 @@ class Watched:
                 self._rung.clear()
                 await self._rung.wait()
 
+    async def doubts(self, *symbols: str) -> None:
+        """Returns when the status of these symbols is in doubt and of no others."""
+        async with asyncio.timeout(30):
+            while self.lines.doubtful() != set(symbols):
+                await asyncio.sleep(0.05)
+
 
 @asynccontextmanager
 async def lines_to(url: str, **changes: Any) -> AsyncIterator[Watched]:
@@ -109,6 +115,7 @@ async def test_one_silent_stream_is_reported_and_only_the_witness_renews_it() ->
         assert (silent.symbols, silent.kinds, silent.whole_line) == (("BTCUSDT",), ("aggTrade",), False)
         assert silent.line_pause_ms == 0
         await asyncio.sleep(3 * LOOK_S)
+        assert it.lines.doubtful() == {"BTCUSDT"}
         assert venue.requests == [("SUBSCRIBE", (BTC, ETH))]
         for _ in range(3):  # renewed once, however often it is asked for in a moment
             it.lines.renew("BTCUSDT", ("aggTrade",), "REST knows later trades")
@@ -120,6 +127,16 @@ async def test_one_silent_stream_is_reported_and_only_the_witness_renews_it() ->
         venue.active = {BTC, ETH}
         assert await it.until(Speaking) == Speaking("market", ("BTCUSDT",), ("aggTrade",))
         assert venue.sessions == 1
+        await it.doubts()
+
+
+async def test_trades_of_a_symbol_that_counts_as_halted_are_a_doubt() -> None:
+    venue = Venue(BTC, ETH)
+    async with running_venue(venue.serve) as url, lines_to(url) as it:
+        await it.follow("BTCUSDT", "ETHUSDT", not_trading=("ETHUSDT",))
+        await it.doubts("ETHUSDT")
+        await it.follow("BTCUSDT", "ETHUSDT")
+        await it.doubts()
 
 
 @pytest.mark.slow

@@ -50,8 +50,8 @@ def test_what_is_played_is_appended_also_in_the_middle_of_a_period() -> None:
     history = History()
     assert history.since(0) is None
     assert history.last_open is None
-    history.append(frame(kline(1_000, 5), kline(1_400, 6)), "1s")
-    history.append(frame(kline(1_800, 7)), "1s")
+    history.append(partial(frame, kline(1_000, 5), kline(1_400, 6)), "1s")
+    history.append(partial(frame, kline(1_800, 7)), "1s")
     assert history.since(1_000) == kline(1_000, 5).then(kline(1_400, 6)).then(kline(1_800, 7))
 
 
@@ -59,7 +59,7 @@ def test_old_seconds_become_minutes_and_nothing_is_lost() -> None:
     history, seconds = History(), 20_000
     rows = [kline(i * 1_000, 100 + i % 7, 2 * i) for i in range(seconds)]
     for begin in range(0, seconds, 500):
-        history.append(frame(*rows[begin : begin + 500]), "1s")
+        history.append(partial(frame, *rows[begin : begin + 500]), "1s")
     expected = rows[0]
     for row in rows[1:]:
         expected = expected.then(row)

@@ -1,6 +1,6 @@
 import polars as pl
 
-from sources.replay.market.aggregate import TRADE, aggregates_of, pieces_of
+from sources.replay.market.aggregate import TRADE, aggregates_of
 from sources.replay.market.decimals import decimals_of
 from sources.replay.market.encode import PayloadEncoder
 from sources.replay.market.klines import RunningTotals
@@ -25,7 +25,7 @@ def playing(kind: MarketKind) -> tuple[SymbolMarket, ChannelTimeline]:
             aggregates=aggregates_of(trades),
             trade_channel=channel,
             aggregate_channel=ChannelTimeline(["xusdt@aggTrade"], [], due=trades["due"], place=trades["place"]),
-            totals=RunningTotals(pieces_of(trades)),
+            totals=RunningTotals(trades),
             totals_channel=channel,
         )
     )

@@ -32,7 +32,7 @@ def segment(trades: pl.DataFrame) -> SymbolSegment:
         aggregates=aggregates,
         trade_channel=channel,
         aggregate_channel=ChannelTimeline(["xusdt@aggTrade"], [], due=aggregates["due"], place=aggregates["place"]),
-        totals=RunningTotals(pieces_of(trades)),
+        totals=RunningTotals(trades),
         totals_channel=channel,
     )
 

@@ -1,6 +1,6 @@
 import polars as pl
 
-from sources.replay.market.aggregate import AGGREGATE, TRADE, pieces_of
+from sources.replay.market.aggregate import AGGREGATE, TRADE
 from sources.replay.market.klines import RunningTotals
 from sources.replay.market.timeline import ChannelTimeline, SymbolSegment, Timeline, Written
 
@@ -22,7 +22,7 @@ def segment(
         aggregates=pl.DataFrame(schema=AGGREGATE),
         trade_channel=trades,
         aggregate_channel=aggregates,
-        totals=RunningTotals(pieces_of(empty)),
+        totals=RunningTotals(empty),
         totals_channel=trades,
         fills=fills,
     )

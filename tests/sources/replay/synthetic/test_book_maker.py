@@ -15,7 +15,7 @@ def ladder(seed: int, *, chained: bool = True) -> Ladder:
 @given(seed=st.integers(0, 2**32), fairs=st.lists(st.floats(9_000, 11_000), min_size=1, max_size=12))
 def test_diffs_carry_the_book_and_chain(seed: int, fairs: list[float], *, chained: bool) -> None:
     book = ladder(seed, chained=chained)
-    sides = {True: dict(book.bids.lots), False: dict(book.asks.lots)}
+    sides = {True: dict(book.bids.levels()), False: dict(book.asks.levels())}
     previous = 1_000 if chained else None
     last_id = book.last_diff_id
     for turn, fair in enumerate(fairs):
@@ -38,7 +38,7 @@ def test_diffs_carry_the_book_and_chain(seed: int, fairs: list[float], *, chaine
                     sides[is_bid][tick] = lots
                 else:
                     sides[is_bid].pop(tick, None)
-        assert sides == {True: book.bids.lots, False: book.asks.lots}
+        assert sides == {True: dict(book.bids.levels()), False: dict(book.asks.levels())}
         top = book.top()
         assert (top.bid, top.ask) == (max(sides[True]), min(sides[False]))
     assert previous is None or last_id > previous
@@ -55,8 +55,8 @@ def test_sides_are_bounded() -> None:
     book = ladder(3)
     for step in range(400):
         book.follow(10_000 + step * 5)
-    assert max(len(book.bids.lots), len(book.asks.lots)) <= 1_500
-    assert min(len(book.bids.lots), len(book.asks.lots)) >= 100
+    assert max(len(book.bids), len(book.asks)) <= 1_500
+    assert min(len(book.bids), len(book.asks)) >= 100
 
 
 def test_no_change_no_diff() -> None:

@@ -1,6 +1,5 @@
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -47,18 +46,41 @@ def test_a_thread_makes_what_is_needed_soon() -> None:
         made.set()
         return 7
 
-    with ThreadPoolExecutor(1) as thread:
-        soon = Lazy(thread, make)
-        assert made.wait(WAIT_S), "before anybody asks"
-        assert soon() == 7
+    soon = Lazy[int]("soon", is_wanted=True).result(make)
+    assert made.wait(WAIT_S), "before anybody asks"
+    assert soon() == 7
 
 
 def test_whoever_needs_it_before_its_turn_makes_it() -> None:
-    free = threading.Event()
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(free.wait, WAIT_S)
-        soon = Lazy(thread, threading.current_thread)
-        try:
-            assert soon() is threading.current_thread()
-        finally:
-            free.set()
+    free, begun = threading.Event(), threading.Event()
+
+    def make() -> threading.Thread:
+        begun.set()
+        free.wait(WAIT_S)
+        return threading.current_thread()
+
+    lazy = Lazy[threading.Thread]("soon", is_wanted=True)
+    first = lazy.result(make)
+    assert begun.wait(WAIT_S)
+    second = lazy.result(threading.current_thread)
+    try:
+        assert second() is threading.current_thread()
+    finally:
+        free.set()
+    assert first() is not threading.current_thread()
+
+
+def test_the_first_that_is_wanted_begins_the_others() -> None:
+    lazy = Lazy[int]("soon", is_wanted=False)
+    made = threading.Event()
+
+    def make() -> int:
+        made.set()
+        return 7
+
+    others = lazy.result(make)
+    one = lazy.result(lambda: 1)
+    assert not made.wait(0.05)
+    assert one() == 1
+    assert made.wait(WAIT_S)
+    assert others() == 7

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import polars as pl
 
-from sources.replay.market.aggregate import TRADE, pieces_of
+from sources.replay.market.aggregate import TRADE
 from sources.replay.market.decimals import decimals_of
 from sources.replay.market.history import HISTORY
 from sources.replay.market.klines import RunningTotals
@@ -15,7 +15,7 @@ MINUTE_MS = 60_000
 def totals(*trades: tuple[int, int, int]) -> RunningTotals:
     """Trades from `(time, price, quantity)`; ids count from 1,000."""
     rows = [(1_000 + i, t, t, t, i, p, q, False) for i, (t, p, q) in enumerate(trades)]
-    return RunningTotals(pieces_of(pl.DataFrame(rows, schema=TRADE, orient="row")))
+    return RunningTotals(pl.DataFrame(rows, schema=TRADE, orient="row"))
 
 
 def write(folder: Path, interval: str, *rows: str, header: str = "open_time_ms,open,high,low,close,volume") -> None:

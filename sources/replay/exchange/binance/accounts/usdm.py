@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from sources.replay.accounts.amounts import text
-from sources.replay.accounts.listen_keys import ListenKeys
+from sources.replay.accounts.listen_keys import ListenKeys, stream_of
 from sources.replay.accounts.margins import open_margins
 from sources.replay.accounts.opened import OpenedAccounts
 from sources.replay.accounts.orders import (
@@ -41,14 +41,14 @@ from sources.replay.exchange.binance.parameters import ApiError, Parameters
 from sources.replay.exchange.binance.rest import Answer
 from sources.replay.exchange.binance.usdm_contracts import marks_of
 from sources.replay.exchange.dialect import AccountsView
-from sources.replay.market.contracts import Contract
+from sources.replay.market.contracts import FUNDING_MS, Contract
 from sources.replay.market.exchange_info import split_symbol
 from sources.replay.market.market import Message
 
 DEMO_BALANCES: Final = {"USDT": Decimal(100_000)}
 """What the demo account begins with."""
 _LOOK_S = 0.05
-"""How often it is looked whether a listen key has expired, while there are any."""
+"""How often it is looked whether a listen key has expired or funding is due, while there is a key or a position."""
 
 
 class UsdmAccounts(OpenedAccounts[UsdmAccount]):
@@ -60,6 +60,7 @@ class UsdmAccounts(OpenedAccounts[UsdmAccount]):
         super().__init__(demo, lambda: UsdmAccount(self._margin_assets))
         self._listen_keys = ListenKeys()
         self._is_watched = False
+        self._funded_ms = _funding_before(view.true_ms)
         self.orders: tuple[type[Order], ...] = tuple(kind for kind in ORDERS if kind not in (Lock, Tokens))
         """The kinds of orders that there are for them."""
         self.endpoints = {
@@ -110,7 +111,9 @@ class UsdmAccounts(OpenedAccounts[UsdmAccount]):
         if isinstance(order, ListenKeysLife):
             self._listen_keys.life_ms = order.life_ms
             return
+        self._fund()
         self._send(order.account, self._execute(self._named(order.account), order, self._view.true_ms))
+        self._begin_watch()
 
     def _execute(self, account: UsdmAccount, order: AnyOrder, now_ms: int) -> list[Any]:
         """The events of an order."""
@@ -118,7 +121,7 @@ class UsdmAccounts(OpenedAccounts[UsdmAccount]):
             case Fill():
                 sent = self._fill(account, order, now_ms)
             case Funding():
-                sent = self._settle(account, order, now_ms)
+                sent = self._settle(account, order.symbol, order.rate, now_ms)
             case MarginCall():
                 sent = [self._warn(account, order.symbol, now_ms)]
             case Liquidate():
@@ -174,13 +177,25 @@ class UsdmAccounts(OpenedAccounts[UsdmAccount]):
             events.order_update(trade, now_ms, is_done=True, closes=closes),
         ]
 
-    def _settle(self, account: UsdmAccount, order: Funding, now_ms: int) -> list[Any]:
-        marks = self._marks_of_position(account, order.symbol)
-        contract = Contract(order.symbol)
-        rate = Decimal(contract.rate(now_ms)) if order.rate is None else order.rate
-        held = [one for one in open_margins(account, marks) if one.place.symbol == order.symbol]
-        changes = [account.pay_funding(one.place, marks[order.symbol], rate, now_ms) for one in held]
-        return [events.account_update(account, change, marks, now_ms, symbol=order.symbol) for change in changes]
+    def _settle(self, account: UsdmAccount, symbol: str, rate: Decimal | None, now_ms: int) -> list[Any]:
+        """Funding of a contract; without a rate, the one of the first payment at or after a time."""
+        marks = self._marks_of_position(account, symbol)
+        paid = Decimal(Contract(symbol).rate(now_ms)) if rate is None else rate
+        held = [one for one in open_margins(account, marks) if one.place.symbol == symbol]
+        changes = [account.pay_funding(one.place, marks[symbol], paid, now_ms) for one in held]
+        return [events.account_update(account, change, marks, now_ms, symbol=symbol) for change in changes]
+
+    def _fund(self) -> None:
+        """Settles the funding of all positions at each time of payment that has come, at the mark prices of now."""
+        last_ms = _funding_before(self._view.true_ms)
+        while self._funded_ms < last_ms:
+            self._funded_ms = self._funded_ms + FUNDING_MS if self._has_positions() else last_ms
+            for name, account in self._accounts.items():
+                for symbol in dict.fromkeys(place.symbol for place, one in account.positions.items() if one.amount):
+                    self._send(name, self._settle(account, symbol, None, self._funded_ms))
+
+    def _has_positions(self) -> bool:
+        return any(one.amount for account in self._accounts.values() for one in account.positions.values())
 
     def _warn(self, account: UsdmAccount, symbol: str, now_ms: int) -> Any:
         marks = self._marks_of_position(account, symbol)
@@ -232,13 +247,17 @@ class UsdmAccounts(OpenedAccounts[UsdmAccount]):
 
     def _publish(self, listen_key: str, sent: Iterable[Any]) -> None:
         now_ms = self._view.true_ms
-        self._view.publish([Message(now_ms, listen_key, msgspec.json.encode(event)) for event in sent])
+        messages: list[Message] = []
+        for event in sent:
+            payload = msgspec.json.encode(event)
+            messages.append(Message(now_ms, listen_key, payload))
+            # and for who wants only some kinds of events, under the same name
+            messages.append(Message(now_ms, stream_of(listen_key, event["e"]), payload, listen_key.encode()))
+        self._view.publish(messages)
 
     def _open_key(self, account: str, _: Parameters) -> Answer:
         listen_key = self._listen_keys.open(account, self._view.true_ms)
-        if not self._is_watched:
-            self._is_watched = True
-            self._view.spawn(self._watch())
+        self._begin_watch()
         return Answer({"listenKey": listen_key}, 1)
 
     def _keep_key(self, account: str, _: Parameters) -> Answer:
@@ -253,10 +272,16 @@ class UsdmAccounts(OpenedAccounts[UsdmAccount]):
             raise ApiError(-1125, "This listenKey does not exist.")
         return Answer({}, 1)
 
+    def _begin_watch(self) -> None:
+        if not self._is_watched and (self._listen_keys or self._has_positions()):
+            self._is_watched = True
+            self._view.spawn(self._watch())
+
     async def _watch(self) -> None:
-        """Ends listen keys when their time is over, as long as there are any."""
-        while self._listen_keys:
+        """Ends listen keys when their time is over and settles funding when it is due, as long as there are any."""
+        while self._listen_keys or self._has_positions():
             self._expire()
+            self._fund()
             await asyncio.sleep(_LOOK_S)
         self._is_watched = False
 
@@ -264,3 +289,8 @@ class UsdmAccounts(OpenedAccounts[UsdmAccount]):
         now_ms = self._view.true_ms
         for listen_key in self._listen_keys.expire(now_ms):
             self._publish(listen_key, [events.listen_key_expired(listen_key, now_ms)])
+
+
+def _funding_before(time_ms: int) -> int:
+    """The last time of payment at or before a time."""
+    return time_ms - time_ms % FUNDING_MS

@@ -35,7 +35,10 @@ def test_a_listen_key_is_user_data_of_usdm() -> None:
     routes: tuple[Route, ...] = ("", "public", "market", "private")
     assert [carries("usdm", route, listen_key) for route in routes] == [True, False, False, True]
     named = opened("usdm", "ws", listenKey=listen_key, events="ACCOUNT_UPDATE/ORDER_TRADE_UPDATE")
-    assert named.streams == (listen_key,)
+    assert named.streams == (f"{listen_key}@ACCOUNT_UPDATE", f"{listen_key}@ORDER_TRADE_UPDATE")
+    assert all(carries("usdm", "private", stream) for stream in named.streams)
+    assert not any(carries("usdm", "market", stream) for stream in named.streams)
+    assert opened("usdm", "ws", listenKey=listen_key).streams == (listen_key,)
     assert opened("spot", "ws", listenKey=listen_key).streams == ()
 
 

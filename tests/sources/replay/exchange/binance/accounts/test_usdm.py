@@ -3,6 +3,7 @@ import hmac
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -14,11 +15,12 @@ from sources.replay.accounts.orders import ORDERS
 from sources.replay.exchange.exchange import ReplayExchange
 from sources.replay.exchange.server import running_exchange
 from sources.replay.faults.orders import ClockSkew, Drop, Duplicate, Gap, describe
+from sources.replay.market.contracts import Contract
 from sources.replay.market.market import MarketKind
 from tests.fakes.scripted_market import BEGIN_MS, ScriptedMarket
 
 OF_SPOT = ["open", "deposit", "withdraw", "transfer", "lock", "fill"]
-OF_USDM = [described.name for described in map(describe, ORDERS) if described.name != "lock"]
+OF_USDM = [described.name for described in map(describe, ORDERS) if described.name not in {"lock", "tokens"}]
 
 pytestmark = pytest.mark.usefixtures("stopped_clock_s")
 
@@ -26,8 +28,9 @@ pytestmark = pytest.mark.usefixtures("stopped_clock_s")
 class Usdm:
     """An exchange with a client that has keys."""
 
-    def __init__(self, exchange: ReplayExchange, http: httpx.AsyncClient) -> None:
+    def __init__(self, exchange: ReplayExchange, market: ScriptedMarket, http: httpx.AsyncClient) -> None:
         self.exchange = exchange
+        self.market = market
         self.http = http
 
     async def get(self, path: str, query: str = "") -> Any:
@@ -59,11 +62,12 @@ class Usdm:
 
 @pytest.fixture
 async def usdm() -> AsyncIterator[Usdm]:
+    market = ScriptedMarket(kind="usdm")
     async with (
-        running_exchange(ScriptedMarket(kind="usdm"), start_now=True) as exchange,
+        running_exchange(market, start_now=True) as exchange,
         httpx.AsyncClient(base_url=exchange.rest_url, timeout=60, headers={"X-MBX-APIKEY": DEMO_KEY}) as http,
     ):
-        yield Usdm(exchange, http)
+        yield Usdm(exchange, market, http)
 
 
 async def received(client: ClientConnection, count: int) -> list[Any]:
@@ -288,6 +292,34 @@ async def test_a_listen_key_expires_by_the_time_of_the_exchange(usdm: Usdm) -> N
         async with usdm.stream() as second:
             await usdm.order(do="deposit", asset="USDT", amount="1")
             assert (await received(second, 1))[0]["a"]["B"][0]["bc"] == "1"
+
+
+async def test_only_the_kinds_of_events_that_the_address_names_are_sent(usdm: Usdm) -> None:
+    form = "/private/stream?listenKey={}&events=ORDER_TRADE_UPDATE/ACCOUNT_CONFIG_UPDATE"
+    async with usdm.stream() as everything, usdm.stream(form) as some:
+        name = (await usdm.http.get("/control/accounts")).json()["accounts"][0]["listen_key"]
+        await usdm.fill("BUY", "0.5", "100")
+        await usdm.order(do="leverage", symbol="BTCUSDT", leverage=7)
+        sent = await received(everything, 5)
+        kinds = ["ORDER_TRADE_UPDATE", "TRADE_LITE", "ACCOUNT_UPDATE", "ORDER_TRADE_UPDATE", "ACCOUNT_CONFIG_UPDATE"]
+        assert [event["e"] for event in sent] == kinds
+        assert await received(some, 3) == [{"stream": name, "data": sent[place]} for place in (0, 3, 4)]
+
+
+async def test_funding_is_settled_at_its_times(usdm: Usdm) -> None:
+    await usdm.order(do="listen_keys", life_ms=86_400_000)
+    async with usdm.stream() as client:
+        await usdm.fill("BUY", "2", "100")
+        await received(client, 4)
+        mark = Decimal((await usdm.get("v1/premiumIndex", "symbol=BTCUSDT"))["markPrice"])
+        usdm.market.pass_time(16 * 3_600_000 + 60_000)  # two payments at once
+        update, later = await received(client, 2)
+        first_ms = BEGIN_MS + 8 * 3_600_000
+        assert (update["e"], update["a"]["m"], update["a"]["S"]) == ("ACCOUNT_UPDATE", "FUNDING_FEE", "BTCUSDT")
+        assert (update["E"], later["E"]) == (first_ms, first_ms + 8 * 3_600_000)
+        rate = Decimal(Contract("BTCUSDT").rate(first_ms))
+        paid = Decimal(update["a"]["B"][0]["bc"])
+        assert abs(paid + 2 * mark * rate) <= abs(paid) / 1_000
 
 
 async def test_faults_act_on_user_streams(usdm: Usdm) -> None:
