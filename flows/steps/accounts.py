@@ -52,6 +52,31 @@ class AccountParts(Struct, frozen=True):
     rules: Accounts
 
 
+class PricesOf:
+    """The newest prices for one account, a few times a second. A mark price takes the place of the last trade's."""
+
+    def __init__(self, key: str, monotonic: Callable[[], int]) -> None:
+        self._key = key
+        self._monotonic = monotonic
+        self._marked: set[str] = set()
+        self._newest: dict[str, tuple[Decimal, int]] = {}
+        self._sent = 0
+
+    def __call__(self, batch: list[Any]) -> list[tuple[str, AccountPrices]]:
+        """Takes prices of the market."""
+        for item in batch:
+            if type(item) is MarkPrice:
+                self._marked.add(item.symbol)
+                self._newest[item.symbol] = Decimal(repr(item.mark_price)), item.event_time
+            elif type(item) is MarketData and item.symbol not in self._marked:
+                self._newest[item.symbol] = Decimal(repr(item.price)), item.time
+        now = self._monotonic()
+        if not self._newest or now - self._sent < _EVERY_MS:
+            return []
+        found, self._newest, self._sent = self._newest, {}, now
+        return [(self._key, AccountPrices(tuple((symbol, *of) for symbol, of in found.items())))]
+
+
 def accounts(
     step_id: str,
     reports: KeyedStream[AccountInput],
@@ -76,7 +101,7 @@ def _accounts(
     policy: AccountPolicy,
     clock: FeedClock,
     runner: QueryRunner,
-    prices_of: "PricesOf",
+    prices_of: PricesOf,
     reports: KeyedStream[AccountInput],
     *prices: Stream[Any],
 ) -> AccountStreams:
@@ -93,28 +118,3 @@ def _accounts(
 
 def _keeper(policy: AccountPolicy, key: str, state: Any) -> AccountKeeper:
     return AccountKeeper(key, policy, state)
-
-
-class PricesOf:
-    """The newest prices for one account, a few times a second. A mark price takes the place of the last trade's."""
-
-    def __init__(self, key: str, monotonic: Callable[[], int]) -> None:
-        self._key = key
-        self._monotonic = monotonic
-        self._marked: set[str] = set()
-        self._newest: dict[str, tuple[Decimal, int]] = {}
-        self._sent = 0
-
-    def __call__(self, batch: list[Any]) -> list[tuple[str, AccountPrices]]:
-        """Takes prices of the market."""
-        for item in batch:
-            if type(item) is MarkPrice:
-                self._marked.add(item.symbol)
-                self._newest[item.symbol] = Decimal(repr(item.mark_price)), item.event_time
-            elif type(item) is MarketData and item.symbol not in self._marked:
-                self._newest[item.symbol] = Decimal(repr(item.price)), item.time
-        now = self._monotonic()
-        if not self._newest or now - self._sent < _EVERY_MS:
-            return []
-        found, self._newest, self._sent = self._newest, {}, now
-        return [(self._key, AccountPrices(tuple((symbol, *of) for symbol, of in found.items())))]
