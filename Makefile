@@ -57,8 +57,8 @@ test: $(READY_DEV) $(CHART)  ## all tests
 test-fast: $(READY_DEV)  ## those that need no browser, no database and no processes
 	$(RUN) -m pytest -n 2 --dist worksteal -m 'not e2e and not database and not slow'
 
-laws: $(READY_DEV)  ## the laws whose every example costs something, with ten times the examples
-	THOROUGH=1 $(RUN) -m pytest -n 2 $$(grep -rl 'fakes.examples' tests --include='test_*.py')
+laws: $(READY_DEV)  ## the laws with ten times the examples
+	THOROUGH=1 $(RUN) -m pytest -n 2 $$(grep -rlE 'hypothesis|fakes.examples' tests --include='test_*.py')
 
 check: $(READY_DEV)  ## style, types, layers
 	$(VENV)/bin/ruff check .

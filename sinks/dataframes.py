@@ -12,12 +12,14 @@ base currency unless they are called `quote_volume`; both Float64. A field that 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self, TypeAlias, get_args
 
 import polars as pl
-from bson import decode_all
+from bson import CodecOptions, decode_all
+from bson.codec_options import DEFAULT_CODEC_OPTIONS
 from msgspec import Struct
 from msgspec.structs import fields
 from polars.io.plugins import register_io_source
@@ -26,6 +28,9 @@ from pymongo.errors import PyMongoError
 
 from flows.foreign import visible
 from flows.model import AggregateTrade, Candle, Funding, Incident, Liquidation, MarkPrice, OpenInterest, Stats24h
+from sinks.bars.frame import bar_frame
+from sinks.bars.rule import BarRule
+from sinks.bars.span import SpanBars
 from sinks.mongo.analyses import MARKET_ANALYSIS
 from sinks.mongo.derivatives import FUNDING_RATES, LIQUIDATIONS, MARK_PRICES, OPEN_INTEREST
 from sinks.mongo.documents import (
@@ -50,10 +55,12 @@ _START: Final = (
 )
 _LONGEST_REASON: Final = 200
 
-_COLUMN_TYPES: Final[Mapping[Any, type[pl.DataType]]] = {int: pl.Int64, float: pl.Float64, bool: pl.Boolean}
+_COLUMN_TYPES: Final[Mapping[Any, type[pl.DataType]]] = {
+    int: pl.Int64, float: pl.Float64, Decimal: pl.Float64, bool: pl.Boolean,
+}  # fmt: skip
 
 
-def _columns(model: type[Struct], names: Iterable[str]) -> Mapping[str, pl.DataType]:
+def columns(model: type[Struct], names: Iterable[str]) -> Mapping[str, pl.DataType]:
     """Columns for these fields of the model, with their types there; every other type is text."""
     types = {field.name: field.type for field in fields(model)}
     return {name: _COLUMN_TYPES.get(_plain(types[name]), pl.String)() for name in names}
@@ -67,10 +74,10 @@ def _plain(kind: Any) -> Any:
 CANDLE_SCHEMA: Final[Mapping[str, pl.DataType]] = {
     "open_time": pl.Int64(),
     "close_time": pl.Int64(),
-    **_columns(Candle, CANDLE_VALUES),
+    **columns(Candle, CANDLE_VALUES),
 }
-TRADE_SCHEMA: Final = _columns(AggregateTrade, COLUMNS)
-STATS_SCHEMA: Final = _columns(
+TRADE_SCHEMA: Final = columns(AggregateTrade, COLUMNS)
+STATS_SCHEMA: Final = columns(
     Stats24h, ("time", *(name for name in Stats24h.__struct_fields__ if name not in ("venue", "symbol", "time")))
 )
 READING_SCHEMA: Final[Mapping[str, pl.DataType]] = {
@@ -96,15 +103,15 @@ ANALYSIS_SCHEMA: Final[Mapping[str, pl.DataType]] = {
     "timeframes": pl.List(pl.Struct(READING_SCHEMA)),
     "reasons": pl.List(pl.String()),
 }
-MARK_SCHEMA: Final = _columns(
+MARK_SCHEMA: Final = columns(
     MarkPrice, ("event_time", "mark_price", "index_price", "settle_price", "funding_rate", "next_funding_time")
 )
-FUNDING_SCHEMA: Final = _columns(Funding, ("time", "rate", "mark_price"))
-INTEREST_SCHEMA: Final = _columns(OpenInterest, ("time", "quantity", "value"))
-LIQUIDATION_SCHEMA: Final = _columns(
+FUNDING_SCHEMA: Final = columns(Funding, ("time", "rate", "mark_price"))
+INTEREST_SCHEMA: Final = columns(OpenInterest, ("time", "quantity", "value"))
+LIQUIDATION_SCHEMA: Final = columns(
     Liquidation, ("time", "side", "price", "average_price", "quantity", "filled", "event_time")
 )
-INCIDENT_SCHEMA: Final = _columns(
+INCIDENT_SCHEMA: Final = columns(
     Incident, ("begin", "end", "kind", "symbol", "cause", "outcome", "first_id", "last_id")
 )
 
@@ -258,6 +265,21 @@ class Frames:
         for frame in self._trades().iterate(symbol, _ms(start), _ms(end), rows=rows, columns=read):
             yield _stamped(frame, "time")
 
+    def bars(self, symbol: str, rule: BarRule, start: Moment = 0, end: Moment = END_MS) -> pl.DataFrame:
+        """Bars of the trades of the span, oldest first: of time, by number of trades, by volume or by value
+        (`rule_of("dollar", "1000000")` of `sinks.bars.rule`). They have the columns of candles but `status`, `revision`
+        and `proof`.
+        """
+        parts = list(self.iterate_bars(symbol, rule, start, end))
+        return pl.concat(parts) if parts else _stamped(bar_frame([]), "open_time")
+
+    def iterate_bars(
+        self, symbol: str, rule: BarRule, start: Moment = 0, end: Moment = END_MS
+    ) -> Iterator[pl.DataFrame]:
+        """The same in frames, for spans larger than memory."""
+        for rows in filter(None, SpanBars(self._trades(), symbol, rule, _ms(start), _ms(end))):
+            yield _stamped(bar_frame(rows), "open_time")
+
     def scan_trades(self, symbol: str, start: Moment = 0, end: Moment = END_MS) -> pl.LazyFrame:
         """The same as a query that polars runs part by part: it reads only the columns that are used, and stops when it
         has enough rows.
@@ -322,15 +344,18 @@ class Frames:
         schema: Mapping[str, pl.DataType],
         *,
         rows: int = 0,
+        options: CodecOptions[Any] = DEFAULT_CODEC_OPTIONS,
     ) -> Iterator[pl.DataFrame]:
-        """The documents of the span in frames of at most `rows`; 0: as many as the database delivers at once."""
+        """The documents of the span in frames of at most `rows`; 0: as many as the database delivers at once. `options`
+        say what values become.
+        """
         span = {**of, time: {"$gte": _ms(start), "$lt": _ms(end)}}
         fields = {"_id": 0, **dict.fromkeys(schema, 1)}
         # Raw batches: a document is an object only until its batch is columns.
         batches: Any = self._database[collection].find_raw_batches(span, fields, batch_size=rows).sort(time, ASCENDING)
         with _answered():
             for batch in batches:
-                yield _stamped(_frame_of(decode_all(batch), schema, collection), time)
+                yield _stamped(_frame_of(decode_all(batch, options), schema, collection), time)
 
 
 def _frame_of(

@@ -14,15 +14,21 @@ from hypothesis import HealthCheck, settings
 from pymongo import MongoClient
 from pymongo.database import Database
 
+from flows import loop_thread
 from sinks.mongod.bundled import MongodError, bundled_binary
 from sinks.mongod.server import running_mongod
+from tests.fakes.examples import examples
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else every process that a test starts compiles all modules anew
 sys.dont_write_bytecode = False
 gc.disable()  # until everything is collected: what is imported stays
 
-settings.register_profile("marketflow", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "marketflow", max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("marketflow")  # a busy machine is no failure: speed belongs to the benchmarks
+
+loop_thread.CLOSE_S = 60.0  # a busy machine closes connections later; what is still open then fails another test
 
 FAST = ("diagnosticDataCollectionEnabled=false", "ttlMonitorSleepSecs=1", "enableTestCommands=1")
 """Parameters of a server for tests: it looks for what has expired every second, and can be held at its fail points."""

@@ -176,9 +176,9 @@ function positionRow(data) {
     nameOf(data.symbol, data.venue),
     cell(data.side === "LONG" ? "long" : "short", data.side === "LONG" ? "up" : "down"),
     cell(numeric(data.quantity)),
-    cell(numeric(data.entry_price)),
-    cell(numeric(data.mark_price)),
     profit,
+    cell(numeric(data.mark_price)),
+    cell(numeric(data.entry_price)),
     cell(data.leverage ? `${data.leverage}× ${data.margin_type ?? ""}` : NONE),
     cell(data.liquidation_price ? numeric(data.liquidation_price) : NONE),
   );
@@ -188,9 +188,9 @@ function balanceRow(data) {
   return rowOf(
     data,
     nameOf(data.asset, data.venue),
-    cell(numeric(data.free)),
-    cell(numeric(data.locked)),
     cell(numeric(data.total)),
     cell(data.value == null ? NONE : `${compact(data.value)} ${data.quote}`),
+    cell(numeric(data.free)),
+    cell(numeric(data.locked)),
   );
 }

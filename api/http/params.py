@@ -1,4 +1,4 @@
-"""Parameters that select candles: the newest `limit`, or those of a range of time."""
+"""Parameters that select candles and bars: the newest `limit`, a range of time, a kind and size."""
 
 from typing import Annotated, Final, NamedTuple
 
@@ -6,6 +6,8 @@ from msgspec import Meta, Struct
 
 from api.http.errors import Problem
 from api.http.route import Symbol, Time, Timeframe, Venue, check_timeframe
+from flows.names import TEXT_END
+from sinks.bars.rule import SIZE_PATTERN, BarKind, BarRule, rule_of
 
 MOST: Final = 1_000
 """Most candles in one answer."""
@@ -13,6 +15,16 @@ USUAL: Final = 100
 """Default number of candles."""
 
 Count = Annotated[int, Meta(ge=1, le=MOST, description="number of newest candles; default 100, or all of start to end")]
+
+
+BarSize = Annotated[
+    str,
+    Meta(
+        pattern=f"^{SIZE_PATTERN}{TEXT_END}",
+        description="of time `7m`, `4h` or `1w`; else trades, or an amount of the base or quote currency",
+        examples=["1m"],
+    ),
+]
 
 
 class RangeParams(Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,3 +61,11 @@ def range_of(params: RangeParams) -> CandleRange:
             f"{periods} candles are more than the {MOST} of one answer: use smaller ranges, or set limit",
         )
     return CandleRange(start, end, params.limit or periods)
+
+
+def bar_rule(kind: BarKind, size: str) -> BarRule:
+    """The rule of bars; `Problem` when the size is none of that kind."""
+    try:
+        return rule_of(kind, size)
+    except ValueError as error:
+        raise Problem("bad_request", str(error)) from error

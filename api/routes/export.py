@@ -1,4 +1,6 @@
-"""Stored candles, trades, statistics and incidents as files of any length, sent part by part with flat memory."""
+"""Stored candles, trades, bars of trades, statistics and incidents as files of any length, sent part by part with flat
+memory.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ from aiohttp.web import ContentCoding
 from msgspec import Meta, Struct
 
 from api.http.errors import Problem
+from api.http.params import BarSize, bar_rule
 from api.http.responses import accepts_gzip
 from api.http.route import (
     STORE_ERRORS,
@@ -29,6 +32,8 @@ from api.http.route import (
 from api.services import Services
 from flows.names import SYMBOL_CHARACTERS, SYMBOL_LENGTH, TEXT_END
 from flows.process.late import late_module
+from sinks.bars.rule import BarKind
+from sinks.bars.span import SpanBars
 from sinks.export.formats import KINDS, Encoder, Format
 from sinks.export.parquet import ParquetParts
 from sinks.mongo.documents import DocumentError
@@ -38,8 +43,10 @@ if TYPE_CHECKING:
     import polars as pl
 
     from sinks import dataframes
+    from sinks.bars import frame as bar_frames
     from sinks.export import rows
 else:
+    bar_frames = late_module("sinks.bars.frame")
     pl, dataframes, rows = late_module("polars"), late_module("sinks.dataframes"), late_module("sinks.export.rows")
 
 AT_ONCE: Final = 8
@@ -76,6 +83,13 @@ class OfSeries(OfInstrument, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     timeframe: Timeframe
 
 
+class OfBars(OfInstrument, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Bars of an instrument's trades."""
+
+    kind: BarKind = "time"
+    size: BarSize = "1m"
+
+
 class OfLedger(ExportedSpan, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The incidents of a venue, or of an instrument and its whole venue."""
 
@@ -100,6 +114,13 @@ class Exports:
         """The stored trades of a symbol as a file."""
         venue, symbol = await self._services.instruments.find(params.symbol, params.venue)
         return await self._send(request, venue, rows.Selection("trades", symbol, params.start, params.end), params)
+
+    async def bars(self, request: web.Request, params: OfBars) -> web.StreamResponse:
+        """Bars of a symbol's stored trades as a file: of any length of time, or of so many trades, volume or value."""
+        rule = bar_rule(params.kind, params.size)
+        venue, symbol = await self._services.instruments.find(params.symbol, params.venue)
+        selection = rows.Selection("bars", symbol, params.start, params.end, f"{params.kind}-{params.size}", rule)
+        return await self._send(request, venue, selection, params)
 
     async def statistics(self, request: web.Request, params: OfInstrument) -> web.StreamResponse:
         """The stored 24-hour statistics of a symbol as a file, the newest of each minute."""
@@ -131,8 +152,8 @@ class Exports:
             self._under_way -= 1
 
     async def _rows(self, venue: str, selection: rows.Selection, limit: int) -> AsyncGenerator[pl.DataFrame, None]:
-        stored = self._trades(venue, selection) if selection.kind == "trades" else self._documents(venue, selection)
-        async with aclosing(stored) as frames:
+        reads = {"trades": self._trades, "bars": self._bars}
+        async with aclosing(reads.get(selection.kind, self._documents)(venue, selection)) as frames:
             async for frame in frames:
                 yield frame.head(limit)
                 limit -= min(limit, frame.height)
@@ -145,6 +166,19 @@ class Exports:
         async with aclosing(found) as frames:
             async for frame in frames:
                 yield frame.select(columns).with_columns(timestamp=pl.col("time").cast(dataframes.TIMESTAMP))
+
+    async def _bars(self, venue: str, selection: rows.Selection) -> AsyncGenerator[pl.DataFrame, None]:
+        _, symbol, start, end, _, rule = selection
+        if rule is None:
+            return
+        archive = self._services.trades
+        made = await archive.read(venue, lambda view: SpanBars(view, symbol or "", rule, start, end))
+        async with aclosing(archive.each(venue, made)) as parts:
+            async for part in parts:
+                if part:
+                    yield bar_frames.bar_frame(part).with_columns(
+                        timestamp=pl.col("open_time").cast(dataframes.TIMESTAMP)
+                    )
 
     async def _documents(self, venue: str, selection: rows.Selection) -> AsyncGenerator[pl.DataFrame, None]:
         settings = self._services.settings
@@ -226,6 +260,7 @@ def routes(services: Services) -> list[AnyRoute]:
     described = (
         ("/api/export/candles/{symbol}/{timeframe}", exports.candles, OfSeries, ERRORS),
         ("/api/export/trades/{symbol}", exports.trades, OfInstrument, (*ERRORS, "trade_store_absent")),
+        ("/api/export/bars/{symbol}", exports.bars, OfBars, (*ERRORS, "trade_store_absent")),
         ("/api/export/statistics/{symbol}", exports.statistics, OfInstrument, ERRORS),
         ("/api/export/incidents", exports.incidents, OfLedger, ERRORS),
     )

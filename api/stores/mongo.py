@@ -18,7 +18,7 @@ from api.http.errors import Problem
 from api.live.candle_cache import SeriesKey
 from api.stores.health import Watch
 from flows.bounds import LATEST_MS
-from flows.model import PRIVATE_KINDS, AccountItem, AccountTotal, Candle, Incident
+from flows.model import DOUBTFUL, PRIVATE_KINDS, AccountItem, AccountTotal, Candle, Incident
 from flows.settings import Mongo
 from sinks.mongo.accounts import ACCOUNT, ACCOUNT_HISTORY, account_item_of, account_total_of
 from sinks.mongo.analyses import AnalysisStore
@@ -146,6 +146,12 @@ class MongoStore:
         async with self.guarded():
             newest = self._database[MARKET_DATA].find(found).sort("open_time", DESCENDING).limit(count)
             return [candle_of(document) for document in reversed(await newest.to_list())]
+
+    async def doubtful_minutes(self, venue: str, symbol: str, start_ms: int, end_ms: int) -> int:
+        """How many stored candles of 1m that open in `[start_ms, end_ms)` lack trades, or may lack some."""
+        of = {"venue": venue, "symbol": symbol, "timeframe": "1m", "open_time": {"$gte": start_ms, "$lt": end_ms}}
+        async with self.guarded():
+            return await self._database[MARKET_DATA].count_documents({**of, "status": {"$in": list(DOUBTFUL)}})
 
     async def venues(self) -> list[str]:
         """The venues of which candles are stored."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from pathlib import Path
@@ -14,7 +14,7 @@ from api.stores.health import Watch
 from flows.process.late import late_module
 from flows.settings import Trades
 from sinks.trades.codec import END_MS, MINUTE_MS, decode_frame
-from sinks.trades.reader import FRAME_ROWS, TradeReader
+from sinks.trades.reader import FRAME_ROWS, TradeReader, in_order
 from sinks.trades.record_checks import OnBad
 from sinks.trades.store import RecordError, TradeStoreError
 from sinks.trades.stored_records import leave_out
@@ -99,10 +99,10 @@ class TradeArchive:
                 return decode_frame([])
             end = min(end_ms, last + 1)
             span = LOOK_BACK_MS
-            found = _in_order(reader.trades(symbol, max(end - span, 0), end))
+            found = in_order(reader.trades(symbol, max(end - span, 0), end))
             while found.height < count and end - span > first:
                 span *= 2
-                found = _in_order(reader.trades(symbol, max(end - span, 0), end))
+                found = in_order(reader.trades(symbol, max(end - span, 0), end))
             return found.tail(count)
 
         return await self._read(venue, read)
@@ -126,7 +126,7 @@ class TradeArchive:
             lambda reader: reader.iterate(symbol, start_ms, end_ms, rows=rows, every_fill=every_fill, on_bad=on_bad),
         )
         while (frame := await self._read(venue, lambda _: next(frames, None), catch_up=False)) is not None:
-            yield _in_order(frame)
+            yield in_order(frame)
 
     async def feed(
         self,
@@ -151,6 +151,16 @@ class TradeArchive:
 
         while await self._read(venue, take_next, catch_up=False):
             pass
+
+    async def read(self, venue: str, act: Callable[[TradeReader], T]) -> T:
+        """What `act` makes of the venue's store, in the reading thread."""
+        return await self._read(venue, act)
+
+    async def each(self, venue: str, items: Iterable[T]) -> AsyncGenerator[T, None]:
+        """The items of something that reads the venue's store, made in the reading thread one by one."""
+        made = iter(items)
+        while (item := await self._read(venue, lambda _: next(made, None), catch_up=False)) is not None:
+            yield item
 
     async def last_time(self, venue: str, symbol: str, *, on_bad: OnBad | None = None) -> int | None:
         """Time of a symbol's newest trade, ms UTC; None without trades."""
@@ -209,8 +219,3 @@ class TradeArchive:
 def _is_after(after: tuple[int, int]) -> pl.Expr:
     time, number = after
     return (pl.col("time") > time) | ((pl.col("time") == time) & (pl.col("id") > number))
-
-
-def _in_order(frame: pl.DataFrame) -> pl.DataFrame:
-    """Sorted by time and id, as frames nearly always are: times of fills may decrease slightly while ids increase."""
-    return frame if frame["time"].is_sorted() else frame.sort("time", "id")

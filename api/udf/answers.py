@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from api.http.errors import Problem
-from flows.model import Candle, Incident
+from flows.model import DOUBTFUL, Candle, Incident
 from sinks.hub.payloads import iso_utc
 
 RESOLUTIONS: Final = {"1": "1m", "5": "5m", "15": "15m", "60": "1h", "240": "4h", "1D": "1d"}
@@ -13,8 +13,6 @@ RESOLUTIONS: Final = {"1": "1m", "5": "5m", "15": "15m", "60": "1h", "240": "4h"
 MARKS_MOST: Final = 500
 MARKS_A_BAR: Final = 10
 """More marks of one bar are not drawn by the charts."""
-DOUBTFUL: Final = ("partial", "unproven")
-"""Statuses of candles that lack trades, or may."""
 _OTHER_NAMES: Final = {"D": "1D", "1440": "1D"}
 _ALARMS: Final = ("gap", "mismatch", "partial", "reject", "store_outage", "error")
 

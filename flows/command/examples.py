@@ -38,6 +38,7 @@ EXAMPLES: Final[Mapping[str, tuple[Example, ...]]] = {
     "export": (
         Example("marketflow export candles BTCUSDT -t 1h --out hours.parquet", "all stored hours"),
         Example("marketflow export trades BTCUSDT --start 2026-01-31 --end 2026-02-01 > day.csv", "a day of trades"),
+        Example("marketflow export bars BTCUSDT --by dollar --size 1000000 -o bars.parquet", "bars of equal value"),
         Example("marketflow --of data/demo export incidents -f ndjson | jq .kind", "what went wrong in the demo"),
     ),
     "backup": (

@@ -14,11 +14,13 @@ from flows.command.outcome import CommandError, say
 if TYPE_CHECKING:
     import polars as pl
 
+    from sinks.bars.rule import BarRule
     from sinks.dataframes import Frames
     from sinks.export.formats import Format
     from sinks.export.rows import Selection
 
-Kind: TypeAlias = Literal["candles", "trades", "statistics", "incidents"]
+Kind: TypeAlias = Literal["candles", "trades", "bars", "statistics", "incidents"]
+Bars: TypeAlias = Literal["time", "tick", "volume", "dollar"]
 Form: TypeAlias = Literal["csv", "json", "ndjson", "arrow", "parquet"]
 
 
@@ -28,10 +30,14 @@ def add_to(app: typer.Typer) -> None:
 
 
 def export(
-    kind: Annotated[Kind, typer.Argument(metavar="KIND", help="candles, trades, statistics or incidents.")],
+    kind: Annotated[Kind, typer.Argument(metavar="KIND", help="candles, trades, bars, statistics or incidents.")],
     symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="The venue's own name; incidents need none.")] = "",
     *,
     timeframe: Annotated[str, typer.Option("--timeframe", "-t", help="Of candles.")] = "1m",
+    by: Annotated[Bars, typer.Option(help="What ends a bar: time, tick, volume or dollar.")] = "time",
+    size: Annotated[
+        str, typer.Option(help="Of a bar: 7m, 4h or 1w; trades; an amount of the base or quote currency.")
+    ] = "1m",
     start: Annotated[str, typer.Option(help="First time: a day, ISO-8601 or ms; default: the oldest.")] = "",
     end: Annotated[str, typer.Option(help="Time behind the last row; default: the newest.")] = "",
     form: Annotated[
@@ -41,7 +47,7 @@ def export(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The file; default: standard output.")] = None,
     venue: Annotated[str | None, typer.Option(help="Default: the first of the settings.")] = None,
 ) -> None:
-    """Writes stored candles, trades, statistics or incidents to a file, oldest first, also beside a live flow.
+    """Writes stored candles, trades, bars, statistics or incidents to a file, oldest first, also beside a live flow.
 
     A span of any length takes as much memory as a short one. The file appears when it is complete.
     """
@@ -57,6 +63,8 @@ def export(
     if chosen == "parquet" and out is None:
         raise typer.BadParameter("Parquet needs a file: name it with --out", param_hint="--format")
     selection = _selection(kind, symbol, timeframe, start, end)
+    if kind == "bars":
+        selection = selection._replace(timeframe="", rule=_rule(by, size))
     try:
         with open_frames(load_settings(), venue=venue) as frames:
             rows = _write(frames, selection, chosen, out)
@@ -85,6 +93,15 @@ def _selection(kind: Kind, symbol: str, timeframe: str, start: str, end: str) ->
         return Selection(kind, symbol_of(symbol) if symbol else None, begin_ms, end_ms, timeframe)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def _rule(by: Bars, size: str) -> "BarRule":
+    from sinks.bars.rule import rule_of
+
+    try:
+        return rule_of(by, size)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--size") from error
 
 
 def _write(frames: "Frames", selection: "Selection", form: "Format", out: Path | None) -> int:

@@ -24,7 +24,16 @@ from flows.model.account import (
     PositionReport,
     account_key,
 )
-from flows.model.candles import BELIEVED, COMPLETE, Candle, CandleStatus, Reconciliation, RefreshResult, StoreOnly
+from flows.model.candles import (
+    BELIEVED,
+    COMPLETE,
+    DOUBTFUL,
+    Candle,
+    CandleStatus,
+    Reconciliation,
+    RefreshResult,
+    StoreOnly,
+)
 from flows.model.capability import Capability
 from flows.model.derivatives import (
     ContractReport,
@@ -124,6 +133,7 @@ __all__ = [
     "BOUGHT",
     "COMPLETE",
     "DAY_MS",
+    "DOUBTFUL",
     "EVENT_KINDS",
     "HIDDEN_FILLS",
     "IDS",

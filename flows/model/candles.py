@@ -15,6 +15,8 @@ COMPLETE: tuple[CandleStatus, ...] = ("final", "repaired")
 """Statuses that claim every trade."""
 BELIEVED: tuple[CandleStatus, ...] = (*COMPLETE, "unproven")
 """Statuses of candles without known missing trades."""
+DOUBTFUL: tuple[CandleStatus, ...] = ("partial", "unproven")
+"""Statuses of closed candles that lack trades, or may lack some."""
 Reconciliation: TypeAlias = Literal["", "equal", "ours wrong", "theirs wrong", "not comparable"]
 """Result of comparing a closed candle with the exchange's own kline; empty until that arrives."""
 

@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Final, TextIO
+from typing import Final
 
 from flows.process.disk import disk_full, is_no_room
 from flows.process.exit_codes import CANNOT_RUN, TRY_AGAIN
 from flows.process.free_ports import is_taken
 from flows.supervision.ends import SIGNALLED, describe_end, is_refusal
 from flows.supervision.known import remember
-from flows.supervision.lock import AlreadyRunningError, claim
+from flows.supervision.lock import AlreadyRunningError, Claim, claim
 from flows.supervision.needs import LOOK_S, Needs
 from flows.supervision.notify import WATCHDOG, Notifier, without_notifications
 from flows.supervision.orphans import bury_orphans
@@ -89,7 +89,7 @@ class _PortTakenError(Exception):
     """A port that a process needs is taken; the text says what to do."""
 
 
-def _claimed(folder: Path, variables: Mapping[str, str], specs: Sequence[ProcessSpec], *, anew: bool) -> TextIO:
+def _claimed(folder: Path, variables: Mapping[str, str], specs: Sequence[ProcessSpec], *, anew: bool) -> Claim:
     """The folder for this process alone, with the variables in it, once all ports are free."""
     lock = claim(folder)
     try:

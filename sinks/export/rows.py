@@ -1,4 +1,6 @@
-"""The rows of an export: stored candles, trades, statistics and incidents of a venue, in frames of a bounded size."""
+"""The rows of an export: stored candles, trades, bars, statistics and incidents of a venue, in frames of a bounded
+size.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
@@ -6,6 +8,8 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 import polars as pl
 
 from flows.model import PRIVATE_KINDS
+from sinks.bars.frame import BAR_SCHEMA
+from sinks.bars.rule import BarRule
 from sinks.dataframes import (
     CANDLE_SCHEMA,
     INCIDENT_SCHEMA,
@@ -16,12 +20,13 @@ from sinks.dataframes import (
 )
 from sinks.mongo.documents import INCIDENTS, MARKET_DATA, MARKET_STATS
 
-Exported: TypeAlias = Literal["candles", "trades", "statistics", "incidents"]
+Exported: TypeAlias = Literal["candles", "trades", "bars", "statistics", "incidents"]
 DOCUMENT_ROWS: Final = 10_000
 """Documents of a frame."""
 _SCHEMAS: Final[Mapping[Exported, Mapping[str, pl.DataType]]] = {
     "candles": CANDLE_SCHEMA,
     "trades": TRADE_SCHEMA,
+    "bars": BAR_SCHEMA,
     "statistics": STATS_SCHEMA,
     "incidents": INCIDENT_SCHEMA,
 }
@@ -29,7 +34,7 @@ _SCHEMAS: Final[Mapping[Exported, Mapping[str, pl.DataType]]] = {
 
 class Selection(NamedTuple):
     """What is exported: rows whose time is in `[start, end)`, ms UTC. Incidents may be of all symbols, which is None;
-    only candles have a timeframe.
+    only candles have a timeframe, only bars a rule.
     """
 
     kind: Exported
@@ -37,6 +42,7 @@ class Selection(NamedTuple):
     start: int
     end: int
     timeframe: str = ""
+    rule: BarRule | None = None
 
 
 def empty_frame(kind: Exported) -> pl.DataFrame:
@@ -46,9 +52,12 @@ def empty_frame(kind: Exported) -> pl.DataFrame:
 
 def iterate(frames: Frames, selection: Selection) -> Iterator[pl.DataFrame]:
     """The rows, oldest first; errors as of `Frames`."""
-    kind, symbol, start, end, timeframe = selection
+    kind, symbol, start, end, timeframe, rule = selection
     if kind == "trades":
         yield from frames.iterate_trades(symbol or "", start, end)
+        return
+    if rule is not None:
+        yield from frames.iterate_bars(symbol or "", rule, start, end)
         return
     of: dict[str, Any] = {"venue": frames.venue}
     if kind == "incidents":

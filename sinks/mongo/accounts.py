@@ -13,7 +13,8 @@ from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
-from bson import Decimal128
+from bson import CodecOptions, Decimal128
+from bson.codec_options import TypeDecoder, TypeRegistry
 from bson.datetime_ms import DatetimeMS
 from msgspec import structs
 from pymongo import ASCENDING, IndexModel, UpdateOne
@@ -38,6 +39,19 @@ ACCOUNT_INDEXES: Final[Mapping[str, tuple[IndexModel, ...]]] = {
     for collection, key in _KEYS.items()
 }
 """The indexes of each collection."""
+
+
+class _Doubles(TypeDecoder):
+    """Reads decimal numbers as doubles, for research."""
+
+    bson_type = Decimal128
+
+    def transform_bson(self, value: Decimal128) -> float:
+        return float(value.to_decimal())
+
+
+AS_DOUBLES: Final[CodecOptions[Mapping[str, Any]]] = CodecOptions(type_registry=TypeRegistry([_Doubles()]))
+"""For readers that want no decimal numbers."""
 
 
 def account_collection(record: AccountRecord) -> str:

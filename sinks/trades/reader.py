@@ -209,6 +209,11 @@ def _by_id(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.unique("id", keep="first").sort("id")
 
 
+def in_order(frame: pl.DataFrame) -> pl.DataFrame:
+    """The same trades by time and id, as frames nearly always are: times may run back a little while the ids rise."""
+    return frame if frame["time"].is_sorted() else frame.sort("time", "id")
+
+
 def _by_version(frame: pl.DataFrame) -> pl.DataFrame:
     """The same trades by id and time, each once with each of its values: the same row may be in several records."""
     ids = frame["id"].to_numpy()

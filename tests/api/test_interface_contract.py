@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
 from tests.fakes.examples import examples
 from tests.fakes.interface import Deployment, fill, interface
 
-EXAMPLES = examples(8)
+EXAMPLES = examples(5)
 CHECKS: list[CheckFunction] = [
     not_a_server_error,
     content_type_conformance,

@@ -13,13 +13,16 @@ from pymongo import MongoClient
 from sinks.mongo.documents import MARKET_DATA
 from sources.replay.exchange.threaded import exchange_in_thread
 from sources.replay.tape.tapes import load_tapes
-from tests.fakes.deployment import ROOT, START_S, environment_of, flow_settings, running_flow
+from tests.fakes.deployment import ROOT, START_S, environment_of, flow_settings, hub_client, running_flow
 from tests.fakes.recordings import recording
+from tests.fakes.twins import begun
 from tests.fakes.witness import Witness
 
 pytestmark = pytest.mark.e2e
 
 BEGIN = 1_723_161_255_208
+WHOLE = 1_723_161_300_000
+"""From here on the recording has all trades of each period."""
 MINUTE_MS = 60_000
 SPEED = 20.0
 
@@ -39,7 +42,7 @@ async def verified(folder: Path, settings: dict[str, Any], *arguments: str) -> t
 async def test_a_live_flow_holds_what_it_claims(mongod_uri: str, tmp_path: Path) -> None:
     market = load_tapes([recording("binance-spot-2024-08-08")], kind="spot", history=recording("kline-history"))
     with (
-        exchange_in_thread(market, speed=SPEED, start_now=True) as exchange,
+        exchange_in_thread(market, speed=SPEED, paused=True, start_now=True) as exchange,
         contextlib.closing(Witness(exchange.rest_url)) as witness,
     ):
         settings = flow_settings(
@@ -49,13 +52,15 @@ async def test_a_live_flow_holds_what_it_claims(mongod_uri: str, tmp_path: Path)
             feed__proof_grace_ms=500,
             feed__request_pause_ms=0,
         )  # fmt: skip
-        async with running_flow(tmp_path, **settings) as flow:
+        async with running_flow(tmp_path, **settings) as flow, hub_client(flow.hub_url) as hub:
+            await begun(exchange, hub)
+            await hub.close()
             async with asyncio.timeout(START_S * 3):
                 while witness.state()["now"] < BEGIN + 8 * MINUTE_MS:
                     await asyncio.sleep(0.1)
 
-            code, report = await verified(tmp_path, settings, "--settle", "60")
-            assert (code, report["findings"]) == (0, [])
+            code, report = await verified(tmp_path, settings, "--settle", "60", "--start", str(WHOLE))
+            assert (report["findings"], code) == ([], 0), report["findings"]
             counts = report["symbols"]["BTCUSDT"]
             assert counts["recomputed"] >= 4
             assert counts["trades"] > 1_000
@@ -67,6 +72,8 @@ async def test_a_live_flow_holds_what_it_claims(mongod_uri: str, tmp_path: Path)
                 of = minutes.find_one(ours | settled, sort=[("open_time", -1)])
                 assert of is not None
                 minutes.update_one({"_id": of["_id"]}, {"$inc": {"trades": 1}})
-            code, report = await verified(tmp_path, settings, "--settle", "60", "--symbols", "BTCUSDT")
+            code, report = await verified(
+                tmp_path, settings, "--settle", "60", "--start", str(WHOLE), "--symbols", "BTCUSDT"
+            )
             assert (code, [f["open_time"] for f in report["findings"]]) == (1, [of["open_time"]])
             assert flow.running

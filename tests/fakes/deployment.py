@@ -209,5 +209,5 @@ class HubClient:
 @asynccontextmanager
 async def hub_client(url: str) -> AsyncIterator[HubClient]:
     """Connects to a hub."""
-    async with connect(url, max_size=None, max_queue=None) as hub:
+    async with connect(url, max_size=None, max_queue=None, ping_interval=None) as hub:
         yield HubClient(hub)

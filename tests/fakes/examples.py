@@ -1,5 +1,5 @@
 """How many examples a law is tried with: as many as take about a second, and ten times as many with `THOROUGH=1`, as
-`make laws` has it.
+`make laws` has it. A law that names no number has `examples(30)`, from `tests/conftest.py`.
 """
 
 import os

@@ -85,13 +85,15 @@ class Deployment:
         self.broadcast: Broadcast | None = None
         self.clock = FeedClock()
         """The venue's, as the flow would keep it: at the newest time that was published."""
+        self.tokens: dict[str, Any] = {}
+        """Those of hub and interface."""
         self.stands_at = 0
         self.keeps_analyses = False
         """Whether the interface stores them each minute; it begins at once, which is in the way of short tests."""
 
     def start_hub(self, port: int = 0) -> Broadcast:
         self.broadcast = Broadcast(
-            HubSettings(port=port), origins={"binance": "replay"}, clocks={"binance": self.clock}
+            HubSettings(port=port, **self.tokens), origins={"binance": "replay"}, clocks={"binance": self.clock}
         )
         self.broadcast.start()
         return self.broadcast
@@ -154,7 +156,8 @@ class Deployment:
         return Settings(
             mongo=Mongo(uri=self.mongod_uri, database=self.database),
             trades=TradesSettings(path=self.trades_path),
-            api=Api(**{"port": 0, "hub_urls": hub_urls, "store_timeout_s": PATIENCE_S, **api}),
+            hub=HubSettings(**self.tokens),
+            api=Api(**{"port": 0, "hub_urls": hub_urls, "store_timeout_s": PATIENCE_S, **self.tokens, **api}),
             analysis=Analysis(store=self.keeps_analyses),
             heartbeat=HeartbeatSettings(**heartbeat or {}),
             feed=Feed(**feed or {}),

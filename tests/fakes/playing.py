@@ -119,7 +119,7 @@ class Deployment:
         self._lives.append(listener)
         flags = recovering(self.folder)
         self.flow = await self._life.enter_async_context(running_flow(self.folder, *flags, **self.settings))
-        hub = await self._life.enter_async_context(connect(self.flow.hub_url, max_size=None))
+        hub = await self._life.enter_async_context(connect(self.flow.hub_url, max_size=None, ping_interval=None))
         task = asyncio.create_task(listener.read(hub))
         self._life.push_async_callback(_ended, task)
         await hub.send(json.dumps({"op": "subscribe", "channels": CHANNELS}))

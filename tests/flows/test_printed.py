@@ -1,11 +1,12 @@
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.model import BookView
-from flows.model.printed import MOST_DECIMALS, change_of, decimals_of, difference, middle, printed
+from flows.model.printed import DECIMALS, MOST_DECIMALS, change_of, decimals_of, difference, middle
 
 CENTS = st.integers(1, 10**8)
 
@@ -20,7 +21,8 @@ def test_the_noise_of_binary_fractions_is_cut_off() -> None:
 def test_a_difference_is_the_number_that_would_be_printed(first: int, last: int) -> None:
     change, percent = change_of(first / 100, last / 100)
     assert change == (last - first) / 100
-    assert percent == printed(100 * (last - first) / first)
+    exact = Fraction(100 * (last - first), first)
+    assert abs(Fraction(percent) - exact) <= Fraction(1, 2 * 10**DECIMALS) + abs(exact) / 2**50
 
 
 @given(st.decimals(0, 10**6, places=9), st.decimals(0, 10**6, places=9))

@@ -10,10 +10,11 @@ them as for the one or two of a live feed's batch.
 """
 
 from collections.abc import Iterable
-from math import fsum, isfinite
+from math import fsum
 from operator import mul
 from typing import Self, TypeAlias
 
+from flows.exact_sums import fold
 from flows.model import AggregateTrade, Figures, Kline, Prices, Trade
 from flows.model.printed import DECIMALS
 
@@ -36,14 +37,8 @@ class Sum(list[float]):
     """The parts of a sum."""
 
     def fold(self) -> None:
-        """Adds the parts up: to the sum, what its rounding lost, what the rounding of that lost, until nothing is."""
-        parts = []
-        while part := fsum(self):
-            parts.append(part)
-            if not isfinite(part):
-                break  # a volume that the venue does not report
-            self.append(-part)
-        self[:] = parts
+        """Adds the parts up, into as few as are exact."""
+        self[:] = fold(self)
 
 
 class Totals:

@@ -1,22 +1,18 @@
 """Recomputes candles from columns of trades: the periods of one length as buckets, which the flow's own code merges.
 
-Sums are exact like those of the flow (`operators/candles/bucket`): each column is split into parts that add up without
-rounding.
+Sums are exact like those of the flow (`operators/candles/bucket`).
 """
 
 from collections.abc import Iterable, Iterator
-from math import frexp, gcd, inf, ldexp
-from typing import Any, TypeAlias
+from math import gcd
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from flows.exact_sums import Floats, Places, split_sums
 from flows.model import Candle, timeframe_ms
 from flows.operators.candles.bucket import Bucket
-
-Floats: TypeAlias = npt.NDArray[np.float64]
-Places: TypeAlias = npt.NDArray[np.int64]
 
 MINUTE_MS = 60_000
 
@@ -51,31 +47,14 @@ def _buckets(trades: pl.DataFrame, open_times: list[int], starts: Places) -> lis
     prices = price[starts], np.maximum.reduceat(price, starts), np.minimum.reduceat(price, starts), price[ends]
     counts = np.add.reduceat(last_id - first_id + 1, starts)
     summed = quantity, value, quantity * is_bought, value * is_bought
-    volumes = [_rows(*_split_sums(column, starts)) for column in summed]
+    volumes = [_rows(*split_sums(column, starts)) for column in summed]
     ids = _rows(first_id[starts], last_id[ends])
     periods = zip(open_times, _rows(*prices), counts.tolist(), ids, zip(*volumes, strict=True), strict=True)
     return [Bucket.of_parts(*parts) for parts in periods]
 
 
-def _rows(*columns: Floats | Places) -> Iterator[tuple[Any, ...]]:
+def _rows(*columns: "Floats | Places") -> Iterator[tuple[Any, ...]]:
     return zip(*(column.tolist() for column in columns), strict=True)
-
-
-def _split_sums(values: Floats, starts: Places) -> list[Floats]:
-    """Parts of the exact sum of each run of `values` that begins at one of `starts`. What is added up at once
-    are multiples of a unit, small enough for each of their sums to be a float64 without rounding; what is left of the
-    values comes next.
-    """
-    sums: list[Floats] = []
-    most = float(np.abs(values).max())
-    while 0 < most < inf or not sums:
-        exponent = frexp(most)[1] + int(values.size).bit_length()
-        shift = ldexp(1.5, min(exponent, 1_000))
-        part = (values + shift) - shift
-        sums.append(np.add.reduceat(part, starts))
-        values = values - part
-        most = float(np.abs(values).max())
-    return sums
 
 
 def merged(buckets: Iterable[Bucket], length_ms: int) -> dict[int, Bucket]:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from api.analytics.profile import Collecting, Step, VolumeByPrice, VolumeProfile, profile_of, value_area_of
 from flows.model import Trade
+from tests.fakes.examples import examples
 from tests.fakes.recordings import pepe_trades
 from tests.fakes.trade_frames import trade_frame
 from tests.fakes.trades import BEGIN, cut, trade, trade_runs
@@ -75,7 +76,7 @@ def test_equals_a_recount_of_a_whole_day(bins: int, step: Step) -> None:
     recount(trades, profile_of(trade_frame(trades), bins=bins, step=step))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(trade_runs(max_size=40).flatmap(lambda trades: st.tuples(st.just(trades), cut(trades))))
 def test_parts_added_one_by_one_make_the_profile_of_the_whole(parts: tuple[list[Trade], list[list[Trade]]]) -> None:
     trades, batches = parts

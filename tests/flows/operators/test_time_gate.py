@@ -25,6 +25,7 @@ from flows.operators.time_gate import (
 )
 from flows.operators.validate import Validate
 from tests.fakes.candles import ticker_of_ones
+from tests.fakes.examples import examples
 from tests.fakes.trades import BEGIN, trade
 
 BTC, ETH = "binance:BTCUSDT", "binance:ETHUSDT"
@@ -363,7 +364,7 @@ def test_behind_a_leap_of_the_local_clock_a_late_line_is_compared_anew() -> None
     assert (venue.error, venue.asked) == (0, 2)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(
     position=st.integers(0, 119),
     ahead=st.integers(AHEAD_MS + 1_500, 10**12),

@@ -10,6 +10,7 @@ from pymongo.uri_parser import parse_uri
 
 from flows.secret import Secret
 from flows.settings import Feed, Settings, SettingsError, load_settings
+from tests.fakes.examples import examples
 
 
 def _every_setting() -> list[tuple[str, str]]:
@@ -447,7 +448,7 @@ def test_what_can_be_used_is_taken(section: str, key: str, value: Any) -> None:
 
 
 @given(st.sampled_from(_every_setting()), st.text(max_size=40))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_any_text_is_taken_or_refused_with_the_name_of_the_setting(where: tuple[str, str], text: str) -> None:
     section, key = where
     try:

@@ -254,6 +254,7 @@ def test_a_port_that_is_taken_is_named_before_anything_is_started(tmp_path: Path
     remedy = "end what listens there, or choose another by two.port"
     assert run.said == f"marketflow: two.port: port {port} of 127.0.0.1 is taken: {remedy}\n"
     assert (tmp_path / "data" / "kept").exists()
+    assert not (tmp_path / "data.lock").exists()
 
 
 def test_a_port_that_becomes_free_in_time_is_waited_for(tmp_path: Path) -> None:

@@ -36,18 +36,18 @@ def decoded(message: Message) -> tuple[str, dict[str, Any]]:
     frame = message.frame("sbe")
     assert frame[0] == 0x80 | BINARY
     assert message.frame("sbe") is frame
-    return READ.decode(frame[2:] if frame[1] < 126 else frame[4:] if frame[1] == 126 else frame[10:])
+    return READ.decode(payload_of(frame))
+
+
+def payload_of(frame: bytes) -> bytes:
+    """What follows the header of a WebSocket frame, whose length may have the byte of any sign."""
+    return frame[2:] if frame[1] < 126 else frame[4:] if frame[1] == 126 else frame[10:]
 
 
 def as_in_sbe(message: Message) -> tuple[str, dict[str, Any]]:
     """The JSON message in the words of the schema: flat."""
-    body = json.loads(json_payload(message))
+    body = json.loads(payload_of(message.frame("json")))
     return body["type"], flat({**body["data"], "seq": body["seq"], "sent_time": ms_of(body["timestamp"])})
-
-
-def json_payload(message: Message) -> bytes:
-    frame = message.frame("json")
-    return frame[frame.index(b"{") :]
 
 
 def ms_of(text: str) -> int:

@@ -20,6 +20,7 @@ from sinks.mongo.documents import INCIDENTS, MARKET_DATA, MARKET_STATS, candle_d
 from sinks.mongo.reader import read_candles
 from sinks.mongo.store import CandleStore, Stored
 from tests.fakes.candles import BEGIN, candle, forming, gap, of_symbol, shuffled_versions, stats
+from tests.fakes.examples import examples
 
 Documents = Database[dict[str, Any]]
 
@@ -154,7 +155,7 @@ def one_version() -> st.SearchStrategy[Candle]:
 symbols = (f"LAW{number}USDT" for number in count())
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(20), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(arrivals=shuffled_versions())
 def test_any_order_and_repetition_ends_in_the_newest_version(
     lasting_store: tuple[CandleStore, Documents], arrivals: tuple[Candle, list[list[Candle]]]
@@ -224,7 +225,7 @@ def test_of_the_statistics_of_a_minute_the_newest_stay(store: CandleStore, mongo
     ]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(20), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(arrivals=shuffled_versions(), version=one_version(), proof=st.sampled_from(["", "equal"]))
 def test_what_is_missing_is_what_a_write_would_change(
     lasting_store: tuple[CandleStore, Documents],

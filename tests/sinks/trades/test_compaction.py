@@ -15,6 +15,7 @@ from sinks.trades.compaction import UNSURE_MS, Clocks, TradeCompactor
 from sinks.trades.merge import add_batches
 from sinks.trades.reader import TradeView
 from sinks.trades.store import TradeStore
+from tests.fakes.examples import examples
 from tests.fakes.trades import BEGIN, trade
 
 ROOT = Path(__file__).parents[3]
@@ -221,7 +222,7 @@ def test_clocks_that_are_days_apart_and_live_trades_of_the_future_are_incidents(
     ]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(
     own=st.lists(st.integers(0, 20), min_size=1, max_size=6),
     others=st.lists(st.integers(-20, 4_000), max_size=4),

@@ -12,6 +12,7 @@ from sinks.trades.disputes import Dispute
 from sinks.trades.merge import add_batches, merge_minutes
 from sinks.trades.reader import TradeView
 from sinks.trades.store import TradeStore
+from tests.fakes.examples import examples
 from tests.fakes.trades import BEGIN, cut, trade, trade_runs
 
 END = BEGIN + 2 * 3_600_000
@@ -68,7 +69,7 @@ def vouched(*trades: Trade) -> TradeBatch:
     return structs.replace(batch(*trades), vouched_by="rest")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(data=st.data())
 def test_what_is_vouched_for_takes_the_place_of_whatever_was_stored_of_the_same_ids(data: st.DataObject) -> None:
     right = [
@@ -147,7 +148,7 @@ def test_what_nothing_vouches_for_changes_nothing_and_is_named(tmp_path: Path) -
         assert disputes == [Dispute("BTCUSDT", "", 1, 2, 2, BEGIN + 5, BEGIN + 5)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(data=st.data())
 def test_an_id_is_stored_once_whatever_time_an_import_that_nothing_vouches_for_has_of_it(data: st.DataObject) -> None:
     step_ms = data.draw(st.sampled_from([500, 7_000, 90_000]), label="from trade to trade")
@@ -240,7 +241,7 @@ def test_a_late_second_joins_its_minute(tmp_path: Path) -> None:
         assert starts(store) == [0]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(st.data())
 def test_any_order_of_writing_repeating_and_merging_stores_the_same(data: st.DataObject) -> None:
     trades = data.draw(trade_runs())

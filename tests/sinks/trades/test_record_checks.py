@@ -16,6 +16,7 @@ from sinks.trades.reader import TradeReader, TradeView
 from sinks.trades.record_checks import BadRecord, RecordError, are_sound, fault_of, place_of, refusal_of
 from sinks.trades.store import TradeStore
 from tests.fakes.bad_records import CHANGES, changed, delete, put, record_of
+from tests.fakes.examples import examples
 from tests.fakes.trades import BEGIN, trade
 
 SYMBOL = "BTCUSDT"
@@ -106,7 +107,7 @@ def test_what_is_stored_under_no_key_of_a_record_is_named_and_hides_no_symbol(st
     assert {record.key for record in of_eth} == {b"trades:ETHUSDT:now"}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(data=st.data())
 def test_whatever_is_stored_the_other_records_are_read_and_it_is_either_one_or_named(data: st.DataObject) -> None:
     key, value = record_of(SECONDS[3], BEGIN + 3_000)
@@ -162,7 +163,7 @@ PARTS = st.tuples(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(PARTS, min_size=1, max_size=4))
 def test_many_records_together_are_sound_when_each_is(parts: list[tuple[int, TradeColumns]]) -> None:
     each = [start >= 0 and start % 1_000 == 0 and not fault_of(start, columns) for start, columns in parts]

@@ -32,7 +32,7 @@ from flows.operators.parse import Batch, InstrumentEvent, Validated
 from flows.queries import BookQuery, QueryError
 from sources.binance.parse import BinanceParser
 from sources.binance.rules import RULES
-from tests.fakes.examples import TIMES
+from tests.fakes.examples import TIMES, examples
 from tests.fakes.exchange_book import SYMBOL, ExchangeBook
 from tests.fakes.recordings import recording
 from tests.fakes.trades import trade
@@ -430,7 +430,7 @@ def test_a_book_begins_with_few_levels_and_is_deepened_when_its_price_nears_the_
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(market=st.sampled_from(("spot", "usdm")), random=st.randoms(use_true_random=False))
 def test_whatever_happens_a_client_sees_the_exchanges_book_or_one_that_is_marked(market: Any, random: Random) -> None:
     """Every view that was ever shown as in sync is the exchange's book of that update id."""

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.operators.books.ladder import Ladder
+from tests.fakes.examples import examples
 
 
 def ladder(*levels: tuple[float, float], is_bids: bool = True, depth: int = 100) -> Ladder:
@@ -60,7 +61,7 @@ def test_what_has_drifted_away_is_let_go_of() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(random=st.randoms(use_true_random=False), is_bids=st.booleans(), depth=st.sampled_from((5, 50, 300, 2_000)))
 def test_the_best_levels_are_those_of_the_whole_book_as_far_as_they_are_told(
     random: Random, is_bids: bool, depth: int

@@ -9,6 +9,7 @@ from msgspec import structs
 from flows.model import BookDelta, BookSnapshot
 from flows.operators.books.sync import MAX_WAITING, RESTART_MS, BookSync
 from sources.binance.rules import RULES
+from tests.fakes.examples import examples
 from tests.fakes.exchange_book import ExchangeBook
 
 Market = Literal["spot", "usdm"]
@@ -191,7 +192,7 @@ def test_what_waits_is_bounded() -> None:
     assert "the first update, 102" in sync.take_snapshot(ExchangeBook().snapshot())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(market=st.sampled_from(MARKETS), random=st.randoms(use_true_random=False))
 def test_any_admissible_interleaving_gives_the_exchanges_book(market: Market, random: Random) -> None:
     exchange, sync = ExchangeBook(market, seed=random.randint(0, 999)), begun(market)
@@ -211,7 +212,7 @@ def test_any_admissible_interleaving_gives_the_exchanges_book(market: Market, ra
     assert_equal(sync, exchange)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(market=st.sampled_from(MARKETS), random=st.randoms(use_true_random=False))
 def test_whatever_is_lost_doubled_or_swapped_the_book_is_the_exchanges_or_there_is_none(
     market: Market, random: Random

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from flows.model import DAY_MS
 from flows.operators.stats.window import NOTHING, RollingDay, Span, joined
 from tests.fakes.candles import BEGIN, candle, kline_like
+from tests.fakes.examples import examples
 
 MINUTE = 60_000
 
@@ -64,7 +65,7 @@ def test_an_amended_minute_counts_as_amended(minute: int) -> None:
     assert window.total().volume == 6.0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(random=st.randoms(use_true_random=False))
 def test_the_window_equals_a_recount_of_all_that_was_put_in(random: Random) -> None:
     window = RollingDay(MINUTE)

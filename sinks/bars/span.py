@@ -1,0 +1,113 @@
+"""The stored trades of a span, with what it lacks, and the bars of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Final
+
+from flows.model import MARKET_FILL
+from flows.process.late import late_module
+from sinks.bars.maker import BarMaker, BarRow
+from sinks.bars.missing import MissingIds
+from sinks.bars.rule import BarRule
+from sinks.trades.codec import END_MS
+from sinks.trades.reader import FRAME_ROWS, TradeView, in_order
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = late_module("polars")
+
+ROWS_AT_ONCE: Final = 10_000
+"""Most bars that are made before they are handed on."""
+
+
+class TradeSpan:
+    """The trades in `[start, end)` with what is stored around it: the trade before it, the first ones behind it."""
+
+    def __init__(
+        self, view: TradeView, symbol: str, start: int, end: int, *, after: tuple[int, int] | None = None
+    ) -> None:
+        """`after`: only the trades behind the one of this time and last raw id, which is in the span."""
+        self._view = view
+        self._symbol = symbol
+        self._start, self._end = start, end
+        self._after = after
+        self.trades = 0
+        """Trades read so far."""
+        self.last_market: tuple[int, float] | None = None
+        """Id and price of the last trade before the span; None where none is right before it."""
+        self.missing = MissingIds(self._before())
+
+    def _before(self) -> tuple[int, int] | None:
+        if not self._start or self._after is not None:
+            return None
+        time = self._view.last_time(self._symbol, self._start)
+        if time is None:
+            return None
+        found = in_order(self._view.trades(self._symbol, time, self._start, every_fill=True))
+        if found.item(-1, "fill") == MARKET_FILL:
+            self.last_market = found.item(-1, "id"), found.item(-1, "price")
+        return int(found["id"].to_numpy().max()), time
+
+    def frames(self, *, rows: int = FRAME_ROWS) -> Iterator[pl.DataFrame]:
+        """The trades on the market in the order of time and id; a frame may be empty."""
+        found = self._view.iterate(self._symbol, self._start, self._end, rows=rows, every_fill=True)
+        return map(self._read, found)
+
+    def behind(self) -> Iterator[pl.DataFrame]:
+        """The first trades behind the span."""
+        found = self._view.iterate(self._symbol, min(self._end, END_MS), END_MS, rows=1, every_fill=True)
+        return map(self._read, islice(found, 1))
+
+    def _read(self, frame: pl.DataFrame) -> pl.DataFrame:
+        frame = in_order(frame)
+        self.missing.add(frame["id"].to_numpy(), frame["time"].to_numpy())
+        if self._after is not None:
+            time, last_id = self._after
+            is_later = (pl.col("time") > time) | ((pl.col("time") == time) & (pl.col("last_id") > last_id))
+            frame = frame.filter(is_later)
+        self.trades += frame.height
+        is_market = frame["fill"] == MARKET_FILL
+        return frame if is_market.all() else frame.filter(is_market)
+
+
+class SpanBars:
+    """The bars of a rule: those of time that open in `[start, end)`, the others of the trades in it."""
+
+    def __init__(
+        self,
+        view: TradeView,
+        symbol: str,
+        rule: BarRule,
+        start: int,
+        end: int,
+        *,
+        after: tuple[int, int] | None = None,
+        rows: int = FRAME_ROWS,
+        watch: Callable[[pl.DataFrame], None] = lambda _: None,
+    ) -> None:
+        """`after` as in `TradeSpan`; `rows` are the trades that are read at once; `watch` gets them before the bars
+        that they close are yielded.
+        """
+        self._rule = rule
+        self._watch = watch
+        self._rows = rows
+        if rule.periods:
+            start, end = rule.periods.next_begin(start), rule.periods.next_begin(min(end, END_MS))
+        self.span = TradeSpan(view, symbol, start, end, after=after)
+        self._maker = BarMaker(rule, start_ms=start, end_ms=end, last=self.span.last_market)
+
+    def __iter__(self) -> Iterator[list[BarRow]]:
+        """The bars in the order of time, some or none at a time: whenever a frame of trades is used up, so that who
+        reads them can do something else in between.
+        """
+        missing = self.span.missing
+        for frame in chain(self.span.frames(rows=self._rows), self.span.behind() if self._rule.periods else ()):
+            self._watch(frame)
+            made = self._maker.take(frame, missing)
+            while len(rows := list(islice(made, ROWS_AT_ONCE))) == ROWS_AT_ONCE:
+                yield rows
+            yield rows
+        yield list(self._maker.end(missing))
