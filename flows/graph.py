@@ -85,11 +85,12 @@ def market_flow(
     books: Books = Books(),  # noqa: B008 - it is frozen
     rules: VenueRules = ANY_VENUE,
     outages: steps.Outages | None = None,
+    account: steps.AccountParts | None = None,
 ) -> Dataflow:
     """The flow of one venue, see `VenueParts`. What leads to no sink is left out."""
     venue = VenueParts(
         source=source, parser=parser, feed=feed, clock=clock or FeedClock(), runner=runner, books=books, rules=rules,
-        outages=outages, trades=sinks.trades, commands=sinks.commands,
+        outages=outages, trades=sinks.trades, commands=sinks.commands, account=account,
     )  # fmt: skip
     return venues_flow([venue], sinks)
 

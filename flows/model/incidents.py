@@ -25,7 +25,6 @@ IncidentKind: TypeAlias = Literal[
     "retention",
     "account",
     "error",
-    "account",
 ]
 PRIVATE_KINDS: Final[frozenset[IncidentKind]] = frozenset(("account",))
 """Kinds of incidents that are for the owner of an account alone: the log and the store have them, clients do not."""
