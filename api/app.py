@@ -35,9 +35,11 @@ from api.routes import (
     indicators,
     instruments,
     metrics,
+    openbb,
     prices,
     quality,
     refresh,
+    signalr,
     static,
     status,
     symbols,
@@ -68,13 +70,18 @@ GROUPS: Final = (
     status,
     metrics,
     udf,
+    openbb,
 )
 """The modules whose routes appear in the OpenAPI document."""
 REQUEST_ID: Final = "X-Request-Id"
+ALLOWED_HEADERS: Final = ("Authorization", "Content-Type", REQUEST_ID, "X-Requested-With", "X-SignalR-User-Agent")
+"""Headers that web pages of other origins may send; the last two are those of SignalR's client."""
 HEALTH: Final = "/health/"
 """Begin of the paths that supervisors query, some of them by HTTP/1.0 without a `Host`."""
 ACCESS_LOG: Final = web.AppKey("access_log", AccessLog)
 """What counts the answers of an application."""
+ACCESS_TOKEN: Final = "access_token"  # noqa: S105 - the name of a parameter
+"""Where a browser's SignalR client puts the token."""
 _ID: Final = re.compile(r"[\w.-]{1,64}")
 _CODES: Final = {
     HTTPStatus.NOT_FOUND: "not_found",
@@ -93,6 +100,8 @@ def build_app(services: Services) -> web.Application:
     groups = {group.__name__.rpartition(".")[2]: group.routes(services) for group in GROUPS}
     described = [route for group in groups.values() for route in group]
     routes = [*described, *static.routes(openapi(groups)), *gateway.routes(services)]
+    signalr_hub = signalr.hub_of(services)
+    routes += signalr.routes(signalr_hub)
     needed = {route.path: route.needs for route in routes}
     access_log = AccessLog()
     app = web.Application(
@@ -105,6 +114,7 @@ def build_app(services: Services) -> web.Application:
         app.router.add_static("/static", DASHBOARD)
     app.on_response_prepare.append(_header_setter(services))
     app.cleanup_ctx.append(_summaries(access_log))
+    app.on_shutdown.append(lambda _: signalr_hub.close())
     app.on_shutdown.append(lambda _: services.gateway.close())
     app[ACCESS_LOG] = access_log
     return app
@@ -244,7 +254,7 @@ def _guard(services: Services, needed: Mapping[str, Right | None]) -> Any:
                 status=HTTPStatus.NO_CONTENT,
                 headers={
                     hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, DELETE",
-                    hdrs.ACCESS_CONTROL_ALLOW_HEADERS: f"Authorization, Content-Type, {REQUEST_ID}",
+                    hdrs.ACCESS_CONTROL_ALLOW_HEADERS: ", ".join(ALLOWED_HEADERS),
                     hdrs.ACCESS_CONTROL_MAX_AGE: "600",
                 },
             )
@@ -267,6 +277,8 @@ def _header_setter(services: Services) -> Callable[[web.Request, web.StreamRespo
             if may_call(_handshake(request), settings):
                 response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
                 response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = REQUEST_ID
+                if request.path.startswith(signalr.PATH):  # its clients send credentials unless configured
+                    response.headers[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
 
     return set_headers
 
@@ -277,5 +289,5 @@ def _handshake(request: web.Request) -> HandshakeRequest:
         headers.get(hdrs.HOST, ""),
         headers.get(hdrs.ORIGIN, ""),
         headers.getall(hdrs.AUTHORIZATION, []),
-        request.query.getall("token", []),
+        [*request.query.getall("token", []), *request.query.getall(ACCESS_TOKEN, [])],
     )

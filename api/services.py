@@ -10,10 +10,9 @@ from msgspec import Struct
 from api.analysis import AnalysisService
 from api.analysis_recorder import AnalysisRecorder
 from api.gateway.gateway import Gateway
-from api.gateway.relay import RELAYED
 from api.heartbeat import beat
 from api.live.candle_cache import SeriesKey
-from api.live.view import DEFAULT_CHANNELS, LiveView
+from api.live.view import LiveView
 from api.metrics import ApiMetrics
 from api.readiness import Readiness
 from api.stores.history import History
@@ -21,6 +20,7 @@ from api.stores.instruments import Instruments
 from api.stores.mongo import MongoStore
 from api.stores.trades import TradeArchive
 from flows.settings import Settings
+from sinks.hub.messages import CHANNELS
 
 CHECK_TRADES_S: Final = 5.0
 """Time between two checks of the trade stores."""
@@ -47,8 +47,7 @@ class Services(Struct, frozen=True):
 async def running_services(settings: Settings) -> AsyncIterator[Services]:
     """Follows the hubs and checks the stores while entered. Starts also when hubs or stores are down."""
     api = settings.api
-    channels = tuple(dict.fromkeys((*DEFAULT_CHANNELS, *RELAYED)))
-    live = LiveView(*settings.hub_urls, token=settings.hub.best_token, channels=channels, cache_size=api.cache_size)
+    live = LiveView(*settings.hub_urls, token=settings.hub.best_token, channels=CHANNELS, cache_size=api.cache_size)
     mongo = MongoStore(settings.mongo, timeout_s=api.store_timeout_s)
     trades = TradeArchive(settings.trades, venues=tuple(settings.by_venue))
     instruments = Instruments(settings.by_venue, live, mongo)

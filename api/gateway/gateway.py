@@ -25,14 +25,14 @@ from sinks.hub.auth import MESSAGE_BYTES, REQUESTS_PER_S, ClientOptions, TokenBu
 from sinks.hub.client import STALLED_MS, Client
 from sinks.hub.connection import CLOSE_S
 from sinks.hub.hub_settings import HubSettings
-from sinks.hub.messages import Encoding
+from sinks.hub.messages import WireFormat
 from sinks.hub.pace import Pace
 from sinks.hub.policy import TICK_LIMIT
 from sinks.hub.rights import MARKET
 from sinks.hub.server import DRAIN_S, PING_S
 from sinks.hub.subscription import NamesOf, RequestError, RightError, as_named
 
-SUBPROTOCOLS: Final[tuple[Encoding, ...]] = ("msgpack", "json")
+SUBPROTOCOLS: Final[tuple[WireFormat, ...]] = ("msgpack", "json")
 _MESSAGES: Final = (WSMsgType.TEXT, WSMsgType.BINARY)
 
 _log = structlog.get_logger(__name__)
@@ -64,18 +64,18 @@ class Gateway:
 
     def _on_event(self, event: LiveEvent) -> None:
         self._relay.on_origins({state.venue: state.origin for state in self._live.venue_states()})
-        self._relay.take(event, self._now())
+        self._relay.take(event, self.now())
         self._unsent += 1
         if self._unsent >= TICK_LIMIT:
             self._flush()
-        elif self._clients:
+        elif self._relay.counters.clients:
             self._pace.wake()
 
     def _flush(self) -> None:
         self._unsent = 0
-        self._relay.flush(self._now())
+        self._relay.flush(self.now())
 
-    def _now(self) -> Now:
+    def now(self) -> Now:
         """The time of the first venue whose time is known, else the wall clock's."""
         known = (state.clock.now_ms for state in self._live.venue_states())
         return Now(next(filter(None, known), 0) or wall_ms(), monotonic_ms())
@@ -123,7 +123,7 @@ class Gateway:
     def _join(self, peer: GatewaySocket, options: ClientOptions) -> Client:
         client = self._relay.join(
             peer,
-            self._now(),
+            self.now(),
             encoding="msgpack" if peer.websocket.ws_protocol == "msgpack" else "json",
             subscription=options.subscription,
             resume_after=options.resume_after,
@@ -149,11 +149,11 @@ class Gateway:
             except TimeoutError:
                 peer.begin_close(WSCloseCode.TRY_AGAIN_LATER, "requests, but does not read")
                 return
-            self._relay.on_request(client, message.data, self._now())
+            self._relay.on_request(client, message.data, self.now())
 
     def _on_writable(self, client: Client) -> None:
         if client in self._clients:
-            self._relay.on_writable(client, self._now())
+            self._relay.on_writable(client, self.now())
             self._moved.set()
 
     # --- close ---

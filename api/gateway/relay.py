@@ -13,6 +13,7 @@ from api.live.hub_protocol import Cut, Joined, LiveEvent, Lost, Replaced
 from api.live.messages import HubMessage
 from flows.clock import Now
 from sinks.hub.hub_settings import HubSettings
+from sinks.hub.market.accounts import is_nothing, topic_of_account
 from sinks.hub.market.derivatives import LIQUIDATIONS_SHOWN
 from sinks.hub.messages import CHANNELS, Envelope, Message, Topic
 from sinks.hub.outlet import Outlet
@@ -24,8 +25,6 @@ LATEST: Final = frozenset(
     ("MarketData", "Ticker", "OrderBook", "BookTicker", "Stats", "MarkPrice", "Funding", "OpenInterest")
 )
 """Channels of which a later message replaces the one before it."""
-RELAYED: Final = tuple(channel for channel in CHANNELS if channel not in ACCOUNT_CHANNELS)
-"""Channels that are sent on."""
 
 
 class RelayedMessage(Message, eq=False, gc=False):
@@ -61,7 +60,7 @@ class Relay(Outlet):
         """Takes an event of the live view."""
         match event:
             case HubMessage():
-                if event.hub not in self._replacing and event.channel in RELAYED:
+                if event.hub not in self._replacing and event.channel in CHANNELS:
                     self._keep(self._send(self._numbered(event)), event)
             case Joined():
                 if not event.resumed:
@@ -86,13 +85,13 @@ class Relay(Outlet):
             message.body,
             seq=self._next_seq(),
             stamp_ms=message.stamp_ms,
-            mergeable=message.channel in LATEST or is_forming or is_state,
+            mergeable=message.channel in LATEST or message.channel in ACCOUNT_CHANNELS or is_forming or is_state,
         )
 
     def _keep(self, message: Message, received: HubMessage) -> None:
         """Keeps what new clients get, as the hub does."""
         topic, body = message.topic, received.body
-        if topic.symbol:
+        if topic.symbol or topic.of_account:
             self._hub_of[topic] = received.hub
         match topic.channel:
             case "Candle" | "ChartUpdate" if body.candle.is_closed:
@@ -104,14 +103,16 @@ class Relay(Outlet):
                 self._liquidations[topic] += 1
             case "Status":
                 self._keep_status(message, received)
-            case channel if channel in LATEST:
+            case channel if channel in ACCOUNT_CHANNELS and is_nothing(body):
+                self._state.drop(topic)
+            case channel if channel in LATEST or channel in ACCOUNT_CHANNELS:
                 self._state.put(message)
 
     def _keep_status(self, message: Message, received: HubMessage) -> None:
         match received.body:
             case StatusBody(state="removed", symbols=symbols):
                 removed = frozenset(symbols)
-                self._drop(lambda topic: topic.venue == received.venue and topic.symbol in removed)
+                self._drop(lambda topic: _is_of(topic, received.venue, removed))
             case StatusBody(line=line):
                 self._lines[received.hub, received.venue, line] = message
                 self._state.put(message, line=f"{received.hub} {line}")
@@ -127,7 +128,7 @@ class Relay(Outlet):
             if message.topic in of_lines:  # another hub's, of the same venue
                 self._state.put(message, line=f"{hub} {line}")
         for received in event.messages:
-            if received.channel in RELAYED:
+            if received.channel in CHANNELS:
                 self._keep(self._numbered(received), received)
         self._begin_anew(now)
 
@@ -138,5 +139,12 @@ class Relay(Outlet):
             self._liquidations.pop(topic, None)
 
 
+def _is_of(topic: Topic, venue: str, symbols: frozenset[str]) -> bool:
+    """Whether it is about a market of one of the symbols; positions stay when a market is not followed any more."""
+    return topic.venue == venue and topic.symbol in symbols and not topic.of_account
+
+
 def _topic_of(message: HubMessage) -> Topic:
+    if message.channel in ACCOUNT_CHANNELS:
+        return topic_of_account(message.body, message.venue)
     return Topic(message.channel, message.symbol or "", getattr(message.body, "timeframe", ""), message.venue)

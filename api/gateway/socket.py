@@ -32,6 +32,11 @@ class GatewaySocket:
         connection.on_writable = self._on_writable
 
     @property
+    def is_open(self) -> bool:
+        """Whether messages may still come."""
+        return self._closing is None and not self.websocket.closed and not self._transport.is_closing()
+
+    @property
     def peer_name(self) -> str:
         """Address of the other side, for logs."""
         address = self._transport.get_extra_info("peername")
@@ -39,7 +44,7 @@ class GatewaySocket:
 
     def write_frames(self, frames: bytes) -> bool:
         """Writes finished frames; False when the transport holds more than the high-water mark."""
-        if self._closing is not None or self.websocket.closed or self._transport.is_closing():
+        if not self.is_open:
             return True
         self._transport.write(frames)
         return not self._connection.is_paused

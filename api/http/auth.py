@@ -35,7 +35,7 @@ class HandshakeRequest(NamedTuple):
     authorizations: list[str]
     """Values of the `Authorization` header."""
     tokens: list[str]
-    """Values of `?token=`."""
+    """Values of `?token=` and `?access_token=`."""
 
 
 def may_call(handshake: HandshakeRequest, settings: Api) -> bool:

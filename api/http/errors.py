@@ -21,6 +21,7 @@ STATUS: Final[Mapping[str, HTTPStatus]] = {
     "unknown_venue": HTTPStatus.NOT_FOUND,
     "no_data": HTTPStatus.NOT_FOUND,
     "collecting": HTTPStatus.CONFLICT,
+    "conflict": HTTPStatus.CONFLICT,
     "method_not_allowed": HTTPStatus.METHOD_NOT_ALLOWED,
     "request_timeout": HTTPStatus.REQUEST_TIMEOUT,
     "body_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

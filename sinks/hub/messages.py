@@ -7,6 +7,7 @@ begin of the candle's period: integer milliseconds UTC since the epoch. Numbers 
 MessagePack carries the same fields in the same form; for SBE see `sbe.py`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -51,8 +52,18 @@ from sinks.hub.payloads import (
 from sinks.hub.rights import ACCOUNT_CHANNELS
 from sinks.hub.sbe import BINARY as BINARY_FORMS
 
-Encoding: TypeAlias = Literal["json", "msgpack", "sbe"]
-"""`sbe` is JSON for all that has no binary form."""
+
+class Form(ABC):
+    """The form that messages have for clients of another protocol. Equal forms share the work."""
+
+    @abstractmethod
+    def encode(self, body: Any) -> bytes:
+        """A message or reply, as the client's connection takes it."""
+
+
+WireFormat: TypeAlias = Literal["json", "msgpack", "sbe"]
+"""Formats of the hub's own protocol; `sbe` is JSON for all that has no binary form."""
+Encoding: TypeAlias = WireFormat | Form
 
 CHANNELS = (
     "MarketData",
@@ -156,7 +167,11 @@ class Message(Struct, eq=False, gc=False):
 
 
 def encode(body: Any, encoding: Encoding) -> bytes:
-    """A body as a WebSocket frame: MessagePack as binary, JSON as text, also where messages are SBE."""
+    """A body as a WebSocket frame: MessagePack as binary, JSON as text, also where messages are SBE. In a form of its
+    own it is no frame yet.
+    """
+    if isinstance(encoding, Form):
+        return encoding.encode(body)
     if encoding == "msgpack":
         return encode_frame(_MSGPACK.encode(body), BINARY)
     return encode_frame(_JSON.encode(body), TEXT)

@@ -128,9 +128,13 @@ class Outlet:
         self.flush(now)
         try:
             request = parse_request(payload, client.subscription.rights)
-            replies = [self._pong(now)] if isinstance(request, Ping) else self._change(client, request, now)
+            replies = [self._pong(now)] if isinstance(request, Ping) else self._answer(client, request, now)
         except RequestError as error:
             replies = [self._reply("Error", ErrorData(str(error)), now)]
+        self.reply(client, replies, now)
+
+    def reply(self, client: Client, replies: Iterable[Sendable], now: Now) -> None:
+        """Sends messages to one client, before what comes later."""
         client.put_ahead(replies)
         self._fanout.pump(client, now)
 
@@ -139,17 +143,23 @@ class Outlet:
         client.resume()
         self._fanout.pump(client, now)
 
-    def _change(self, client: Client, requested: Rule, now: Now) -> list[Sendable]:
+    def _answer(self, client: Client, requested: Rule, now: Now) -> list[Sendable]:
+        data, snapshot = self.change(client, requested, now)
+        return [self._reply("Subscribed" if requested.wanted else "Unsubscribed", data, now), *snapshot]
+
+    def change(self, client: Client, requested: Rule, now: Now) -> tuple[SubscribedData, list[Sendable]]:
+        """Changes a subscription: the request as it was understood, and the snapshot of what it adds, neither of which
+        is sent. `RequestError` when it is refused. Only called while the client is not behind.
+        """
+        self.flush(now)
         check_venues(requested, self._origins)
         rule = requested.named(self._names_of)
         subscription = client.subscription.with_rule(rule)
         self._fanout.remove(client)
         client.subscription = subscription
         self._fanout.add(client)
-        name = "Subscribed" if rule.wanted else "Unsubscribed"
         data = SubscribedData.of(rule, self._origins, subscription.rights)
-        reply = self._reply(name, data, now)
-        return [reply, *self._snapshot(subscription.only(rule), now)] if rule.wanted else [reply]
+        return data, self._snapshot(subscription.only(rule), now) if rule.wanted else []
 
     # --- messages to one client ---
 

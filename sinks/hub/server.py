@@ -24,7 +24,7 @@ from sinks.hub.client import STALLED_MS, Client
 from sinks.hub.connection import CLOSE_S, WRITE_LIMITS, ClientSocket
 from sinks.hub.handoff import Handoff
 from sinks.hub.hub_settings import HubSettings
-from sinks.hub.messages import Encoding, exchange_time
+from sinks.hub.messages import Encoding, WireFormat, exchange_time
 from sinks.hub.pace import Pace
 from sinks.hub.policy import Hub
 
@@ -35,7 +35,7 @@ MOST_ARRIVING: Final = 256
 """Most connections without a request yet; with one more the oldest of them is cut."""
 PING_S: Final = 20.0
 """Time between two pings, and for the answer to one."""
-SUBPROTOCOLS: Final[tuple[Encoding, ...]] = ("msgpack", "json", "sbe")
+SUBPROTOCOLS: Final[tuple[WireFormat, ...]] = ("msgpack", "json", "sbe")
 AHEAD_MS: Final = 1_000
 """How far an item's time may be ahead of the venue's clock, which is estimated from the least delayed messages."""
 REFUSALS: Final = (CloseCode.POLICY_VIOLATION, CloseCode.MESSAGE_TOO_BIG, CloseCode.TRY_AGAIN_LATER)

@@ -248,9 +248,9 @@ def _start_ms(arguments: argparse.Namespace) -> int:
 
 async def serve(arguments: argparse.Namespace) -> None:
     """Serves until a signal arrives or a market fails. At the end of a market REST and open connections stay."""
-    stop = asyncio.Event()
-    on_stop_signals(stop.set)
     exchanges = [_exchange(market, dialect, arguments) for market, dialect in _open(arguments)]
+    stop = asyncio.Event()
+    on_stop_signals(stop.set)  # not before: what loads for long reads no event, and is ended by the signal itself
     async with serving(*exchanges, host=arguments.host, port=arguments.port):
         _announce(exchanges)
         await _until_stopped(exchanges, stop)

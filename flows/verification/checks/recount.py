@@ -53,7 +53,7 @@ def _buckets(trades: pl.DataFrame, open_times: list[int], starts: Places) -> lis
     return [Bucket.of_parts(*parts) for parts in periods]
 
 
-def _rows(*columns: Floats | Places) -> Iterator[tuple[Any, ...]]:
+def _rows(*columns: "Floats | Places") -> Iterator[tuple[Any, ...]]:
     return zip(*(column.tolist() for column in columns), strict=True)
 
 

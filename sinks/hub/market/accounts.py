@@ -3,13 +3,14 @@ at the end; what there is none of any more is sent once, and is no part of the s
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeAlias
 
 from flows.clock import Now
 from flows.model import AccountItem, AccountState, Balance, Position
 from sinks.hub.market.state import StateCache
 from sinks.hub.market.throttle import Conflator
 from sinks.hub.messages import Message, Topic
+from sinks.hub.payloads import AccountBody, BalanceBody, PositionBody
 
 ACCOUNT_MS: Final = 100
 """Least time between two versions of the same balance, position or state."""
@@ -26,47 +27,54 @@ class Accounts:
 
     def take(self, item: AccountItem, now: Now) -> None:
         """Sends it now, or the newest of its kind when the interval is over."""
-        topic = self._topic(item)
+        topic = topic_of_account(item, self._venue)
         if self._held.submit(topic, item, now.local):
             self._send(topic, item, now)
 
     def release_due(self, now: Now) -> None:
         """Sends what was held long enough."""
         for item in self._held.take_due(now.local):
-            self._send(self._topic(item), item, now)
+            self._send(topic_of_account(item, self._venue), item, now)
 
     def release_all(self, now: Now) -> None:
         """Sends all that is held, for the close."""
         for item in self._held.take_all():
-            self._send(self._topic(item), item, now)
+            self._send(topic_of_account(item, self._venue), item, now)
 
     @property
     def next_deadline_ms(self) -> float | None:
         """Local time of the next `release_due`; None when nothing is held."""
         return self._held.next_deadline_ms
 
-    def _topic(self, item: AccountItem) -> Topic:
-        match item:
-            case Balance():
-                return Topic("Balance", venue=self._venue, of_account=f"{item.account} {item.asset}")
-            case Position():
-                return Topic("Position", item.symbol, venue=self._venue, of_account=f"{item.account} {item.side}")
-            case AccountState():
-                return Topic("Account", venue=self._venue, of_account=item.account)
-
     def _send(self, topic: Topic, item: AccountItem, now: Now) -> None:
         message = self._emit(topic, item, now, mergeable=True)
-        if _is_nothing(item):
+        if is_nothing(item):
             self._state.drop(topic)
         else:
             self._state.put(message)
 
 
-def _is_nothing(item: AccountItem) -> bool:
+OfAccount: TypeAlias = AccountItem | BalanceBody | PositionBody | AccountBody
+"""What is said of an account, as in the model or as in a message."""
+
+
+def topic_of_account(item: OfAccount, venue: str) -> Topic:
+    """The topic of what is said of an account; a later one replaces it."""
     match item:
-        case Balance():
+        case Balance() | BalanceBody():
+            return Topic("Balance", venue=venue, of_account=f"{item.account} {item.asset}")
+        case Position() | PositionBody():
+            return Topic("Position", item.symbol, venue=venue, of_account=f"{item.account} {item.side}")
+        case AccountState() | AccountBody():
+            return Topic("Account", venue=venue, of_account=item.account)
+
+
+def is_nothing(item: OfAccount) -> bool:
+    """Whether there is nothing of it any more."""
+    match item:
+        case Balance() | BalanceBody():
             return not item.total
-        case Position():
+        case Position() | PositionBody():
             return not item.quantity
-        case AccountState():
+        case _:
             return False

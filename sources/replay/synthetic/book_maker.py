@@ -55,7 +55,7 @@ class Side:
         """Ticks times sign, ascending: the best is last."""
         self._lots = array("q")
         """Those of each rank."""
-        self._changed: set[int] = set()
+        self._changed: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self._ranks)
@@ -63,11 +63,6 @@ class Side:
     def best(self) -> tuple[int, int]:
         """The best tick and its lots."""
         return self._ranks[-1] * self._sign, self._lots[-1]
-
-    def lots(self, tick: int) -> int:
-        """The lots of a level; 0 where there is none."""
-        place = bisect_left(self._ranks, tick * self._sign)
-        return self._lots[place] if self._is_at(place, tick * self._sign) else 0
 
     def put(self, tick: int, lots: int) -> None:
         """Sets a level; 0 removes it."""
@@ -81,7 +76,7 @@ class Side:
             self._lots.insert(place, lots)
         elif is_known:
             del self._ranks[place], self._lots[place]
-        self._changed.add(tick)
+        self._changed[tick] = lots
 
     def _is_at(self, place: int, rank: int) -> bool:
         return place < len(self._ranks) and self._ranks[place] == rank
@@ -100,7 +95,7 @@ class Side:
 
     def take_changes(self) -> list[tuple[int, int]]:
         """The changes since the last call."""
-        changes = [(tick, self.lots(tick)) for tick in sorted(self._changed)]
+        changes = sorted(self._changed.items())
         self._changed.clear()
         return changes
 
@@ -169,7 +164,7 @@ class Ladder:
             for tick in side.better_than(best):
                 side.put(tick, 0)
                 self.update_id += 1
-            if not side.lots(best):
+            if not len(side) or side.best()[0] != best:
                 side.put(best, self._draw_lots())
                 self.update_id += 1
             for _ in range(_CHURN if len(side) >= _LEVELS else 3 * _CHURN):

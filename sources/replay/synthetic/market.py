@@ -34,7 +34,9 @@ _SEGMENT_SLOTS = (1, 200)
 _ALL_SEGMENT_SLOTS = 20_000
 """Of all symbols: their segments are ready side by side."""
 _WHOLE_HISTORIES = 8
-"""Of more symbols not all histories are kept whole, but these: 6 MB each."""
+"""With more symbols no history is kept whole."""
+_OLD_HISTORIES = 3
+"""Of these the old parts that were wanted last are kept, 6 MB each."""
 _TAKEN_APART = 2
 """Histories that are kept for their trades, 6 MB each, once these are wanted."""
 _RECENT_MS = 26 * 3_600_000
@@ -94,7 +96,7 @@ class SyntheticMarket(Playback):
             _MarketMaker(kind, one, seed, begin_ms, rate, all_lives[one.symbol])
             for one, rate in zip(profiles, rates, strict=True)
         ]
-        shelf, taken_apart = Shelf(_WHOLE_HISTORIES), Shelf(_TAKEN_APART)
+        shelf, taken_apart = Shelf(_OLD_HISTORIES), Shelf(_TAKEN_APART)
         keeps_all = len(makers) <= _WHOLE_HISTORIES
         pasts = Lazy[pl.DataFrame]("pasts", is_wanted=keeps_all)  # of many, it would keep the market from beginning
         seconds = min(max(_ALL_SECONDS // max(len(makers), 1), _LEAST_SECONDS), SECONDS)

@@ -1,10 +1,12 @@
 """The gateway's laws: hub, live protocol and relay in a row, without a socket between them."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from api.gateway.relay import Relay
 from api.live.hub_protocol import Cut, HubProtocol, Lost
@@ -12,7 +14,9 @@ from flows.clock import Now
 from flows.model import FeedStatus, Heartbeat, Publishable
 from flows.settings import Hub as HubSettings
 from sinks.hub.client import Client
+from sinks.hub.rights import MARKET
 from sinks.hub.subscription import DEFAULT, Subscription
+from tests.fakes.accounts import BALANCE, POSITION, STATE
 from tests.fakes.examples import examples
 from tests.sinks.hub.test_policy import ALL, BEGIN, Line, Playing, batch, candle, price
 
@@ -60,7 +64,7 @@ class Behind:
         self.relay.flush(self.play.now)
 
 
-CHANNELS_ASKED = '"MarketData","ChartUpdate","Candle","Trade","Status"'
+CHANNELS_ASKED = '"MarketData","ChartUpdate","Candle","Trade","Status","Balance","Position","Account"'
 
 
 def new_relay(**given: Any) -> Relay:
@@ -92,6 +96,9 @@ ITEMS = st.one_of(
         st.just(("BTCUSDT",)),
     ),
     st.builds(lambda symbols: FeedStatus("binance", "a", "removed", symbols), st.just(("ETHUSDT",))),
+    st.builds(lambda total: replace(BALANCE, total=total), st.sampled_from([Decimal(0), Decimal(7)])),
+    st.builds(lambda quantity: replace(POSITION, quantity=quantity), st.sampled_from([Decimal(0), Decimal(7)])),
+    st.builds(lambda word: replace(STATE, state=word), st.sampled_from(["live", "stale"])),
     st.builds(Heartbeat, st.just("binance"), st.integers(BEGIN, BEGIN + 9_999)),
 )
 CUTS = st.sampled_from(["cut", "restart"])
@@ -126,6 +133,20 @@ def test_a_client_hears_what_the_hub_says_and_a_late_one_gets_its_present_state(
     client = behind.play.join(theirs)
     behind.play.hub.on_request(client, f'{{"op":"subscribe","channels":[{CHANNELS_ASKED}]}}', Now(BEGIN, 0))
     assert snapshot_of(ours) == snapshot_of(theirs)
+
+
+def test_accounts_are_for_clients_with_the_right_alone() -> None:
+    relay, owner, other = new_relay(), Line(), Line()
+    behind = Behind(relay)
+    join(relay, owner)
+    client = join(relay, other, Subscription(ALL.rules, MARKET))
+    behind.publish(1_000, BALANCE, POSITION, STATE, price(1.0))
+    assert [message["type"] for message in owner.heard] == ["Balance", "Position", "Account", "MarketData"]
+    assert [message["type"] for message in other.heard] == ["MarketData"]
+    relay.on_request(client, '{"op":"subscribe","channels":["Balance"]}', Now(BEGIN, 0))
+    relay.on_request(client, '{"op":"subscribe","channels":["MarketData"],"optional":["Balance"]}', Now(BEGIN, 0))
+    assert [message["type"] for message in other.heard[1:]] == ["Error", "Subscribed", "Snapshot"]
+    assert "XQZ" not in json.dumps(other.heard)
 
 
 def test_a_client_resumes_by_the_gateways_own_numbers() -> None:

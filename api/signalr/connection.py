@@ -1,0 +1,270 @@
+"""One client of the SignalR hub: its messages in order, its subscription, its streams, its keep-alive."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+import structlog
+from aiohttp import WSCloseCode
+
+from api.gateway.gateway import Gateway
+from api.http.errors import Problem
+from api.signalr.forms import PushForm, Record, StreamForm
+from api.signalr.protocol import (
+    CODECS,
+    HANDSHAKE_OK,
+    Cancellation,
+    Close,
+    Codec,
+    Incoming,
+    Invocation,
+    ProtocolError,
+    handshake_refusal,
+)
+from api.signalr.session import Session
+from api.signalr.transports import Transport
+from flows.clock import monotonic_ms
+from sinks.hub.auth import REQUESTS_PER_S, TokenBucket
+from sinks.hub.client import STALLED_MS, Client
+from sinks.hub.rights import Rights
+from sinks.hub.subscription import RequestError, Subscription, build_rule, granted
+
+MOST_STREAMS: Final = 16
+"""Most streams of a connection at a time."""
+_CHECK_S: Final = 1.0
+_PUSHES: Final = {name: PushForm(codec) for name, codec in CODECS.items()}
+_DIMENSIONS: Final = ("channels", "symbols", "timeframes", "venues")
+DEFAULT_CHANNELS: Final = ("MarketData", "Candle")
+"""What `Subscribe` means without channels."""
+
+Calls = Mapping[str, Callable[[Sequence[Any]], Awaitable[Any]]]
+"""Methods by name that answer from arguments alone. They raise `Problem`."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Lane:
+    """The `Peer` of one subscription or stream: several share the connection."""
+
+    def __init__(self, connection: "Connection") -> None:
+        self._connection = connection
+
+    def write_frames(self, frames: bytes) -> bool:
+        """Writes finished messages."""
+        return self._connection.write(frames) if frames else True
+
+    def begin_close(self, code: int, reason: str) -> None:
+        """Ends the connection; the client may come back."""
+        self._connection.end(code, reason)
+
+
+class Connection:
+    """Serves one client until it leaves."""
+
+    def __init__(self, transport: Transport, gateway: Gateway, calls: Calls, rights: Rights) -> None:
+        self._transport = transport
+        self._gateway = gateway
+        self._calls = calls
+        self._rights = rights
+        self._session = Session(monotonic_ms())
+        self._is_serving = False
+        self._client: Client | None = None
+        self._streams: dict[str, Client] = {}
+        transport.on_writable = self._on_writable
+
+    async def serve(self) -> None:
+        """Serves it, from the handshake to the close."""
+        watch = asyncio.create_task(self._watch())
+        try:
+            await self._serve_messages()
+        finally:
+            watch.cancel()
+            await asyncio.wait([watch])
+            for client in self._clients():
+                self._gateway.relay.leave(client)
+            await self._transport.wait_closing()
+
+    def _clients(self) -> list[Client]:
+        return [*([self._client] if self._client else []), *self._streams.values()]
+
+    # --- sending ---
+
+    def write(self, records: bytes) -> bool:
+        """Writes finished messages; False when there is no more room."""
+        self._session.on_sent(monotonic_ms())
+        codec = self._session.codec
+        return self._transport.write(records, is_binary=codec is not None and codec.is_binary)
+
+    def end(self, code: int, reason: str, *, allow_reconnect: bool = True) -> None:
+        """Says why, and closes."""
+        codec = self._session.codec
+        if codec is not None:
+            self.write(codec.close(reason, allow_reconnect=allow_reconnect))
+        self._transport.begin_close(code, reason)
+
+    def _reply(self, data: bytes) -> None:
+        """Sends an answer, behind what waits."""
+        assert self._client is not None  # noqa: S101 - set by the handshake
+        self._gateway.relay.reply(self._client, [Record(data)], self._gateway.now())
+
+    def _on_writable(self) -> None:
+        for client in self._clients():
+            self._gateway.relay.on_writable(client, self._gateway.now())
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_CHECK_S)
+            now, codec = monotonic_ms(), self._session.codec
+            if self._transport.is_waiting:
+                self._session.on_seen(now)
+            if self._session.is_silent(now) and not self._is_serving:
+                self.end(WSCloseCode.GOING_AWAY, "the client is silent")
+            elif codec is not None and self._session.wants_ping(now):
+                self.write(codec.ping())
+
+    # --- messages of the client ---
+
+    async def _serve_messages(self) -> None:
+        bucket = TokenBucket(now_ms=monotonic_ms())
+        async for frame in self._transport.frames():
+            was_open = self._session.codec is not None
+            try:
+                messages = self._session.on_frame(frame, monotonic_ms())
+            except ProtocolError as error:
+                if not was_open:
+                    self.write(handshake_refusal(str(error)))
+                self.end(WSCloseCode.PROTOCOL_ERROR, str(error)[:100], allow_reconnect=False)
+                return
+            if not was_open and not self._begin():
+                return
+            for message in messages:
+                if isinstance(message, Close):
+                    self._transport.begin_close(WSCloseCode.OK, "")
+                    return
+                if isinstance(message, Invocation) and not bucket.take(monotonic_ms()):
+                    self.end(WSCloseCode.POLICY_VIOLATION, f"more than {REQUESTS_PER_S} calls a second")
+                    return
+                self._is_serving = True
+                try:
+                    if not await self._serve(message):
+                        return
+                finally:
+                    self._is_serving = False
+
+    def _begin(self) -> bool:
+        codec = self._codec
+        if codec.is_binary and not self._transport.takes_binary:
+            self.write(handshake_refusal("this transport carries text alone: use the protocol json"))
+            self._transport.begin_close(WSCloseCode.UNSUPPORTED_DATA, "")
+            return False
+        self.write(HANDSHAKE_OK)
+        self._client = self._join(_PUSHES[codec.name], Subscription((), self._rights))
+        return True
+
+    @property
+    def _codec(self) -> Codec:
+        assert self._session.codec is not None  # noqa: S101 - after the handshake
+        return self._session.codec
+
+    def _join(self, form: PushForm | StreamForm, subscription: Subscription) -> Client:
+        return self._gateway.relay.join(Lane(self), self._gateway.now(), encoding=form, subscription=subscription)
+
+    async def _serve(self, message: Incoming) -> bool:
+        """Serves one message; False when the connection ends. A client that does not read must wait."""
+        try:
+            async with asyncio.timeout(STALLED_MS / 1_000):
+                while any(client.behind for client in self._clients()) and self._transport.is_open:
+                    await self._transport.wait_room()
+        except TimeoutError:
+            self.end(WSCloseCode.TRY_AGAIN_LATER, "calls, but does not read")
+            return False
+        match message:
+            case Invocation():
+                await self._call(message)
+            case Cancellation():
+                self._end_stream(message.id)
+        return self._transport.is_open
+
+    async def _call(self, call: Invocation) -> None:
+        try:
+            answer = await self._answer(call)
+        except Problem as problem:
+            answer = self._codec.failed(call.id or "", f"{problem.code}: {problem.message}")
+        except RequestError as error:
+            answer = self._codec.failed(call.id or "", f"bad_request: {error}")
+        except Exception:  # noqa: BLE001 - an error of ours is no reason to end the connection
+            _log.exception("signalr_call_failed", target=call.target)
+            answer = self._codec.failed(call.id or "", "internal: see the interface's log")
+        if call.id and answer:
+            self._reply(answer)
+
+    async def _answer(self, call: Invocation) -> bytes:
+        """The completion of a call; empty for a stream, which ends when it is cancelled."""
+        if (call.target == "StreamPrices") != call.is_stream:
+            raise RequestError(f"{call.target} is {'no' if call.is_stream else 'a'} stream")
+        if call.is_stream:
+            self._begin_stream(call.id or "", call.arguments)
+            return b""
+        if call.target in ("Subscribe", "Unsubscribe"):
+            return self._change(call)
+        if call.target not in self._calls:
+            known = ", ".join(("Subscribe", "Unsubscribe", *self._calls, "StreamPrices"))
+            raise RequestError(f"unknown method; known are {known}")
+        return self._codec.result(call.id or "", await self._calls[call.target](call.arguments))
+
+    # --- subscription and streams ---
+
+    def _change(self, call: Invocation) -> bytes:
+        assert self._client is not None  # noqa: S101 - set by the handshake
+        wanted = call.target == "Subscribe"
+        named = dict(zip(_DIMENSIONS, map(_names, call.arguments[: len(_DIMENSIONS)]), strict=False))
+        if len(call.arguments) > len(_DIMENSIONS):
+            raise RequestError(f"{call.target} has {', '.join(_DIMENSIONS)}")
+        channels = named.get("channels") or (DEFAULT_CHANNELS if wanted else _subscribed(self._client.subscription))
+        rule = build_rule(
+            wanted=wanted,
+            channels=granted(self._rights, channels, ()) if wanted else channels,
+            symbols=named.get("symbols"),
+            timeframes=named.get("timeframes"),
+            venues=named.get("venues"),
+        )
+        relay, now = self._gateway.relay, self._gateway.now()
+        data, snapshot = relay.change(self._client, rule, now)
+        if call.id:
+            relay.reply(self._client, [Record(self._codec.result(call.id, data))], now)
+        relay.reply(self._client, snapshot, now)
+        return b""
+
+    def _begin_stream(self, id_: str, arguments: Sequence[Any]) -> None:
+        if id_ in self._streams or len(self._streams) >= MOST_STREAMS:
+            raise RequestError(f"a stream has an id of its own, and there are at most {MOST_STREAMS}")
+        if len(arguments) > 1:
+            raise RequestError("StreamPrices has symbols")
+        symbols = _names(arguments[0]) if arguments else None
+        rule = build_rule(wanted=True, channels=("MarketData",), symbols=symbols, timeframes=None)
+        client = self._join(StreamForm(self._codec, id_), Subscription((), self._rights))
+        self._streams[id_] = client
+        _, snapshot = self._gateway.relay.change(client, rule, self._gateway.now())
+        self._gateway.relay.reply(client, snapshot, self._gateway.now())
+
+    def _end_stream(self, id_: str) -> None:
+        client = self._streams.pop(id_, None)
+        if client is not None:
+            self._gateway.relay.leave(client)
+            self._reply(self._codec.done(id_))
+
+
+def _subscribed(subscription: Subscription) -> list[str]:
+    """The channels of a subscription."""
+    return sorted({channel for rule in subscription.rules if rule.wanted for channel in rule.channels}) or [
+        *DEFAULT_CHANNELS
+    ]
+
+
+def _names(argument: Any) -> list[str] | None:
+    """Names in an argument; None for all. `RequestError` when it is no list of texts."""
+    if argument is None:
+        return None
+    if not isinstance(argument, list) or not all(isinstance(name, str) for name in argument):
+        raise RequestError("an argument is a list of texts, or null for all")
+    return argument

@@ -1,0 +1,240 @@
+"""The SignalR hub of the whole interface, by a small client that speaks the protocol itself."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgpack
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from api.routes.signalr import PATH
+from api.signalr.protocol import encoded_length
+from tests.fakes.hubs import PATIENCE_S
+from tests.fakes.interface import Deployment, Interface, fill, interface, price
+
+NAMES = {1: ("target", "arguments"), 2: ("invocationId", "item"), 3: ("invocationId",), 6: (), 7: ("error",)}
+
+
+class Peer:
+    """A client of one of the two encodings."""
+
+    def __init__(self, line: ClientConnection, *, packed: bool) -> None:
+        self.line = line
+        self.packed = packed
+        self.heard: list[dict[str, Any]] = []
+        self.calls = 0
+
+    async def send(self, *messages: dict[str, Any]) -> None:
+        if not self.packed:
+            await self.line.send("".join(json.dumps(message) + "\x1e" for message in messages))
+            return
+        data = b""
+        for message in messages:
+            if message["type"] in (1, 4):
+                fields = [message["type"], {}, message.get("invocationId"), message["target"], message["arguments"]]
+            else:
+                fields = [message["type"], {}, message["invocationId"]]
+            body = msgpack.packb(fields)
+            data += encoded_length(len(body)) + body
+        await self.line.send(data)
+
+    async def hear(self) -> dict[str, Any]:
+        """The next message but pings."""
+        while not self.heard:
+            async with asyncio.timeout(PATIENCE_S):
+                data = await self.line.recv()
+            self.heard = [message for message in self._read(data) if message["type"] != 6]
+        return self.heard.pop(0)
+
+    def _read(self, data: str | bytes) -> list[dict[str, Any]]:
+        if isinstance(data, str):
+            return [json.loads(record) for record in data.split("\x1e")[:-1]]
+        messages, unpacker = [], msgpack.Unpacker()
+        while data:
+            length = shift = 0
+            while True:
+                length, shift, byte, data = length | (data[0] & 127) << shift, shift + 7, data[0], data[1:]
+                if byte < 128:
+                    break
+            unpacker.feed(data[:length])
+            data = data[length:]
+            messages.append(_named(next(iter(unpacker))))
+        return messages
+
+    async def call(self, target: str, *arguments: Any) -> dict[str, Any]:
+        """The completion of a call; what comes before it is kept aside."""
+        self.calls += 1
+        id_ = str(self.calls)
+        await self.send({"type": 1, "target": target, "arguments": list(arguments), "invocationId": id_})
+        message = await self.hear()
+        assert (message["type"], message["invocationId"]) == (3, id_), message
+        return message
+
+
+def _named(fields: list[Any]) -> dict[str, Any]:
+    match fields:
+        case [1, _, _, target, arguments, *_]:
+            return {"type": 1, "target": target, "arguments": arguments}
+        case [2, _, id_, item]:
+            return {"type": 2, "invocationId": id_, "item": item}
+        case [3, _, id_, kind, *value]:
+            return {"type": 3, "invocationId": id_} | (
+                {} if kind == 2 else {("", "error", "", "result")[kind]: value[0]}
+            )
+        case [kind, *_]:
+            return {"type": kind}
+    raise AssertionError(fields)
+
+
+@asynccontextmanager
+async def peer(served: Interface, query: str = "", *, packed: bool = False) -> AsyncIterator[Peer]:
+    async with connect(
+        served.url.replace("http", "ws", 1) + PATH + query, open_timeout=PATIENCE_S, ping_interval=None
+    ) as line:
+        made = Peer(line, packed=packed)
+        await line.send(json.dumps({"protocol": "messagepack" if packed else "json", "version": 1}) + "\x1e")
+        answer = await line.recv()
+        assert answer in ("{}\x1e", b"{}\x1e")
+        yield made
+
+
+WRONG: list[tuple[Any, ...]] = [
+    ("GetPrices", 5),
+    ("GetPrices", ["x"], "nosuch"),
+    ("GetCandles",),
+    ("Nonsense",),
+    ("StreamPrices",),
+    ("Subscribe", ["Nonsense"]),
+    ("Subscribe", "Trade"),
+    ("Subscribe", None, None, None, ["nosuch"]),
+]
+"""Calls that are answered with an error."""
+
+
+@pytest.mark.parametrize("packed", [False, True])
+async def test_methods_pushes_and_streams(served: Interface, deployment: Deployment, packed: bool) -> None:
+    async with peer(served, packed=packed) as client:
+        prices = (await client.call("GetPrices", ["BTCUSDT"]))["result"]
+        assert [(one["symbol"], one["price"]) for one in prices] == [("BTCUSDT", 100.0)]
+        candles = (await client.call("GetCandles", "BTCUSDT", "1m", 3))["result"]
+        assert [candle["close"] for candle in candles["candles"]][:2] == [108.0, 109.0]
+        for wrong in WRONG:
+            assert (await client.call(*wrong)).get("error"), wrong
+        joined = (await client.call("Subscribe", ["MarketData"], ["ethusdt"]))["result"]
+        assert (joined["channels"], joined["symbols"]) == (["MarketData"], ["ETHUSDT"])
+        present = await client.hear()
+        assert (present["target"], present["arguments"][0]["price"]) == ("PriceUpdate", 50.0)
+        await client.send({"type": 4, "target": "StreamPrices", "arguments": [["BTCUSDT"]], "invocationId": "s"})
+        assert (await client.hear())["item"]["price"] == 100.0
+        deployment.tell(price(101.0))
+        assert (await client.hear())["item"]["price"] == 101.0
+        deployment.tell(price(51.0, "ETHUSDT"))
+        assert (await client.hear())["arguments"][0]["price"] == 51.0
+        await client.send({"type": 5, "invocationId": "s"}, {"type": 5, "invocationId": "never"})
+        assert await client.hear() == {"type": 3, "invocationId": "s"}
+        await client.call("Unsubscribe", None, ["ETHUSDT"])
+        await client.call("Subscribe", ["MarketData"], ["BTCUSDT"])
+        assert (await client.hear())["arguments"][0]["price"] == 101.0
+        deployment.tell(price(52.0, "ETHUSDT"), price(102.0))
+        assert (await client.hear())["arguments"][0]["price"] == 102.0
+
+
+async def test_negotiation_access_and_refusals(deployment: Deployment) -> None:
+    fill(deployment)
+    async with interface(deployment, token="secret", account_token="own") as served:
+        address = f"{PATH}/negotiate"
+        assert (await served.error(address.replace("negotiate", "")[:-1]))[0] == 401
+        async with served.session.post(f"{served.url}{address}?negotiateVersion=1") as refused:
+            assert refused.status == 401
+        headers = {"Authorization": "Bearer secret", "Origin": "http://localhost:3000"}
+        async with served.session.post(f"{served.url}{address}?negotiateVersion=1", headers=headers) as response:
+            assert response.status == 200
+            assert response.headers["Access-Control-Allow-Origin"] == "http://localhost:3000"
+            assert response.headers["Access-Control-Allow-Credentials"] == "true"
+            newer = await response.json()
+        async with served.session.post(f"{served.url}{address}?access_token=secret") as response:
+            older = await response.json()
+        assert newer["connectionId"] != newer["connectionToken"]
+        assert newer["availableTransports"] == older["availableTransports"]
+        assert "connectionToken" not in older
+        for id_ in (newer["connectionToken"], older["connectionId"]):
+            query = f"?id={id_}&access_token=secret"
+            async with peer(served, query) as client:
+                assert "account" in (await client.call("Subscribe", ["Balance"]))["error"]
+            with pytest.raises(InvalidStatus) as used:
+                async with peer(served, query):
+                    pass
+            assert used.value.response.status_code == 404
+        async with peer(served, "?access_token=own") as client:
+            assert (await client.call("Subscribe", ["Balance"]))["result"]["rights"] == ["account", "market"]
+
+
+async def test_what_is_no_protocol_ends_the_connection_with_its_reason(served: Interface) -> None:
+    url = served.url.replace("http", "ws", 1) + PATH
+    async with connect(url, open_timeout=PATIENCE_S) as line:
+        await line.send('{"protocol":"xml","version":1}\x1e')
+        assert "json" in json.loads((await line.recv())[:-1])["error"]
+        with pytest.raises(ConnectionClosed):
+            await line.recv()
+    async with peer(served) as client:
+        await client.line.send("nonsense\x1e")
+        ending = await client.hear()
+        assert (ending["type"], ending["allowReconnect"]) == (7, False)
+    async with peer(served) as client:
+        with pytest.raises(ConnectionClosed):
+            for _ in range(60):
+                await client.send({"type": 1, "target": "GetPrices", "arguments": []})
+            while True:
+                await client.hear()
+    async with peer(served) as client:
+        with pytest.raises(ConnectionClosed):
+            await client.line.send("x" * 40_000)
+            await client.line.recv()
+
+
+async def test_http_transports_are_refused_where_they_cannot_be(served: Interface) -> None:
+    session, url = served.session, served.url + PATH
+    handshake = b'{"protocol":"json","version":1}\x1e'
+
+    async def negotiated() -> dict[str, str]:
+        async with session.post(f"{url}/negotiate?negotiateVersion=1") as response:
+            return {"id": (await response.json())["connectionToken"]}
+
+    async def status(method: str, query: dict[str, str], **options: Any) -> int:
+        async with session.request(method, url, params=query, **options) as response:
+            return response.status
+
+    assert [await status(method, {}) for method in ("GET", "POST", "DELETE")] == [400, 400, 400]
+    assert [await status(method, {"id": "made-up"}) for method in ("GET", "POST", "DELETE")] == [404, 404, 404]
+    polled = await negotiated()
+    assert await status("POST", polled, data=handshake) == 404, "it is negotiated, not open"
+    async with session.get(url, params=polled) as opened:
+        assert (opened.status, await opened.read()) == (200, b"")
+    assert await status("GET", polled, headers={"Accept": "text/event-stream"}) == 400
+    with pytest.raises(InvalidStatus) as refused:
+        async with peer(served, f"?id={polled['id']}"):
+            pass
+    assert refused.value.response.status_code == 409
+    assert await status("POST", polled, data=handshake) == 200
+    async with session.get(url, params=polled) as answered:
+        assert await answered.read() == b"{}\x1e"
+    first = asyncio.create_task(status("GET", polled))
+    await asyncio.sleep(0.2)  # it waits; were it the later one, the two would change places
+    second = asyncio.create_task(status("GET", polled))
+    async with asyncio.timeout(PATIENCE_S):
+        done, _ = await asyncio.wait([first, second], return_when=asyncio.FIRST_COMPLETED)
+    assert [one.result() for one in done] == [204], "a later request ends the one before"
+    assert await status("DELETE", polled) == 202
+    assert [await first, await second] == [204, 204]
+    events = await negotiated()
+    async with session.get(url, params=events, headers={"Accept": "text/event-stream"}) as stream:
+        assert stream.headers["Content-Type"] == "text/event-stream"
+        assert await stream.content.readline() == b":\r\n"
+        assert await status("POST", events, data=b'{"protocol":"messagepack","version":1}\x1e') == 200
+        rest = await stream.content.read()
+        assert b"data: " in rest
+        assert b"error" in rest
