@@ -12,6 +12,7 @@ from typing import Any
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow, Stream
 from bytewax.inputs import Source
+from bytewax.operators import KeyedStream
 from bytewax.outputs import Sink
 from msgspec import Struct
 
@@ -32,6 +33,7 @@ from flows.model import (
     TradeBatch,
     VenueParser,
 )
+from flows.model.account import AccountInput
 from flows.operators.parse import Parse, Polled, Validated
 from flows.operators.prices import Prices
 from flows.operators.validate import Validate
@@ -66,6 +68,8 @@ class VenueParts(Struct, frozen=True, kw_only=True):
     outages: steps.Outages | None = None
     trades: Sink[tuple[str, list[TradeBatch]]] | None = None
     commands: Sink[RefreshResult | Removed] | None = None
+    account: steps.AccountParts | None = None
+    """Its account; without one nothing of accounts is in the flow."""
     prefix: str = ""
     """Stands before the ids of its steps. Recovered state is found by them, so a venue keeps its own."""
 
@@ -81,11 +85,12 @@ def market_flow(
     books: Books = Books(),  # noqa: B008 - it is frozen
     rules: VenueRules = ANY_VENUE,
     outages: steps.Outages | None = None,
+    account: steps.AccountParts | None = None,
 ) -> Dataflow:
     """The flow of one venue, see `VenueParts`. What leads to no sink is left out."""
     venue = VenueParts(
         source=source, parser=parser, feed=feed, clock=clock or FeedClock(), runner=runner, books=books, rules=rules,
-        outages=outages, trades=sinks.trades, commands=sinks.commands,
+        outages=outages, trades=sinks.trades, commands=sinks.commands, account=account,
     )  # fmt: skip
     return venues_flow([venue], sinks)
 
@@ -104,7 +109,8 @@ def venues_flow(venues: Sequence[VenueParts], sinks: Sinks) -> Dataflow:
     steps.to_mongo("mongodb", *(stream for one in flows for stream in one.documents), sink=sinks.candles)
     for venue, one in zip(venues, flows, strict=True):
         steps.to_rocksdb(f"{venue.prefix}rocksdb", one.candles.trades, one.candles.restored, sink=venue.trades)
-    steps.output("ledger", *(one.incidents for one in flows), sink=sinks.incidents)
+    of_accounts = [one.account.incidents for one in flows if one.account]
+    steps.output("ledger", *(one.incidents for one in flows), *of_accounts, sink=sinks.incidents)
     for venue, one in zip(venues, flows, strict=True):
         steps.output(f"{venue.prefix}commands", one.candles.requests, sink=venue.commands)
     steps.output("rejects", *(stream for one in flows for stream in one.rejected), sink=sinks.rejects)
@@ -122,6 +128,8 @@ class _Front:
 
     events: Stream[Validated]
     prices: Stream[MarketData]
+    reports: KeyedStream[AccountInput] | None
+    """What the private stream of its account brings."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +141,7 @@ class _VenueStreams:
     book: steps.BookStreams | None
     stats: steps.StatsStreams | None
     contracts: steps.DerivativeStreams | None
+    account: steps.AccountStreams | None
     incidents: Stream[Incident]
 
     @property
@@ -142,6 +151,7 @@ class _VenueStreams:
         return (
             self.candles.candles, self.candles.corrections, self.stats and self.stats.per_minute,
             contracts and contracts.records, contracts and contracts.per_minute,
+            self.account and self.account.items, self.account and self.account.totals,
         )  # fmt: skip
 
     @property
@@ -154,7 +164,8 @@ class _VenueStreams:
         """For clients, besides states and incidents."""
         views, latest = self.book and self.book.views, self.stats and self.stats.latest
         contracts = self.contracts and self.contracts.updates
-        return self.candles.trades, self.candles.candles, views, latest, contracts, self.status.updates
+        account = self.account and self.account.items
+        return self.candles.trades, self.candles.candles, views, latest, contracts, self.status.updates, account
 
     def states(self, venue: VenueParts) -> Stream[InstrumentStatus | Heartbeat]:
         """How current its instruments are."""
@@ -172,7 +183,9 @@ def _front(flow: Dataflow, venue: VenueParts) -> _Front:
     parsed = op.flat_map_batch(f"{prefix}parse", frames, Parse(feed.venue, venue.parser))
     validate = Validate(feed.venue, clock, venue.rules, steps.server_time(venue.runner), is_timely=feed.is_timely)
     events = op.flat_map_batch(f"{prefix}validate", parsed, validate)
-    return _Front(events, op.flat_map_batch(f"{prefix}prices", events, Prices(clock)))
+    prices = op.flat_map_batch(f"{prefix}prices", events, Prices(clock))
+    reports = op.input(f"{prefix}account", flow, venue.account.source) if venue.account and venue.runner else None
+    return _Front(events, prices, reports)
 
 
 def _venue_flow(venue: VenueParts, front: _Front) -> _VenueStreams:
@@ -188,4 +201,16 @@ def _venue_flow(venue: VenueParts, front: _Front) -> _VenueStreams:
         f"{prefix}incidents", clock, candles.incidents, status.incidents, book and book.incidents,
         stats and stats.incidents, contracts and contracts.incidents,
     )  # fmt: skip
-    return _VenueStreams(candles, status, book, stats, contracts, incidents)
+    return _VenueStreams(candles, status, book, stats, contracts, _account(venue, front, contracts), incidents)
+
+
+def _account(
+    venue: VenueParts, front: _Front, contracts: steps.DerivativeStreams | None
+) -> steps.AccountStreams | None:
+    """The account of one venue."""
+    if venue.account is None or venue.runner is None or front.reports is None:
+        return None
+    return steps.accounts(
+        f"{venue.prefix}accounts", front.reports, front.prices, contracts and contracts.updates,
+        venue=venue.feed.venue, parts=venue.account, clock=venue.clock, runner=venue.runner,
+    )  # fmt: skip

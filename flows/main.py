@@ -22,6 +22,7 @@ import structlog
 from bytewax.dataflow import Dataflow
 
 from flows.graph import Sinks, VenueParts, venues_flow
+from flows.loop_thread import EventLoopThread
 from flows.model import Incident, ListedInstrument
 from flows.process.descriptors import raise_descriptor_limit
 from flows.process.disk import DiskFullError, explained, is_no_room
@@ -31,6 +32,7 @@ from flows.process.gc import tune_garbage_collector
 from flows.process.logs import set_up_logs
 from flows.recovered import prefix_of, state_fault
 from flows.recovery import EngineFlags, RecoveryError, check, engine_flags
+from flows.runtime.accounts import AccountRuntime
 from flows.runtime.metrics import FlowMetrics, Parts, VenueMetrics, serve
 from flows.runtime.query_handlers import open_query_handlers
 from flows.runtime.venue import VenueRuntime, check_venues, with_own_names
@@ -90,7 +92,7 @@ def build_flow(
     if settings.metrics.enabled:
         serve(metrics, settings.metrics)
     return venues_flow(
-        [_parts_of(settings, venue, documents, listed.get(venue.feed.venue)) for venue in venues],
+        [_parts_of(settings, venue, documents, listed.get(venue.feed.venue), stop, workers) for venue in venues],
         Sinks(
             candles=PartitionedWriterSink(["mongodb"], lambda _: mongo.open()) if mongo else None,
             broadcast=PartitionedWriterSink(["hub"], lambda _: broadcast.open()) if broadcast else None,
@@ -105,8 +107,12 @@ def _parts_of(
     venue: VenueRuntime,
     documents: MongoWriter | None,
     instruments: Sequence[ListedInstrument] | None,
+    stop: threading.Event,
+    workers: SourceWorkers,
 ) -> VenueParts:
     """The part of the flow for one venue. The steps of `feed.venue` have the ids that they have alone."""
+    network = EventLoopThread()
+    account = AccountRuntime.of(settings, venue, network, stop, workers) if venue.feed.has_account else None
     requests = venue.open_requests(instruments)
     requests.start()
     if instruments is not None or len(settings.by_venue) == 1:  # a venue that does not answer delays no other
@@ -124,7 +130,14 @@ def _parts_of(
         parser=venue.venue.parser(),
         feed=venue.feed,
         clock=venue.clock,
-        runner=open_query_handlers(settings, feed=venue.feed, renew=venue.source.renew, rest=venue.rest),
+        runner=open_query_handlers(
+            settings,
+            feed=venue.feed,
+            renew=venue.source.renew,
+            rest=venue.rest,
+            network=network,
+            more=account.handlers if account else {},
+        ),
         rules=venue.venue.rules,
         books=settings.books,
         outages=partial(venue.outages, documents) if documents or settings.trades.enabled else None,
@@ -132,6 +145,7 @@ def _parts_of(
         if settings.trades.enabled
         else None,
         commands=WriterSink(lambda: requests),
+        account=account.parts if account else None,
         prefix="" if name == settings.feed.venue else prefix_of(name),
     )
 

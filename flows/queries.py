@@ -54,6 +54,24 @@ def without_queries(items: Sequence[T | Query]) -> tuple[Sequence[T], list[Query
     return [item for item in items if not isinstance(item, Query)], [item for item in items if isinstance(item, Query)]
 
 
+class AccountQuery(Query, frozen=True):
+    """All that an account has. `symbol` is empty. Answer: `AccountSnapshot`."""
+
+    number: int = 0
+    """The machine's own number of the query."""
+
+    @property
+    def urgency(self) -> Urgency:
+        """Nothing of the account is known to be right without it."""
+        return Urgency.BOOK
+
+
+class AccountRenewQuery(Query, frozen=True):
+    """Opens the private stream of an account anew, since changes were missed on it; `symbol` is empty. Answer: None."""
+
+    reason: str = ""
+
+
 class TradesQuery(Query, frozen=True):
     """The trades with ids from `first_id` to `last_id`, both inclusive. Answer: `list[Trade]`, ids rising, without
     those that the venue no longer has.

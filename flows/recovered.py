@@ -6,6 +6,7 @@ refused and never guessed at.
 from collections.abc import Mapping
 from typing import Final, TypeAlias, cast
 
+from flows.operators.account import state as account
 from flows.operators.candles import builder, reconcile
 from flows.operators.derivatives import contract
 from flows.operators.state_version import StateVersionError, restore
@@ -14,8 +15,9 @@ from flows.operators.trades.state import NAME, STATE_VERSION, SequenceState
 FLOW: Final = "marketflow"
 TRADES_STEP: Final = f"{FLOW}.candles.pipeline.machine"
 CONTRACTS_STEP: Final = f"{FLOW}.derivatives.contract.machine"
+ACCOUNTS_STEP: Final = f"{FLOW}.accounts.account.machine"
 MACHINE_STEPS: Final = frozenset(
-    (TRADES_STEP, f"{FLOW}.order_books.book.machine", f"{FLOW}.stats_24h.day.machine", CONTRACTS_STEP)
+    (TRADES_STEP, f"{FLOW}.order_books.book.machine", f"{FLOW}.stats_24h.day.machine", CONTRACTS_STEP, ACCOUNTS_STEP)
 )
 """Ids of the steps with a machine for each instrument."""
 STEPS: Final = frozenset(
@@ -25,6 +27,7 @@ STEPS: Final = frozenset(
             f"{FLOW}.{step}"
             for step in (
                 "source",
+                "account",
                 "hub_prices.sink",
                 "mongodb.sink",
                 "rocksdb.sink",
@@ -79,6 +82,8 @@ def state_fault(step_id: str, state_key: str, state: object) -> str:
                 restore(part, version, form, f"{name} of {key}")
         if step_id == CONTRACTS_STEP:
             restore(parts, contract.STATE_VERSION, contract.ContractState, f"the contract {key}")
+        if step_id == ACCOUNTS_STEP:
+            restore(parts, account.STATE_VERSION, account.KeptState, f"the account {key}")
     except StateVersionError as error:
         return f"{_OTHER_VERSION}: {error}"
     except (TypeError, ValueError):

@@ -22,6 +22,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRe
 
 from flows.clock import wall_ns
 from flows.model import ConnectionEvent, Disconnected, Subscribed
+from flows.process.disk import disk_full, is_no_room
+from flows.process.exit_codes import TRY_AGAIN
 from flows.process.interrupts import raise_on_interrupt
 from flows.settings import Settings, SettingsError, Stream, load_settings
 from sources.connection.frame_queue import FrameQueue
@@ -167,14 +169,18 @@ async def _record(settings: Settings, path: Path, seconds: float) -> int:
 def main(argv: Sequence[str] | None = None, *, prog: str = PROGRAM, epilog: str = "") -> None:
     """The command; `prog` and `epilog` are the name and the end of its help."""
     arguments = _arguments(argv, prog, epilog)
+    path: Path | None = arguments.out
     try:
         settings = _settings_of(arguments)
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        path = arguments.out or Path("data/tapes") / f"{settings.feed.venue}-{stamp}{SUFFIX}"
+        path = path or Path("data/tapes") / f"{settings.feed.venue}-{stamp}{SUFFIX}"
         raise_on_interrupt()
         with suppress(KeyboardInterrupt):  # what was recorded until then is kept
             asyncio.run(_record(settings, path, arguments.minutes * 60))
-    except (SettingsError, UnknownSymbolError, VenueError, ValueError) as error:
+    except (SettingsError, UnknownSymbolError, VenueError, OSError, ValueError) as error:
+        if is_no_room(error):
+            sys.stderr.write(f"record: {disk_full(path or Path())}\n")
+            sys.exit(TRY_AGAIN)
         sys.exit(f"record: {error}")
     if not path.exists():
         sys.stderr.write("record: broken off before anything came\n")

@@ -18,6 +18,8 @@ class ExitCode(IntEnum):
     FAILED = 1
     """Something is false, missing or could not be done."""
     WRONG_USAGE = 2
+    DISK_FULL = 75
+    """`EX_TEMPFAIL` of sysexits.h: a retry helps when there is room."""
     WRONG_SETTINGS = 78
     """`EX_CONFIG` of sysexits.h: a retry is of no use before the settings are changed."""
     INTERRUPTED = 130
@@ -45,16 +47,20 @@ def ends_in_words(*, debug: bool) -> Iterator[None]:
         raise  # typer ends quietly
     except KeyboardInterrupt:
         raise typer.Exit(ExitCode.INTERRUPTED) from None
-    except CommandError as error:
-        say(str(error))
-        raise typer.Exit(ExitCode.FAILED) from error
     except Exception as error:
         raise typer.Exit(_explained(error, debug=debug)) from error
 
 
 def _explained(error: Exception, *, debug: bool) -> ExitCode:
+    from flows.process.disk import explained, is_no_room
     from flows.settings import SettingsError
 
+    if is_no_room(error):
+        say(explained(error))
+        return ExitCode.DISK_FULL
+    if isinstance(error, CommandError):
+        say(str(error))
+        return ExitCode.FAILED
     if isinstance(error, SettingsError):
         say(str(error))
         return ExitCode.WRONG_SETTINGS

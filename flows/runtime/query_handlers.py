@@ -1,8 +1,8 @@
 """Handlers of all queries of a process: the venue's REST side and the stores."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from pymongo import MongoClient
 from pymongo.database import Database
@@ -39,15 +39,23 @@ from sources.venues import VENUES
 Renew: TypeAlias = Callable[[str, tuple[str, ...], str], None]
 """Subscribes streams of a symbol, of these kinds, anew, for a reason."""
 
+_NONE: Final[Mapping[type[Query], Handler]] = {}
 READ_TIMEOUT_MS = 5_000
 """Longest wait for MongoDB in a query of history; then that is an incident, and live candles go on."""
 
 
 def open_query_handlers(
-    settings: Settings, *, feed: Feed | None = None, renew: Renew | None = None, rest: VenueRest | None = None
+    settings: Settings,
+    *,
+    feed: Feed | None = None,
+    renew: Renew | None = None,
+    rest: VenueRest | None = None,
+    network: EventLoopThread | None = None,
+    more: Mapping[type[Query], Handler] = _NONE,
 ) -> QueryRunner:
     """The runner of the queries to one venue, by default that of requests which name none. It ends with the process.
-    `renew` subscribes streams anew; `rest` is used instead of a client of its own.
+    `renew` subscribes streams anew; `rest` is used instead of a client of its own, on the loop of `network`. `more` are
+    handlers of further queries.
     """
     feed = feed or settings.first_feed
     rest = rest or VENUES[feed.venue].rest(feed, settings.rest)
@@ -78,7 +86,7 @@ def open_query_handlers(
         handlers |= _of_derivatives(derivatives(rest))
     if renew is not None:
         handlers[RenewQuery] = partial(_renew, renew)
-    return QueryDispatcher(handlers, EventLoopThread())
+    return QueryDispatcher({**handlers, **more}, network or EventLoopThread())
 
 
 def _of_derivatives(rest: DerivativesRest) -> dict[type[Query], Handler]:

@@ -15,10 +15,10 @@ class Api(Section):
     """Address to listen on; any other than loopback needs `token`."""
     port: OpenPort = 8080
     """Port to listen on; 0 takes a free one."""
-    token: Token | None = None
+    token: Token | None = Field(default=None, repr=False)
     """Token that callers must send as `Authorization: Bearer …` or `?token=…`; page, documentation and health are open.
     """
-    account_token: Token | None = None
+    account_token: Token | None = Field(default=None, repr=False)
     """Token of callers who may also have balances and positions. Without it only an interface without `token` has them.
     """
     cors: tuple[WebOrigin, ...] = ()

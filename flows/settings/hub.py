@@ -18,9 +18,9 @@ class Hub(Section):
     """Address to listen on; any other than loopback needs `token`."""
     port: OpenPort = 8765
     """Port to listen on; 0 takes a free one."""
-    token: Token | None = None
+    token: Token | None = Field(default=None, repr=False)
     """Token that clients must send as `Authorization: Bearer …` or `?token=…`."""
-    account_token: Token | None = None
+    account_token: Token | None = Field(default=None, repr=False)
     """Token of clients that may also have balances and positions. Without it only a hub without `token` sends them."""
     origins: tuple[WebOrigin, ...] = ()
     """Web origins that may connect, besides programs (which send none) and pages of this machine."""

@@ -5,6 +5,7 @@ its own: `trades.candles`, `feed.incidents`. Every such stream costs a look at e
 nothing reads are taken out in the end (`drop_unread`).
 """
 
+from flows.steps.accounts import AccountParts, AccountStreams, accounts
 from flows.steps.books import BookStreams, order_books
 from flows.steps.derivatives import DerivativeStreams, derivatives
 from flows.steps.feed import FeedStreams, feed_status, server_time
@@ -23,12 +24,15 @@ from flows.steps.trades import (
 )
 
 __all__ = [
+    "AccountParts",
+    "AccountStreams",
     "BookStreams",
     "CandleStreams",
     "DerivativeStreams",
     "FeedStreams",
     "Outages",
     "StatsStreams",
+    "accounts",
     "broadcast",
     "candles",
     "corrected_candles",

@@ -4,6 +4,9 @@ from functools import partial
 from typing import Final
 
 from flows.model import Capability
+from sources.account import AccountFeed, AccountSettings
+from sources.binance.account.spot import SpotAccount
+from sources.binance.account.usdm import UsdmAccount
 from sources.binance.capabilities import SPOT, USDM
 from sources.binance.feed import BinanceFeed
 from sources.binance.parse import BinanceParser
@@ -11,11 +14,17 @@ from sources.binance.rest import BinanceRest
 from sources.binance.rules import RULES
 from sources.binance.sbe.feed import SbeFeed
 from sources.binance.usdm_rest import UsdmDerivatives
-from sources.venue import FeedSettings, Venue
+from sources.venue import FeedSettings, Venue, VenueRest
 
 
 def _feed(settings: FeedSettings) -> BinanceFeed:
     return SbeFeed(settings) if settings.encoding == "sbe" else BinanceFeed(settings)
+
+
+def _account(settings: AccountSettings, rest: VenueRest) -> AccountFeed:
+    """The account of a venue on its REST client."""
+    assert isinstance(rest, BinanceRest)  # noqa: S101 - the same `Venue` has built it
+    return UsdmAccount(settings, rest) if RULES[rest.venue].has_derivatives else SpotAccount(settings, rest)
 
 
 def _venue(name: str, archive: str, capabilities: tuple[Capability, ...]) -> Venue:
@@ -27,6 +36,7 @@ def _venue(name: str, archive: str, capabilities: tuple[Capability, ...]) -> Ven
         rest=BinanceRest.of,
         archive=archive,
         capabilities=capabilities,
+        account=_account,
         derivatives=UsdmDerivatives.of if RULES[name].has_derivatives else None,
     )
 

@@ -18,12 +18,13 @@ from flows.bounds import VenueRules
 from flows.graph import Sinks, market_flow
 from flows.machine import refuse_queries
 from flows.model import Flush, RawFrames
+from flows.model.account import AccountEvent
 from flows.operators.state_version import StateVersionError
 from flows.process.disk import DiskFullError
 from flows.recovered import MACHINE_STEPS, STEPS, TRADES_STEP, state_fault
 from flows.recovery import RecoveryError, check, engine_flags, prepare
-from flows.settings import Feed
-from flows.steps import sequence_candles
+from flows.settings import Accounts, Feed
+from flows.steps import AccountParts, sequence_candles
 from sinks.bridge import PartitionedWriterSink
 from sources.binance.parse import BinanceParser
 from tests.fakes.recordings import trx_frames
@@ -207,6 +208,7 @@ def recoverable_flow() -> Dataflow:
         ),
         runner=refuse_queries,
         rules=VenueRules(has_derivatives=True),
+        account=AccountParts(TestingSource([("binance:mine", AccountEvent("opened"))]), "mine", Accounts()),
     )
 
 

@@ -1,4 +1,6 @@
 import asyncio
+import errno
+import os
 import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
@@ -6,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from flows.process.exit_codes import TRY_AGAIN
 from sources import record
 from sources.record import TapeWriter
 from sources.replay.exchange.server import running_exchange
@@ -82,6 +85,20 @@ async def test_an_unknown_symbol_is_named(tmp_path: Path) -> None:
         _, errors = await process.communicate()
     assert process.returncode == 1
     assert "BTCUSTD is not traded there; did you mean BTCUSDT" in errors.decode()
+
+
+def test_a_recording_that_finds_no_room_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def fill(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(record, "_record", fill)
+    monkeypatch.setattr("sys.argv", ["record", "--symbols", "BTCUSDT", "--minutes", "1", "--out", str(tmp_path / "x")])
+    with pytest.raises(SystemExit) as ended:
+        record.main()
+    assert ended.value.code == TRY_AGAIN
+    assert capsys.readouterr().err.startswith(f"record: the disk of {tmp_path / 'x'} is full (")
 
 
 def test_a_recording_that_is_broken_off_before_it_begins_leaves_no_traceback(

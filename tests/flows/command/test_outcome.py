@@ -1,9 +1,21 @@
+import errno
+
 import pytest
 import typer
 from typer.testing import CliRunner, Result
 
 from flows.command.outcome import CommandError, Commands, ExitCode
+from flows.process.disk import DiskFullError
 from flows.settings import SettingsError
+
+MAKE_ROOM = ": make room; its files are kept, and another start goes on"
+
+
+def of_full_disk(text: str) -> CommandError:
+    """A failure that names its cause."""
+    error = CommandError(text)
+    error.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+    return error
 
 
 def ending(error: BaseException, *flags: str) -> Result:
@@ -25,6 +37,8 @@ def ending(error: BaseException, *flags: str) -> Result:
     [
         (CommandError("no way"), ExitCode.FAILED, "marketflow: no way\n"),
         (SettingsError("hub.port: wrong"), ExitCode.WRONG_SETTINGS, "marketflow: hub.port: wrong\n"),
+        (DiskFullError("the disk of x is full"), ExitCode.DISK_FULL, "marketflow: the disk of x is full\n"),
+        (of_full_disk("no room"), ExitCode.DISK_FULL, f"marketflow: no room{MAKE_ROOM}\n"),
         (typer.Exit(3), 3, ""),
         (KeyboardInterrupt(), ExitCode.INTERRUPTED, ""),
     ],

@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from flows.settings import Api, Hub
 from sinks.hub.messages import CHANNELS, Topic
@@ -47,6 +48,13 @@ PRIVATE, BOTH = Hub(account_token="own-token"), Hub(token="market-token", accoun
 )
 def test_the_rights_of_tokens(settings: TokenSettings, shown: list[str], rights: Rights) -> None:
     assert rights_of(settings, shown) == rights
+
+
+@pytest.mark.parametrize("server", [Hub, Api])
+def test_a_server_beyond_loopback_needs_the_token_of_markets_too(server: type[Hub | Api]) -> None:
+    with pytest.raises(ValidationError, match="can be reached from outside"):
+        server(host="192.0.2.7", account_token="own-token")
+    assert server(host="192.0.2.7", token="market-token").host == "192.0.2.7"
 
 
 def test_every_channel_needs_one_right() -> None:

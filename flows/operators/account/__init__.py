@@ -1,0 +1,1 @@
+"""Accounts: their balances and positions, as the venue has them."""

@@ -1,0 +1,114 @@
+"""The account of one venue in a flow: its private stream, and the queries of its machine."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from msgspec import Struct
+
+from flows.loop_thread import EventLoopThread
+from flows.model.account import AccountReport, AccountSnapshot, account_key
+from flows.queries import AccountQuery, AccountRenewQuery, Query, QueryError
+from flows.runtime.venue import VenueRuntime
+from flows.secret import Secret
+from flows.settings import Settings, SettingsError
+from flows.steps.accounts import AccountParts
+from sources.account import AccountFeed, AccountRefusedError
+from sources.account_bridge import AccountSource
+from sources.account_stream import AccountStream
+from sources.bridge import SourceWorkers
+from sources.connection.pool import report_bug
+from sources.connection.transport import transport_of
+from sources.rest.query_runner import Handler
+
+
+class _AccountSettings(Struct, frozen=True):
+    """See `AccountSettings`."""
+
+    venue: str
+    origin: str
+    account: str
+    api_key: Secret | None
+    api_secret: Secret | None
+    accounts_ws_url: str | None
+    ws_url: str | None
+    rest_url: str | None
+    recv_window_ms: int
+
+
+class AccountRuntime:
+    """The stream of one account, which runs on the loop of the venue's REST client."""
+
+    def __init__(self, feed: AccountFeed, venue: VenueRuntime, network: EventLoopThread) -> None:
+        self._feed = feed
+        self._venue = venue
+        self._network = network
+        self._stream: AccountStream | None = None
+        self._running: Future[None] | None = None
+        self.handlers: dict[type[Query], Handler] = {AccountQuery: self._snapshot, AccountRenewQuery: self._renew}
+        """Of the queries of its machine."""
+        self.parts: AccountParts
+        """What the flow needs."""
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        venue: VenueRuntime,
+        network: EventLoopThread,
+        stop: threading.Event,
+        workers: SourceWorkers,
+    ) -> "AccountRuntime":
+        """The account of a venue whose settings have one; nothing runs yet. `SettingsError` for a venue whose accounts
+        are not supported, and a secret that cannot be used.
+        """
+        feed, build = venue.feed, venue.venue.account
+        if build is None:
+            raise SettingsError(f"{feed.venue}: its accounts are not supported here: leave out api_secret")
+        wanted = _AccountSettings(
+            feed.venue, feed.origin, feed.account, feed.api_key, feed.api_secret, feed.accounts_ws_url, feed.ws_url,
+            feed.rest_url, settings.accounts.recv_window_ms,
+        )  # fmt: skip
+        try:
+            runtime = cls(build(wanted, venue.rest), venue, network)
+        except ValueError as error:
+            raise SettingsError(f"the account of {feed.venue} cannot be followed: {error}") from None
+        source = AccountSource(
+            account_key(feed.venue, feed.account),
+            start=lambda emit: runtime.start(settings, emit),
+            end=runtime.end,
+            stop=stop,
+            workers=workers,
+        )
+        runtime.parts = AccountParts(source, feed.account, settings.accounts)
+        return runtime
+
+    def start(self, settings: Settings, emit: Callable[[AccountReport], None]) -> None:
+        """Opens the private stream; `emit` takes its reports, on another thread."""
+        feed = self._venue.feed
+        self._stream = AccountStream(
+            self._feed,
+            feed.account,
+            settings=feed,
+            rules=settings.accounts,
+            open_socket=transport_of(feed.transport),
+            emit=emit,
+        )
+        self._running = self._network.start(self._stream.run())
+        self._running.add_done_callback(report_bug)
+
+    def end(self) -> None:
+        """Closes the private stream; a second call does nothing."""
+        if self._running is not None:
+            self._running.cancel()
+
+    async def _snapshot(self, _: AccountQuery) -> AccountSnapshot:
+        try:
+            return await self._feed.snapshot()
+        except AccountRefusedError as error:
+            raise QueryError(str(error), lasting=True) from None
+
+    async def _renew(self, query: Any) -> None:
+        if self._stream is not None:
+            self._stream.renew(query.reason)

@@ -1,0 +1,1 @@
+"""Accounts of Binance, which are only read: spot by its WebSocket API, USD-M by a listen key."""

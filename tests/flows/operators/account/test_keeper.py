@@ -1,0 +1,270 @@
+"""The machine of an account, by calling it: states, audits, refusals, what is carried on by prices, recovery."""
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+
+from flows.clock import Now
+from flows.model.account import (
+    AccountEvent,
+    AccountPrices,
+    AccountSnapshot,
+    AccountState,
+    AccountTotal,
+    AccountUpdate,
+    Balance,
+    BalanceChange,
+    BalanceReport,
+    LeverageReport,
+    Position,
+    PositionReport,
+)
+from flows.model.incidents import Incident
+from flows.operators.account.keeper import AccountKeeper, AccountPolicy
+from flows.operators.state_version import StateVersionError
+from flows.queries import AccountQuery, AccountRenewQuery, QueryError
+from flows.recovered import ACCOUNTS_STEP, state_fault
+
+D = Decimal
+T0 = 1_767_225_630_000
+POLICY = AccountPolicy(audit_ms=300_000, stale_ms=30_000, quote="USDT")
+OPENED = AccountEvent("opened")
+
+
+class Run:
+    """A machine and its time."""
+
+    def __init__(self, machine: AccountKeeper | None = None) -> None:
+        self.machine = machine or AccountKeeper("v:mine", POLICY)
+        self.local = 5_000
+
+    @property
+    def now(self) -> Now:
+        return Now(T0 + self.local, self.local)
+
+    def take(self, item: Any) -> list[Any]:
+        return self.machine.on_events(item, self.now)
+
+    def answer(self, query: Any, answer: Any) -> list[Any]:
+        return self.machine.on_answer(query, answer, self.now)
+
+    def wait(self, ms: int) -> list[Any]:
+        out: list[Any] = []
+        end = self.local + ms
+        while self.local < end:
+            due = self.machine.due_in(self.now)
+            assert due is not None
+            self.local = min(end, self.local + max(due, 1))
+            if self.machine.due_in(self.now) == 0:
+                out += self.machine.on_timer(self.now)
+        return out
+
+
+def of(kind: type, items: list[Any]) -> list[Any]:
+    return [item for item in items if type(item) is kind]
+
+
+def usdt(amount: str, time: int = 0, locked: str = "0") -> BalanceReport:
+    return BalanceReport("USDT", D(amount), D(locked), time)
+
+
+def long_btc(quantity: str, time: int = 0, entry: str = "100") -> PositionReport:
+    return PositionReport("BTCUSDT", "BOTH", D(quantity), D(entry), mark_price=D(101), unrealised_pnl=D(5), time=time)
+
+
+def live(snapshot: AccountSnapshot | None = None) -> Run:
+    run = Run()
+    [query] = of(AccountQuery, run.take(OPENED))
+    out = run.answer(query, snapshot or AccountSnapshot(T0, (usdt("100"),)))
+    assert of(AccountState, out)[-1].state == "live"
+    return run
+
+
+def test_the_snapshot_is_queried_when_the_stream_is_open_and_makes_it_live() -> None:
+    run = Run()
+    out = run.take(OPENED)
+    assert of(AccountState, out)[0].state == "connecting"
+    [query] = of(AccountQuery, out)
+    out = run.answer(query, AccountSnapshot(T0, (usdt("100", locked="7"),)))
+    assert of(Balance, out) == [
+        Balance("v", "mine", "USDT", D(100), D(7), D(107), T0, D(107), "USDT", is_computed=False)
+    ]
+    assert of(AccountState, out) == [AccountState("v", "mine", "live", T0 + 5_000, "", T0, T0 + 5_000)]
+
+
+def test_what_came_while_the_snapshot_was_queried_holds() -> None:
+    run = Run()
+    [query] = of(AccountQuery, run.take(OPENED))
+    run.take(AccountUpdate(T0 + 2, (usdt("90"),)))
+    out = run.answer(query, AccountSnapshot(T0 + 1, (usdt("100"),)))
+    assert of(Balance, out) == []
+    assert run.machine.snapshot().balances == [("USDT", D(90), D(0), T0 + 2)]
+
+
+def test_an_audit_that_shows_a_missed_change_is_an_incident_and_opens_the_stream_anew() -> None:
+    run = live()
+    out: list[Any] = []
+    while not (queries := of(AccountQuery, out)):
+        run.take(AccountEvent("alive"))
+        out = run.wait(10_000)
+    assert run.local >= 305_000
+    out = run.answer(queries[0], AccountSnapshot(T0 + 9, (usdt("55"),)))
+    assert of(Balance, out)[0].total == 55
+    [incident] = of(Incident, out)
+    assert (incident.kind, incident.venue, incident.cause) == (
+        "account",
+        "v",
+        "account mine: 1 balances or positions were not the venue's",
+    )
+    assert "55" not in str(incident)
+    assert "USDT" not in str(incident)
+    assert len(of(AccountRenewQuery, out)) == 1
+
+
+def test_an_audit_without_a_difference_says_nothing() -> None:
+    run = live()
+    run.take(AccountUpdate(T0 + 5, (usdt("90"),)))
+    out: list[Any] = []
+    while not (queries := of(AccountQuery, out)):
+        run.take(AccountEvent("alive"))
+        out = run.wait(10_000)
+    out = run.answer(queries[0], AccountSnapshot(T0 + 5, (usdt("90"),)))
+    assert of(Incident, out) == of(Balance, out) == []
+
+
+def test_a_change_by_an_amount_whose_new_amount_is_not_said_is_queried() -> None:
+    run = live()
+    out = run.take(AccountUpdate(T0 + 5, changes=(BalanceChange("USDT", D(5)),)))
+    assert of(AccountQuery, out) == []
+    [query] = of(AccountQuery, run.wait(2_500))
+    assert of(Balance, run.answer(query, AccountSnapshot(T0 + 5, (usdt("105"),))))[0].total == 105
+
+
+def test_one_whose_new_amount_follows_is_not_queried() -> None:
+    run = live()
+    run.take(AccountUpdate(T0 + 5, changes=(BalanceChange("USDT", D(5)),)))
+    run.take(AccountUpdate(T0 + 5, (usdt("105"),)))
+    assert of(AccountQuery, run.wait(5_000)) == []
+
+
+def test_a_trigger_queries_at_once_and_what_it_brings_is_no_incident() -> None:
+    run = live()
+    run.local += 5_000
+    [query] = of(AccountQuery, run.take(AccountEvent("trigger")))
+    out = run.answer(query, AccountSnapshot(T0 + 9, (usdt("55"),)))
+    assert of(Balance, out)[0].total == 55
+    assert of(Incident, out) == []
+
+
+def test_silence_is_stale_and_a_sign_of_life_ends_it() -> None:
+    run = live()
+    out = run.wait(31_500)
+    assert of(AccountState, out)[-1].state == "stale"
+    assert of(AccountState, run.take(AccountEvent("alive")))[-1].state == "live"
+
+
+def test_a_cut_is_stale_until_the_next_snapshot_of_a_new_stream() -> None:
+    run = live()
+    state = of(AccountState, run.take(AccountEvent("closed", "line cut")))[-1]
+    assert (state.state, state.reason) == ("stale", "line cut")
+    out = run.take(OPENED)
+    [query] = of(AccountQuery, out)
+    assert of(AccountState, out)[-1].state == "stale"
+    out = run.answer(query, AccountSnapshot(T0 + 9, (usdt("55"),)))
+    assert of(AccountState, out)[-1].state == "live"
+    assert of(Incident, out) == []
+
+
+def test_an_answer_to_a_query_from_before_the_reconnect_makes_nothing_live() -> None:
+    run = Run()
+    [old] = of(AccountQuery, run.take(OPENED))
+    run.take(AccountEvent("closed", "cut"))
+    run.take(OPENED)
+    out = run.answer(old, AccountSnapshot(T0, (usdt("100"),)))
+    assert of(AccountState, out) == []
+    [new] = of(AccountQuery, out)
+    assert of(AccountState, run.answer(new, AccountSnapshot(T0, (usdt("100"),))))[-1].state == "live"
+
+
+def test_a_refused_key_is_said_once_and_not_queried_again_at_once() -> None:
+    run = Run()
+    out = run.take(AccountEvent("refused", "the venue does not take this key"))
+    assert [(s.state, s.reason) for s in of(AccountState, out)] == [("refused", "the venue does not take this key")]
+    assert run.take(AccountEvent("closed", "closed")) == []
+    assert of(AccountQuery, run.wait(60_000)) == []
+
+
+def test_a_query_that_is_refused_is_made_again_after_minutes() -> None:
+    run = Run()
+    [query] = of(AccountQuery, run.take(OPENED))
+    out = run.answer(query, QueryError("the key may not read", lasting=True))
+    assert of(AccountState, out)[-1].state == "refused"
+    assert of(AccountQuery, run.wait(299_000)) == []
+    assert len(of(AccountQuery, run.wait(2_000))) == 1
+
+
+def test_a_query_that_fails_is_made_again_later_and_later() -> None:
+    run = Run()
+    [query] = of(AccountQuery, run.take(OPENED))
+    waits = []
+    for _ in range(4):
+        begin = run.local
+        run.answer(query, QueryError("no answer"))
+        while not (queries := of(AccountQuery, run.wait(100))):
+            pass
+        [query] = queries
+        waits.append(round((run.local - begin) / 1_000))
+    assert waits == [2, 4, 8, 16]
+
+
+def test_a_position_that_turns_ends_on_its_old_side() -> None:
+    run = live(AccountSnapshot(T0, (usdt("100"),), (long_btc("2"),)))
+    out = run.take(AccountUpdate(T0 + 5, positions=(long_btc("-3"),)))
+    assert [(p.side, p.quantity) for p in of(Position, out)] == [("LONG", 0), ("SHORT", 3)]
+    out = run.take(AccountUpdate(T0 + 6, positions=(long_btc("0"),)))
+    assert [(p.side, p.quantity) for p in of(Position, out)] == [("SHORT", 0)]
+
+
+def test_leverage_stays_with_a_position_whose_updates_do_not_say_it() -> None:
+    snapshot = AccountSnapshot(T0, (), (long_btc("2"),), (LeverageReport("BTCUSDT", 20, "cross"),))
+    run = live(snapshot)
+    out = run.take(AccountUpdate(T0 + 5, positions=(long_btc("3"),)))
+    assert [(p.leverage, p.margin_type) for p in of(Position, out)] == [(20, "cross")]
+    out = run.take(AccountUpdate(T0 + 6, leverages=(LeverageReport("BTCUSDT", 5),)))
+    assert [(p.quantity, p.leverage, p.margin_type) for p in of(Position, out)] == [(3, 5, "cross")]
+
+
+def test_profit_and_value_are_carried_on_by_prices_and_say_so() -> None:
+    run = live(AccountSnapshot(T0, (usdt("100"), BalanceReport("BTC", D(2), D(0))), (long_btc("-2"),)))
+    out = run.take(AccountPrices((("BTCUSDT", D("90.5"), T0 + 1),)))
+    [position] = of(Position, out)
+    assert (position.mark_price, position.unrealised_pnl, position.is_computed) == (D("90.5"), D("19.0"), True)
+    [balance] = of(Balance, out)
+    assert (balance.value, balance.quote, balance.is_computed) == (D("181.0"), "USDT", True)
+    assert run.take(AccountPrices((("BTCUSDT", D(91), T0 + 2),))) == []
+    run.take(AccountEvent("alive"))
+    totals = of(AccountTotal, run.wait(29_000))
+    assert totals == [AccountTotal("v", "mine", "USDT", D("300.0"), D(18), T0 + 30_000)]
+
+
+def test_a_recovered_machine_shows_what_it_held_and_that_it_is_old() -> None:
+    run = live(AccountSnapshot(T0, (usdt("100"),), (long_btc("2"),)))
+    state = run.machine.snapshot()
+    again = Run(AccountKeeper("v:mine", POLICY, state))
+    assert again.machine.due_in(again.now) == 0
+    out = again.machine.on_timer(again.now)
+    assert [b.total for b in of(Balance, out)] == [100]
+    assert [(p.quantity, p.entry_price) for p in of(Position, out)] == [(2, 100)]
+    assert of(AccountState, out)[0].state == "connecting"
+    assert state_fault(ACCOUNTS_STEP, "v:mine", ("v:mine", state)) == ""
+    assert "other version" in state_fault(ACCOUNTS_STEP, "v:mine", ("v:mine", (7, *state[1:])))
+    with pytest.raises(StateVersionError):
+        AccountKeeper("v:mine", POLICY, (1, "x"))
+
+
+def test_results_are_written_with_the_digits_of_the_venue() -> None:
+    [balance] = of(Balance, live().take(AccountUpdate(T0 + 5, (usdt("0.10"),))))
+    encoded = msgspec.json.Encoder(decimal_format="number").encode(balance)
+    assert b'"free":0.10,' in encoded
