@@ -35,6 +35,7 @@ from api.routes import (
     indicators,
     instruments,
     metrics,
+    openbb,
     prices,
     quality,
     refresh,
@@ -69,6 +70,7 @@ GROUPS: Final = (
     status,
     metrics,
     udf,
+    openbb,
 )
 """The modules whose routes appear in the OpenAPI document."""
 REQUEST_ID: Final = "X-Request-Id"

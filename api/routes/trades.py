@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 
 from aiohttp import web
 from msgspec import Meta, Struct
@@ -27,6 +27,16 @@ else:
 ARROW: Final = "application/vnd.apache.arrow.stream"
 ARROW_ROWS: Final = 50_000
 """Rows of a record batch; one is in memory at a time."""
+COLUMNS: Final[Mapping[str, str]] = {
+    "ts": "time",
+    "price": "price",
+    "qty": "quantity",
+    "is_sell": "buyer_is_maker",
+}
+"""Columns of a stored trade by their names in an Arrow stream."""
+Market: TypeAlias = Literal["", "spot", "usdm", "linear", "inverse"]
+SUFFIXES: Final[Mapping[Market, str]] = {"spot": "", "usdm": "-usdm", "linear": "-usdm", "inverse": "-coinm"}
+"""What a market adds to the name of its exchange; flowsurface calls contracts by what they are settled in."""
 ERRORS: Final = ("bad_request", *SYMBOL_ERRORS, "trade_store_absent", *STORE_ERRORS)
 
 
@@ -53,14 +63,17 @@ class TradesAnswer(Struct, frozen=True):
 
 
 class ArrowParams(Struct, frozen=True, forbid_unknown_fields=True, rename={"start": "from", "end": "to"}):
-    """The first `limit` trades in `[from, to)`. `market` (`spot` or `usdm`) selects a venue of the exchange."""
+    """The first `limit` trades from `from` to `to`, both inclusive, as flowsurface requests them. `market` selects a
+    venue of the exchange; `with_id` adds the column `id`.
+    """
 
     symbol: Symbol
     venue: Venue = ""
-    market: Annotated[str, Meta(pattern=f"^(spot|usdm)?{TEXT_END}")] = ""
+    market: Market = ""
     start: Time = 0
     end: Time = END_MS
     limit: Annotated[int, Meta(ge=1, le=50_000_000)] = 1_000_000
+    with_id: bool = False
 
 
 class Trades:
@@ -102,12 +115,13 @@ class Trades:
         return response
 
     async def _chunks(self, venue: str, symbol: str, params: ArrowParams) -> AsyncIterator[bytes]:
-        head = arrow_parts(_arrow_frame(decode_frame([]))).head
+        columns = {**COLUMNS, "id": "id"} if params.with_id else COLUMNS
+        head = arrow_parts(_arrow_frame(decode_frame([]), columns)).head
         left = params.limit
-        frames = self._archive.iterate(venue, symbol, params.start, params.end, rows=min(ARROW_ROWS, left))
+        frames = self._archive.iterate(venue, symbol, params.start, params.end + 1, rows=min(ARROW_ROWS, left))
         async with aclosing(frames):
             async for frame in frames:
-                yield head + arrow_parts(_arrow_frame(frame.head(left))).batch
+                yield head + arrow_parts(_arrow_frame(frame.head(left), columns)).batch
                 head = b""
                 left -= min(left, frame.height)
                 if not left:
@@ -115,8 +129,10 @@ class Trades:
         yield head + END
 
     def _venue(self, params: ArrowParams) -> str:
+        if not params.market:
+            return params.venue
         exchange = (params.venue or self._feed_venue).removesuffix("-usdm")
-        return {"": params.venue, "spot": exchange, "usdm": f"{exchange}-usdm"}[params.market]
+        return f"{exchange}{SUFFIXES[params.market]}"
 
 
 def routes(services: Services) -> list[AnyRoute]:
@@ -143,7 +159,5 @@ def _rows(frame: pl.DataFrame) -> list[TradeRow]:
     ]
 
 
-def _arrow_frame(frame: pl.DataFrame) -> pl.DataFrame:
-    return frame.select(
-        ts=pl.col("time"), price=pl.col("price"), qty=pl.col("quantity"), is_sell=pl.col("buyer_is_maker")
-    )
+def _arrow_frame(frame: pl.DataFrame, columns: Mapping[str, str]) -> pl.DataFrame:
+    return frame.select(pl.col(stored).alias(name) for name, stored in columns.items())

@@ -10,15 +10,20 @@ The module that says so begins with `from __future__ import annotations`, as an 
 """
 
 import importlib
+import threading
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
+
+_TURN: Final = threading.RLock()
+"""One is loaded at a time: what a library must not find (`loading.py`), another thread may be about to load."""
 
 
 class _LateModule(ModuleType):
     """Stands for a module; its first attribute loads it."""
 
     def __getattr__(self, name: str) -> Any:
-        module = importlib.import_module(self.__name__)
+        with _TURN:
+            module = importlib.import_module(self.__name__)
         found = getattr(module, name)
         self.__dict__.setdefault(name, found)  # from here on it costs what any attribute does
         return found

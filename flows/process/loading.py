@@ -21,6 +21,7 @@ UNUSED: Final[Mapping[str, str]] = {
     "structlog": "rich",  # tracebacks in colours
     "httpx": "click",  # a command line of its own, which imports rich and pygments besides
     "pymongo.pyopenssl_context": "cryptography",  # needs pyOpenSSL too, which is no requirement
+    "talib": "polars",  # takes its series besides arrays
 }
 """Libraries, and what their import finds missing: each then does without, as where that is not installed."""
 THRESHOLD: Final = 50_000

@@ -178,13 +178,20 @@ async def arrow(served: Interface, query: str) -> pl.DataFrame:
 
 
 async def test_trades_come_as_an_arrow_stream(served: Interface) -> None:
-    frame = await arrow(served, f"venue=binance&market=spot&symbol=BTCUSDT&from={BEGIN + 2_000}&to={BEGIN + 5_000}")
+    span = f"from={BEGIN + 2_000}&to={BEGIN + 4_000}"
+    frame = await arrow(served, f"venue=binance&market=spot&symbol=btcusdt&{span}&limit=1000")
     assert frame.schema == {"ts": pl.Int64, "price": pl.Float64, "qty": pl.Float64, "is_sell": pl.Boolean}
     assert frame.rows() == [
         (BEGIN + 2_000, 102.0, 0.5, True),
         (BEGIN + 3_000, 103.0, 0.5, False),
         (BEGIN + 4_000, 104.0, 0.5, True),
     ]
+    numbered = await arrow(served, f"symbol=BTCUSDT&{span}&with_id=true")
+    assert numbered.drop("id").equals(frame)
+    assert numbered.schema["id"] == pl.Int64
+    assert numbered["id"].to_list() == [2, 3, 4]
+    for market in ("linear", "usdm", "inverse"):
+        assert await served.error(f"/trades.arrow?symbol=BTCUSDT&market={market}") == (404, "unknown_venue")
     assert (await arrow(served, "symbol=BTCUSDT&limit=5"))["price"].to_list() == [101.0, 102.0, 103.0, 104.0, 105.0]
     assert (await arrow(served, f"symbol=BTCUSDT&from={BEGIN + 10**9}")).height == 0
 

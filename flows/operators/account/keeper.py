@@ -74,8 +74,8 @@ class AccountKeeper:
         self._first_valid = 0
         self._under_way: tuple[AccountQuery, int] | None = None
         self._query_at: int | None = None
-        self._is_expected = True
-        """What the next snapshot changes was not to be known before."""
+        self._expected = 1
+        """Number of the newest query whose answer may change what was not to be known before."""
         self._missing: dict[str, int] = {}
         """Assets that have changed by an amount, and their new amount was not said: since when, local."""
         self._failures = 0
@@ -99,7 +99,7 @@ class AccountKeeper:
                 out += self._update(events, now)
             case AccountSnapshot():
                 self._note(events.time, now)
-                out += self._compare(events, now.local, now)
+                out += self._compare(events, now.local, now, is_expected=self._number < self._expected)
                 self._is_compared = self._is_compared or self._is_open
             case AccountEvent():
                 self._on_event(events, now)
@@ -117,7 +117,7 @@ class AccountKeeper:
             self._fail(answer, now)
         else:
             self._failures, self._refusal = 0, ""
-            out += self._compare(answer, queried, now)
+            out += self._compare(answer, queried, now, is_expected=query.number <= self._expected)
             if query.number >= self._first_valid and self._is_open:
                 self._is_compared = True
                 self._want(now.local + self._policy.audit_ms)
@@ -171,7 +171,7 @@ class AccountKeeper:
             case "opened":
                 self._note(event.time, now)
                 self._is_open, self._is_compared, self._refusal = True, False, ""
-                self._first_valid, self._is_expected = self._number + 1, True
+                self._first_valid = self._expected = self._number + 1
                 self._reason = "its balances and positions are queried"
                 self._missing.clear()
                 self._query_at = now.local
@@ -183,7 +183,7 @@ class AccountKeeper:
                 self._refusal = event.reason
             case "trigger":
                 self._note(event.time, now)
-                self._is_expected = True
+                self._expected = self._number + 1  # one that is under way may have been answered before
                 self._want(now.local)
             case "alive":
                 self._note(event.time, now)
@@ -213,13 +213,12 @@ class AccountKeeper:
         self._under_way, self._query_at = (query, now.local), None
         return [query]
 
-    def _compare(self, snapshot: AccountSnapshot, queried: int, now: Now) -> list[Output]:
+    def _compare(self, snapshot: AccountSnapshot, queried: int, now: Now, *, is_expected: bool) -> list[Output]:
         changes = self._holdings.compare(snapshot, queried)
         self._snapshot_time = max(snapshot.time, self._snapshot_time)
         out: list[Output] = [*self._values.items(changes)]
-        if changes and not self._is_expected and self._is_compared:
+        if changes and not is_expected and self._is_compared:
             out += [self._missed(changes, now), AccountRenewQuery("", "a snapshot shows changes that it did not bring")]
-        self._is_expected = False
         if changes.is_doubtful:
             self._want(now.local + 2 * LEAST_BETWEEN_MS)
         return out

@@ -88,6 +88,19 @@ def test_a_program_that_imports_the_project_loads_as_it_likes() -> None:
     assert "rich" in loaded
 
 
+def test_indicators_are_computed_without_polars() -> None:
+    computes = """
+import sys
+sys.orig_argv = ["python", "-m", "api"]
+import api.analytics.indicators as indicators
+print(indicators.talib.SMA(indicators.np.arange(4.0), 2).tolist(), "polars" in sys.modules)
+from sinks.trades.codec import decode_frame
+print(decode_frame([]).height, "polars" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", computes], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["[nan, 0.5, 1.5, 2.5] False", "0 True"]
+
+
 def _loaded(file: str, argv: list[str]) -> list[str]:
     """The threshold of the garbage collector, and the packages that are loaded."""
     package = ".".join(Path(file).parts[:-1])
