@@ -22,7 +22,7 @@ HISTORY = PIECE | {"base_ms": pl.Int64}
 SECONDS = 7_200
 """How many seconds are kept at least where nothing else is said."""
 _TIERS = (("1m", 100_000, "1h"), ("1h", 20_000, "1d"))
-"""Interval, how many of its periods are kept at least (at most twice as many), and the tier for older ones. The tier
+"""Interval, how many of its periods are kept at least (at most a quarter more), and the tier for older ones. The tier
 before them are seconds.
 """
 
@@ -225,7 +225,7 @@ def _whole(pieces: pl.DataFrame) -> Kline:
 def _thinned(frame: pl.DataFrame, tiers: Iterable[tuple[str, int, str]]) -> pl.DataFrame:
     for interval, kept, coarser in tiers:
         length = INTERVALS_MS[interval]
-        if (frame["base_ms"] == length).sum() <= 2 * kept:
+        if (frame["base_ms"] == length).sum() <= kept + kept // 4:
             continue
         fine = pl.col("base_ms") == length
         opens = frame.filter(fine)["open_time"]
