@@ -12,7 +12,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from api.live import connection as connection_module
 from api.live.connection import HubConnection
-from api.live.hub_protocol import Cut, Joined, LiveEvent
+from api.live.hub_protocol import Cut, Joined, LiveEvent, Replaced
 from api.live.messages import HubMessage
 from sinks.hub.payloads import iso_utc
 from sinks.hub.replies import SubscribedData
@@ -117,7 +117,8 @@ async def test_it_sends_the_token_and_resumes_after_a_disconnect() -> None:
         ("/ws?channels=Mood&resume_after=4", "Bearer secret", request),
     ]
     url = connection.state.url
-    joined, message, cut = events
+    joined, replaced, message, cut = events
+    assert replaced == Replaced(url, ())
     assert (joined, connection.seq, connection.venue_state.venue) == (
         Joined(url, "binance", resumed=False),
         4,
@@ -151,7 +152,7 @@ async def test_an_invalid_frame_ends_the_connection_and_it_reconnects(frame: Any
     async with followed(script) as (connection, events):
         await until(lambda: len(script.received) == 2)
         assert reason in connection.state.reason
-        assert [type(event) for event in events] == [Joined, Cut]
+        assert [type(event) for event in events] == [Joined, Replaced, Cut]
         assert (connection.state.connected, connection.state.reconnections) == (False, 1)
 
 
