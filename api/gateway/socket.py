@@ -71,8 +71,8 @@ class GatewaySocket:
         except (TimeoutError, ConnectionError, RuntimeError):
             pass
         finally:
-            if not self._transport.is_closing():
-                self._transport.abort()
+            if not self._transport.is_closing() or self._transport.get_write_buffer_size():
+                self._transport.abort()  # a transport that is closing waits until its peer has read all, for ever
 
     def _on_writable(self) -> None:
         self.on_writable()

@@ -115,7 +115,7 @@ class Connection:
         while True:
             await asyncio.sleep(_CHECK_S)
             now, codec = monotonic_ms(), self._session.codec
-            if self._transport.is_waiting:
+            if self._transport.has_fetched():
                 self._session.on_seen(now)
             if self._session.is_silent(now) and not self._is_serving:
                 self.end(WSCloseCode.GOING_AWAY, "the client is silent")

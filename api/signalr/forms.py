@@ -51,6 +51,8 @@ class PushForm(Form):
 class StreamForm(Form):
     """Each message is an item of a stream; what is lost is not announced, as each item replaces those before."""
 
+    is_shared = False
+
     def __init__(self, codec: Codec, id_: str) -> None:
         self._codec = codec
         self._id = id_

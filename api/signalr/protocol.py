@@ -278,8 +278,8 @@ def handshake_refusal(reason: str) -> bytes:
     return _JSON.encode({"error": reason}) + RECORD_END
 
 
-_JSON = msgspec.json.Encoder()
-_MSGPACK = msgspec.msgpack.Encoder()
+_JSON = msgspec.json.Encoder(decimal_format="number")
+_MSGPACK = msgspec.msgpack.Encoder(decimal_format="number")
 _JSON_MESSAGE = msgspec.json.Decoder(_Message)
 _MSGPACK_ARRAY = msgspec.msgpack.Decoder(list[Any])
 CODECS: Final[dict[str, Codec]] = {codec.name: codec for codec in (JsonCodec(), MessagePackCodec())}

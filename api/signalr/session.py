@@ -40,8 +40,9 @@ class Session:
         self._sent_ms = now_ms
 
     def on_seen(self, now_ms: int) -> None:
-        """The client is there, although it said nothing."""
-        self._received_ms = now_ms
+        """The client is there, although it said nothing. This is no handshake, and does not put off its end."""
+        if self.codec is not None:
+            self._received_ms = now_ms
 
     def wants_ping(self, now_ms: int) -> bool:
         """Whether it is time for a ping."""

@@ -33,9 +33,8 @@ class Transport(Protocol):
     def is_open(self) -> bool:
         """Whether messages may still come."""
 
-    @property
-    def is_waiting(self) -> bool:
-        """Whether the client waits for messages just now, and so is there."""
+    def has_fetched(self) -> bool:
+        """Whether the client has fetched messages since the last call, or waits for some now: it is there."""
 
     def frames(self) -> AsyncIterator[bytes]:
         """What the client sends, until the end."""
@@ -58,8 +57,7 @@ class WebSocketTransport(GatewaySocket):
 
     takes_binary = True
 
-    @property
-    def is_waiting(self) -> bool:
+    def has_fetched(self) -> bool:
         """Always unknown: the client sends pings."""
         return False
 
@@ -88,6 +86,7 @@ class HttpTransport:
         self._buffer = bytearray()
         self._is_open = True
         self._waiting = 0
+        self._has_fetched = False
         self._newest = 0
         """Number of the newest `take`, which ends those before it."""
         self._arrived = asyncio.Event()
@@ -98,10 +97,10 @@ class HttpTransport:
         """Whether messages may still come."""
         return self._is_open
 
-    @property
-    def is_waiting(self) -> bool:
-        """Whether an answer waits for messages."""
-        return self._waiting > 0
+    def has_fetched(self) -> bool:
+        """Whether there was a `take` since the last call, or one waits for messages now."""
+        fetched, self._has_fetched = self._has_fetched, False
+        return fetched or self._waiting > 0
 
     async def frames(self) -> AsyncIterator[bytes]:
         """What the client sends, until the end."""
@@ -136,6 +135,7 @@ class HttpTransport:
         self._newest += 1
         own = self._newest
         self._waiting += 1
+        self._has_fetched = True
         self._changed.set()
         try:
             async with asyncio.timeout(within_s):

@@ -9,7 +9,7 @@ MessagePack carries the same fields in the same form; for SBE see `sbe.py`.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -55,6 +55,9 @@ from sinks.hub.sbe import BINARY as BINARY_FORMS
 
 class Form(ABC):
     """The form that messages have for clients of another protocol. Equal forms share the work."""
+
+    is_shared: ClassVar[bool] = True
+    """Whether several clients have it, so that what was encoded is kept for the others."""
 
     @abstractmethod
     def encode(self, body: Any) -> bytes:
@@ -153,10 +156,12 @@ class Message(Struct, eq=False, gc=False):
         return Envelope(channel, body, iso_utc(self.stamp_ms), self.seq)
 
     def frame(self, encoding: Encoding) -> bytes:
-        """The finished WebSocket frame, the same object on every call."""
+        """The finished WebSocket frame, the same object on every call but in a form of one client."""
         frame = self._frames.get(encoding)
         if frame is None:
-            frame = self._frames[encoding] = self._encoded(encoding)
+            frame = self._encoded(encoding)
+            if is_shared(encoding):
+                self._frames[encoding] = frame
         return frame
 
     def _encoded(self, encoding: Encoding) -> bytes:
@@ -164,6 +169,11 @@ class Message(Struct, eq=False, gc=False):
             return encode(self.envelope(), encoding)
         binary = BINARY_FORMS.get(self.topic.channel)
         return encode_frame(binary(self.item, self.seq, self.stamp_ms), BINARY) if binary else self.frame("json")
+
+
+def is_shared(encoding: Encoding) -> bool:
+    """Whether several clients may have this encoding."""
+    return not isinstance(encoding, Form) or encoding.is_shared
 
 
 def encode(body: Any, encoding: Encoding) -> bytes:

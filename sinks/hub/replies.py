@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from flows.model import timeframe_ms
-from sinks.hub.messages import CHANNELS, Encoding, Envelope, encode
+from sinks.hub.messages import CHANNELS, Encoding, Envelope, encode, is_shared
 from sinks.hub.rights import Rights
 from sinks.hub.subscription import Rule
 
@@ -38,7 +38,9 @@ class SharedReply(Struct, eq=False):
         """The finished WebSocket frame."""
         frame = self._frames.get(encoding)
         if frame is None:
-            frame = self._frames[encoding] = encode(self.body, encoding)
+            frame = encode(self.body, encoding)
+            if is_shared(encoding):
+                self._frames[encoding] = frame
         return frame
 
 

@@ -159,6 +159,16 @@ def test_keep_alive_and_silence() -> None:
     assert session.is_silent(SILENCE_MS + 20)
 
 
+def test_who_is_there_is_not_silent_but_for_the_handshake() -> None:
+    session = Session(0)
+    session.on_seen(HANDSHAKE_MS - 1)
+    assert session.is_silent(HANDSHAKE_MS)
+    session.on_frame(b'{"protocol":"json","version":1}\x1e', 10)
+    session.on_seen(20)
+    assert not session.is_silent(SILENCE_MS + 19)
+    assert session.is_silent(SILENCE_MS + 20)
+
+
 def test_a_negotiated_id_opens_one_connection_while_it_is_new() -> None:
     tickets = Tickets()
     first, second = tickets.issue(0), tickets.issue(1)

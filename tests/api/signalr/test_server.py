@@ -238,3 +238,17 @@ async def test_http_transports_are_refused_where_they_cannot_be(served: Interfac
         rest = await stream.content.read()
         assert b"data: " in rest
         assert b"error" in rest
+
+
+async def test_a_client_of_http_without_a_handshake_is_closed(
+    served: Interface, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.signalr.session.HANDSHAKE_MS", 100)
+    url = served.url + PATH
+    async with served.session.post(f"{url}/negotiate?negotiateVersion=1") as response:
+        query = {"id": (await response.json())["connectionToken"]}
+    async with (
+        asyncio.timeout(PATIENCE_S),
+        served.session.get(url, params=query, headers={"Accept": "text/event-stream"}) as stream,
+    ):
+        assert await stream.content.read() == b":\r\n\r\n"
