@@ -24,13 +24,13 @@ from urllib.parse import parse_qs, urlsplit
 from sinks.hub.hub_settings import HubSettings
 from sinks.hub.rights import Rights, rights_of
 from sinks.hub.subscription import (
-    DEFAULT,
     DEFAULT_CHANNELS,
     RequestError,
     RightError,
     Subscription,
     build_rule,
     check_venues,
+    default_of,
     granted,
 )
 
@@ -134,7 +134,7 @@ def _subscription(query: Mapping[str, list[str]], venues: Collection[str], right
         if name in query
     }
     if not named:
-        return Subscription(DEFAULT.rules, rights)
+        return default_of(rights)
     rule = build_rule(
         wanted=True,
         channels=granted(rights, named.get("channels", DEFAULT_CHANNELS), named.get("optional", ())),
