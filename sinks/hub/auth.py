@@ -103,9 +103,10 @@ def authorize(
 
 def options_of(query: Mapping[str, list[str]], venues: Collection[str], rights: Rights) -> ClientOptions:
     """The options in a query; `RequestError` for those that cannot be, `RightError` for what the rights do not allow.
-    `venues` are those that send.
+    `venues` are those that send. One without a value is as one that is left out.
     """
-    return ClientOptions(_subscription(query, venues, rights), _resume_after(query))
+    given = {name: kept for name, values in query.items() if (kept := [value for value in values if value])}
+    return ClientOptions(_subscription(given, venues, rights), _resume_after(given))
 
 
 def _may_call(origins: list[str], allowed: tuple[str, ...]) -> bool:
