@@ -29,7 +29,11 @@ from flows.queries import AccountQuery, AccountRenewQuery, Query, QueryError
 RECHECK_MS: Final = 1_000
 """Time from a doubtful or incomplete update to the snapshot that settles it."""
 LEAST_BETWEEN_MS: Final = 1_000
-"""Least time between two snapshots."""
+"""Least time between two snapshots of one stream."""
+ANNOUNCED_MS: Final = 5_000
+"""A change that was announced is known after so much, or what is shown is stale. Venues answer in 2 to 4 s."""
+_MOST_AUDITS: Final = 2
+"""What was compared last so many audits ago is stale."""
 FIRST_RETRY_MS: Final = 2_000
 LAST_RETRY_MS: Final = 64_000
 REFUSED_RETRY_MS: Final = 300_000
@@ -78,7 +82,13 @@ class AccountKeeper:
         """Number of the newest query whose answer may change what was not to be known before."""
         self._missing: dict[str, int] = {}
         """Assets that have changed by an amount, and their new amount was not said: since when, local."""
+        self._announced: dict[int, int] = {}
+        """By the number of the first query whose answer has it: since when a change is announced, local."""
+        self._compared_at = 0
+        """When the newest snapshot that was compared was queried, local."""
         self._failures = 0
+        self._not_before = 0
+        """No query is made before, whatever wants it, local."""
         self._shown: tuple[str, str] | None = None
         self._since = 0
         self._shown_at = 0
@@ -100,6 +110,7 @@ class AccountKeeper:
             case AccountSnapshot():
                 self._note(events.time, now)
                 out += self._compare(events, now.local, now, is_expected=self._number < self._expected)
+                self._compared_at = now.local
                 self._is_compared = self._is_compared or self._is_open
             case AccountEvent():
                 self._on_event(events, now)
@@ -117,9 +128,10 @@ class AccountKeeper:
             self._fail(answer, now)
         else:
             self._failures, self._refusal = 0, ""
+            self._announced = {number: since for number, since in self._announced.items() if number > query.number}
             out += self._compare(answer, queried, now, is_expected=query.number <= self._expected)
             if query.number >= self._first_valid and self._is_open:
-                self._is_compared = True
+                self._is_compared, self._compared_at = True, queried
                 self._want(now.local + self._policy.audit_ms)
             else:
                 self._want(now.local)
@@ -129,11 +141,9 @@ class AccountKeeper:
         """Queries what is due, and says what time alone changes."""
         out: list[Output] = self._all(now)
         self._tick_at = now.local + _TICK_MS
-        lost = [asset for asset, since in self._missing.items() if since + RECHECK_MS <= now.local]
-        if lost:
+        for asset in [asset for asset, since in self._missing.items() if since + RECHECK_MS <= now.local]:
+            self._announce(self._missing.pop(asset))
             self._want(now.local)
-            for asset in lost:
-                del self._missing[asset]
         out += self._query(now)
         out += self._state(now)
         minute = now.feed // _MINUTE_MS * _MINUTE_MS
@@ -174,7 +184,8 @@ class AccountKeeper:
                 self._first_valid = self._expected = self._number + 1
                 self._reason = "its balances and positions are queried"
                 self._missing.clear()
-                self._query_at = now.local
+                self._announced.clear()
+                self._not_before, self._query_at = 0, now.local
             case "closed" | "expired":
                 self._is_open = self._is_compared = False
                 self._reason = event.reason or "the stream has ended"
@@ -184,6 +195,7 @@ class AccountKeeper:
             case "trigger":
                 self._note(event.time, now)
                 self._expected = self._number + 1  # one that is under way may have been answered before
+                self._announce(now.local)
                 self._want(now.local)
             case "alive":
                 self._note(event.time, now)
@@ -195,13 +207,22 @@ class AccountKeeper:
         for report in update.balances:
             self._missing.pop(report.asset, None)
         if changes.is_doubtful:
+            self._announce(now.local)
             self._want(now.local + RECHECK_MS)
         return [*self._values.items(changes)]
 
     # --- snapshots ---------------------------------------------------------------------------------------------------
 
+    def _announce(self, since: int) -> None:
+        """What is shown is not all of the venue's since that local time, until a query that is yet to be made has its
+        answer.
+        """
+        first = self._number + 1
+        self._announced[first] = min(since, self._announced.get(first, since))
+
     def _want(self, local: int) -> None:
-        """The next snapshot is queried at this local time, or before."""
+        """The next snapshot is queried at this local time, or before; not while it is to wait."""
+        local = max(local, self._not_before)
         self._query_at = local if self._query_at is None else min(local, self._query_at)
 
     def _query(self, now: Now) -> list[Output]:
@@ -211,6 +232,7 @@ class AccountKeeper:
         self._number += 1
         query = AccountQuery("", self._number)
         self._under_way, self._query_at = (query, now.local), None
+        self._not_before = now.local + LEAST_BETWEEN_MS
         return [query]
 
     def _compare(self, snapshot: AccountSnapshot, queried: int, now: Now, *, is_expected: bool) -> list[Output]:
@@ -234,10 +256,11 @@ class AccountKeeper:
         self._failures += 1
         if error.lasting:
             self._refusal = str(error)
-            self._query_at = now.local + REFUSED_RETRY_MS
+            wait_ms = REFUSED_RETRY_MS
         else:
-            self._reason = f"its balances cannot be queried: {error}" if not self._is_compared else ""
-            self._query_at = now.local + min(FIRST_RETRY_MS << min(self._failures - 1, 10), LAST_RETRY_MS)
+            self._reason = f"its balances cannot be queried: {error}"
+            wait_ms = min(FIRST_RETRY_MS << min(self._failures - 1, 10), LAST_RETRY_MS)
+        self._query_at = self._not_before = now.local + wait_ms
 
     # --- what is said of it ------------------------------------------------------------------------------------------
 
@@ -253,7 +276,19 @@ class AccountKeeper:
         silent_ms = now.local - (now.local if self._spoke_at is None else self._spoke_at)
         if silent_ms > self._policy.stale_ms:
             return "stale", f"nothing has come for {self._policy.stale_ms // 1_000} s"
-        return "live", ""
+        unknown = self._unknown(now)
+        return ("stale", unknown) if unknown else ("live", "")
+
+    def _unknown(self, now: Now) -> str:
+        """Why what is shown may no longer be the venue's although the stream lives; empty when there is no reason."""
+        since = min((*self._announced.values(), *self._missing.values()), default=now.local)
+        if self._announced and self._failures:
+            return self._reason
+        if now.local - since > ANNOUNCED_MS:
+            return "a change is announced, and its balances are not known yet"
+        if now.local - self._compared_at > _MOST_AUDITS * self._policy.audit_ms:
+            return self._reason if self._failures else "its balances could not be compared for too long"
+        return ""
 
     def _state(self, now: Now) -> list[Output]:
         """The state where it has changed, or its times are old: they say to clients how old the rest is."""

@@ -5,7 +5,6 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from flows.account_bounds import fault_of_report
 from flows.foreign import quoted
 from flows.model.account import (
     AccountEvent,
@@ -15,7 +14,7 @@ from flows.model.account import (
     BalanceChange,
     BalanceReport,
 )
-from sources.account import AccountSettings, Login, ParsedAccount, Right
+from sources.account import AccountSettings, Login, ParsedAccount, Right, checked
 from sources.binance.account import wire
 from sources.binance.account.requests import WRONG_TIME, AccountRequests, refusal
 from sources.binance.rest import BinanceRest
@@ -108,7 +107,7 @@ class SpotAccount:
             if bytes(found.event):
                 return self._event(found.subscription, found.event)
             return ParsedAccount((self._reply(found),))
-        except (msgspec.MsgspecError, ValueError, RecursionError):
+        except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError):
             return ParsedAccount(refused="a message about an account is none that the venue sends")
 
     def _reply(self, found: wire.Frame) -> AccountReport:
@@ -149,5 +148,4 @@ class SpotAccount:
                 report = AccountEvent("expired", "the venue has ended the subscription")
             case _:
                 return _ALIVE
-        fault = fault_of_report(report)
-        return ParsedAccount(refused=fault) if fault else ParsedAccount((report,))
+        return checked(report)

@@ -11,7 +11,6 @@ from typing import Final
 
 import msgspec
 
-from flows.account_bounds import fault_of_report
 from flows.model.account import (
     AccountEvent,
     AccountReport,
@@ -23,7 +22,7 @@ from flows.model.account import (
     Place,
     PositionReport,
 )
-from sources.account import AccountSettings, Login, ParsedAccount, Right, StreamExpiredError
+from sources.account import AccountSettings, Login, ParsedAccount, Right, StreamExpiredError, checked
 from sources.binance.account import wire
 from sources.binance.account.requests import AccountRequests
 from sources.binance.account.spot import stream_url
@@ -107,11 +106,9 @@ class UsdmAccount:
     def parse(self, frame: bytes) -> ParsedAccount:
         """See `AccountFeed`."""
         try:
-            report = self._report(frame)
-        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return checked(self._report(frame))
+        except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError):
             return ParsedAccount(refused="a message about an account is none that the venue sends")
-        fault = fault_of_report(report)
-        return ParsedAccount(refused=fault) if fault else ParsedAccount((report,))
 
     def _report(self, frame: bytes) -> AccountReport:
         try:

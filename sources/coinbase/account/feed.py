@@ -114,7 +114,7 @@ class CoinbaseAccount:
             raise VenueError(f"{_ACCOUNTS}: more than {_MOST_PAGES} pages of accounts", status=ANSWERED)
         try:
             return AccountSnapshot(time, balances_of(rows))
-        except ArithmeticError:
+        except (ArithmeticError, ValueError):
             raise VenueError("the balances of the account cannot be true", status=ANSWERED) from None
 
     async def _get(self, path: str, query: str = "") -> bytes:

@@ -7,6 +7,7 @@ import pytest
 from bson import Decimal128
 from msgspec.structs import replace
 from pymongo import MongoClient
+from structlog.testing import capture_logs
 
 from flows.model import AccountRecord, AccountState, Balance
 from flows.settings import Mongo
@@ -28,6 +29,19 @@ def database(mongo_client: MongoClient[dict[str, Any]], request: pytest.FixtureR
     name = f"accounts_{request.node.name[:30]}"
     yield mongo_client[name]
     mongo_client.drop_database(name)
+
+
+def test_a_record_that_is_no_document_holds_up_nothing_and_is_not_in_the_log(database: Any) -> None:
+    store = CandleStore(database, retention_days={})
+    store.ensure_indexes(timeout_s=60)
+    long = replace(BALANCE, asset="LONG", free=Decimal("1." + "7" * 40))
+    with capture_logs() as logs:
+        assert store.store([long, BALANCE], timeout_s=60).records == 1
+    assert account_item_of(database[ACCOUNT].find_one()) == BALANCE
+    [line] = logs
+    assert (line["event"], line["item"]) == ("unencodable_item_dropped", "Balance")
+    assert "777" not in str(line)
+    assert "LONG" not in str(line)
 
 
 def test_the_newest_version_of_each_is_stored_exactly_and_totals_are_kept(

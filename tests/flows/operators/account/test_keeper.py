@@ -219,6 +219,94 @@ def test_a_query_that_fails_is_made_again_later_and_later() -> None:
     assert waits == [2, 4, 8, 16]
 
 
+def states(items: list[Any]) -> list[tuple[str, str]]:
+    return list(dict.fromkeys((one.state, one.reason) for one in of(AccountState, items)))
+
+
+def alive(run: Run, ms: int) -> list[Any]:
+    """Time passes, and the stream lives."""
+    out: list[Any] = []
+    for _ in range(ms // 1_000):
+        out += [*run.take(AccountEvent("alive")), *run.wait(1_000)]
+    return out
+
+
+def test_what_is_announced_and_cannot_be_queried_is_stale_until_it_is_known() -> None:
+    run = live()
+    run.local += 5_000
+    [query] = of(AccountQuery, run.take(AccountEvent("trigger")))
+    failed = "its balances cannot be queried: no answer"
+    assert states(run.answer(query, QueryError("no answer"))) == [("stale", failed)]
+    out = alive(run, 3_000)
+    [query] = of(AccountQuery, out)
+    assert {one[0] for one in states(out)} <= {"stale"}
+    out = run.answer(query, AccountSnapshot(T0 + 9, (usdt("55"),)))
+    assert (states(out), of(Balance, out)[0].total) == ([("live", "")], 55)
+
+
+def test_an_answer_that_does_not_come_is_stale_though_the_stream_lives() -> None:
+    run = live()
+    run.local += 5_000
+    [query] = of(AccountQuery, run.take(AccountEvent("trigger")))
+    assert set(states(alive(run, 4_000))) <= {("live", "")}
+    assert states(alive(run, 3_000))[-1] == ("stale", "a change is announced, and its balances are not known yet")
+    assert states(run.answer(query, AccountSnapshot(T0 + 9, (usdt("55"),)))) == [("live", "")]
+
+
+def test_triggers_that_always_overtake_the_answer_are_live_as_each_is_answered_soon() -> None:
+    run = live()
+    run.local += 5_000
+    queries = of(AccountQuery, run.take(AccountEvent("trigger")))
+    for _ in range(10):
+        out = [*run.take(AccountEvent("trigger")), *run.wait(2_000)]
+        out += run.answer(queries.pop(), AccountSnapshot(T0 + 9, (usdt("55"),)))
+        queries = of(AccountQuery, out)
+        assert set(states(out)) <= {("live", "")}
+
+
+def test_a_change_whose_amount_is_not_said_and_cannot_be_queried_is_stale() -> None:
+    run = live()
+    run.take(AccountUpdate(T0 + 5, changes=(BalanceChange("USDT", D(5)),)))
+    [query] = of(AccountQuery, run.wait(2_500))
+    assert states(run.answer(query, QueryError("no answer")))[-1][0] == "stale"
+
+
+def test_an_audit_that_fails_is_live_until_the_next_one_would_be_due() -> None:
+    run = live()
+    run.take(AccountEvent("alive"))
+    begin, out = run.local, list[Any]()
+    while not of(AccountState, out) or of(AccountState, out)[-1].state == "live":
+        out = alive(run, 1_000)
+        for query in of(AccountQuery, out):
+            run.answer(query, QueryError("no answer"))
+    assert abs(run.local - begin - 2 * POLICY.audit_ms) <= 3_000
+    assert states(out)[-1] == ("stale", "its balances cannot be queried: no answer")
+
+
+@pytest.mark.parametrize(("lasting", "until_s", "queries"), [(True, 299, 0), (True, 302, 1), (False, 61, 4)])
+def test_triggers_wait_while_a_query_is_refused_or_fails(lasting: bool, until_s: int, queries: int) -> None:
+    run = Run()
+    [query] = of(AccountQuery, run.take(OPENED))
+    run.answer(query, QueryError("no", lasting=lasting))
+    count = 0
+    for _ in range(until_s):
+        for query in of(AccountQuery, [*run.take(AccountEvent("trigger")), *run.wait(1_000)]):
+            run.answer(query, QueryError("no", lasting=lasting))
+            count += 1
+    assert count == queries
+    assert len(of(AccountQuery, run.take(OPENED))) == 1, "a new stream is a new beginning"
+
+
+def test_a_burst_of_triggers_is_one_query_a_second() -> None:
+    run = live()
+    count = 0
+    for _ in range(100):
+        for query in of(AccountQuery, [*run.take(AccountEvent("trigger")), *run.wait(50)]):
+            run.answer(query, AccountSnapshot(T0, (usdt("100"),)))
+            count += 1
+    assert count in (5, 6)
+
+
 def test_a_position_that_turns_ends_on_its_old_side() -> None:
     run = live(AccountSnapshot(T0, (usdt("100"),), (long_btc("2"),)))
     out = run.take(AccountUpdate(T0 + 5, positions=(long_btc("-3"),)))

@@ -159,6 +159,22 @@ def test_an_amount_that_cannot_be_is_refused(amount: Any) -> None:
     assert parsed.refused
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"wb":"1000.25000000","cw":"990.25000000"', b'"wb":"Infinity","cw":"Infinity"'),
+        (b'"wb":"1000.25000000","cw":"990.25000000"', b'"wb":"9e999999","cw":"-9e999999"'),
+        (b'"pa":"-0.010"', b'"pa":"sNaN"'),
+        (b'"pa":"-0.010","ep"', b'"ps":"SHORT","pa":"-sNaN","ep"'),
+    ],
+)
+def test_amounts_that_cannot_be_computed_with_are_refused(old: bytes, new: bytes) -> None:
+    assert old in WALLET
+    parsed = usdm().parse(WALLET.replace(b',"ps":"BOTH"', b"").replace(old, new))
+    assert parsed.reports == ()
+    assert parsed.refused
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     frame=st.sampled_from([WALLET, SUBSCRIBED]),
