@@ -167,7 +167,7 @@ class Outlet:
         missed = self._recent.after(after, newest=self._seq)
         if missed is not None:
             return [message for message in missed if client.subscription.wants(message.topic) and not _is_past(message)]
-        return [Reply(Reset()), *self._snapshot(client.subscription, now)]
+        return [SharedReply(Reset()), *self._snapshot(client.subscription, now)]
 
     def _snapshot(self, subscription: Subscription, now: Now) -> list[Sendable]:
         envelopes = [message.envelope() for message in self._state.messages(subscription.wants)]
