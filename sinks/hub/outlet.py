@@ -78,8 +78,12 @@ class Outlet:
         self._fanout.forget(is_gone)
 
     def on_loss(self, count: int, now: Now) -> None:
-        """Reports the loss of `count` items before they arrived to every client, as each may have wanted them."""
+        """Reports the loss of `count` items before they arrived to every client, as each may have wanted them. The loss
+        has a number of its own, and nothing from before it can be resumed: who is away gets `Reset` and a snapshot.
+        """
         self.flush(now)
+        self._next_seq()
+        self._recent.clear()
         self._fanout.lose(count, now)
 
     def _begin_anew(self, now: Now) -> None:

@@ -13,6 +13,8 @@ V = TypeVar("V")
 Outcome: TypeAlias = Literal["changed", "same", "late", "doubtful"]
 LAG_MS: Final = 2_000
 """An answer to a query may be older than the newest update by so much: servers of a venue follow each other."""
+GONE_MS: Final = 60_000
+"""An item of nothing is kept so long at the least, with its time: an update from before it may come late, or again."""
 _MOST_EARLIER: Final = 32
 
 
@@ -21,11 +23,13 @@ class Known(Struct, Generic[V], frozen=True):
 
     value: V
     time: int
-    """Of the report, by the venue."""
+    """Of the newest report, by the venue: it never falls, so that what is stored of the item is always replaced."""
     received: int
     """When an update of the stream brought it, local; 0: long ago, or a snapshot brought it."""
     earlier: tuple[V, ...] = ()
     """Other values that updates of the same time have brought before."""
+    gone: int | None = None
+    """When a snapshot that does not have the item was queried first, local."""
 
 
 class Comparison(Struct, Generic[K]):
@@ -68,7 +72,7 @@ class Table(Generic[K, V]):
             return "late"
         value = self._joined(known.value, value)
         if not self._differs(known.value, value):
-            self.items[key] = structs.replace(known, value=value, time=time, received=local)
+            self.items[key] = structs.replace(known, value=value, time=time, received=local, gone=None)
             return "same"
         if time > known.time:
             self.items[key] = Known(value, time, local)
@@ -88,9 +92,16 @@ class Table(Generic[K, V]):
             value, own = found.get(key, (self._zero(key), 0))
             self._settle(key, value, own or time, queried, compared)
         for key in [key for key, known in self.items.items() if self._is_nothing(key, known) and key not in found]:
-            if not self.items[key].received or self.items[key].time <= time:
-                del self.items[key]
+            self._forget(key, queried)
         return compared
+
+    def _forget(self, key: K, queried: int) -> None:
+        """Forgets an item of nothing that snapshots have not had for some time."""
+        known = self.items[key]
+        if known.gone is None:
+            self.items[key] = structs.replace(known, gone=queried)
+        elif known.gone + GONE_MS <= queried:
+            del self.items[key]
 
     def _settle(self, key: K, value: V, time: int, queried: int, compared: Comparison[K]) -> None:
         known = self.items.get(key)
@@ -102,7 +113,7 @@ class Table(Generic[K, V]):
         if time < known.time and not is_settled:
             compared.is_doubtful |= differs
             return
-        self.items[key] = Known(joined, time, 0)
+        self.items[key] = Known(joined, max(time, known.time), 0, gone=None if differs else known.gone)
         if differs:
             compared.changed.append(key)
 
