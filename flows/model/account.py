@@ -79,6 +79,8 @@ class AccountSnapshot(Struct, frozen=True):
     leverages: tuple[LeverageReport, ...] = ()
     sequence: int | None = None
     """The number of the message, where the stream brought it and counts."""
+    positions_time: int = 0
+    """The same of the positions, where they were read after the balances; 0: `time`."""
 
 
 class AccountUpdate(Struct, frozen=True):

@@ -53,24 +53,28 @@ class AccountParts(Struct, frozen=True):
 
 
 class PricesOf:
-    """The newest prices for one account, a few times a second. A mark price takes the place of the last trade's."""
+    """The newest prices for one account, a few times a second. A mark price takes the place of the last trade's, until
+    none has come for `stale_ms`.
+    """
 
-    def __init__(self, key: str, monotonic: Callable[[], int]) -> None:
+    def __init__(self, key: str, stale_ms: int, monotonic: Callable[[], int]) -> None:
         self._key = key
+        self._stale_ms = stale_ms
         self._monotonic = monotonic
-        self._marked: set[str] = set()
+        self._marked: dict[str, int] = {}
+        """When a mark price came last, local."""
         self._newest: dict[str, tuple[Decimal, int]] = {}
         self._sent = 0
 
     def __call__(self, batch: list[Any]) -> list[tuple[str, AccountPrices]]:
         """Takes prices of the market."""
+        now = self._monotonic()
         for item in batch:
             if type(item) is MarkPrice:
-                self._marked.add(item.symbol)
+                self._marked[item.symbol] = now
                 self._newest[item.symbol] = Decimal(repr(item.mark_price)), item.event_time
-            elif type(item) is MarketData and item.symbol not in self._marked:
+            elif type(item) is MarketData and self._marked.get(item.symbol, -self._stale_ms) + self._stale_ms <= now:
                 self._newest[item.symbol] = Decimal(repr(item.price)), item.time
-        now = self._monotonic()
         if not self._newest or now - self._sent < _EVERY_MS:
             return []
         found, self._newest, self._sent = self._newest, {}, now
@@ -92,7 +96,8 @@ def accounts(
     rules = parts.rules
     policy = AccountPolicy(int(rules.audit_s * 1_000), int(rules.stale_s * 1_000), rules.quote)
     key = account_key(venue, parts.label)
-    return _accounts(step_id, policy, clock, runner, PricesOf(key, monotonic_ms), reports, *built([prices, marks]))
+    prices_of = PricesOf(key, policy.stale_ms, monotonic_ms)
+    return _accounts(step_id, policy, clock, runner, prices_of, reports, *built([prices, marks]))
 
 
 @operator

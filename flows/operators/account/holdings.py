@@ -85,7 +85,7 @@ class Holdings:
         balances = {row.asset: ((row.free, row.locked), row.time) for row in snapshot.balances}
         positions = {where_of(row): (row, row.time) for row in snapshot.positions}
         one = self.balances.compare(balances, snapshot.time, queried)
-        two = self.positions.compare(positions, snapshot.time, queried)
+        two = self.positions.compare(positions, snapshot.positions_time or snapshot.time, queried)
         refined = list(two.refined)
         for row in snapshot.leverages:
             if self._set.get(row.symbol, -1) < queried:

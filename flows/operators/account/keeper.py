@@ -63,7 +63,7 @@ class AccountKeeper:
         self._snapshot_time = self._event_time = 0
         if state is not None:
             self._snapshot_time, self._event_time = restored(state, self._holdings, key)
-        self._values = Values(self._venue, self._account, policy.quote, self._holdings)
+        self._values = Values(self._venue, self._account, policy.quote, self._holdings, policy.stale_ms)
         self._owes_all = state is not None
         self._is_open = False
         self._is_compared = False
@@ -142,6 +142,8 @@ class AccountKeeper:
         self._tick_at = now.local + _TICK_MS
         for asset in [asset for asset, since in self._missing.items() if since + RECHECK_MS <= now.local]:
             self._announce(self._missing.pop(asset))
+            self._want(now.local)
+        if self._is_compared and self._values.is_old(now):
             self._want(now.local)
         out += self._query(now)
         out += self._state(now)
@@ -236,7 +238,8 @@ class AccountKeeper:
 
     def _compare(self, snapshot: AccountSnapshot, queried: int, now: Now, *, is_expected: bool) -> list[Output]:
         changes = self._holdings.compare(snapshot, queried)
-        self._snapshot_time = max(snapshot.time, self._snapshot_time)
+        self._values.compared(queried)
+        self._snapshot_time = max(snapshot.time, snapshot.positions_time, self._snapshot_time)
         out: list[Output] = [*self._values.items(changes)]
         if changes and not is_expected and self._is_compared:
             out += [self._missed(changes, now), AccountRenewQuery("", "a snapshot shows changes that it did not bring")]

@@ -25,12 +25,17 @@ _MOST_PRICES: Final = 10_000
 class Values:
     """The results of one account."""
 
-    def __init__(self, venue: str, account: str, quote: str, holdings: Holdings) -> None:
+    def __init__(self, venue: str, account: str, quote: str, holdings: Holdings, stale_ms: int) -> None:
         self._venue = venue
         self._account = account
         self._quote = quote
         self._holdings = holdings
+        self._stale_ms = stale_ms
         self._prices: dict[str, Decimal] = {}
+        self._priced: dict[str, int] = {}
+        """When a price came, local."""
+        self._compared_at = 0
+        """When the newest snapshot was queried, local."""
         self._sides: dict[Where, PositionSide] = {}
         """The side on which a position was shown last."""
         self._carried: dict[object, int] = {}
@@ -43,12 +48,25 @@ class Values:
             out += self._positions(where)
         return out
 
+    def compared(self, local: int) -> None:
+        """A snapshot that was queried at that local time has been taken."""
+        self._compared_at = local
+
+    def is_old(self, now: Now) -> bool:
+        """Whether the profit of a position is carried on by a price that is old, and the venue's own word older."""
+        return any(
+            max(self._priced[where[0]], self._said_at(where)) + self._stale_ms < now.local
+            for where in self._holdings.open_positions()
+            if where[0] in self._priced
+        )
+
     def on_prices(self, found: AccountPrices, now: Now) -> list[AccountItem]:
         """What newer prices change: not more often than `CARRY_MS` for each item."""
         changed = set()
         for symbol, price, _ in found.prices:
             if len(self._prices) < _MOST_PRICES or symbol in self._prices:
                 self._prices[symbol] = price
+                self._priced[symbol] = now.local
                 changed.add(symbol)
         out: list[AccountItem] = []
         for where in self._holdings.open_positions():
@@ -62,7 +80,7 @@ class Values:
     def total(self, minute: int) -> AccountTotal:
         """What it is worth, as far as prices are known."""
         values = (self._value(asset, sum(known.value, ZERO)) for asset, known in self._holdings.balances.items.items())
-        gains = [self._of_market(self._holdings.position(where))[1] for where in self._holdings.open_positions()]
+        gains = [self._of_market(where, self._holdings.position(where))[1] for where in self._holdings.open_positions()]
         gain = sum((one for one in gains if one is not None), ZERO)
         total = sum((value for value in values if value is not None), ZERO) + gain
         return AccountTotal(self._venue, self._account, self._quote, total, gain, minute)
@@ -121,7 +139,7 @@ class Values:
             del self._sides[where]
 
     def _position(self, report: PositionReport, side: PositionSide, time: int) -> Position:
-        mark, gain = self._of_market(report)
+        mark, gain = self._of_market((report.symbol, report.place), report)
         return Position(
             self._venue,
             self._account,
@@ -140,14 +158,28 @@ class Values:
             is_computed=gain is not None and gain != report.unrealised_pnl,
         )
 
-    def _of_market(self, report: PositionReport) -> tuple[Decimal | None, Decimal | None]:
-        """Mark price and unrealised profit: by the newest price, else as the venue said them last."""
+    def _of_market(self, where: Where, report: PositionReport) -> tuple[Decimal | None, Decimal | None]:
+        """Mark price and unrealised profit: by the newest price, or as the venue said them if that is newer."""
         price = self._prices.get(report.symbol)
-        if price is None or report.entry_price is None or not report.quantity:
+        if price is None or report.entry_price is None or not report.quantity or self._is_said(where, report):
             return report.mark_price, report.unrealised_pnl
         return price, (price - report.entry_price) * (
             report.quantity if _side_of(report) == "LONG" else -abs(report.quantity)
         )
+
+    def _is_said(self, where: Where, report: PositionReport) -> bool:
+        """Whether the venue's word of the profit is newer than the price; without a mark price it has to be much newer,
+        as the price then says more.
+        """
+        if report.unrealised_pnl is None:
+            return False
+        least_ms = self._stale_ms if report.mark_price is None else 0
+        return self._said_at(where) > self._priced[report.symbol] + least_ms
+
+    def _said_at(self, where: Where) -> int:
+        """When the venue said a position last, local."""
+        known = self._holdings.positions.items.get(where)
+        return (known.received if known else 0) or self._compared_at
 
 
 def _side_of(report: PositionReport) -> PositionSide:

@@ -1,8 +1,8 @@
 """The account of USD-M futures: a listen key, whose stream is private, and three REST requests.
 
 The wallet that cross positions share is what is free, the margin of isolated positions is locked: streams and REST have
-both, and of what is available for new positions the streams say nothing. Balances are queried before positions: what
-changes in between is newer than the balances, and is not taken for older than what the positions do not have.
+both, and of what is available for new positions the streams say nothing. Balances are queried before positions: each
+has the time of its own answer, so that what comes between the two is newer than the balances.
 """
 
 from collections.abc import Callable
@@ -89,9 +89,9 @@ class UsdmAccount:
         balances = decoded(wire.USDM_BALANCES, await read(_BALANCE, weight=_WEIGHT), _BALANCE)
         risks = decoded(wire.USDM_RISKS, await read(_RISK, weight=_WEIGHT), _RISK)
         symbols = decoded(wire.USDM_SYMBOLS, await read(_SYMBOLS, weight=_WEIGHT), _SYMBOLS)
-        times = [row.update_time for row in balances] + [row.update_time for row in risks]
+        time = max((row.update_time for row in balances), default=0)
         return AccountSnapshot(
-            max(times, default=0),
+            time,
             tuple(
                 BalanceReport(
                     row.asset, row.cross_wallet_balance, row.balance - row.cross_wallet_balance, row.update_time
@@ -101,6 +101,7 @@ class UsdmAccount:
             ),
             tuple(_risk(row) for row in risks if row.position_amt),
             tuple(LeverageReport(row.symbol, row.leverage, _MARGINS[row.margin_type]) for row in symbols),
+            positions_time=max(time, *(row.update_time for row in risks)) if risks else time,
         )
 
     def parse(self, frame: bytes) -> ParsedAccount:

@@ -8,6 +8,7 @@ import pytest
 from msgspec import structs
 
 from flows.clock import Now
+from flows.model import MarketData, MarkPrice
 from flows.model.account import (
     AccountEvent,
     AccountPrices,
@@ -27,6 +28,7 @@ from flows.operators.account.keeper import AccountKeeper, AccountPolicy
 from flows.operators.state_version import StateVersionError
 from flows.queries import AccountQuery, AccountRenewQuery, QueryError
 from flows.recovered import ACCOUNTS_STEP, state_fault
+from flows.steps.accounts import PricesOf
 
 D = Decimal
 T0 = 1_767_225_630_000
@@ -355,6 +357,61 @@ def test_profit_and_value_are_carried_on_by_prices_and_say_so() -> None:
     run.take(AccountEvent("alive"))
     totals = of(AccountTotal, run.wait(29_000))
     assert totals == [AccountTotal("v", "mine", "USDT", D("300.0"), D(18), T0 + 30_000)]
+
+
+def marked(mark: str, gain: str, time: int = 0) -> PositionReport:
+    return PositionReport("BTCUSDT", "BOTH", D(2), D(100), mark_price=D(mark), unrealised_pnl=D(gain), time=time)
+
+
+def test_profit_by_an_old_price_is_queried_and_the_newer_word_of_the_venue_holds() -> None:
+    run = live(AccountSnapshot(T0, (), (long_btc("2"),)))
+    run.local += 5_000
+    [position] = of(Position, run.take(AccountPrices((("BTCUSDT", D(90), T0 + 1),))))
+    assert (position.mark_price, position.unrealised_pnl) == (90, -20)
+    assert of(AccountQuery, alive(run, 29_000)) == []
+    [query] = of(AccountQuery, alive(run, 3_000))
+    out = run.answer(query, AccountSnapshot(T0 + 1, (), (marked("80", "-40"),)))
+    [position] = of(Position, out)
+    assert (position.mark_price, position.unrealised_pnl, position.is_computed) == (80, -40, False)
+    assert of(Incident, out) == []
+    assert of(AccountQuery, alive(run, 29_000)) == []
+    [position] = of(Position, run.take(AccountPrices((("BTCUSDT", D(110), T0 + 2),))))
+    assert (position.mark_price, position.unrealised_pnl, position.is_computed) == (110, 20, True)
+
+
+def test_a_price_that_came_since_the_query_is_newer_than_its_answer() -> None:
+    run = live(AccountSnapshot(T0, (), (long_btc("2"),)))
+    run.local += 5_000
+    [query] = of(AccountQuery, run.take(AccountEvent("trigger")))
+    run.local += 1
+    run.take(AccountPrices((("BTCUSDT", D(90), T0 + 1),)))
+    out = run.answer(query, AccountSnapshot(T0 + 1, (), (marked("80", "-40"),)))
+    assert {(p.mark_price, p.unrealised_pnl) for p in of(Position, out)} == {(D(90), D(-20))}
+
+
+def test_trades_give_the_price_while_there_is_no_mark_price() -> None:
+    local = 1_000_000
+    prices_of = PricesOf("v:mine", 30_000, lambda: local)
+    trade = MarketData("v", "BTCUSDT", 90.0, T0)
+    mark = MarkPrice("BTCUSDT", T0, 95.0, 95.0, None, None, None, venue="v")
+    found = []
+    for batch, ms in (([trade], 1_000), ([mark, trade], 1_000), ([trade], 28_999), ([trade], 1)):
+        found += [price for _, prices in prices_of(batch) for _, price, _ in prices.prices]
+        local += ms
+    assert found == [D("90.0"), D("95.0")]
+    assert [one.prices[0][1] for _, one in prices_of([trade])] == [D("90.0")]
+
+
+def test_a_balance_that_came_between_the_balances_and_the_positions_of_a_snapshot_holds() -> None:
+    run = live(AccountSnapshot(T0, (usdt("100"),)))
+    run.local += 5_000
+    [query] = of(AccountQuery, run.take(AccountEvent("trigger")))
+    new = BalanceReport("BTC", D(2), D(0))
+    run.take(AccountUpdate(T0 + 5, (new,), positions=(long_btc("2"),)))
+    out = run.answer(query, AccountSnapshot(T0, (usdt("100"),), (long_btc("2", T0 + 5),), positions_time=T0 + 5))
+    assert (of(Balance, out), of(Incident, out)) == ([], [])
+    assert of(AccountState, run.wait(6_000))[-1].snapshot_time == T0 + 5
+    assert ("BTC", D(2), D(0), T0 + 5) in run.machine.snapshot().balances
 
 
 def test_a_zero_that_a_snapshot_shows_has_a_time_and_nothing_from_before_replaces_it() -> None:
