@@ -393,7 +393,7 @@ def test_trades_give_the_price_while_there_is_no_mark_price() -> None:
     local = 1_000_000
     prices_of = PricesOf("v:mine", 30_000, lambda: local)
     trade = MarketData("v", "BTCUSDT", 90.0, T0)
-    mark = MarkPrice("BTCUSDT", T0, 95.0, 95.0, None, None, None, venue="v")
+    mark = MarkPrice("BTCUSDT", T0, 95.0, 95.0, 95.0, 0.0, T0, venue="v")
     found = []
     for batch, ms in (([trade], 1_000), ([mark, trade], 1_000), ([trade], 28_999), ([trade], 1)):
         found += [price for _, prices in prices_of(batch) for _, price, _ in prices.prices]
