@@ -37,8 +37,10 @@ _ALIVE: Final = ParsedAccount((AccountEvent("alive"),))
 
 
 def stream_url(settings: AccountSettings, default: str | None) -> str:
-    """The base address of private streams; `ValueError` when none is set and the origin has no default."""
-    url = settings.accounts_ws_url or settings.ws_url or default
+    """The base address of private streams: `ws_url`, which may be a relay of the market alone, only for an origin that
+    has no default. `ValueError` when none is set.
+    """
+    url = settings.accounts_ws_url or default or settings.ws_url
     if not url:
         raise ValueError(f"the origin is {settings.origin}: set accounts_ws_url to the address of private streams")
     return url.rstrip("/")
@@ -106,19 +108,19 @@ class SpotAccount:
             found = wire.FRAME.decode(frame)
             if bytes(found.event):
                 return self._event(found.subscription, found.event)
-            return ParsedAccount((self._reply(found),))
+            return ParsedAccount(self._reply(found))
         except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError):
             return ParsedAccount(refused="a message about an account is none that the venue sends")
 
-    def _reply(self, found: wire.Frame) -> AccountReport:
+    def _reply(self, found: wire.Frame) -> tuple[AccountEvent, ...]:
         if found.id == _SUBSCRIBE:
-            return self._subscribed(found)
+            return (self._subscribed(found),)
         if found.id != _PING or found.status != _OK:
-            return AccountEvent("alive")
+            return ()  # an answer without the subscription is no sign of its life
         numbers = [one.subscription for one in wire.SUBSCRIPTIONS.decode(found.result)]
         if self._subscription in numbers:
-            return AccountEvent("alive")
-        return AccountEvent("expired", "the venue no longer has the subscription")
+            return (AccountEvent("alive"),)
+        return (AccountEvent("expired", "the venue no longer has the subscription"),)
 
     def _subscribed(self, found: wire.Frame) -> AccountEvent:
         if found.status == _OK:

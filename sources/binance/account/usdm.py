@@ -106,23 +106,25 @@ class UsdmAccount:
     def parse(self, frame: bytes) -> ParsedAccount:
         """See `AccountFeed`."""
         try:
-            return checked(self._report(frame))
+            return checked(*self._reports(frame))
         except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError):
             return ParsedAccount(refused="a message about an account is none that the venue sends")
 
-    def _report(self, frame: bytes) -> AccountReport:
+    def _reports(self, frame: bytes) -> tuple[AccountReport, ...]:
         try:
             kind = wire.KIND.decode(frame).e
         except msgspec.ValidationError:
             return self._reply(frame)
         read = self._events.get(kind)
-        return read(frame) if read else _ALIVE
+        return (read(frame) if read else _ALIVE,)
 
-    def _reply(self, frame: bytes) -> AccountEvent:
+    def _reply(self, frame: bytes) -> tuple[AccountEvent, ...]:
         reply = wire.USDM_REPLY.decode(frame)
-        if reply.id != _PING or self._listen_key in (reply.result or ()):
-            return _ALIVE
-        return AccountEvent("expired", "the venue no longer has the stream")
+        if reply.id != _PING or reply.result is None:
+            return ()  # an error is no sign of life
+        if self._listen_key in reply.result:
+            return (_ALIVE,)
+        return (AccountEvent("expired", "the venue no longer has the stream"),)
 
 
 def _update(frame: bytes) -> AccountUpdate:

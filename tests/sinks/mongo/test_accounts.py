@@ -55,6 +55,12 @@ def test_the_newest_version_of_each_is_stored_exactly_and_totals_are_kept(
     older = store.store([BALANCE, TOTAL], timeout_s=60)
     assert (older.records, older.already_newer) == (1, 1)
 
+    anew = replace(STATE, state="connecting", event_time=0)
+    assert store.store([anew], timeout_s=60).records == 1, "a new process knows no time of the venue yet"
+    assert database[ACCOUNT].find_one({"kind": "state"})["state"] == "connecting"
+    assert store.missing([STATE], timeout_s=60)[0] == [STATE]
+    assert store.store([STATE], timeout_s=60).records == 1
+
     documents = list(database[ACCOUNT].find())
     assert sorted((one["kind"], one["name"]) for one in documents) == [
         ("balance", "XQZ"), ("position", "BTCUSDT SHORT"), ("state", "")
