@@ -10,7 +10,7 @@ from msgspec import Struct, structs
 K = TypeVar("K")
 V = TypeVar("V")
 
-Outcome: TypeAlias = Literal["changed", "same", "late", "doubtful"]
+Outcome: TypeAlias = Literal["changed", "refined", "same", "late", "doubtful"]
 LAG_MS: Final = 2_000
 """An answer to a query may be older than the newest update by so much: servers of a venue follow each other."""
 GONE_MS: Final = 60_000
@@ -36,18 +36,29 @@ class Comparison(Struct, Generic[K]):
     """What a snapshot has changed."""
 
     changed: list[K]
+    refined: list[K]
+    """What differs alone in what streams do not announce, such as prices and profit."""
     is_doubtful: bool = False
     """The snapshot and an update contradict each other, and which one is newer is not known: it is queried again."""
 
 
 class Table(Generic[K, V]):
-    """The items by key. `differs(old, new)`: whether two values are not the same; `zero(key)`: the value of an item
-    that a snapshot does not have; `joined(old, new)`: the new value with what only the old one says.
+    """The items by key. `differs(old, new)`: whether two values are not the same holding, `refines(old, new)`: whether
+    the new one says something else of it; `zero(key)`: the value of an item that a snapshot does not have;
+    `joined(old, new)`: the new value with what only the old one says.
     """
 
-    def __init__(self, *, differs: Callable[[V, V], bool], zero: Callable[[K], V], joined: Callable[[V, V], V]) -> None:
+    def __init__(
+        self,
+        *,
+        differs: Callable[[V, V], bool],
+        refines: Callable[[V, V], bool],
+        zero: Callable[[K], V],
+        joined: Callable[[V, V], V],
+    ) -> None:
         self.items: dict[K, Known[V]] = {}
         self._differs = differs
+        self._refines = refines
         self._zero = zero
         self._joined = joined
 
@@ -61,8 +72,9 @@ class Table(Generic[K, V]):
         self.items = {key: Known(value, time, 0) for key, value, time in items}
 
     def update(self, key: K, value: V, time: int, local: int) -> Outcome:
-        """Takes an update of the stream. `late`: a newer one is known. `doubtful`: it is taken or left, and which one
-        of several updates of the same time is the last is not sure, as their order may have been lost.
+        """Takes an update of the stream. `refined`: the holding is the same, and something else of it is new. `late`: a
+        newer one is known. `doubtful`: it is taken or left, and which one of several updates of the same time is the
+        last is not sure, as their order may have been lost.
         """
         known = self.items.get(key)
         if known is None:
@@ -73,7 +85,7 @@ class Table(Generic[K, V]):
         value = self._joined(known.value, value)
         if not self._differs(known.value, value):
             self.items[key] = structs.replace(known, value=value, time=time, received=local, gone=None)
-            return "same"
+            return "refined" if self._refines(known.value, value) else "same"
         if time > known.time:
             self.items[key] = Known(value, time, local)
             return "changed"
@@ -87,7 +99,7 @@ class Table(Generic[K, V]):
         """Takes a snapshot: values with their times, 0 for that of the whole, `time`. It was `queried` at that local
         time. What an update has brought since, or shortly before with a later time, is kept.
         """
-        compared: Comparison[K] = Comparison([])
+        compared: Comparison[K] = Comparison([], [])
         for key in [*found, *(key for key in self.items if key not in found)]:
             value, own = found.get(key, (self._zero(key), 0))
             self._settle(key, value, own or time, queried, compared)
@@ -116,6 +128,8 @@ class Table(Generic[K, V]):
         self.items[key] = Known(joined, max(time, known.time), 0, gone=None if differs else known.gone)
         if differs:
             compared.changed.append(key)
+        elif self._refines(known.value, joined):
+            compared.refined.append(key)
 
     def _is_nothing(self, key: K, known: Known[V]) -> bool:
         return not self._differs(self._zero(key), known.value)

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from flows.clock import Now
 from flows.model.account import (
@@ -322,6 +323,25 @@ def test_leverage_stays_with_a_position_whose_updates_do_not_say_it() -> None:
     assert [(p.leverage, p.margin_type) for p in of(Position, out)] == [(20, "cross")]
     out = run.take(AccountUpdate(T0 + 6, leverages=(LeverageReport("BTCUSDT", 5),)))
     assert [(p.quantity, p.leverage, p.margin_type) for p in of(Position, out)] == [(3, 5, "cross")]
+
+
+def test_what_a_snapshot_says_else_of_a_position_is_shown_and_no_incident() -> None:
+    run = live(AccountSnapshot(T0, (), (long_btc("2"),), (LeverageReport("BTCUSDT", 20, "cross"),)))
+    out: list[Any] = []
+    while not (queries := of(AccountQuery, out)):
+        out = alive(run, 10_000)
+    new = PositionReport(
+        "BTCUSDT", "BOTH", D(2), D(100), mark_price=D(103), unrealised_pnl=D(6), liquidation_price=D(7), time=T0 + 1
+    )
+    out = run.answer(queries[0], AccountSnapshot(T0 + 1, (), (new,), (LeverageReport("BTCUSDT", 5, "isolated"),)))
+    [position] = of(Position, out)
+    assert (position.mark_price, position.unrealised_pnl, position.liquidation_price) == (103, 6, 7)
+    assert (position.leverage, position.margin_type, position.is_computed) == (5, "isolated", False)
+    assert (of(Incident, out), of(AccountRenewQuery, out)) == ([], [])
+    out = run.take(AccountUpdate(T0 + 2, positions=(structs.replace(new, unrealised_pnl=D(9), time=T0 + 2),)))
+    assert [(p.unrealised_pnl, p.event_time) for p in of(Position, out)] == [(9, T0 + 2)]
+    out = run.take(AccountUpdate(T0 + 3, positions=(structs.replace(new, unrealised_pnl=D(9), time=T0 + 3),)))
+    assert of(Position, out) == [], "the same again"
 
 
 def test_profit_and_value_are_carried_on_by_prices_and_say_so() -> None:
