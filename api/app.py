@@ -240,7 +240,7 @@ async def _explain(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 def _guard(services: Services, needed: Mapping[str, Right | None]) -> Any:
-    settings = services.settings.api
+    settings, hub = services.settings.api, services.settings.hub
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -248,7 +248,9 @@ def _guard(services: Services, needed: Mapping[str, Right | None]) -> Any:
         path = resource.canonical if resource else ""
         preflight = request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
         needs = None if preflight or path == "/static" else needed.get(path, "market")
-        request[RIGHTS] = authorize(_handshake(request), settings, needs=needs, needs_host=not path.startswith(HEALTH))
+        request[RIGHTS] = authorize(
+            _handshake(request), settings, hub=hub, needs=needs, needs_host=not path.startswith(HEALTH)
+        )
         if preflight:
             return web.Response(
                 status=HTTPStatus.NO_CONTENT,

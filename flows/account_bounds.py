@@ -15,22 +15,25 @@ from flows.model.account import (
 
 MOST_ITEMS: Final = 5_000
 """Most assets, positions and instruments of a report."""
-_MOST_DIGITS: Final = 50
+_MOST_DIGITS: Final = 34
+"""As many as the decimal numbers of the database have."""
 _MOST: Final = Decimal(10) ** 30
 _LONGEST_NAME: Final = 40
+_MOST_LEVERAGE: Final = 1_000_000
 _LATEST_MS: Final = 4_102_444_800_000
 
 
 def fault_of_report(report: AccountReport) -> str:
     """Why a report cannot be true; empty when it can. The text has no amounts and no names of assets."""
     if isinstance(report, AccountEvent):
-        return ""
+        return "" if 0 <= report.time < _LATEST_MS else "its time cannot be"
     return next((text for is_wrong, text in _faults(report) if is_wrong), "")
 
 
 def _faults(report: AccountSnapshot | AccountUpdate) -> Iterable[tuple[bool, str]]:
     """Each rule: whether it is broken, and its text; a later one may rely on those before it."""
-    yield not 0 <= report.time < _LATEST_MS, "its time cannot be"
+    times = [report.time, *(row.time for row in report.balances), *(row.time for row in report.positions)]
+    yield not all(0 <= time < _LATEST_MS for time in times), "its time cannot be"
     changes = getattr(report, "changes", ())
     most = max(map(len, (report.balances, report.positions, report.leverages, changes)))
     yield most > MOST_ITEMS, f"it has more than {MOST_ITEMS} rows"
@@ -39,6 +42,8 @@ def _faults(report: AccountSnapshot | AccountUpdate) -> Iterable[tuple[bool, str
     yield not all(map(_is_name, names)), "an asset or a symbol in it has no name"
     amounts = [*_amounts(report.balances), *(row.delta for row in changes), *_figures(report.positions)]
     yield not all(map(_is_amount, amounts)), "an amount in it is no number, too large or too long"
+    leverages = [row.leverage for row in report.positions] + [row.leverage for row in report.leverages]
+    yield not all(0 <= (one or 0) <= _MOST_LEVERAGE for one in leverages), "a leverage in it cannot be"
     yield any(row.locked < 0 for row in report.balances), "what is locked is negative"
     wrong_side = any(row.place != "BOTH" and row.quantity < 0 for row in report.positions)
     yield wrong_side, "the quantity of a position with a side is negative"

@@ -7,6 +7,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
+from flows.account_bounds import fault_of_report
 from flows.model.account import AccountReport, AccountSnapshot
 from flows.secret import Secret
 from sources.feed import Headers
@@ -88,6 +89,13 @@ class ParsedAccount(Struct, frozen=True):
     reports: Sequence[AccountReport] = ()
     refused: str = ""
     """Why it is refused as a frame that cannot be true or read; its content is not shown, as it is of an account."""
+
+
+def checked(*reports: AccountReport) -> ParsedAccount:
+    """What a frame means, without the reports that cannot be true."""
+    faults = [fault_of_report(report) for report in reports]
+    true = tuple(report for report, fault in zip(reports, faults, strict=True) if not fault)
+    return ParsedAccount(true, next(filter(None, faults), ""))
 
 
 class AccountFeed(Protocol):

@@ -6,8 +6,8 @@ tried again only after minutes: hammering a refused key gets an address banned.
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Protocol
 
 import structlog
 
@@ -32,7 +32,7 @@ class StreamSettings(Protocol):
 
     @property
     def open_timeout_s(self) -> float:
-        """Longest wait for a connection to open."""
+        """Longest wait for a connection to open, and for the venue to confirm the subscription."""
 
     @property
     def backoff_min_s(self) -> float:
@@ -40,7 +40,7 @@ class StreamSettings(Protocol):
 
     @property
     def backoff_max_s(self) -> float:
-        """Longest delay before a reconnect."""
+        """Longest delay before a reconnect; a stream that was open for so long has not failed."""
 
 
 class AccountRules(Protocol):
@@ -81,6 +81,8 @@ class AccountStream:
         self._emit = emit
         self._failures = 0
         self._spoke_ms = 0
+        self._opened_ms: int | None = None
+        """Since when the stream of the connection is open; None before the venue has confirmed it."""
         self._ended: asyncio.Future[str] | None = None
         self._is_checked = False
         self._is_refused = False
@@ -132,15 +134,15 @@ class AccountStream:
         """Opens a connection and follows it to its end; the reason."""
         login = await self._feed.login()
         self._ended = asyncio.get_running_loop().create_future()
-        self._spoke_ms = monotonic_ms()
+        self._spoke_ms, self._opened_ms = monotonic_ms(), None
         socket = await self._opened(login)
-        tasks = [
-            asyncio.ensure_future(task)
-            for task in (self._closed(socket), self._beats(socket), self._keeps(), self._send(socket, login))
-        ]
+        own = (self._closed(socket), self._beats(socket), self._keeps(), self._send(socket, login))
+        tasks = [asyncio.ensure_future(self._or_end(work)) for work in (*own, self._is_opened_in_time())]
         try:
             return await self._ended
         finally:
+            if self._lived_s() >= self._settings.backoff_max_s:
+                self._failures = 0
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -153,6 +155,23 @@ class AccountStream:
             )
         except TransportError:
             raise TransportError("the private stream cannot be opened") from None  # its address may be a secret
+
+    def _lived_s(self) -> float:
+        """For how long the stream of the connection has been open."""
+        return 0.0 if self._opened_ms is None else (monotonic_ms() - self._opened_ms) / 1_000
+
+    async def _or_end(self, work: Coroutine[Any, Any, None]) -> None:
+        """Does a part of the connection's work; whatever it raises ends the connection, which would be deaf without."""
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 - of any part, and of the receiver
+            _log.error("account_stream_failed", **self._who, error=type(error).__name__)
+            self._end(f"a message or request of the private stream failed here: {type(error).__name__}")
+
+    async def _is_opened_in_time(self) -> None:
+        await asyncio.sleep(self._settings.open_timeout_s)
+        if self._opened_ms is None:
+            self._end("the venue has not confirmed the subscription")
 
     async def _send(self, socket: Socket, login: Login) -> None:
         try:
@@ -203,8 +222,10 @@ class AccountStream:
             self._ended.set_result(reason)
 
     def _receive(self, frame: bytes) -> None:
-        self._spoke_ms = monotonic_ms()
+        """Takes a frame. Of life it is a sign only if it means something: other answers come without a subscription."""
         parsed = self._feed.parse(frame)
+        if parsed.reports:
+            self._spoke_ms = monotonic_ms()
         if parsed.refused:
             self._refused_frames += 1
             _log.warning("account_frame_refused", **self._who, reason=parsed.refused, count=self._refused_frames)
@@ -223,7 +244,8 @@ class AccountStream:
                 self._end(visible(report.reason))
             case "opened":
                 self._is_refused = False
-                self._failures = 0
+                if self._opened_ms is None:
+                    self._opened_ms = monotonic_ms()
                 self._emit(report)
             case _:
                 self._emit(report)

@@ -22,7 +22,7 @@ export const delayAfter = (failures, chance = Math.random()) =>
 
 /**
  * One hub. `onMessage(message, venue, fromSnapshot, url)` gets messages of snapshots one by one, `onOpen(url, venue)`, for each venue of the hub, and
- * `onCut(url)` report the connection, `onState()` every change of it.
+ * `onCut(url)` report the connection, `onReset(url, venue)` that all it said is void, `onState()` every change of it.
  */
 class Line {
   state = "connecting";
@@ -105,7 +105,10 @@ class Line {
       for (const part of message.data.messages) {
         this.handlers.onMessage(part, part.data.venue ?? this.#venue, true, this.url);
       };
-    } else if (message.type === "Lagged" || message.type === "Reset") {
+    } else if (message.type === "Reset") {
+      for (const one of this.#venues) this.handlers.onReset(this.url, one); // a snapshot with all that holds follows
+      this.#renew();
+    } else if (message.type === "Lagged") {
       this.#renew();
     } else {
       this.handlers.onMessage(message, message.data?.venue ?? this.#venue, false, this.url);

@@ -50,9 +50,10 @@ const symbols = new Symbols(prices);
 const broadcast = new Broadcast({
   onMessage,
   onLive,
-  onOpen: (url, venue) => {
-    freshness.open(url, venue);
-    accounts.clear(venue);
+  onOpen,
+  onReset: (url, venue) => {
+    onOpen(url, venue);
+    if (venue === focus?.venue) clearMarket();
   },
   onCut: (url) => freshness.close(url),
   onState: paintStates,
@@ -66,6 +67,11 @@ function onCandles() {
 }
 
 // --- messages of the broadcast ---
+
+function onOpen(url, venue) {
+  freshness.open(url, venue);
+  accounts.clear(venue);
+}
 
 function onMessage(message, venue, fromSnapshot, url) {
   const { type, data } = message;
@@ -140,12 +146,18 @@ function choose({ venue = focus?.venue, symbol = focus?.symbol, timeframe = focu
   if (other) chooseSymbol();
 }
 
-function chooseSymbol() {
+/** Drops what the broadcast said of the chosen instrument. */
+function clearMarket() {
   heldStats = null;
-  prices.choose(focus.venue, focus.symbol);
   book.clear(focus);
   trades.clear(focus);
   contract.clear(focus);
+  paintSoon(paintHead);
+}
+
+function chooseSymbol() {
+  prices.choose(focus.venue, focus.symbol);
+  clearMarket();
   quality.choose(focus);
   compare.choose(focus);
   analysis.choose(focus);

@@ -19,7 +19,7 @@ from aiohttp import web
 from api.http.errors import Problem
 from flows.settings import Api
 from sinks.hub.auth import bearers, is_local_page
-from sinks.hub.rights import Right, Rights, rights_of
+from sinks.hub.rights import Right, Rights, TokenSettings, rights_of
 
 RIGHTS: Final[web.RequestKey[Rights]] = web.RequestKey("rights", frozenset)
 """The rights of a request, by which a handler may answer less."""
@@ -45,18 +45,23 @@ def may_call(handshake: HandshakeRequest, settings: Api) -> bool:
 
 
 def authorize(
-    handshake: HandshakeRequest, settings: Api, *, needs: Right | None = "market", needs_host: bool = True
+    handshake: HandshakeRequest,
+    settings: Api,
+    *,
+    hub: TokenSettings | None = None,
+    needs: Right | None = "market",
+    needs_host: bool = True,
 ) -> Rights:
-    """The rights of a request; `Problem` for one that is rejected. Paths that need no right are open to callers without
-    a token, and only those that `needs_host` want a `Host` header, which a program of HTTP/1.0 does not send and every
-    browser does.
+    """The rights of a request; `Problem` for one that is rejected. `hub`: the tokens of the hub that is followed. Paths
+    that need no right are open to callers without a token, and only those that `needs_host` want a `Host` header, which
+    a program of HTTP/1.0 does not send and every browser does.
     """
     is_nameless = not handshake.host and not needs_host
     if not settings.token and not is_nameless and not is_local_page(f"http://{handshake.host}"):
         raise Problem("wrong_host", "without api.token only this machine is served: use the host 127.0.0.1")
     if handshake.origin and not may_call(handshake, settings):
         raise Problem("wrong_origin", "this origin is not allowed; the setting is api.cors")
-    rights = rights_of(settings, [*bearers(handshake.authorizations), *handshake.tokens])
+    rights = rights_of(settings, [*bearers(handshake.authorizations), *handshake.tokens], followed=hub)
     if needs and not rights:
         raise Problem("unauthorized", "a token is needed: Authorization: Bearer, or ?token=")
     if needs and needs not in rights:

@@ -103,6 +103,9 @@ class HubConnection:
                 return str(closed)
 
     def _up(self, joined: Joined) -> None:
+        if self.state.connected:
+            _log.info("hub_began_anew", url=joined.url, venue=joined.venue)
+            return
         self.state.connected, self.state.since_ms, self.state.reason = True, wall_ms(), ""
         _log.info("hub_connected", url=joined.url, venue=joined.venue, resumed=joined.resumed)
 

@@ -22,7 +22,9 @@ class HubRefusal(Exception):  # noqa: N818 - a reply of the hub
 
 
 class Joined(Struct, frozen=True):
-    """The hub is connected. Unless `resumed`, the state was replaced, and events may have been missed."""
+    """The hub is connected, or has begun anew meanwhile. Unless `resumed`, the state is replaced, and events may have
+    been missed.
+    """
 
     url: str
     venue: str
@@ -67,6 +69,7 @@ class HubProtocol:
             self._wanted["optional"] = optional
         self._yielded_seq = 0
         self._resuming = False
+        self._joined = False  # whether this connection's request is answered
         self._placed = False  # whether messages apply to the state held
         self._is_complete = False  # whether a whole snapshot was received
         self._shown: list[HubMessage] = []  # of the snapshot that replaces the state, until it is complete
@@ -86,6 +89,7 @@ class HubProtocol:
         if not self._is_complete:
             self.seq = 0
         self._resuming = self._placed = self.seq > 0
+        self._joined = False
         query = {name: ",".join(channels) for name, channels in self._wanted.items()}
         return query | {"resume_after": str(self.seq)} if self.seq else query
 
@@ -107,8 +111,7 @@ class HubProtocol:
             case "Snapshot":
                 yield from self._on_snapshot(message)
             case "Reset":
-                self._resuming = self._placed = self._is_complete = False
-                self.seq = 0
+                yield from self._on_reset()
             case "Lagged":
                 yield Lost(self.url, message.dropped)
             case "Error":
@@ -118,15 +121,27 @@ class HubProtocol:
 
     def _on_joined(self, data: Any) -> Joined:
         origins: dict[str, str] = data.origins or {data.venue: data.origin}
+        self._joined = True
         if not self._resuming:
             self._states = {venue: self._states.get(venue) or VenueState(venue) for venue in origins}
-            for state in self._states.values():
-                state.forget()
-            self._placed = True
-            self._shown = []
+            self._begin_anew()
         for venue, state in self._states.items():
             state.origin, state.is_connected = origins.get(venue, state.origin), True
         return Joined(self.url, data.venue, resumed=self._resuming)
+
+    def _on_reset(self) -> Iterator[Joined]:
+        """All state is void. The new one follows: at once, or in answer to the request where that is still to come."""
+        self._resuming = self._placed = self._is_complete = False
+        self.seq = 0
+        if self._joined:
+            self._begin_anew()
+            yield Joined(self.url, self.venue_state.venue, resumed=False)
+
+    def _begin_anew(self) -> None:
+        for state in self._states.values():
+            state.forget()
+        self._placed = True
+        self._shown = []
 
     def _on_snapshot(self, message: IncomingMessage) -> Iterator[LiveEvent]:
         if not self._placed:

@@ -27,7 +27,7 @@ from flows.clock import monotonic_ms
 from sinks.hub.auth import REQUESTS_PER_S, TokenBucket
 from sinks.hub.client import STALLED_MS, Client
 from sinks.hub.rights import Rights
-from sinks.hub.subscription import RequestError, Subscription, build_rule, granted
+from sinks.hub.subscription import RequestError, RightError, Subscription, build_rule, granted
 
 MOST_STREAMS: Final = 16
 """Most streams of a connection at a time."""
@@ -141,8 +141,8 @@ class Connection:
                 if isinstance(message, Close):
                     self._transport.begin_close(WSCloseCode.OK, "")
                     return
-                if isinstance(message, Invocation) and not bucket.take(monotonic_ms()):
-                    self.end(WSCloseCode.POLICY_VIOLATION, f"more than {REQUESTS_PER_S} calls a second")
+                if not bucket.take(monotonic_ms()):
+                    self.end(WSCloseCode.POLICY_VIOLATION, f"more than {REQUESTS_PER_S} messages a second")
                     return
                 self._is_serving = True
                 try:
@@ -190,6 +190,8 @@ class Connection:
             answer = await self._answer(call)
         except Problem as problem:
             answer = self._codec.failed(call.id or "", f"{problem.code}: {problem.message}")
+        except RightError as error:
+            answer = self._codec.failed(call.id or "", f"no_right: {error}")
         except RequestError as error:
             answer = self._codec.failed(call.id or "", f"bad_request: {error}")
         except Exception:  # noqa: BLE001 - an error of ours is no reason to end the connection
@@ -220,7 +222,9 @@ class Connection:
         named = dict(zip(_DIMENSIONS, map(_names, call.arguments[: len(_DIMENSIONS)]), strict=False))
         if len(call.arguments) > len(_DIMENSIONS):
             raise RequestError(f"{call.target} has {', '.join(_DIMENSIONS)}")
-        channels = named.get("channels") or (DEFAULT_CHANNELS if wanted else _subscribed(self._client.subscription))
+        channels: Sequence[str] | None = named.get("channels")
+        if channels is None:
+            channels = DEFAULT_CHANNELS if wanted else _subscribed(self._client.subscription)
         rule = build_rule(
             wanted=wanted,
             channels=granted(self._rights, channels, ()) if wanted else channels,

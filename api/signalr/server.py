@@ -5,7 +5,7 @@ gateway's.
 | case | answer |
 |---|---|
 | an `id` that was not negotiated, has ended, or was not used for 15 s | 404 |
-| a WebSocket for an `id` that was used; a message while another one of the same `id` arrives | 409 |
+| a WebSocket for an `id` whose connection is open; a message while another one of the same `id` arrives | 409 |
 | a WebSocket without `id` | a new connection |
 | anything else without `id`; another transport than the first one | 400 |
 | too many negotiated ids or clients, too many messages that wait | 503 |
@@ -62,6 +62,7 @@ class SignalR:
         self._tickets = Tickets()
         self._connections: set[Connection] = set()
         self._by_http: dict[str, _HttpConnection] = {}
+        self._by_websocket: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def negotiate(self, version: int) -> dict[str, Any]:
@@ -129,12 +130,16 @@ class SignalR:
             raise Problem("bad_request", "the connection is closed")
         self._check_room()
         id_ = request.query.get("id")
-        if id_ in self._by_http:
-            raise Problem("conflict", "the connection has another transport")
+        if id_ in self._by_http or id_ in self._by_websocket:
+            raise Problem("conflict", "the connection of this id is open")
         if id_ is not None:
             self._take_ticket(id_)
-        await websocket.prepare(request)
-        await self._serve(WebSocketTransport(websocket, line, transport), request.get(RIGHTS, MARKET))
+            self._by_websocket.add(id_)
+        try:
+            await websocket.prepare(request)
+            await self._serve(WebSocketTransport(websocket, line, transport), request.get(RIGHTS, MARKET))
+        finally:
+            self._by_websocket.discard(id_ or "")
         return websocket
 
     def _check_room(self) -> None:

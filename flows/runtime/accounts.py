@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from flows.account_bounds import fault_of_report
 from flows.loop_thread import EventLoopThread
 from flows.model.account import AccountReport, AccountSnapshot, account_key
 from flows.queries import AccountQuery, AccountRenewQuery, Query, QueryError
@@ -104,10 +105,16 @@ class AccountRuntime:
             self._running.cancel()
 
     async def _snapshot(self, _: AccountQuery) -> AccountSnapshot:
+        """All that the account has; `QueryError` also when it cannot be true, or cannot be computed with."""
         try:
-            return await self._feed.snapshot()
+            snapshot = await self._feed.snapshot()
         except AccountRefusedError as error:
             raise QueryError(str(error), lasting=True) from None
+        except (ArithmeticError, ValueError):  # their texts may have amounts
+            raise QueryError("what the account has cannot be true: it cannot be computed with") from None
+        if fault := fault_of_report(snapshot):
+            raise QueryError(f"what the account has cannot be true: {fault}")
+        return snapshot
 
     async def _renew(self, query: Any) -> None:
         if self._stream is not None:

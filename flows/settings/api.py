@@ -19,7 +19,8 @@ class Api(Section):
     """Token that callers must send as `Authorization: Bearer …` or `?token=…`; page, documentation and health are open.
     """
     account_token: Token | None = Field(default=None, repr=False)
-    """Token of callers who may also have balances and positions. Without it only an interface without `token` has them.
+    """Token of callers who may also have balances and positions. Without it only an interface without `token`
+    has them, of a hub without tokens.
     """
     cors: tuple[WebOrigin, ...] = ()
     """Web origins that may call, besides programs (which send none) and pages of this machine."""

@@ -24,13 +24,13 @@ from urllib.parse import parse_qs, urlsplit
 from sinks.hub.hub_settings import HubSettings
 from sinks.hub.rights import Rights, rights_of
 from sinks.hub.subscription import (
-    DEFAULT,
     DEFAULT_CHANNELS,
     RequestError,
     RightError,
     Subscription,
     build_rule,
     check_venues,
+    default_of,
     granted,
 )
 
@@ -103,9 +103,10 @@ def authorize(
 
 def options_of(query: Mapping[str, list[str]], venues: Collection[str], rights: Rights) -> ClientOptions:
     """The options in a query; `RequestError` for those that cannot be, `RightError` for what the rights do not allow.
-    `venues` are those that send.
+    `venues` are those that send. One without a value is as one that is left out.
     """
-    return ClientOptions(_subscription(query, venues, rights), _resume_after(query))
+    given = {name: kept for name, values in query.items() if (kept := [value for value in values if value])}
+    return ClientOptions(_subscription(given, venues, rights), _resume_after(given))
 
 
 def _may_call(origins: list[str], allowed: tuple[str, ...]) -> bool:
@@ -134,7 +135,7 @@ def _subscription(query: Mapping[str, list[str]], venues: Collection[str], right
         if name in query
     }
     if not named:
-        return Subscription(DEFAULT.rules, rights)
+        return default_of(rights)
     rule = build_rule(
         wanted=True,
         channels=granted(rights, named.get("channels", DEFAULT_CHANNELS), named.get("optional", ())),

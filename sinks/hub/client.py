@@ -6,7 +6,7 @@ from typing import Protocol
 
 from sinks.hub.backlog import Backlog
 from sinks.hub.messages import Encoding, Message, Sendable
-from sinks.hub.replies import Lagged, Reply
+from sinks.hub.replies import Lagged, Reply, SharedReply
 from sinks.hub.subscription import Subscription
 
 CHUNK_BYTES = 32_768
@@ -67,8 +67,8 @@ class Client:
         self._ahead.extend(items)
 
     def begin_anew(self, items: Iterable[Sendable]) -> None:
-        """Drops all that waits, and queues items for this client alone."""
-        self._ahead.clear()
+        """Drops the state and the messages that wait, but no answer, and queues items for this client alone."""
+        self._ahead = deque(item for item in self._ahead if not isinstance(item, Message | SharedReply))
         self._backlog.clear()
         self.put_ahead(items)
 

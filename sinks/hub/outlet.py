@@ -78,8 +78,12 @@ class Outlet:
         self._fanout.forget(is_gone)
 
     def on_loss(self, count: int, now: Now) -> None:
-        """Reports the loss of `count` items before they arrived to every client, as each may have wanted them."""
+        """Reports the loss of `count` items before they arrived to every client, as each may have wanted them. The loss
+        has a number of its own, and nothing from before it can be resumed: who is away gets `Reset` and a snapshot.
+        """
         self.flush(now)
+        self._next_seq()
+        self._recent.clear()
         self._fanout.lose(count, now)
 
     def _begin_anew(self, now: Now) -> None:
@@ -167,7 +171,7 @@ class Outlet:
         missed = self._recent.after(after, newest=self._seq)
         if missed is not None:
             return [message for message in missed if client.subscription.wants(message.topic) and not _is_past(message)]
-        return [Reply(Reset()), *self._snapshot(client.subscription, now)]
+        return [SharedReply(Reset()), *self._snapshot(client.subscription, now)]
 
     def _snapshot(self, subscription: Subscription, now: Now) -> list[Sendable]:
         envelopes = [message.envelope() for message in self._state.messages(subscription.wants)]

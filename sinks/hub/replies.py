@@ -19,7 +19,7 @@ SNAPSHOT_PART: Final = 200
 
 
 class Reply(Struct, frozen=True):
-    """A message to one client, encoded when it is sent."""
+    """A message to one client, encoded when it is sent; an answer, or a notice about its connection."""
 
     body: Struct
 
@@ -29,7 +29,7 @@ class Reply(Struct, frozen=True):
 
 
 class SharedReply(Struct, eq=False):
-    """A message to several clients, encoded once for all of them."""
+    """A message to several clients, encoded once for all of them; a part of the state, or a notice about it."""
 
     body: Struct
     _frames: dict[Encoding, bytes] = {}

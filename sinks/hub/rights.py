@@ -3,6 +3,7 @@
 | `token`, `account_token` | shown | rights |
 |---|---|---|
 | neither is set | anything | `market` and `account`: only this machine is served |
+| neither is set, and the hub that is followed with its token has one | anything | `market` |
 | | the `account_token` | `market` and `account` |
 | | the `token` | `market` |
 | only `account_token` is set | anything else | `market` |
@@ -32,13 +33,16 @@ class TokenSettings(Protocol):
     account_token: str | None
 
 
-def rights_of(settings: TokenSettings, shown: Sequence[str]) -> Rights:
-    """The rights of a peer that shows these tokens, as the module's table has them."""
+def rights_of(settings: TokenSettings, shown: Sequence[str], *, followed: TokenSettings | None = None) -> Rights:
+    """The rights of a peer that shows these tokens, as the module's table has them. `followed`: the tokens of the hub
+    whose accounts the server has, which are not open to more peers here than there.
+    """
     if settings.account_token and _is_among(settings.account_token, shown):
         return MARKET_AND_ACCOUNT
     if settings.token:
         return MARKET if _is_among(settings.token, shown) else NO_RIGHTS
-    return MARKET if settings.account_token else MARKET_AND_ACCOUNT
+    is_guarded = followed is not None and bool(followed.token or followed.account_token)
+    return MARKET if settings.account_token or is_guarded else MARKET_AND_ACCOUNT
 
 
 def may_have(rights: Rights, channel: str) -> bool:

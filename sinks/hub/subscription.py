@@ -81,16 +81,18 @@ class Rule(NamedTuple):
 class Subscription:
     """Rules and rights of a client. Equal ones make equal subscriptions, so clients with the same share the work."""
 
-    __slots__ = ("_known", "rights", "rules")
+    __slots__ = ("_known", "is_default", "rights", "rules")
 
-    def __init__(self, rules: tuple[Rule, ...], rights: Rights = MARKET) -> None:
+    def __init__(self, rules: tuple[Rule, ...], rights: Rights = MARKET, *, is_default: bool = False) -> None:
         self.rules = rules
         self.rights = rights
+        self.is_default = is_default
+        """Whether its client has made no request yet, so that the first `subscribe` replaces it."""
         self._known: dict[Topic, bool] = {}  # as many as the hub has topics
 
     def named(self, names_of: NamesOf) -> "Subscription":
         """With the venues' own names of the symbols."""
-        return Subscription(tuple(rule.named(names_of) for rule in self.rules), self.rights)
+        return Subscription(tuple(rule.named(names_of) for rule in self.rules), self.rights, is_default=self.is_default)
 
     def wants(self, topic: Topic) -> bool:
         """Whether a message of this topic is for the client."""
@@ -108,7 +110,7 @@ class Subscription:
         """The subscription after a request. The first `subscribe` replaces the default; `RequestError` when there would
         be too many rules.
         """
-        if rule.wanted and self.rules == DEFAULT.rules:
+        if rule.wanted and self.is_default:
             return Subscription((rule,), self.rights)
         older = [other for other in self.rules if not rule.includes(other)]
         if len(older) >= RULES_LIMIT:
@@ -126,7 +128,12 @@ class Subscription:
         return hash((self.rules, self.rights))
 
 
-DEFAULT = Subscription((Rule(wanted=True, channels=frozenset(DEFAULT_CHANNELS)),))
+def default_of(rights: Rights) -> Subscription:
+    """The subscription of a client with these rights that has made no request."""
+    return Subscription((Rule(wanted=True, channels=frozenset(DEFAULT_CHANNELS)),), rights, is_default=True)
+
+
+DEFAULT = default_of(MARKET)
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True):

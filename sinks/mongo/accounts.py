@@ -5,7 +5,8 @@
 | `account` | balance, position, state: the newest version | venue, account, kind, name | ever; of nothing `EMPTY_MS` |
 | `account_history` | account, quote and minute | venue, account, quote, time | `accounts.history_days` |
 
-Amounts and prices are Decimal128, as exact as the venue reports them. An older version does not replace a newer one.
+Amounts and prices are Decimal128, as exact as the venue reports them. An older version does not replace a newer one: of
+a balance or position by its time of the venue; of a state, which the flow has by itself, by the time of writing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -81,14 +82,16 @@ def account_upsert(record: AccountRecord, *, now_ms: int, history_days: int) -> 
     """The write of a record. Where a newer version is stored, the unique key refuses it."""
     document = account_document(record, now_ms=now_ms, history_days=history_days)
     where: dict[str, Any] = {name: document.pop(name) for name in _KEYS[account_collection(record)]}
-    if not isinstance(record, AccountTotal):
+    if isinstance(record, AccountState):
+        where["updated_at"] = {"$lte": DatetimeMS(now_ms)}
+    elif not isinstance(record, AccountTotal):
         where["event_time"] = {"$lte": record.event_time}
     return UpdateOne(where, {"$set": document}, upsert=True)
 
 
 def is_account_stored(record: AccountRecord, document: Mapping[str, Any]) -> bool | None:
     """Whether a document of the record's key is the record; None when it is an older version. False: a newer one."""
-    if not isinstance(record, AccountTotal) and int(document.get("event_time", 0)) > record.event_time:
+    if isinstance(record, Balance | Position) and int(document.get("event_time", 0)) > record.event_time:
         return False
     written = account_document(record, now_ms=0, history_days=0)
     values = (name for name in written if name not in ("updated_at", "expires_at"))

@@ -60,7 +60,7 @@ ACKNOWLEDGED = WriteConcern(w="majority", j=True)
 INDEX_TIMEOUT_S = 60.0
 """Longest time to build the indexes; on a new database it takes none."""
 _DUPLICATE_KEY = 11_000
-_NO_DOCUMENT = BSONError, OverflowError, UnicodeError
+_NO_DOCUMENT = BSONError, ArithmeticError, UnicodeError
 _Place: TypeAlias = tuple[str, str, str, int]
 """Venue, symbol, timeframe and open time of a candle."""
 
@@ -233,7 +233,7 @@ class CandleStore:
             else:
                 bson.encode(incident_document(item, now_ms=0))
         except _NO_DOCUMENT as error:
-            log.error("unencodable_item_dropped", item=item, reason=str(error))  # noqa: TRY400
+            log.error("unencodable_item_dropped", **_named(item, error))  # noqa: TRY400
             return False
         return True
 
@@ -305,6 +305,13 @@ class CandleStore:
 
 def _place(candle: Candle) -> _Place:
     return candle.venue, candle.symbol, candle.timeframe, candle.open_time
+
+
+def _named(item: Storable, error: Exception) -> dict[str, Any]:
+    """What the log says of an item that is no document: of an account neither amounts nor assets."""
+    if isinstance(item, AccountRecord):
+        return {"item": type(item).__name__, "venue": item.venue, "reason": type(error).__name__}
+    return {"item": item, "reason": str(error)}
 
 
 def _count(stored: Stored, item: Storable, *, is_same: bool) -> None:

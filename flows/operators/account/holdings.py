@@ -32,8 +32,11 @@ class Changes(NamedTuple):
     where: tuple[Where, ...] = ()
     is_doubtful: bool = False
     """A snapshot is to say what holds."""
+    refined: tuple[Where, ...] = ()
+    """Where the position is the same, and something else of it is new: prices, profit, leverage."""
 
     def __bool__(self) -> bool:
+        """Whether something is held that was not."""
         return bool(self.assets or self.where)
 
 
@@ -42,10 +45,16 @@ class Holdings:
 
     def __init__(self) -> None:
         self.balances: Table[str, Amounts] = Table(
-            differs=lambda old, new: old != new, zero=lambda _: (ZERO, ZERO), joined=lambda _, new: new
+            differs=lambda old, new: old != new,
+            refines=lambda old, new: old != new,
+            zero=lambda _: (ZERO, ZERO),
+            joined=lambda _, new: new,
         )
         self.positions: Table[Where, PositionReport] = Table(
-            differs=_differs, zero=lambda where: PositionReport(where[0], where[1], ZERO), joined=_joined
+            differs=_differs,
+            refines=_refines,
+            zero=lambda where: PositionReport(where[0], where[1], ZERO),
+            joined=_joined,
         )
         self.leverages: dict[str, LeverageReport] = {}
         self._set: dict[str, int] = {}
@@ -62,11 +71,13 @@ class Holdings:
             for row in update.positions
         }
         taken = ("changed", "doubtful")
+        refined = [where for where, outcome in places.items() if outcome == "refined"]
         of_leverage = [where for row in update.leverages for where in self._set_leverage(row, local)]
         return Changes(
             tuple(asset for asset, outcome in assets.items() if outcome in taken),
-            tuple(dict.fromkeys([*(where for where, outcome in places.items() if outcome in taken), *of_leverage])),
+            tuple(where for where, outcome in places.items() if outcome in taken),
             is_doubtful="doubtful" in (*assets.values(), *places.values()),
+            refined=tuple(dict.fromkeys([*refined, *of_leverage])),
         )
 
     def compare(self, snapshot: AccountSnapshot, queried: int) -> Changes:
@@ -75,10 +86,14 @@ class Holdings:
         positions = {where_of(row): (row, row.time) for row in snapshot.positions}
         one = self.balances.compare(balances, snapshot.time, queried)
         two = self.positions.compare(positions, snapshot.time, queried)
+        refined = list(two.refined)
         for row in snapshot.leverages:
             if self._set.get(row.symbol, -1) < queried:
-                self._set_leverage(row, -1)
-        return Changes(tuple(one.changed), tuple(two.changed), one.is_doubtful or two.is_doubtful)
+                refined += self._set_leverage(row, -1)
+        refined = [where for where in dict.fromkeys(refined) if where not in two.changed]
+        return Changes(
+            tuple(one.changed), tuple(two.changed), one.is_doubtful or two.is_doubtful, refined=tuple(refined)
+        )
 
     def position(self, where: Where) -> PositionReport:
         """A position as it is known, with its leverage."""
@@ -116,6 +131,10 @@ def _differs(old: PositionReport, new: PositionReport) -> bool:
         return True
     one, two = old.entry_price, new.entry_price
     return one is not None and two is not None and abs(one - two) > _SAME_PRICE * abs(one)
+
+
+def _refines(old: PositionReport, new: PositionReport) -> bool:
+    return bool(new.quantity) and structs.replace(old, time=new.time) != new
 
 
 def _joined(old: PositionReport, new: PositionReport) -> PositionReport:

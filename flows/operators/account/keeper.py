@@ -60,9 +60,9 @@ class AccountKeeper:
         self._venue, _, self._account = key.partition(":")
         self._policy = policy
         self._holdings = Holdings()
-        self._snapshot_time = 0
+        self._snapshot_time = self._event_time = 0
         if state is not None:
-            self._snapshot_time = restored(state, self._holdings, key)
+            self._snapshot_time, self._event_time = restored(state, self._holdings, key)
         self._values = Values(self._venue, self._account, policy.quote, self._holdings)
         self._owes_all = state is not None
         self._is_open = False
@@ -73,7 +73,6 @@ class AccountKeeper:
         self._was_live = False
         self._spoke_at: int | None = None
         """When something came by the stream last, local."""
-        self._event_time = 0
         self._number = 0
         self._first_valid = 0
         self._under_way: tuple[AccountQuery, int] | None = None
@@ -168,7 +167,7 @@ class AccountKeeper:
 
     def snapshot(self) -> KeptState:
         """See `state`."""
-        return kept(self._holdings, self._snapshot_time)
+        return kept(self._holdings, self._snapshot_time, self._event_time)
 
     # --- the stream --------------------------------------------------------------------------------------------------
 

@@ -39,7 +39,7 @@ class Values:
     def items(self, changes: Changes) -> list[AccountItem]:
         """What has changed."""
         out: list[AccountItem] = [self._balance(asset) for asset in changes.assets]
-        for where in changes.where:
+        for where in dict.fromkeys((*changes.where, *changes.refined)):
             out += self._positions(where)
         return out
 

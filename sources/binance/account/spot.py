@@ -5,7 +5,6 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from flows.account_bounds import fault_of_report
 from flows.foreign import quoted
 from flows.model.account import (
     AccountEvent,
@@ -15,7 +14,7 @@ from flows.model.account import (
     BalanceChange,
     BalanceReport,
 )
-from sources.account import AccountSettings, Login, ParsedAccount, Right
+from sources.account import AccountSettings, Login, ParsedAccount, Right, checked
 from sources.binance.account import wire
 from sources.binance.account.requests import WRONG_TIME, AccountRequests, refusal
 from sources.binance.rest import BinanceRest
@@ -38,8 +37,10 @@ _ALIVE: Final = ParsedAccount((AccountEvent("alive"),))
 
 
 def stream_url(settings: AccountSettings, default: str | None) -> str:
-    """The base address of private streams; `ValueError` when none is set and the origin has no default."""
-    url = settings.accounts_ws_url or settings.ws_url or default
+    """The base address of private streams: `ws_url`, which may be a relay of the market alone, only for an origin that
+    has no default. `ValueError` when none is set.
+    """
+    url = settings.accounts_ws_url or default or settings.ws_url
     if not url:
         raise ValueError(f"the origin is {settings.origin}: set accounts_ws_url to the address of private streams")
     return url.rstrip("/")
@@ -107,19 +108,19 @@ class SpotAccount:
             found = wire.FRAME.decode(frame)
             if bytes(found.event):
                 return self._event(found.subscription, found.event)
-            return ParsedAccount((self._reply(found),))
-        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return ParsedAccount(self._reply(found))
+        except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError):
             return ParsedAccount(refused="a message about an account is none that the venue sends")
 
-    def _reply(self, found: wire.Frame) -> AccountReport:
+    def _reply(self, found: wire.Frame) -> tuple[AccountEvent, ...]:
         if found.id == _SUBSCRIBE:
-            return self._subscribed(found)
+            return (self._subscribed(found),)
         if found.id != _PING or found.status != _OK:
-            return AccountEvent("alive")
+            return ()  # an answer without the subscription is no sign of its life
         numbers = [one.subscription for one in wire.SUBSCRIPTIONS.decode(found.result)]
         if self._subscription in numbers:
-            return AccountEvent("alive")
-        return AccountEvent("expired", "the venue no longer has the subscription")
+            return (AccountEvent("alive"),)
+        return (AccountEvent("expired", "the venue no longer has the subscription"),)
 
     def _subscribed(self, found: wire.Frame) -> AccountEvent:
         if found.status == _OK:
@@ -149,5 +150,4 @@ class SpotAccount:
                 report = AccountEvent("expired", "the venue has ended the subscription")
             case _:
                 return _ALIVE
-        fault = fault_of_report(report)
-        return ParsedAccount(refused=fault) if fault else ParsedAccount((report,))
+        return checked(report)

@@ -11,7 +11,6 @@ from typing import Final
 
 import msgspec
 
-from flows.account_bounds import fault_of_report
 from flows.model.account import (
     AccountEvent,
     AccountReport,
@@ -23,7 +22,7 @@ from flows.model.account import (
     Place,
     PositionReport,
 )
-from sources.account import AccountSettings, Login, ParsedAccount, Right, StreamExpiredError
+from sources.account import AccountSettings, Login, ParsedAccount, Right, StreamExpiredError, checked
 from sources.binance.account import wire
 from sources.binance.account.requests import AccountRequests
 from sources.binance.account.spot import stream_url
@@ -107,25 +106,25 @@ class UsdmAccount:
     def parse(self, frame: bytes) -> ParsedAccount:
         """See `AccountFeed`."""
         try:
-            report = self._report(frame)
-        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return checked(*self._reports(frame))
+        except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError):
             return ParsedAccount(refused="a message about an account is none that the venue sends")
-        fault = fault_of_report(report)
-        return ParsedAccount(refused=fault) if fault else ParsedAccount((report,))
 
-    def _report(self, frame: bytes) -> AccountReport:
+    def _reports(self, frame: bytes) -> tuple[AccountReport, ...]:
         try:
             kind = wire.KIND.decode(frame).e
         except msgspec.ValidationError:
             return self._reply(frame)
         read = self._events.get(kind)
-        return read(frame) if read else _ALIVE
+        return (read(frame) if read else _ALIVE,)
 
-    def _reply(self, frame: bytes) -> AccountEvent:
+    def _reply(self, frame: bytes) -> tuple[AccountEvent, ...]:
         reply = wire.USDM_REPLY.decode(frame)
-        if reply.id != _PING or self._listen_key in (reply.result or ()):
-            return _ALIVE
-        return AccountEvent("expired", "the venue no longer has the stream")
+        if reply.id != _PING or reply.result is None:
+            return ()  # an error is no sign of life
+        if self._listen_key in reply.result:
+            return (_ALIVE,)
+        return (AccountEvent("expired", "the venue no longer has the stream"),)
 
 
 def _update(frame: bytes) -> AccountUpdate:

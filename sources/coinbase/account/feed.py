@@ -76,7 +76,10 @@ class CoinbaseAccount:
         return powers_of(permissions)
 
     async def login(self) -> Login:
-        """With a new token for each connection. Heartbeats come first, so that the stream is open with the second."""
+        """With a new token for each connection, by the venue's time as it is now: the local clock may have been set
+        since. Heartbeats come first, so that the stream is open with the second.
+        """
+        self._ahead_ms = None
         await self._know_time()
         self._parser.begin()
         user = {"type": "subscribe", "channel": USER, "jwt": token(self._signer, self._name, self._now_ms() // 1_000)}
@@ -114,7 +117,7 @@ class CoinbaseAccount:
             raise VenueError(f"{_ACCOUNTS}: more than {_MOST_PAGES} pages of accounts", status=ANSWERED)
         try:
             return AccountSnapshot(time, balances_of(rows))
-        except ArithmeticError:
+        except (ArithmeticError, ValueError):
             raise VenueError("the balances of the account cannot be true", status=ANSWERED) from None
 
     async def _get(self, path: str, query: str = "") -> bytes:

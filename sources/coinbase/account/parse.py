@@ -8,7 +8,7 @@ import msgspec
 
 from flows.foreign import quoted
 from flows.model.account import AccountEvent, BalanceReport
-from sources.account import ParsedAccount, Right
+from sources.account import ParsedAccount, Right, checked
 from sources.account_numbers import AccountNumbers
 from sources.coinbase.account.wire import AccountRow, KeyPermissions, Message
 from sources.coinbase.names import HEARTBEATS
@@ -37,7 +37,7 @@ class AccountParser:
         try:
             if len(frame) > _LONGEST:
                 return ParsedAccount(refused="it is too long")
-            return ParsedAccount(tuple(self._events(_MESSAGE.decode(frame))))
+            return checked(*self._events(_MESSAGE.decode(frame)))
         except msgspec.ValidationError:
             return ParsedAccount(refused="a field is not what it should be")
         except Exception:  # noqa: BLE001 - whatever the decoder raises, only this frame is refused

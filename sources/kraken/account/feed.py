@@ -112,7 +112,7 @@ class KrakenAccount:
             await self._read_names()
         try:
             return AccountSnapshot(time, balances_of(balances.result), positions_of(rows, self._symbol_of))
-        except ArithmeticError:
+        except (ArithmeticError, ValueError):
             raise VenueError("the balances of the account cannot be true", status=ANSWERED) from None
 
     async def _wait(self) -> None:

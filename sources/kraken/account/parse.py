@@ -15,7 +15,7 @@ from flows.model.account import (
     BalanceReport,
     PositionReport,
 )
-from sources.account import ParsedAccount, Right
+from sources.account import ParsedAccount, Right, checked
 from sources.account_numbers import AccountNumbers
 from sources.kraken.account import wire
 from sources.kraken.names import Times, asset_of_rest
@@ -59,7 +59,7 @@ class AccountParser:
                 return ParsedAccount(refused="it is too long")
             reply = _REPLY.decode(frame)
             if reply.channel == "balances":
-                return ParsedAccount(tuple(self._reports(_BALANCES.decode(frame))))
+                return checked(*self._reports(_BALANCES.decode(frame)))
             return ParsedAccount(_events_of(reply))
         except Exception as error:  # noqa: BLE001 - whatever the decoder raises, only this frame is refused
             return ParsedAccount(refused=_reason(error))

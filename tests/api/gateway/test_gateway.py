@@ -40,6 +40,12 @@ async def test_access_is_the_interfaces_and_symbols_have_any_spelling(deployment
             deployment.tell(price(51.0, "ETHUSDT"), price(101.0))
             message = await hear(client)
             assert (message["type"], message["data"]["price"]) == ("MarketData", 51.0)
+        blank = address(url, "?token=secret&channels=&resume_after=")
+        async with connect(blank, open_timeout=PATIENCE_S) as client:
+            await ask(client, op="unsubscribe", symbols=["BTCUSDT"])
+            deployment.tell(price(102.0), price(52.0, "ETHUSDT"))
+            message = await hear(client)
+            assert (message["type"], message["data"]["price"]) == ("MarketData", 52.0), "as if left out"
         text, _ = served.services.metrics.text()
         await until(
             lambda: b'market_data_api_answers_total{route="/ws",status="101"}' in served.services.metrics.text()[0]

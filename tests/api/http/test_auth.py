@@ -4,7 +4,7 @@ import pytest
 
 from api.http.auth import HandshakeRequest, authorize
 from api.http.errors import Problem
-from flows.settings import Api
+from flows.settings import Api, Hub
 from sinks.hub.rights import MARKET, MARKET_AND_ACCOUNT, NO_RIGHTS
 
 OPEN = Api()
@@ -76,6 +76,16 @@ def test_accounts_need_a_token_with_their_right(settings: Api, token: str, code:
     except Problem as refused:
         assert refused.code == code
         assert code == "unauthorized" or "api.account_token" in refused.message
+
+
+@pytest.mark.parametrize("hub", [Hub(token="hub"), Hub(account_token="hub"), Hub(token="one", account_token="two")])
+def test_accounts_of_a_guarded_hub_are_not_open_here(hub: Hub) -> None:
+    assert authorize(request(), OPEN, hub=Hub(), needs="account") == MARKET_AND_ACCOUNT
+    assert authorize(request(), OPEN, hub=hub) == MARKET
+    with pytest.raises(Problem) as refused:
+        authorize(request(), OPEN, hub=hub, needs="account")
+    assert refused.value.code == "no_right"
+    assert authorize(request(token="own"), BOTH, hub=hub, needs="account") == MARKET_AND_ACCOUNT
 
 
 def test_what_needs_no_right_is_answered_without_rights() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from api.live.hub_protocol import HubProtocol, HubRefusal, Joined, LiveEvent, Lost
+from api.live.hub_protocol import HubProtocol, HubRefusal, Joined, LiveEvent, Lost, Replaced
 from api.live.messages import HubMessage
 from flows.model import Heartbeat, MarketData
 from sinks.hub.payloads import HeartbeatBody, HeartbeatUpdate, MarketDataBody, iso_utc
@@ -81,6 +81,18 @@ def test_what_the_hub_holds_no_more_is_replaced(protocol: HubProtocol) -> None:
     latest = protocol.venue_state.latest("MarketData", "BTCUSDT")
     assert latest is not None
     assert latest.body.price == 91.0
+
+
+def test_a_hub_that_begins_anew_within_a_connection_is_followed_on(protocol: HubProtocol) -> None:
+    events = receive(protocol, message("Reset", None))
+    assert events == [Joined(URL, "binance", resumed=False)]
+    assert protocol.venue_state.latest("MarketData", "BTCUSDT") is None, "what the new state lacks is gone"
+    events = receive(protocol, snapshot(price(3), price(90), seq=91), price(92))
+    assert prices(events) == [90.0, 92.0], "each is yielded once"
+    [replaced] = [event for event in events if isinstance(event, Replaced)]
+    assert prices(list(replaced.messages)) == [3.0, 90.0]
+    assert protocol.venue_state.is_connected
+    assert protocol.begin() == {"channels": "MarketData", "resume_after": "92"}
 
 
 def test_a_disconnect_within_the_first_snapshot_starts_over() -> None:

@@ -102,6 +102,14 @@ async def peer(served: Interface, query: str = "", *, packed: bool = False) -> A
         yield made
 
 
+async def refusal(served: Interface, query: str) -> int:
+    """The status of a WebSocket that is refused."""
+    with pytest.raises(InvalidStatus) as refused:
+        async with peer(served, query):
+            pass
+    return refused.value.response.status_code
+
+
 WRONG: list[tuple[Any, ...]] = [
     ("GetPrices", 5),
     ("GetPrices", ["x"], "nosuch"),
@@ -110,6 +118,7 @@ WRONG: list[tuple[Any, ...]] = [
     ("StreamPrices",),
     ("Subscribe", ["Nonsense"]),
     ("Subscribe", "Trade"),
+    ("Subscribe", []),
     ("Subscribe", None, None, None, ["nosuch"]),
 ]
 """Calls that are answered with an error."""
@@ -164,11 +173,14 @@ async def test_negotiation_access_and_refusals(deployment: Deployment) -> None:
         for id_ in (newer["connectionToken"], older["connectionId"]):
             query = f"?id={id_}&access_token=secret"
             async with peer(served, query) as client:
-                assert "account" in (await client.call("Subscribe", ["Balance"]))["error"]
-            with pytest.raises(InvalidStatus) as used:
-                async with peer(served, query):
-                    pass
-            assert used.value.response.status_code == 404
+                error = (await client.call("Subscribe", ["Balance"]))["error"]
+                assert error.startswith("no_right: ")
+                assert "account" in error
+                assert await refusal(served, query) == 409, "it is open"
+            async with asyncio.timeout(PATIENCE_S):
+                while (status := await refusal(served, query)) == 409:
+                    await asyncio.sleep(0.01)  # until the server has ended it
+            assert status == 404
         async with peer(served, "?access_token=own") as client:
             assert (await client.call("Subscribe", ["Balance"]))["result"]["rights"] == ["account", "market"]
 
@@ -184,12 +196,13 @@ async def test_what_is_no_protocol_ends_the_connection_with_its_reason(served: I
         await client.line.send("nonsense\x1e")
         ending = await client.hear()
         assert (ending["type"], ending["allowReconnect"]) == (7, False)
-    async with peer(served) as client:
-        with pytest.raises(ConnectionClosed):
-            for _ in range(60):
-                await client.send({"type": 1, "target": "GetPrices", "arguments": []})
-            while True:
-                await client.hear()
+    call, cancellation = {"type": 1, "target": "GetPrices", "arguments": []}, {"type": 5, "invocationId": "never"}
+    for message in (call, cancellation, {"type": 6}, {"type": 99}):
+        async with peer(served) as client:
+            await client.send(*[message] * 60)
+            while (ending := await client.hear())["type"] != 7:
+                pass
+            assert "20 messages a second" in ending["error"]
     async with peer(served) as client:
         with pytest.raises(ConnectionClosed):
             await client.line.send("x" * 40_000)
@@ -215,10 +228,7 @@ async def test_http_transports_are_refused_where_they_cannot_be(served: Interfac
     async with session.get(url, params=polled) as opened:
         assert (opened.status, await opened.read()) == (200, b"")
     assert await status("GET", polled, headers={"Accept": "text/event-stream"}) == 400
-    with pytest.raises(InvalidStatus) as refused:
-        async with peer(served, f"?id={polled['id']}"):
-            pass
-    assert refused.value.response.status_code == 409
+    assert await refusal(served, f"?id={polled['id']}") == 409
     assert await status("POST", polled, data=handshake) == 200
     async with session.get(url, params=polled) as answered:
         assert await answered.read() == b"{}\x1e"

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from sinks.hub.client import CHUNK_BYTES, FULL_MS, STALLED_MS, Client
 from sinks.hub.messages import Encoding, Message, Topic
+from sinks.hub.replies import Reset, SharedReply
 from sinks.hub.subscription import DEFAULT
 
 
@@ -97,3 +98,17 @@ def test_it_is_stuck_when_its_queue_is_full_for_long_or_it_reads_nothing_for_lon
     assert silent.is_stuck(STALLED_MS)
     silent.resume()
     assert not silent.is_stuck(STALLED_MS)
+
+
+def test_a_new_beginning_drops_the_state_that_waits_and_keeps_the_answers() -> None:
+    line = Line(room=1)
+    client = client_of(line)
+    client.write(b"0 ", 0)
+    client.put_ahead([Text(b"answer "), message(1), SharedReply(Reset())])
+    client.queue([message(2)], 0)
+    client.begin_anew([Text(b"anew ")])
+    client.queue([message(3)], 0)
+    line.room = 10
+    client.resume()
+    client.pump(1)
+    assert line.writes == [b"0 ", b"answer anew 3 "]

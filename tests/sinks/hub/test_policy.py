@@ -251,6 +251,24 @@ def test_without_clients_nothing_is_encoded() -> None:
     assert [message._frames for message in play.hub._recent._messages] == [{}] * 5
 
 
+def test_what_was_lost_while_a_client_was_away_is_announced() -> None:
+    play, line, away, back = Playing(), Line(), Line(), Line()
+    play.join(line)
+    client = play.join(away)
+    play.at(0, batch(1))
+    play.hub.leave(client)
+    play.hub.on_loss(5_000, play.now)
+    play.at(1_000, batch(2))
+    play.join(back, resume_after=away.heard[-1]["seq"])
+    assert [message["type"] for message in line.heard] == ["Trade", "Lagged", "Trade"]
+    assert [message["type"] for message in back.heard] == ["Reset", "Snapshot"]
+    after = line.heard[-1]["seq"]
+    play.at(2_000, batch(3))
+    again = Line()
+    play.join(again, resume_after=after)
+    assert [message["data"]["trades"][0]["id"] for message in again.heard] == [3], "what followed is resumed as ever"
+
+
 update = st.one_of(
     st.builds(price, st.floats(1, 9), st.sampled_from(["BTCUSDT", "ETHUSDT"])),
     st.builds(candle, st.integers(0, 5), closed=st.booleans(), close=st.floats(1, 9)),

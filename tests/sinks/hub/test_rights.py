@@ -19,7 +19,7 @@ from sinks.hub.rights import (
     may_have,
     rights_of,
 )
-from sinks.hub.subscription import DEFAULT, RequestError, RightError, Rule, Subscription, parse_request
+from sinks.hub.subscription import DEFAULT, RequestError, RightError, Rule, Subscription, default_of, parse_request
 
 OPEN, GUARDED = Hub(), Hub(token="market-token")
 PRIVATE, BOTH = Hub(account_token="own-token"), Hub(token="market-token", account_token="own-token")
@@ -85,7 +85,7 @@ TOPICS = [
 
 def after(requests: list[dict[str, object]], rights: Rights) -> Subscription:
     """The subscription of a client after its requests, as the hub makes it; refused ones change nothing."""
-    subscription = Subscription(DEFAULT.rules, rights)
+    subscription = default_of(rights)
     for request in requests:
         try:
             rule = parse_request(json.dumps(request), rights)
@@ -117,8 +117,8 @@ def test_the_right_to_accounts_changes_nothing_about_markets(requests: list[dict
 
 
 def test_clients_with_different_rights_share_nothing() -> None:
-    assert Subscription(DEFAULT.rules, MARKET) != Subscription(DEFAULT.rules, MARKET_AND_ACCOUNT)
-    assert Subscription(DEFAULT.rules, MARKET) == DEFAULT
+    assert default_of(MARKET) != default_of(MARKET_AND_ACCOUNT)
+    assert default_of(MARKET) == DEFAULT
 
 
 @pytest.mark.parametrize("channel", ACCOUNT_CHANNELS)

@@ -32,6 +32,13 @@ def test_the_first_request_narrows_and_the_next_ones_add() -> None:
     assert [wanted.wants(topic) for topic in (BTC_PRICE, ETH_PRICE, BTC_1M, BTC_5M)] == [True, False, True, False]
 
 
+@pytest.mark.parametrize("exactly", [{}, {"channels": ["MarketData", "ChartUpdate"]}])
+def test_a_request_for_exactly_the_default_stays_when_the_next_one_comes(exactly: dict[str, object]) -> None:
+    wanted = after({"op": "subscribe", **exactly}, {"op": "subscribe", "channels": ["Trade"]})
+    kinds = ("MarketData", "ChartUpdate", "Trade")
+    assert [wanted.wants(Topic(kind, "BTCUSDT", "1m")) for kind in kinds] == [True] * 3
+
+
 def test_unsubscribing_takes_away_what_it_names_and_no_more() -> None:
     wanted = after(
         {"op": "subscribe", "channels": ["MarketData", "Candle"]},

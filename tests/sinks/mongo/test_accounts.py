@@ -7,6 +7,7 @@ import pytest
 from bson import Decimal128
 from msgspec.structs import replace
 from pymongo import MongoClient
+from structlog.testing import capture_logs
 
 from flows.model import AccountRecord, AccountState, Balance
 from flows.settings import Mongo
@@ -30,6 +31,19 @@ def database(mongo_client: MongoClient[dict[str, Any]], request: pytest.FixtureR
     mongo_client.drop_database(name)
 
 
+def test_a_record_that_is_no_document_holds_up_nothing_and_is_not_in_the_log(database: Any) -> None:
+    store = CandleStore(database, retention_days={})
+    store.ensure_indexes(timeout_s=60)
+    long = replace(BALANCE, asset="LONG", free=Decimal("1." + "7" * 40))
+    with capture_logs() as logs:
+        assert store.store([long, BALANCE], timeout_s=60).records == 1
+    assert account_item_of(database[ACCOUNT].find_one()) == BALANCE
+    [line] = logs
+    assert (line["event"], line["item"]) == ("unencodable_item_dropped", "Balance")
+    assert "777" not in str(line)
+    assert "LONG" not in str(line)
+
+
 def test_the_newest_version_of_each_is_stored_exactly_and_totals_are_kept(
     database: Any, mongod_uri: str, tmp_path: Any
 ) -> None:
@@ -40,6 +54,12 @@ def test_the_newest_version_of_each_is_stored_exactly_and_totals_are_kept(
     assert store.store([LATER], timeout_s=60).records == 1
     older = store.store([BALANCE, TOTAL], timeout_s=60)
     assert (older.records, older.already_newer) == (1, 1)
+
+    anew = replace(STATE, state="connecting", event_time=0)
+    assert store.store([anew], timeout_s=60).records == 1, "a new process knows no time of the venue yet"
+    assert database[ACCOUNT].find_one({"kind": "state"})["state"] == "connecting"
+    assert store.missing([STATE], timeout_s=60)[0] == [STATE]
+    assert store.store([STATE], timeout_s=60).records == 1
 
     documents = list(database[ACCOUNT].find())
     assert sorted((one["kind"], one["name"]) for one in documents) == [

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from flows.clock import Now
 from flows.model.account import (
@@ -324,6 +325,25 @@ def test_leverage_stays_with_a_position_whose_updates_do_not_say_it() -> None:
     assert [(p.quantity, p.leverage, p.margin_type) for p in of(Position, out)] == [(3, 5, "cross")]
 
 
+def test_what_a_snapshot_says_else_of_a_position_is_shown_and_no_incident() -> None:
+    run = live(AccountSnapshot(T0, (), (long_btc("2"),), (LeverageReport("BTCUSDT", 20, "cross"),)))
+    out: list[Any] = []
+    while not (queries := of(AccountQuery, out)):
+        out = alive(run, 10_000)
+    new = PositionReport(
+        "BTCUSDT", "BOTH", D(2), D(100), mark_price=D(103), unrealised_pnl=D(6), liquidation_price=D(7), time=T0 + 1
+    )
+    out = run.answer(queries[0], AccountSnapshot(T0 + 1, (), (new,), (LeverageReport("BTCUSDT", 5, "isolated"),)))
+    [position] = of(Position, out)
+    assert (position.mark_price, position.unrealised_pnl, position.liquidation_price) == (103, 6, 7)
+    assert (position.leverage, position.margin_type, position.is_computed) == (5, "isolated", False)
+    assert (of(Incident, out), of(AccountRenewQuery, out)) == ([], [])
+    out = run.take(AccountUpdate(T0 + 2, positions=(structs.replace(new, unrealised_pnl=D(9), time=T0 + 2),)))
+    assert [(p.unrealised_pnl, p.event_time) for p in of(Position, out)] == [(9, T0 + 2)]
+    out = run.take(AccountUpdate(T0 + 3, positions=(structs.replace(new, unrealised_pnl=D(9), time=T0 + 3),)))
+    assert of(Position, out) == [], "the same again"
+
+
 def test_profit_and_value_are_carried_on_by_prices_and_say_so() -> None:
     run = live(AccountSnapshot(T0, (usdt("100"), BalanceReport("BTC", D(2), D(0))), (long_btc("-2"),)))
     out = run.take(AccountPrices((("BTCUSDT", D("90.5"), T0 + 1),)))
@@ -337,6 +357,40 @@ def test_profit_and_value_are_carried_on_by_prices_and_say_so() -> None:
     assert totals == [AccountTotal("v", "mine", "USDT", D("300.0"), D(18), T0 + 30_000)]
 
 
+def test_a_zero_that_a_snapshot_shows_has_a_time_and_nothing_from_before_replaces_it() -> None:
+    run = live(AccountSnapshot(T0 + 5, (usdt("100"),), (long_btc("2"),)))
+    run.local += 10_000
+    [query] = of(AccountQuery, run.take(AccountEvent("trigger")))
+    out = run.answer(query, AccountSnapshot(T0 + 9))
+    assert [(b.total, b.event_time) for b in of(Balance, out)] == [(0, T0 + 9)]
+    assert [(p.side, p.quantity, p.event_time) for p in of(Position, out)] == [("LONG", 0, T0 + 9)]
+    before = AccountUpdate(T0 + 7, (usdt("50"),), positions=(long_btc("1"),))
+    for _ in range(3):
+        out = run.take(before)
+        assert (of(Balance, out), of(Position, out)) == ([], [])
+        alive(run, 10_000)
+    out = run.take(AccountUpdate(T0 + 10, (usdt("3"),), positions=(long_btc("-1"),)))
+    assert [(b.total, b.event_time) for b in of(Balance, out)] == [(3, T0 + 10)]
+    assert [(p.side, p.quantity, p.event_time) for p in of(Position, out)] == [("SHORT", 1, T0 + 10)]
+
+
+def test_an_item_of_nothing_is_forgotten_in_the_end() -> None:
+    run = live(AccountSnapshot(T0, (usdt("100"),)))
+    for _ in range(3):
+        run.local += 61_000
+        [query] = of(AccountQuery, run.take(AccountEvent("trigger")))
+        run.answer(query, AccountSnapshot(T0 + 9))
+    assert run.machine.snapshot().balances == []
+
+
+def test_a_correction_with_an_earlier_time_is_no_older_version() -> None:
+    run = live(AccountSnapshot(T0 + 50, (usdt("100"),)))
+    run.local += 10_000
+    [query] = of(AccountQuery, run.take(AccountEvent("trigger")))
+    [balance] = of(Balance, run.answer(query, AccountSnapshot(T0 + 9, (usdt("55"),))))
+    assert (balance.total, balance.event_time) == (55, T0 + 50)
+
+
 def test_a_recovered_machine_shows_what_it_held_and_that_it_is_old() -> None:
     run = live(AccountSnapshot(T0, (usdt("100"),), (long_btc("2"),)))
     state = run.machine.snapshot()
@@ -345,11 +399,12 @@ def test_a_recovered_machine_shows_what_it_held_and_that_it_is_old() -> None:
     out = again.machine.on_timer(again.now)
     assert [b.total for b in of(Balance, out)] == [100]
     assert [(p.quantity, p.entry_price) for p in of(Position, out)] == [(2, 100)]
-    assert of(AccountState, out)[0].state == "connecting"
+    [shown] = of(AccountState, out)
+    assert (shown.state, shown.event_time, shown.snapshot_time) == ("connecting", T0 + 5_000, T0)
     assert state_fault(ACCOUNTS_STEP, "v:mine", ("v:mine", state)) == ""
     assert "other version" in state_fault(ACCOUNTS_STEP, "v:mine", ("v:mine", (7, *state[1:])))
     with pytest.raises(StateVersionError):
-        AccountKeeper("v:mine", POLICY, (1, "x"))
+        AccountKeeper("v:mine", POLICY, (2, "x"))
 
 
 def test_results_are_written_with_the_digits_of_the_venue() -> None:

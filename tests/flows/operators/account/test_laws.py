@@ -74,6 +74,7 @@ class Client:
     local: int = 1_000_000
     balances: dict[str, Decimal] = field(default_factory=dict)
     positions: dict[tuple[str, str], Decimal] = field(default_factory=dict)
+    times: dict[str, int] = field(default_factory=dict)
     state: str = ""
     queries: list[AccountQuery] = field(default_factory=list)
     incidents: list[Incident] = field(default_factory=list)
@@ -87,14 +88,21 @@ class Client:
             match item:
                 case Balance():
                     self.balances[item.asset] = item.total
+                    self.note(item.asset, item.event_time)
                 case Position():
                     self.positions[item.symbol, item.side] = item.quantity
+                    self.note(item.symbol, item.event_time)
                 case AccountState():
                     self.state = item.state
                 case AccountQuery():
                     self.queries.append(item)
                 case Incident():
                     self.incidents.append(item)
+
+    def note(self, name: str, time: int) -> None:
+        """Stores keep the newest version by its time: a later one with an earlier time would be lost."""
+        assert time >= self.times.get(name, 0)
+        self.times[name] = time
 
     def pass_time(self, ms: int) -> None:
         self.local += ms
@@ -227,4 +235,13 @@ def test_updates_in_any_order_and_twice_give_the_newest_state_without_a_snapshot
     for update in updates:
         client.take(client.machine.on_events(update, client.now))
     assert client.shown() == truth(exchange)
+    assert (client.state, client.incidents, client.queries) == ("live", [], [])
+
+    client.pass_time(10_000)
+    client.take(client.machine.on_events(AccountEvent("trigger"), client.now))
+    client.take(client.machine.on_answer(client.queries.pop(), exchange.snapshot(times=times), client.now))
+    order.shuffle(updates)
+    for update in updates:
+        client.take(client.machine.on_events(update, client.now))
+    assert client.shown() == truth(exchange), "what comes from before a snapshot changes nothing, also of what is gone"
     assert (client.state, client.incidents, client.queries) == ("live", [], [])

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from flows.model.account import (
     AccountEvent,
@@ -17,6 +18,7 @@ from flows.model.account import (
     PositionReport,
 )
 from flows.secret import Secret
+from sources.account import ParsedAccount
 from sources.binance.account.spot import SpotAccount
 from sources.binance.account.usdm import UsdmAccount
 from sources.binance.rest import BinanceRest
@@ -130,6 +132,29 @@ def test_an_update_of_usdm_has_wallet_and_signed_positions() -> None:
     assert usdm().parse(WALLET).reports == (expected,)
 
 
+def test_an_answer_without_the_subscription_is_no_sign_of_its_life() -> None:
+    for frame in (b'{"id":"ping","status":400,"error":{"code":-1003,"msg":"x"}}', b'{"id":null,"status":400}', b"{}"):
+        assert spot().parse(frame) == ParsedAccount()
+    for frame in (b'{"id":1,"error":{"code":2,"msg":"x"}}', b'{"id":7,"result":null}'):
+        assert usdm().parse(frame) == ParsedAccount()
+
+
+@pytest.mark.parametrize("account", [(SpotAccount, "binance"), (UsdmAccount, "binance-usdm")])
+@pytest.mark.parametrize(
+    ("changes", "begin"),
+    [
+        ({"origin": "live"}, "wss://"),
+        ({"origin": "testnet"}, "wss://"),
+        ({"origin": "replay"}, "ws://127.0.0.1:1"),
+        ({"origin": "live", "accounts_ws_url": "wss://own.example"}, "wss://own.example"),
+    ],
+)
+def test_a_relay_of_the_market_gets_no_signed_request(account: Any, changes: dict[str, str], begin: str) -> None:
+    build, venue = account
+    own, rest = settings_of(venue)
+    assert build(replace(own, **changes), rest)._url.startswith(begin)
+
+
 @pytest.mark.parametrize(
     ("frame", "report"),
     [
@@ -159,6 +184,22 @@ def test_an_amount_that_cannot_be_is_refused(amount: Any) -> None:
     assert parsed.refused
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"wb":"1000.25000000","cw":"990.25000000"', b'"wb":"Infinity","cw":"Infinity"'),
+        (b'"wb":"1000.25000000","cw":"990.25000000"', b'"wb":"9e999999","cw":"-9e999999"'),
+        (b'"pa":"-0.010"', b'"pa":"sNaN"'),
+        (b'"pa":"-0.010","ep"', b'"ps":"SHORT","pa":"-sNaN","ep"'),
+    ],
+)
+def test_amounts_that_cannot_be_computed_with_are_refused(old: bytes, new: bytes) -> None:
+    assert old in WALLET
+    parsed = usdm().parse(WALLET.replace(b',"ps":"BOTH"', b"").replace(old, new))
+    assert parsed.reports == ()
+    assert parsed.refused
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     frame=st.sampled_from([WALLET, SUBSCRIBED]),
@@ -170,7 +211,7 @@ def test_no_frame_makes_a_parser_fail(frame: bytes, at: int, what: bytes, cut: i
     at %= len(frame)
     for parse in (SPOT.parse, USDM.parse):
         parsed = parse(frame[:at] + what + frame[at + cut :])
-        assert parsed.reports or parsed.refused
+        assert not (parsed.reports and parsed.refused)
 
 
 SPOT, USDM = spot(), usdm()

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 import pytest_asyncio
 from aiohttp import ClientSession
@@ -13,6 +14,7 @@ from flows.secret import Secret
 from flows.settings import Feed, Rest
 from sources.account import AccountRefusedError
 from sources.coinbase.account.feed import CoinbaseAccount
+from sources.coinbase.account.signing import token
 from sources.coinbase.rest import CoinbaseRest
 from sources.replay.exchange.exchange import ReplayExchange
 from sources.replay.exchange.server import running_exchange
@@ -128,14 +130,23 @@ async def test_a_clock_that_is_off_is_met_by_the_time_of_the_venue(peer: Peer) -
     await client.until(kind_is("opened"))
 
 
+async def test_a_clock_that_is_set_is_met_at_the_next_login(peer: Peer) -> None:
+    account = await peer.opened("set")
+    await account.login()
+    account._clock_ms = lambda: wall_ms() - 3_600_000
+    client = PrivateClient(account, peer.http)
+    await client.open()
+    await client.until(kind_is("opened"))
+
+
 async def test_a_token_that_is_too_old_is_refused(peer: Peer) -> None:
     account = await peer.opened("old")
     login = await account.login()
-    account._ahead_ms = (account._ahead_ms or 0) - 200_000
-    old = await account.login()
+    jwt = token(account._signer, account._name, account._now_ms() // 1_000 - 200)
+    old = msgspec.json.encode({"type": "subscribe", "channel": "user", "jwt": jwt}).decode()
     async with peer.http.ws_connect(login.url) as ws:
         kinds: list[Any] = []
-        for requests in (old.requests[1:], login.requests[1:]):
+        for requests in ((old,), login.requests[1:]):
             for request in requests:
                 await ws.send_str(request)
             found: list[Any] = []

@@ -37,6 +37,13 @@ def test_a_change_asks_for_a_snapshot_and_counts() -> None:
     )
 
 
+@pytest.mark.parametrize("amount", [b'"Infinity"', b'"NaN"', b"9e999999", b"-1e40", b'"sNaN"'])
+def test_a_change_that_cannot_be_true_is_no_change(amount: bytes) -> None:
+    parsed = AccountParser().parse(UPDATE.replace(b"-93.12", amount))
+    assert parsed.refused
+    assert not any(isinstance(report, AccountUpdate) for report in parsed.reports)
+
+
 def test_a_number_that_is_missing_ends_the_connection_and_one_twice_is_nothing() -> None:
     parser = AccountParser()
     parser.parse(UPDATE)
