@@ -107,11 +107,13 @@ class GapBody(Struct, frozen=True, gc=False):
 
 
 class Lacking(Struct, frozen=True):
-    """What the stored data lacks in the time of an answer: trades of which the ids are missing, the first gaps of them,
-    and the minutes whose stored candle is `partial` or `unproven`; null while the database does not answer.
+    """What the stored data lacks in the time of an answer: trades of which the ids are missing, in `gap_count` gaps, of
+    which `gaps` lists the first 100; and the minutes whose stored candle is `partial` or `unproven`, null while the
+    database does not answer.
     """
 
     trades: int
+    gap_count: int
     gaps: list[GapBody]
     doubtful_minutes: int | None
 
@@ -214,15 +216,14 @@ class Bars:
 
     async def _lacking(self, found: Instrument, missing: MissingIds, times: Sequence[tuple[int, int]]) -> Lacking:
         if not times:
-            return Lacking(0, [], 0)
+            return Lacking(0, 0, [], 0)
         begin, end = times[0][0], times[-1][1] + 1
-        gaps = [gap for gap in missing.gaps if gap.begin < end and gap.end >= begin]
+        lack = missing.within(begin, end, most=SHOWN_GAPS)
         try:
             doubtful = await self._services.mongo.doubtful_minutes(*found, begin, end)
         except Problem:
             doubtful = None
-        trades = sum(gap.last_id - gap.first_id + 1 for gap in gaps)
-        return Lacking(trades, [GapBody(*gap) for gap in gaps[:SHOWN_GAPS]], doubtful)
+        return Lacking(lack.trades, lack.gap_count, [GapBody(*gap) for gap in lack.first], doubtful)
 
 
 def routes(services: Services) -> list[AnyRoute]:

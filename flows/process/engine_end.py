@@ -6,6 +6,7 @@ comes, and holds back a panic until it is known how the process ends. Python's o
 """
 
 import atexit
+import fcntl
 import os
 import re
 import select
@@ -28,6 +29,10 @@ _PANIC: Final = re.compile(rb"^thread '", re.MULTILINE)
 """How the text of a panic begins: the runtime writes it piece by piece."""
 _SQLITE: Final = "SqliteFailure"
 _JOIN_S: Final = 2.0
+_PIPE_BYTES: Final = 1_048_576
+"""What a thread can write at once while it holds the interpreter's lock, without which nothing is passed on: the most
+that Linux gives a user.
+"""
 
 
 class HeldPanics:
@@ -39,6 +44,9 @@ class HeldPanics:
             os.dup(STDERR), "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace"
         )
         self._reader, writer = os.pipe()
+        if sys.platform == "linux":
+            with suppress(OSError):  # this user's pipes have their bound already
+                fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         os.dup2(writer, STDERR)
         os.close(writer)
         self._held = b""

@@ -116,7 +116,7 @@ class Feed(Section):
     Both go through the proxy that the environment names, except to addresses of this machine.
     """
     open_timeout_s: Seconds = 10.0
-    """Longest wait for a connection to open."""
+    """Longest wait for a connection to open, and for the venue to confirm a private stream."""
     backoff_min_s: Seconds = 2.0
     """First delay before a reconnect; doubles with each failure."""
     backoff_max_s: Seconds = 64.0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from flows.process.late import late_module
 
@@ -12,9 +13,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 else:
     np = late_module("numpy")
-
-MOST_GAPS: Final = 1_000
-"""Gaps that are kept; further ones are only counted."""
 
 
 class Gap(NamedTuple):
@@ -26,14 +24,26 @@ class Gap(NamedTuple):
     end: int
 
 
+_WIDTH = len(Gap._fields)
+
+
+class Lack(NamedTuple):
+    """What a time lacks: trades, in how many gaps, and the first of these."""
+
+    trades: int
+    gap_count: int
+    first: list[Gap]
+
+
 class MissingIds:
-    """Follows the ids of an instrument's trades, which are issued one after another, whatever the kind of fill."""
+    """Follows the ids of an instrument's trades, which are issued one after another, whatever the kind of fill. Every
+    gap is kept, in 32 bytes.
+    """
 
     def __init__(self, last: tuple[int, int] | None = None) -> None:
         """`last` is id and time of the trade before the first one; without it nothing lacks at the begin."""
         self._last = last
-        self._resumed: list[int] = []
-        self.gaps: list[Gap] = []
+        self._values = array("q")  # of each gap, in the order of `Gap`; ids rise
         self.trades = 0
         """Number of all missing trades."""
 
@@ -55,23 +65,40 @@ class MissingIds:
             self._note(int(ids[place]), int(times[place]), int(ids[place + 1]), int(times[place + 1]))
         self._last = int(ids[-1]), int(times[-1])
 
+    @property
+    def gaps(self) -> list[Gap]:
+        """All gaps, by id."""
+        return [self._gap(place) for place in range(len(self._values) // _WIDTH)]
+
+    def within(self, begin: int, end: int, *, most: int) -> Lack:
+        """What lacks in the time `[begin, end)`, ms UTC, with the first gaps, at most `most`."""
+        every = np.array(self._values, dtype=np.int64).reshape(-1, _WIDTH)
+        found = every[(every[:, 2] < end) & (every[:, 3] >= begin)]
+        trades = int((found[:, 1] - found[:, 0] + 1).sum())
+        return Lack(trades, len(found), [Gap(*row) for row in found[:most].tolist()])
+
     def are_between(self, id_: int, later: int) -> bool:
         """Whether trades are missing between two that were added."""
-        return bisect_right(self._resumed, later) > bisect_right(self._resumed, id_)
+        return self._begun(later) > self._begun(id_)
+
+    def _begun(self, id_: int) -> int:
+        """How many gaps begin with this id or a lower one."""
+        return bisect_right(range(len(self._values) // _WIDTH), id_, key=lambda place: self._values[_WIDTH * place])
+
+    def _gap(self, place: int) -> Gap:
+        return Gap(*self._values[_WIDTH * place : _WIDTH * (place + 1)])
 
     def _note(self, id_: int, time: int, later: int, later_time: int) -> None:
         if later == id_ + 1:
             return
-        self._resumed.append(later)
         self.trades += later - id_ - 1
-        if len(self.gaps) < MOST_GAPS:
-            self.gaps.append(Gap(id_ + 1, later - 1, time, later_time))
-        del self._resumed[:-MOST_GAPS]
+        self._values.extend(Gap(id_ + 1, later - 1, time, later_time))
 
     def _fill(self, id_: int, time: int) -> None:
-        for place, gap in enumerate(self.gaps):
-            if gap.first_id <= id_ <= gap.last_id:
-                parts = Gap(gap.first_id, id_ - 1, gap.begin, time), Gap(id_ + 1, gap.last_id, time, gap.end)
-                self.gaps[place : place + 1] = [part for part in parts if part.first_id <= part.last_id]
-                self.trades -= 1
-                return
+        place = self._begun(id_) - 1
+        if place < 0 or (gap := self._gap(place)).last_id < id_:
+            return
+        parts = Gap(gap.first_id, id_ - 1, gap.begin, time), Gap(id_ + 1, gap.last_id, time, gap.end)
+        left = [value for part in parts if part.first_id <= part.last_id for value in part]
+        self._values[_WIDTH * place : _WIDTH * (place + 1)] = array("q", left)
+        self.trades -= 1

@@ -11,7 +11,7 @@ from flows.process.late import late_module
 from sinks.bars.maker import BarMaker, BarRow
 from sinks.bars.missing import MissingIds
 from sinks.bars.rule import BarRule
-from sinks.trades.codec import END_MS
+from sinks.trades.codec import END_MS, MINUTE_MS, minute_of
 from sinks.trades.reader import FRAME_ROWS, TradeView, in_order
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class TradeSpan:
         self.trades = 0
         """Trades read so far."""
         self.last_market: tuple[int, float] | None = None
-        """Id and price of the last trade before the span; None where none is right before it."""
+        """Id and price of the last trade on the market before the span; None where others may be missing behind it."""
         self.missing = MissingIds(self._before())
 
     def _before(self) -> tuple[int, int] | None:
@@ -46,10 +46,15 @@ class TradeSpan:
         time = self._view.last_time(self._symbol, self._start)
         if time is None:
             return None
-        found = in_order(self._view.trades(self._symbol, time, self._start, every_fill=True))
-        if found.item(-1, "fill") == MARKET_FILL:
-            self.last_market = found.item(-1, "id"), found.item(-1, "price")
-        return int(found["id"].to_numpy().max()), time
+        # As far back as the reader itself looks: times may run back a little while the ids rise.
+        found = self._view.trades(self._symbol, minute_of(time) - MINUTE_MS, self._start, every_fill=True)
+        newest = found.item(-1, "id"), found.item(-1, "time")
+        market = found.filter(found["fill"] == MARKET_FILL)
+        if market.height:
+            id_ = market.item(-1, "id")
+            if newest[0] - id_ == (found["id"] > id_).sum():
+                self.last_market = id_, market.item(-1, "price")
+        return newest
 
     def frames(self, *, rows: int = FRAME_ROWS) -> Iterator[pl.DataFrame]:
         """The trades on the market in the order of time and id; a frame may be empty."""

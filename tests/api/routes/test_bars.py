@@ -63,7 +63,7 @@ async def test_bars_and_footprints_are_served_in_pages(deployment: Deployment, m
             assert ours["close_time"] == theirs.close_time
         assert [bar["is_closed"] for bar in made] == [True] * 9 + [False]
         gap = {"first_id": 14, "last_id": 15, "begin": BEGIN + 130_000, "end": BEGIN + 160_000}
-        assert answer["lacking"] == {"trades": 2, "gaps": [gap], "doubtful_minutes": 1}
+        assert answer["lacking"] == {"trades": 2, "gap_count": 1, "gaps": [gap], "doubtful_minutes": 1}
         assert await all_pages(served, "/api/bars/BTCUSDT?limit=3", "bars") == made
 
         span = f"start={BEGIN + 1}&end=2026-01-01T00:05:00Z"

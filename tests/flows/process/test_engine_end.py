@@ -80,6 +80,14 @@ def test_a_panic_that_ends_nothing_is_shown_at_the_end(tmp_path: Path) -> None:
     assert "thread '<unnamed>' panicked at x.rs:1:2:\nunwrap on an Err\n" in said
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux enlarges a pipe")
+def test_much_that_is_written_under_the_interpreters_lock_halts_nothing(tmp_path: Path) -> None:
+    text = "x" * 500_000
+    write = f"import ctypes\nctypes.PyDLL(None).write(2, b'x' * {len(text)}, {len(text)})\n"
+    code, said = run(f"{PANIC.partition('os.write(2')[0]}{write}", tmp_path)
+    assert (code, said) == (0, text)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 2 MB, where this user may mount one."""

@@ -14,7 +14,7 @@ from flows.model import Trade
 from flows.operators.candles.bucket import Bucket
 from sinks.bars.frame import BAR_SCHEMA, bar_frame
 from sinks.bars.maker import BarMaker, BarRow, reached
-from sinks.bars.missing import MissingIds
+from sinks.bars.missing import Gap, MissingIds
 from sinks.bars.rule import BarRule, Periods, rule_of
 from tests.fakes.trades import BEGIN, cut, trade, trade_runs
 from tests.fakes.verified import TRADES_SCHEMA, rows_of
@@ -140,6 +140,18 @@ def test_open_and_close_of_a_period_follow_the_ids_and_those_of_other_bars_the_t
     assert (row[2], row[5], row[11], row[12]) == (1.0, 3.0, 1, 3)
     first, second = made(rule_of("tick", "2"), [trades])
     assert (first[2], first[5], first[11], first[12], second[2]) == (2.0, 1.0, 2, 1, 3.0)
+
+
+def test_no_number_of_gaps_makes_a_flat_bar() -> None:
+    maker, missing = BarMaker(rule_of("time", "1s"), start_ms=BEGIN, end_ms=LATER), MissingIds()
+    frame = frame_of([trade(2 * number + 1, 2_000 * number) for number in range(3_000)])
+    missing.add(frame["id"].to_numpy(), frame["time"].to_numpy())
+    rows = [*maker.take(frame, missing), *maker.end(missing)]
+    assert [row[0] for row in rows] == [BEGIN + 2_000 * number for number in range(3_000)]
+    assert missing.within(BEGIN, LATER, most=2) == (
+        2_999, 2_999, [Gap(2, 2, BEGIN, BEGIN + 2_000), Gap(4, 4, BEGIN + 2_000, BEGIN + 4_000)]
+    )  # fmt: skip
+    assert missing.within(BEGIN + 4_001, BEGIN + 6_000, most=9)[:2] == (1, 1)
 
 
 def test_bars_open_before_the_end() -> None:
