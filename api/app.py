@@ -30,23 +30,20 @@ from api.routes import (
     candles,
     derivatives,
     export,
-    gateway,
     incidents,
     indicators,
     instruments,
     metrics,
-    openbb,
     prices,
     quality,
     refresh,
-    signalr,
     static,
     status,
     symbols,
     trades,
-    udf,
     volume,
 )
+from api.routes.protocols import gateway, openbb, signalr, udf
 from api.routes.static import DASHBOARD
 from api.services import Services
 from sinks.hub.rights import Right

@@ -7,9 +7,9 @@ from typing import Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
-from flows.account_bounds import fault_of_report
 from flows.model.account import AccountReport, AccountSnapshot
-from flows.secret import Secret
+from flows.model.account_bounds import fault_of_report
+from flows.model.secret import Secret
 from sources.feed import Headers
 
 Right: TypeAlias = Literal["trade", "withdraw", "transfer"]

@@ -18,6 +18,7 @@ from flows.model import (
     Trade,
     VenueParser,
 )
+from flows.model.secret import Secret
 from flows.queries import (
     BookQuery,
     DisputedTradesQuery,
@@ -30,7 +31,6 @@ from flows.queries import (
     PastTradesQuery,
     TradesQuery,
 )
-from flows.secret import Secret
 from sources.account import AccountFeed, AccountSettings
 from sources.feed import VenueFeed
 from sources.rest.client import RestSettings

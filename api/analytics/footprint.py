@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from msgspec import Struct
 
 from api.analytics.decimals import Floats, decimals_of, to_units
-from flows.exact_sums import Places, fold, printed_sums, split_sums
+from flows.model.exact_sums import Places, fold, printed_sums, split_sums
 from flows.model.printed import printed
 from flows.process.late import late_module
 from sinks.bars.maker import BarRow

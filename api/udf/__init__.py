@@ -1,1 +1,1 @@
-"""TradingView's protocol UDF: names of instruments, bars and marks; the routes are in `api/routes/udf.py`."""
+"""TradingView's protocol UDF: names of instruments, bars and marks; the routes are in `api/routes/protocols/udf.py`."""

@@ -7,12 +7,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from flows.account_bounds import fault_of_report
 from flows.loop_thread import EventLoopThread
 from flows.model.account import AccountReport, AccountSnapshot, account_key
+from flows.model.account_bounds import fault_of_report
+from flows.model.secret import Secret
 from flows.queries import AccountQuery, AccountRenewQuery, Query, QueryError
 from flows.runtime.venue import VenueRuntime
-from flows.secret import Secret
 from flows.settings import Settings, SettingsError
 from flows.steps.accounts import AccountParts
 from sources.account import AccountFeed, AccountRefusedError

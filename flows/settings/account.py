@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from flows.secret import Secret
+from flows.model.secret import Secret
 from flows.settings.section import Section, wrong_value
 from flows.settings.values import MOST_DAYS, SECRET_LENGTH, Asset, Seconds
 

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 from pydantic import AfterValidator, Field, PlainValidator
 
 from flows.model import timeframe_ms
-from flows.secret import Secret
+from flows.model.secret import Secret
 from flows.settings.sources import list_in, mapping_in
 
 MOST_DAYS: Final = 36_500

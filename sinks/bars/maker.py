@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from msgspec import Struct
 
-from flows.exact_sums import Floats, Places, fold, split_sums
+from flows.model.exact_sums import Floats, Places, fold, split_sums
 from flows.model.ohlcv import VOLUMES
 from flows.model.printed import DECIMALS, printed
 from flows.process.late import late_module

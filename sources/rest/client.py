@@ -17,9 +17,9 @@ from purgatory.domain.model import OpenedState
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from flows.foreign import quoted, visible
+from flows.model.secret import Secret
 from flows.process.proxy import is_loopback, trusted_by
 from flows.queries import Urgency
-from flows.secret import Secret
 from sources.rest.rate_limit import WINDOW_S, Permit, RateLimitedError, RateLimiter
 
 BREAKER_FAILURES = 5

@@ -11,9 +11,9 @@ from msgspec import Struct
 from flows.clock import Now, monotonic_ms, wall_ms
 from flows.model.account import AccountReport, AccountState, Balance, Position
 from flows.model.incidents import Incident
+from flows.model.secret import Secret
 from flows.operators.account.keeper import AccountKeeper, AccountPolicy
 from flows.queries import AccountQuery, AccountRenewQuery, QueryError
-from flows.secret import Secret
 from sources.account import AccountFeed, AccountRefusedError
 from sources.account_stream import AccountStream
 from sources.connection.transport import transport_of

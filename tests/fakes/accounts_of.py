@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType
 
 from flows.model.account import AccountReport
-from flows.secret import Secret
+from flows.model.secret import Secret
 from sources.account import AccountFeed
 
 LONG_S = 300.0

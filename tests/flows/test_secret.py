@@ -9,7 +9,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from flows.secret import HIDDEN, Secret
+from flows.model.secret import HIDDEN, Secret
 
 TEXT = "s3cret-of-an-account"
 

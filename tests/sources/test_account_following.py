@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
 
-from flows.secret import Secret
+from flows.model.secret import Secret
 from flows.settings import Feed, Rest
 from sources.coinbase.account.feed import CoinbaseAccount
 from sources.kraken.account.feed import KrakenAccount

@@ -14,8 +14,8 @@ from math import fsum
 from operator import mul
 from typing import Self, TypeAlias
 
-from flows.exact_sums import fold
 from flows.model import AggregateTrade, Figures, Kline, Prices, Trade
+from flows.model.exact_sums import fold
 from flows.model.printed import DECIMALS
 
 NO_ID = -1

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from flows.exact_sums import Floats, Places, split_sums
 from flows.model import Candle, timeframe_ms
+from flows.model.exact_sums import Floats, Places, split_sums
 from flows.operators.candles.bucket import Bucket
 
 MINUTE_MS = 60_000

@@ -10,8 +10,8 @@ from typing import Final
 import structlog
 
 from flows.clock import monotonic_ms, wall_ms
+from flows.model.secret import Secret
 from flows.queries import Urgency
-from flows.secret import Secret
 from sources.account import AccountRefusedError, AccountSettings
 from sources.binance.account.signing import signed_parameters, signed_query, signer_of
 from sources.feed import Headers

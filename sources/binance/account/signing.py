@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 from urllib.parse import quote, urlencode
 
+from flows.model.secret import Secret
 from flows.process.version import how_to_install
-from flows.secret import Secret
 from sources.signatures import sorted_payload
 
 Sign: TypeAlias = Callable[[bytes], str]

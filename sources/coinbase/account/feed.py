@@ -12,8 +12,8 @@ import structlog
 
 from flows.clock import monotonic_ms, wall_ms
 from flows.model.account import AccountEvent, AccountSnapshot
+from flows.model.secret import Secret
 from flows.queries import Urgency
-from flows.secret import Secret
 from sources.account import AccountRefusedError, AccountSettings, Login, ParsedAccount, Right
 from sources.coinbase.account.parse import USER, AccountParser, balances_of, powers_of
 from sources.coinbase.account.signing import signer_of, token

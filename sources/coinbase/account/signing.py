@@ -12,8 +12,8 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
+from flows.model.secret import Secret
 from flows.process.version import how_to_install
-from flows.secret import Secret
 
 Algorithm: TypeAlias = Literal["ES256", "EdDSA"]
 

@@ -11,8 +11,8 @@ import msgspec
 from flows.clock import monotonic_ms, wall_ms
 from flows.foreign import quoted
 from flows.model.account import AccountSnapshot
+from flows.model.secret import Secret
 from flows.queries import Urgency
-from flows.secret import Secret
 from sources.account import AccountRefusedError, AccountSettings, Login, ParsedAccount, Right
 from sources.kraken.account import wire
 from sources.kraken.account.parse import AccountParser, balances_of, positions_of, powers_of

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from flows.clock import wall_ms
-from flows.secret import Secret
+from flows.model.secret import Secret
 from sources.feed import Headers
 
 _SECRET_BYTES: Final = 64

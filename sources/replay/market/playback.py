@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from sources.replay.market.derived import BinanceDerived, Derive, Derived, Follower
 from sources.replay.market.exchange_info import exchange_info_row
 from sources.replay.market.intervals import MINUTE_MS
 from sources.replay.market.lives import Lives, State
 from sources.replay.market.market import PAUSE, IsDue, MarketKind, Message, Wanted, always_due
-from sources.replay.market.schedules import LAG_MS
+from sources.replay.market.streams.derived import BinanceDerived, Derive, Derived, Follower
+from sources.replay.market.streams.schedules import LAG_MS
 from sources.replay.market.symbol_market import AVERAGE_MS, SymbolMarket
 from sources.replay.market.timeline import ChannelTimeline, Timeline
 

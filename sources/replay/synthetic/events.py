@@ -9,10 +9,10 @@ import polars as pl
 
 from sources.replay.market.aggregate import TRADE, aggregates_of
 from sources.replay.market.book import DepthSnapshot
-from sources.replay.market.book_streams import streams_at_once
 from sources.replay.market.encode import PayloadEncoder
 from sources.replay.market.klines import RunningTotals
 from sources.replay.market.played import PlayedTrades
+from sources.replay.market.streams.books import streams_at_once
 from sources.replay.market.timeline import ChannelTimeline, SymbolSegment, Written
 from sources.replay.synthetic.book_maker import Diff, Ladder, Top
 

@@ -11,12 +11,12 @@ from random import Random
 
 import polars as pl
 
-from sources.replay.market.derived import Derive
 from sources.replay.market.encode import PayloadEncoder
 from sources.replay.market.history import HISTORY, SECONDS, History, Shelf
 from sources.replay.market.lives import ALWAYS, Life, Lives, State
 from sources.replay.market.market import MarketKind
 from sources.replay.market.playback import Playback
+from sources.replay.market.streams.derived import Derive
 from sources.replay.market.symbol_market import SymbolMarket
 from sources.replay.market.timeline import SymbolSegment, Timeline
 from sources.replay.synthetic.book_maker import Ladder

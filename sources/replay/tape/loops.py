@@ -14,10 +14,10 @@ import msgspec
 import polars as pl
 
 from sources.replay.market.book import Book, DepthSnapshot, DepthUpdate, decode_update
-from sources.replay.market.book_streams import streams_at_once
 from sources.replay.market.encode import PayloadEncoder
 from sources.replay.market.klines import RunningTotals
 from sources.replay.market.market import MarketKind
+from sources.replay.market.streams.books import streams_at_once
 from sources.replay.market.timeline import ChannelTimeline, SymbolSegment, Timeline, Written
 from sources.replay.tape.rewrite import Offsets, Recorded
 from sources.replay.tape.symbol_tape import Channel, SymbolTape

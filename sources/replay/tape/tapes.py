@@ -15,12 +15,12 @@ from typing import Literal
 import structlog
 
 from flows.clock import wall_ms
-from sources.replay.market.derived import Derive
 from sources.replay.market.history import History, shifted
 from sources.replay.market.intervals import MINUTE_MS
 from sources.replay.market.market import Market, MarketKind
 from sources.replay.market.playback import Playback
-from sources.replay.market.schedules import LAG_MS
+from sources.replay.market.streams.derived import Derive
+from sources.replay.market.streams.schedules import LAG_MS
 from sources.replay.market.symbol_market import SymbolMarket
 from sources.replay.market.timeline import Timeline
 from sources.replay.tape.history_files import read_history

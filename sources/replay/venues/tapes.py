@@ -16,9 +16,9 @@ import polars as pl
 from sources.replay.market.aggregate import TRADE
 from sources.replay.market.book import DepthSnapshot, Level
 from sources.replay.market.decimals import Decimals, printed_decimals, scaled
-from sources.replay.market.derived import Derive
 from sources.replay.market.encode import PayloadEncoder
 from sources.replay.market.playback import Playback
+from sources.replay.market.streams.derived import Derive
 from sources.replay.tape.recordings import TAPE_FORMAT, TAPE_SUFFIX
 from sources.replay.tape.symbol_tape import Channel, SymbolTape, tape_of_trades
 from sources.replay.tape.tapes import playback_of

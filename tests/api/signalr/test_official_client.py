@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from api.routes.signalr import PATH
+from api.routes.protocols.signalr import PATH
 from tests.fakes.interface import PATIENCE_S, Deployment, fill, interface, price
 from tests.fakes.node import NODE
 

@@ -11,7 +11,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from api.routes.signalr import PATH
+from api.routes.protocols.signalr import PATH
 from api.signalr.protocol import encoded_length
 from tests.fakes.hubs import PATIENCE_S
 from tests.fakes.interface import Deployment, Interface, fill, interface, price

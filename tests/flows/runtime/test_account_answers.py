@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from flows.account_bounds import fault_of_report
 from flows.model.account import AccountEvent, AccountSnapshot, BalanceReport, LeverageReport, PositionReport
+from flows.model.account_bounds import fault_of_report
 from flows.queries import AccountQuery, QueryError
 from flows.runtime.accounts import AccountRuntime
 

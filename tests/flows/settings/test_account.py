@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from flows.command.settings_file import shown
-from flows.secret import Secret
+from flows.model.secret import Secret
 from flows.settings import Feed, Settings, SettingsError, load_settings
 
 SECRET = "hunter2hunter2"

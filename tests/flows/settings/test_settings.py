@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymongo.uri_parser import parse_uri
 
-from flows.secret import Secret
+from flows.model.secret import Secret
 from flows.settings import Feed, Settings, SettingsError, load_settings
 from tests.fakes.examples import examples
 

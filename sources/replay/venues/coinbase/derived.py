@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 
 from sources.replay.market.book import Book, decode_update
-from sources.replay.market.derived import Follower
 from sources.replay.market.lives import State
 from sources.replay.market.market import Message, Wanted
-from sources.replay.market.schedules import LAG_MS
+from sources.replay.market.streams.derived import Follower
+from sources.replay.market.streams.schedules import LAG_MS
 from sources.replay.market.symbol_market import SymbolMarket
 from sources.replay.market.timeline import ChannelTimeline, SymbolSegment
 from sources.replay.venues.coinbase import advanced_messages, exchange_messages

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
 from sources.replay.market.decimals import Decimals
-from sources.replay.market.derived import Follower
 from sources.replay.market.intervals import open_of
 from sources.replay.market.lives import State
 from sources.replay.market.market import Message, Wanted
+from sources.replay.market.streams.derived import Follower
 from sources.replay.market.symbol_market import SymbolMarket
 from sources.replay.market.timeline import ChannelTimeline, SymbolSegment
 from sources.replay.venues.kraken import messages

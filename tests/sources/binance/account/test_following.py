@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from flows.clock import wall_ms
-from flows.secret import Secret
+from flows.model.secret import Secret
 from sources.binance.rest import BinanceRest
 from sources.binance.venue import BINANCE, BINANCE_USDM
 from sources.replay.accounts.keys import DEMO_ED25519_KEY, DEMO_KEY, DEMO_SECRET, demo_private_key

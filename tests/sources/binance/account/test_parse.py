@@ -17,7 +17,7 @@ from flows.model.account import (
     LeverageReport,
     PositionReport,
 )
-from flows.secret import Secret
+from flows.model.secret import Secret
 from sources.account import ParsedAccount
 from sources.binance.account.spot import SpotAccount
 from sources.binance.account.usdm import UsdmAccount

@@ -10,7 +10,7 @@ import pytest_asyncio
 from aiohttp import ClientSession
 
 from flows.clock import wall_ms
-from flows.secret import Secret
+from flows.model.secret import Secret
 from flows.settings import Feed, Rest
 from sources.account import AccountRefusedError
 from sources.coinbase.account.feed import CoinbaseAccount

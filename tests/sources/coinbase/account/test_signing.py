@@ -7,7 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-from flows.secret import Secret
+from flows.model.secret import Secret
 from sources.coinbase.account.signing import Signer, base64url, signer_of, token
 from sources.replay.venues.coinbase.accounts.keys import DEMO_ED25519_PRIVATE_KEY, DEMO_KEY, demo_private_key
 

@@ -9,7 +9,7 @@ import pytest_asyncio
 from aiohttp import ClientSession
 
 from flows.model.account import AccountUpdate, BalanceChange, BalanceReport
-from flows.secret import Secret
+from flows.model.secret import Secret
 from flows.settings import Feed, Rest
 from sources.account import AccountRefusedError
 from sources.kraken.account.feed import KrakenAccount

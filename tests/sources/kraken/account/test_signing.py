@@ -2,7 +2,7 @@ import base64
 
 import pytest
 
-from flows.secret import Secret
+from flows.model.secret import Secret
 from sources.kraken.account.signing import Nonces, decoded_secret, signature, signed
 
 DOC_SECRET = "kQH5HW/8p1uGOVjbgWA7FunAmGO8lsSUXNsu3eow76sz84Q18fWxnyRzBHCd3pd5nE9qa99HAZtuZuj6F1huXg=="

@@ -5,7 +5,7 @@ from sources.replay.market.decimals import decimals_of
 from sources.replay.market.encode import PayloadEncoder
 from sources.replay.market.klines import RunningTotals
 from sources.replay.market.market import MarketKind
-from sources.replay.market.schedules import KlineSchedule, SymbolSchedule
+from sources.replay.market.streams.schedules import KlineSchedule, SymbolSchedule
 from sources.replay.market.symbol_market import SymbolMarket
 from sources.replay.market.timeline import ChannelTimeline, SymbolSegment, Written
 

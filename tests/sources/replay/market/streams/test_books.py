@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from sources.replay.market.book import Book, DepthSnapshot, decode_update
-from sources.replay.market.book_streams import streams_at_once
 from sources.replay.market.market import MarketKind, Message
+from sources.replay.market.streams.books import streams_at_once
 from sources.replay.synthetic.market import SyntheticMarket
 
 START_MS = 1_760_000_025_000

@@ -6,12 +6,12 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
-from sources.replay.market.book_streams import BookStreams
 from sources.replay.market.market import MarketKind, Message, Wanted
-from sources.replay.market.schedules import LAG_MS, TICK_MS, WINDOWS_MS, SymbolSchedule
+from sources.replay.market.streams.books import BookStreams
+from sources.replay.market.streams.schedules import LAG_MS, TICK_MS, WINDOWS_MS, SymbolSchedule
+from sources.replay.market.streams.usdm import AllContracts
 from sources.replay.market.symbol_market import SymbolMarket
 from sources.replay.market.timeline import ChannelTimeline, SymbolSegment
-from sources.replay.market.usdm_streams import AllContracts
 
 Follower: TypeAlias = Callable[[int, int, Wanted], Iterator[Message]]
 """The messages that follow one of a channel, from its due time and its index, as far as they are wanted."""

@@ -1,0 +1,1 @@
+"""Routes by protocols of others, and the broadcast's at the address of the interface."""
