@@ -31,6 +31,7 @@ from flows.model import AggregateTrade, Candle, Funding, Incident, Liquidation, 
 from sinks.bars.frame import bar_frame
 from sinks.bars.rule import BarRule
 from sinks.bars.span import SpanBars
+from sinks.document_rows import frame_of
 from sinks.mongo.analyses import MARKET_ANALYSIS
 from sinks.mongo.derivatives import FUNDING_RATES, LIQUIDATIONS, MARK_PRICES, OPEN_INTEREST
 from sinks.mongo.documents import (
@@ -38,9 +39,6 @@ from sinks.mongo.documents import (
     INCIDENTS,
     MARKET_DATA,
     MARKET_STATS,
-    REMOVES,
-    REPLACES,
-    DocumentError,
 )
 from sinks.mongo.writer import MongoAddress, open_client
 from sinks.trades.codec import COLUMNS, END_MS
@@ -355,38 +353,7 @@ class Frames:
         batches: Any = self._database[collection].find_raw_batches(span, fields, batch_size=rows).sort(time, ASCENDING)
         with _answered():
             for batch in batches:
-                yield _stamped(_frame_of(decode_all(batch, options), schema, collection), time)
-
-
-def _frame_of(
-    documents: Sequence[Mapping[str, Any]], schema: Mapping[str, pl.DataType], collection: str
-) -> pl.DataFrame:
-    """The documents as rows. `DocumentError` when a value is none of its column."""
-    try:
-        return pl.DataFrame(documents, schema=schema)
-    except _NOT_OF_COLUMN as error:
-        faults = (
-            (document, name)
-            for document in documents
-            for name, kind in schema.items()
-            if not _fits(document.get(name), name, kind)
-        )
-        document, name = next(faults, ({}, ""))
-        time, remedy = next(iter(schema)), _REMEDIES.get(collection, "remove it")
-        what = visible(f"{collection} has a document of {time} {document.get(time)}")
-        raise DocumentError(f"{what} that cannot be read, {name} {document.get(name)!r:.40}: {remedy}") from error
-
-
-_NOT_OF_COLUMN = (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError)
-_REMEDIES: Final[Mapping[str, str]] = {MARKET_DATA: REPLACES, INCIDENTS: REMOVES}
-
-
-def _fits(value: Any, name: str, kind: pl.DataType) -> bool:
-    try:
-        pl.DataFrame([{name: value}], schema={name: kind})
-    except _NOT_OF_COLUMN:
-        return False
-    return True
+                yield _stamped(frame_of(decode_all(batch, options), schema, collection), time)
 
 
 def _with_time(columns: Sequence[str]) -> Sequence[str]:
