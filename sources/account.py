@@ -2,9 +2,10 @@
 mean, and what the account has. `sources.account_stream` runs it: connections and reconnects are the same for all.
 """
 
-from collections.abc import Sequence
-from typing import Literal, Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Literal, Protocol, TypeAlias
 
+import msgspec
 from msgspec import Struct
 
 from flows.model.account import AccountReport, AccountSnapshot
@@ -14,6 +15,8 @@ from sources.feed import Headers
 
 Right: TypeAlias = Literal["trade", "withdraw", "transfer"]
 """What a key may do besides reading."""
+LONGEST_FRAME: Final = 4_000_000
+"""Bytes of a frame of a private stream; a longer one is refused."""
 
 
 class AccountSettings(Protocol):
@@ -91,9 +94,19 @@ class ParsedAccount(Struct, frozen=True):
     """Why it is refused as a frame that cannot be true or read; its content is not shown, as it is of an account."""
 
 
-def checked(*reports: AccountReport) -> ParsedAccount:
-    """What a frame means, without the reports that cannot be true."""
-    faults = [fault_of_report(report) for report in reports]
+def parsed(frame: bytes, read: Callable[[bytes], Iterable[AccountReport]]) -> ParsedAccount:
+    """What a frame of a private stream means by `read`, without the reports that cannot be true. Never raises, whatever
+    `read` does: then the frame is refused.
+    """
+    if len(frame) > LONGEST_FRAME:
+        return ParsedAccount(refused="it is too long")
+    try:
+        reports = tuple(read(frame))
+        faults = [fault_of_report(report) for report in reports]
+    except msgspec.ValidationError:
+        return ParsedAccount(refused="a field is not what it should be")
+    except Exception:  # noqa: BLE001 - whatever a decoder raises, only this frame is refused
+        return ParsedAccount(refused="it cannot be read")
     true = tuple(report for report, fault in zip(reports, faults, strict=True) if not fault)
     return ParsedAccount(true, next(filter(None, faults), ""))
 

@@ -14,7 +14,7 @@ from flows.model.account import (
     BalanceChange,
     BalanceReport,
 )
-from sources.account import AccountSettings, Login, ParsedAccount, Right, checked
+from sources.account import AccountSettings, Login, ParsedAccount, Right, parsed
 from sources.binance.account import wire
 from sources.binance.account.requests import WRONG_TIME, AccountRequests, refusal
 from sources.binance.rest import BinanceRest
@@ -33,7 +33,7 @@ _OF_TRADES: Final = (
     "enable_spot_and_margin_trading", "enable_margin", "enable_futures", "enable_vanilla_options",
     "enable_portfolio_margin_trading", "enable_fix_api_trade",
 )  # fmt: skip
-_ALIVE: Final = ParsedAccount((AccountEvent("alive"),))
+_ALIVE: Final = AccountEvent("alive")
 
 
 def stream_url(settings: AccountSettings, default: str | None) -> str:
@@ -104,13 +104,11 @@ class SpotAccount:
 
     def parse(self, frame: bytes) -> ParsedAccount:
         """See `AccountFeed`."""
-        try:
-            found = wire.FRAME.decode(frame)
-            if bytes(found.event):
-                return self._event(found.subscription, found.event)
-            return ParsedAccount(self._reply(found))
-        except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError):
-            return ParsedAccount(refused="a message about an account is none that the venue sends")
+        return parsed(frame, self._reports)
+
+    def _reports(self, frame: bytes) -> tuple[AccountReport, ...]:
+        found = wire.FRAME.decode(frame)
+        return (self._event(found.subscription, found.event),) if bytes(found.event) else self._reply(found)
 
     def _reply(self, found: wire.Frame) -> tuple[AccountEvent, ...]:
         if found.id == _SUBSCRIBE:
@@ -119,7 +117,7 @@ class SpotAccount:
             return ()  # an answer without the subscription is no sign of its life
         numbers = [one.subscription for one in wire.SUBSCRIPTIONS.decode(found.result)]
         if self._subscription in numbers:
-            return (AccountEvent("alive"),)
+            return (_ALIVE,)
         return (AccountEvent("expired", "the venue no longer has the subscription"),)
 
     def _subscribed(self, found: wire.Frame) -> AccountEvent:
@@ -132,22 +130,20 @@ class SpotAccount:
         refused = refusal(code, found.status, said)
         return AccountEvent("refused", str(refused)) if refused else AccountEvent("expired", f"not subscribed: {said}")
 
-    def _event(self, subscription: int | None, event: Raw) -> ParsedAccount:
+    def _event(self, subscription: int | None, event: Raw) -> AccountReport:
         kind = wire.KIND.decode(event).e
         if kind == "serverShutdown":
-            return ParsedAccount((AccountEvent("expired", "the venue is about to close the connection"),))
+            return AccountEvent("expired", "the venue is about to close the connection")
         if subscription != self._subscription:
             return _ALIVE
-        report: AccountReport
         match kind:
             case "outboundAccountPosition":
                 update = wire.SPOT_POSITION.decode(event)
-                report = AccountUpdate(update.u, tuple(BalanceReport(row.a, row.f, row.l) for row in update.B))
+                return AccountUpdate(update.u, tuple(BalanceReport(row.a, row.f, row.l) for row in update.B))
             case "balanceUpdate" | "externalLockUpdate":
                 change = wire.SPOT_CHANGE.decode(event)
-                report = AccountUpdate(change.E, changes=(BalanceChange(change.a, change.d),))
+                return AccountUpdate(change.E, changes=(BalanceChange(change.a, change.d),))
             case "eventStreamTerminated":
-                report = AccountEvent("expired", "the venue has ended the subscription")
+                return AccountEvent("expired", "the venue has ended the subscription")
             case _:
                 return _ALIVE
-        return checked(report)

@@ -22,7 +22,7 @@ from flows.model.account import (
     Place,
     PositionReport,
 )
-from sources.account import AccountSettings, Login, ParsedAccount, Right, StreamExpiredError, checked
+from sources.account import AccountSettings, Login, ParsedAccount, Right, StreamExpiredError, parsed
 from sources.binance.account import wire
 from sources.binance.account.requests import AccountRequests
 from sources.binance.account.spot import stream_url
@@ -106,10 +106,7 @@ class UsdmAccount:
 
     def parse(self, frame: bytes) -> ParsedAccount:
         """See `AccountFeed`."""
-        try:
-            return checked(*self._reports(frame))
-        except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError):
-            return ParsedAccount(refused="a message about an account is none that the venue sends")
+        return parsed(frame, self._reports)
 
     def _reports(self, frame: bytes) -> tuple[AccountReport, ...]:
         try:

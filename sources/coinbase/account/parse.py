@@ -8,14 +8,13 @@ import msgspec
 
 from flows.foreign import quoted
 from flows.model.account import AccountEvent, BalanceReport
-from sources.account import ParsedAccount, Right, checked
+from sources.account import ParsedAccount, Right, parsed
 from sources.account_numbers import AccountNumbers
 from sources.coinbase.account.wire import AccountRow, KeyPermissions, Message
 from sources.coinbase.names import HEARTBEATS
 from sources.coinbase.parse import milliseconds
 
 USER: Final = "user"
-_LONGEST: Final = 4_000_000
 _MESSAGE = msgspec.json.Decoder(Message)
 _REFUSALS: Final = ("authentication", "Unauthorized", "unauthorized", "jwt", "JWT")
 
@@ -34,17 +33,11 @@ class AccountParser:
 
     def parse(self, frame: bytes) -> ParsedAccount:
         """What a frame means; never raises."""
-        try:
-            if len(frame) > _LONGEST:
-                return ParsedAccount(refused="it is too long")
-            return checked(*self._events(_MESSAGE.decode(frame)))
-        except msgspec.ValidationError:
-            return ParsedAccount(refused="a field is not what it should be")
-        except Exception:  # noqa: BLE001 - whatever the decoder raises, only this frame is refused
-            return ParsedAccount(refused="it cannot be read")
+        return parsed(frame, self._events)
 
-    def _events(self, message: Message) -> Iterator[AccountEvent]:
+    def _events(self, frame: bytes) -> Iterator[AccountEvent]:
         """Of orders only that there are some is read: no message has a balance."""
+        message = _MESSAGE.decode(frame)
         if message.type == "error":
             yield _refusal(message.message)
             return

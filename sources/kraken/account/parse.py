@@ -15,7 +15,7 @@ from flows.model.account import (
     BalanceReport,
     PositionReport,
 )
-from sources.account import ParsedAccount, Right, checked
+from sources.account import ParsedAccount, Right, parsed
 from sources.account_numbers import AccountNumbers
 from sources.kraken.account import wire
 from sources.kraken.names import Times, asset_of_rest
@@ -31,7 +31,6 @@ _POWERS: Final[Mapping[str, Right]] = {
     "add-withdraw-address": "withdraw",
     "update-withdraw-address": "withdraw",
 }
-_LONGEST: Final = 4_000_000
 _SESSION: Final = ("ESession", "token", "Token")
 """Words of an error after which a new token helps."""
 _BALANCES = msgspec.json.Decoder(wire.Balances)
@@ -54,17 +53,13 @@ class AccountParser:
 
     def parse(self, frame: bytes) -> ParsedAccount:
         """What a frame means; never raises."""
-        try:
-            if len(frame) > _LONGEST:
-                return ParsedAccount(refused="it is too long")
-            reply = _REPLY.decode(frame)
-            if reply.channel == "balances":
-                return checked(*self._reports(_BALANCES.decode(frame)))
-            return ParsedAccount(_events_of(reply))
-        except Exception as error:  # noqa: BLE001 - whatever the decoder raises, only this frame is refused
-            return ParsedAccount(refused=_reason(error))
+        return parsed(frame, self._reports)
 
-    def _reports(self, message: wire.Balances) -> Iterable[AccountReport]:
+    def _reports(self, frame: bytes) -> Iterable[AccountReport]:
+        reply = _REPLY.decode(frame)
+        return self._balances(_BALANCES.decode(frame)) if reply.channel == "balances" else _events_of(reply)
+
+    def _balances(self, message: wire.Balances) -> Iterable[AccountReport]:
         """Of a change only that there is one: what orders hold is in no message, so the balances are queried."""
         number = self._numbers.take(message.sequence)
         if isinstance(number, AccountEvent):
@@ -97,13 +92,6 @@ def refusal_of(error: str) -> AccountEvent:
     if "ermission" in error:
         return AccountEvent("refused", f"the key lacks the right WebSocket interface: {words}")
     return AccountEvent("closed", f"the stream is refused: {words}")
-
-
-def _reason(error: Exception) -> str:
-    """Why a frame is refused, without what is in it: the decoder says where, and of which type."""
-    if isinstance(error, msgspec.ValidationError):
-        return "a field is not what it should be"
-    return str(error) if type(error) is ValueError else "it cannot be read"
 
 
 # --- answers of REST
