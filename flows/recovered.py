@@ -33,6 +33,7 @@ STEPS: Final = frozenset(
                 "rocksdb.sink",
                 "freshness.states.keeper",
                 "hub.sink",
+                "bus.sink",
             )
         ),
     )

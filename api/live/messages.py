@@ -93,6 +93,8 @@ class IncomingMessage(Struct, frozen=True):
     seq: int = 0
     dropped: int = 0
     """Of `Lagged`: number of messages that were dropped before this one."""
+    flow: str = ""
+    """On a bus: the flow that published it."""
 
 
 class SnapshotPart(Struct, frozen=True):
@@ -112,7 +114,9 @@ class HubMessage(Struct, frozen=True):
     """Feed's time at which the hub created it, ms UTC."""
     seq: int
     hub: str = ""
-    """URL of the hub."""
+    """URL of the hub, or of the bus."""
+    flow: str = ""
+    """On a bus: the flow that published it."""
 
     @property
     def symbol(self) -> str:

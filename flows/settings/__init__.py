@@ -17,8 +17,9 @@ from flows.foreign import visible
 from flows.names import did_you_mean, nearest
 from flows.settings.account import Accounts
 from flows.settings.api import Analysis, Api
+from flows.settings.bus import Bus
 from flows.settings.faults import text_of
-from flows.settings.feed import Books, Feed, Rest, VenueName
+from flows.settings.feed import WHOLE, Books, Feed, Rest, VenueName
 from flows.settings.files import file_settings, settings_file
 from flows.settings.hub import Heartbeat, Hub, Log, Metrics
 from flows.settings.ports import check_ports
@@ -47,6 +48,7 @@ __all__ = [
     "Api",
     "Backfill",
     "Books",
+    "Bus",
     "Feed",
     "Heartbeat",
     "Hub",
@@ -85,6 +87,7 @@ class Settings(BaseSettings):
     books: Books = Books()
     accounts: Accounts = Accounts()
     hub: Hub = Hub()
+    bus: Bus = Bus()
     metrics: Metrics = Metrics()
     api: Api = Api()
     analysis: Analysis = Analysis()
@@ -159,6 +162,17 @@ class Settings(BaseSettings):
         """
         chosen = self.mongo.retention
         return self.by_venue[venue].origin != "replay" if chosen is None else chosen
+
+    @property
+    def follows_bus(self) -> bool:
+        """Whether the API reads the bus: where there is one, and `api.hub_urls` names no hubs."""
+        return bool(self.bus.url) and not self.api.hub_urls
+
+    @property
+    def flow_name(self) -> str:
+        """The name of this flow on the bus."""
+        shard = self.first_feed.shard
+        return self.bus.flow or ("flow" if shard == WHOLE else shard.replace("/", "of"))
 
     @property
     def hub_urls(self) -> tuple[str, ...]:
