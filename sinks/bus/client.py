@@ -9,9 +9,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import msgspec
-import nats
 import structlog
 from msgspec import Struct
 from nats.aio.client import Client
@@ -38,6 +38,7 @@ from sinks.bus.subjects import TREES
 OPEN_S: Final = 5.0
 ANSWER_S: Final = 5.0
 """Longest wait for the answer to a request, and for the acknowledgement of what was published."""
+CLOSE_S: Final = 2.0
 PING_S: Final = 5.0
 BEAT_S: Final = 1.0
 """Time between two signs of life of an idle consumer; without several the connection is given up."""
@@ -113,8 +114,9 @@ class BusClient:
         async def on_error(error: Exception) -> None:
             causes[0] = str(error) or type(error).__name__
 
+        client = Client()
         try:
-            client = await nats.connect(
+            await client.connect(
                 url,
                 name=name,
                 allow_reconnect=False,
@@ -128,8 +130,13 @@ class BusClient:
                 disconnected_cb=on_lost,
                 **_credentials(settings),
             )
-        except NoServersError as error:
-            raise BusError(causes[0]) from error
+        except BaseException as error:
+            if client._transport:  # noqa: SLF001 - the library leaves the socket of an attempt that failed open
+                client._transport.close()  # type: ignore[no-untyped-call]  # noqa: SLF001
+                await asyncio.sleep(0)
+            if isinstance(error, NoServersError):
+                raise BusError(causes[0]) from error
+            raise
         return cls(client, settings.stream, lost)
 
     @property
@@ -139,9 +146,7 @@ class BusClient:
 
     async def close(self) -> None:
         """Closes it."""
-        with suppress(Exception):
-            await self._client.close()
-        await asyncio.sleep(0)  # the library does not wait until its socket is closed
+        await _close(self._client)
 
     # --- the stream ---
 
@@ -240,6 +245,7 @@ class BusClient:
             policy = DeliverPolicy.LAST_PER_SUBJECT if newest_of_each else DeliverPolicy.BY_START_SEQUENCE
             one = subjects[0] if len(subjects) == 1 else None
             config = ConsumerConfig(
+                name=uuid4().hex,  # with a name what is read is part of the request's subject, for permissions
                 deliver_subject=inbox,
                 deliver_policy=policy,
                 opt_start_seq=None if newest_of_each else after + 1,
@@ -295,6 +301,13 @@ class BusClient:
             await self._client.publish(reply)
         elif int(headers.get("Nats-Last-Consumer") or received) > received:
             raise BusError("messages of the consumer are missing")
+
+
+async def _close(client: Client) -> None:
+    with suppress(Exception):
+        async with asyncio.timeout(CLOSE_S):
+            await client.close()
+    await asyncio.sleep(0)  # the library does not wait until its socket is closed
 
 
 def _stored(message: Msg) -> tuple[Stored, int]:
