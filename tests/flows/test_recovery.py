@@ -202,6 +202,7 @@ def recoverable_flow() -> Dataflow:
             candles=sink(),
             trades=sink(),
             broadcast=sink(),
+            bus=sink(),
             rejects=TestingSink([]),
             incidents=TestingSink([]),
             commands=TestingSink([]),
