@@ -1,6 +1,7 @@
 """Alerts in a flow: the rules of the settings and of MongoDB, what has fired before, and the writer of what fires."""
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -20,7 +21,7 @@ from sinks.alerts.outbox import Outbox, OutboxError
 from sinks.alerts.webhook import Webhook
 from sinks.alerts.writer import AlertWriter
 from sinks.mongo.alerts import StoredRule, read_rules
-from sinks.mongo.documents import DocumentError
+from sinks.mongo.commands import MOST_NAMED
 from sinks.mongo.writer import MongoWriter
 
 LOOK_S: Final = 1.0
@@ -52,6 +53,7 @@ class StoredRules:
         self._stored: list[StoredRule] | None = None
         self._book = RuleBook(self._own, is_complete=database is None, fired=fired)
         self._reason = ""
+        self._named: deque[str] = deque(maxlen=MOST_NAMED)
         self._has_looked = threading.Event()
         self._thread = threading.Thread(target=self._run, name="alert-rules", daemon=True)
 
@@ -76,8 +78,8 @@ class StoredRules:
         """Reads the stored rules; False when they cannot be read."""
         assert self._database is not None  # noqa: S101 - the thread runs only with one
         try:
-            stored = read_rules(self._database)
-        except (PyMongoError, DocumentError) as error:
+            stored = read_rules(self._database, self._on_unreadable)
+        except PyMongoError as error:
             if (reason := str(error).partition(" (configured timeouts")[0]) != self._reason:
                 _log.warning("alert_rules_unreadable", reason=reason)
             self._reason = reason
@@ -88,6 +90,11 @@ class StoredRules:
             watched = tuple(WatchedRule(one.rule, one.created_ms) for one in stored)
             self._stored, self._book = stored, RuleBook((*self._own, *watched), fired=self._fired)
         return True
+
+    def _on_unreadable(self, reason: str) -> None:
+        if reason not in self._named:
+            self._named.append(reason)
+            _log.error("document_unreadable", reason=reason)
 
 
 class AlertRuntime:

@@ -104,10 +104,17 @@ def _rule_of(document: Mapping[str, Any]) -> AlertRule:
     return _converted({"id": document["_id"], "is_stored": True, **terms}, AlertRule)
 
 
-def read_rules(database: Database[dict[str, Any]]) -> list[StoredRule]:
-    """All rules, the oldest first; of more than `MOST_RULES` those alone."""
-    found = database[ALERTS].find().sort([("created_at", ASCENDING), ("_id", ASCENDING)]).limit(MOST_RULES)
-    return [rule_of(document) for document in found]
+def read_rules(database: Database[dict[str, Any]], unreadable: Callable[[str], None]) -> list[StoredRule]:
+    """All rules, the oldest first; of more than `MOST_RULES` those alone. What cannot be read is left out, and
+    `unreadable` is called with the reason.
+    """
+    rules = []
+    for document in database[ALERTS].find().sort([("created_at", ASCENDING), ("_id", ASCENDING)]).limit(MOST_RULES):
+        try:
+            rules.append(rule_of(document))
+        except DocumentError as error:
+            unreadable(str(error))
+    return rules
 
 
 class AlertClient:

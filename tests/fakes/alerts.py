@@ -19,12 +19,14 @@ PATIENCE_S: Final = 120
 """Longest wait for something that should take a moment: a bound for broken runs, not a measure."""
 
 
-def alert(number: int = 1, rule: str = "high", symbol: str = "BTCUSDT", since: int = BEGIN) -> Alert:
+def alert(
+    number: int = 1, rule: str = "high", symbol: str = "BTCUSDT", *, venue: str = "binance", price: float = 100.5
+) -> Alert:
     """An alert of a rule about a price."""
-    terms = AlertRule(rule, "price_above", "binance", symbol, price=100.0, rearm="on_return")
-    seen = PricePoint(100.5, 40 + number, BEGIN + number)
-    id_ = alert_id(rule, "binance", symbol, since, number)
-    return Alert(id_, terms, "binance", symbol, number, since, BEGIN + number, seen)
+    terms = AlertRule(rule, "price_above", venue, symbol, price=100.0, rearm="on_return")
+    seen = PricePoint(price, 40 + number, BEGIN + number)
+    id_ = alert_id(rule, venue, symbol, BEGIN, number)
+    return Alert(id_, terms, venue, symbol, number, BEGIN, BEGIN + number, seen)
 
 
 class Receiver:

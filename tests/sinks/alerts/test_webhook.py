@@ -2,14 +2,16 @@
 
 import base64
 import json
+from typing import Any
 
 import pytest
 
+from flows.clock import wall_ms
 from flows.model.alerts import Alert, AlertRule
 from flows.model.secret import Secret, webhook_key
 from sinks.alerts.webhook import Webhook, body_of, signature_of
 from tests.fakes.alerts import BEGIN, SECRET, alert, receiver
-from tests.fakes.deployment import free_port
+from tests.fakes.deployment import ROOT, free_port
 
 
 def test_the_signature_is_that_of_the_specification() -> None:
@@ -88,3 +90,23 @@ def test_an_alert_about_a_state_has_no_price() -> None:
     assert (found["data"]["seen"], found["data"]["state"], found["data"]["state_since"]) == (
         None, "cut", "2026-01-01T00:00:00Z",
     )  # fmt: skip
+
+
+def test_the_receiver_of_the_documentation_takes_what_is_signed_and_nothing_else() -> None:
+    """The code in docs/alerts.md, as it stands there."""
+    page = (ROOT / "docs" / "alerts.md").read_text()
+    block = page.partition("<!-- verify: begin -->\n```python\n")[2].partition("```")[0]
+    assert len(block.splitlines()) <= 12
+    names: dict[str, Any] = {}
+    exec(block, names)
+    body, now = body_of(alert()), wall_ms() // 1_000
+    signature = signature_of(webhook_key(Secret(SECRET)), alert().id, now, body)
+    headers = {"webhook-id": alert().id, "webhook-timestamp": str(now), "webhook-signature": f"v1,other {signature}"}
+    assert names["is_ours"](SECRET, headers, body)
+    assert not names["is_ours"](SECRET, headers, body + b" ")
+    assert not names["is_ours"](SECRET, headers | {"webhook-id": "other"}, body)
+    assert not names["is_ours"](SECRET, headers | {"webhook-timestamp": str(now - 1)}, body)
+    assert not names["is_ours"]("whsec_" + base64.b64encode(b"x" * 24).decode(), headers, body)
+    old = str(now - 301)
+    signed = signature_of(webhook_key(Secret(SECRET)), alert().id, now - 301, body)
+    assert not names["is_ours"](SECRET, headers | {"webhook-timestamp": old, "webhook-signature": signed}, body)

@@ -159,7 +159,7 @@ def test_nothing_fires_before_the_trades_are_live_and_then_the_newest_does() -> 
     run = Run(rule("price_above", price=100.0))
     assert run.trades(trade(1, 101.0)) == []
     for state in ("cut", "silent", "behind", "halted", "connecting", "gone"):
-        assert run.take(status(state)) == []  # type: ignore[arg-type]
+        assert run.take(status(state)) == []
     [alert] = run.take(status("live"))
     assert alert.seen is not None
     assert alert.seen.trade_id == 1
@@ -271,7 +271,7 @@ def test_a_rule_that_is_added_while_a_state_lasts_watches_it_from_then_on() -> N
 
 def test_incidents_fire_and_not_those_of_another_kind() -> None:
     run = Run(rule("gap", "after", rearm_s=60), rule("mismatch", name="other"))
-    gap, repair = (Incident(kind, "binance", "BTCUSDT", T0, T0 + 5, "3 trades") for kind in ("gap", "repair"))  # type: ignore[arg-type]
+    gap, repair = (Incident(kind, "binance", "BTCUSDT", T0, T0 + 5, "3 trades") for kind in ("gap", "repair"))
     assert run.take(repair) == []
     [alert] = run.take(gap)
     assert (alert.rule.kind, alert.state, alert.reason, alert.state_since) == ("gap", "gap", "3 trades", T0)
@@ -316,7 +316,7 @@ def test_a_state_of_another_version_is_refused() -> None:
 
 def test_what_went_out_after_the_recovered_state_does_not_go_out_again() -> None:
     for rearm in ("once", "on_return"):
-        mine = rule("price_above", rearm, price=100.0)  # type: ignore[arg-type]
+        mine = rule("price_above", rearm, price=100.0)
         run = Run(mine).live()
         run.prices(99)
         kept = run.again()
