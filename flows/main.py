@@ -38,6 +38,7 @@ from flows.runtime.metrics import FlowMetrics, Parts, VenueMetrics, serve
 from flows.runtime.query_handlers import open_query_handlers
 from flows.runtime.venue import VenueRuntime, check_venues, with_own_names
 from flows.settings import Settings, SettingsError, load_settings
+from flows.settings.account import withheld
 from flows.spellings import Catalogue
 from sinks.bridge import PartitionedWriterSink, SharedWriter, WriterSink
 from sinks.hub.broadcast import Broadcast
@@ -280,6 +281,8 @@ def _build() -> Dataflow:
         refuse_to_run(error)
     _stop_on_signals(stop)
     tune_garbage_collector()
+    if reason := withheld(settings).get("hub"):
+        _log.warning("accounts_withheld", reason=reason)
     for name, feed in settings.by_venue.items():
         _log.info("starting", venue=name, origin=feed.origin, symbols=feed.own_symbols, timeframes=feed.timeframes)
     return built

@@ -131,12 +131,22 @@ class Values:
         side = before or "LONG"
         if report.quantity:
             side = _side_of(report)
-        if before and before != side:
+        if before and before != side and not self._has_other(where, before):
             yield Position(self._venue, self._account, report.symbol, before, ZERO, None, time)
         self._sides[where] = side
-        yield self._position(report, side, time)
+        if report.quantity or not self._has_other(where, side):
+            yield self._position(report, side, time)
         if not report.quantity:
             del self._sides[where]
+
+    def _has_other(self, where: Where, side: PositionSide) -> bool:
+        """Whether the instrument has a position of that side in another place: the position mode was changed, and what
+        has ended here is not the end of that one.
+        """
+        return any(
+            other != where and other[0] == where[0] and _side_of(self._holdings.position(other)) == side
+            for other in self._holdings.open_positions()
+        )
 
     def _position(self, report: PositionReport, side: PositionSide, time: int) -> Position:
         mark, gain = self._of_market((report.symbol, report.place), report)
