@@ -163,7 +163,7 @@ async def test_what_is_live_is_what_the_exchange_has(peer: Peer, mongod_uri: str
     async with operated(peer) as (exchange, account):
         settings = flow_settings(
             tmp_path, exchange.rest_url, mongod_uri,
-            feed__venue=peer, feed__symbols=account.symbol, feed__timeframes="1m", feed__backoff_min_s=0.1,
+            feed__venue=peer, feed__symbols=account.symbol, feed__timeframes="1m", feed__backoff_min_s=0.5,
             feed__ws_url=exchange.ws_url + SERVED[peer].ws_path, feed__api_key=DEMO_KEYS[peer].name,
             feed__api_secret=DEMO_KEYS[peer].secret, accounts__stale_s=3, hub__port=free_port(),
         )  # fmt: skip
@@ -179,7 +179,6 @@ async def test_what_is_live_is_what_the_exchange_has(peer: Peer, mongod_uri: str
         await account.move()
         async with life(tmp_path, settings) as (flow, shown):
             await shown.until("live", account.versions[-1])
-            assert shown.states[0] == "connecting"
             assert_followed(shown.live, account.versions[-1:])  # never live with what was before the kill
             await account.move()
             await shown.until("live", account.versions[-1])

@@ -179,7 +179,7 @@ def test_balances_positions_and_states_to_the_letter() -> None:
         {
             "venue": "binance", "account": "quietlabel", "asset": "XQZ", "free": Decimal("98765.00000001"),
             "locked": Decimal("1.5"), "total": Decimal("98766.50000001"), "value": None, "quote": None,
-            "is_computed": False, "timestamp": BEGIN,
+            "is_computed": False, "price_time": None, "timestamp": BEGIN,
         }
     ]  # fmt: skip
     assert line.of("Position") == [

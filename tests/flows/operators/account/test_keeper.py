@@ -375,7 +375,22 @@ def test_profit_and_value_are_carried_on_by_prices_and_say_so() -> None:
     assert run.take(AccountPrices((("BTCUSDT", D(91), T0 + 2),))) == []
     run.take(AccountEvent("alive"))
     totals = of(AccountTotal, run.wait(29_000))
-    assert totals == [AccountTotal("v", "mine", "USDT", D("300.0"), D(18), T0 + 30_000)]
+    assert totals == [AccountTotal("v", "mine", "USDT", D("300.0"), D(18), T0 + 30_000, T0 + 2)]
+
+
+def test_a_value_by_a_price_of_long_ago_says_how_old_it_is() -> None:
+    held = tuple(BalanceReport(asset, D(2), D(0)) for asset in ("ABC", "BTC", "NEW", "USDT"))
+    run = live(AccountSnapshot(T0, held))
+    run.take(AccountPrices((("ABCUSDT", D(5), T0 - 3_600_000), ("BTCUSDT", D(90), T0))))
+    run.take(AccountPrices((("BTCUSDT", D(91), T0 + 1),)))
+    changed = AccountUpdate(T0 + 5, tuple(BalanceReport(row.asset, D(3), D(0)) for row in held))
+    shown = {one.asset: (one.value, one.price_time) for one in of(Balance, run.take(changed))}
+    assert shown == {
+        "ABC": (15, T0 - 3_600_000), "BTC": (273, T0 + 1), "NEW": (None, None), "USDT": (3, None)
+    }  # fmt: skip
+    run.take(AccountEvent("alive"))
+    [total] = of(AccountTotal, run.wait(29_000))
+    assert (total.total, total.price_time) == (291, T0 - 3_600_000)
 
 
 def marked(mark: str, gain: str, time: int = 0) -> PositionReport:
