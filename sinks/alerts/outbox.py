@@ -124,9 +124,11 @@ class Outbox:
             (one.rule.id, one.venue, one.symbol): LastAlert(one.rule, one.since, one.number, one.time) for one in alerts
         }
 
-    def recent(self) -> list[Alert]:
-        """The newest alerts, delivered or not, oldest first."""
-        rows = self._all("SELECT record FROM alerts ORDER BY place DESC LIMIT ?", self._kept)
+    def recent(self, *, since_ms: int = 0) -> list[Alert]:
+        """The newest alerts that were added since then, delivered or not, oldest first."""
+        rows = self._all(
+            "SELECT record FROM alerts WHERE added_ms >= ? ORDER BY place DESC LIMIT ?", since_ms, self._kept
+        )
         return [alert for (record,) in reversed(rows) if (alert := _alert_of(record))]
 
     def close(self) -> None:

@@ -30,6 +30,7 @@ def test_what_waits_comes_back_in_its_order_and_each_once(tmp_path: Path) -> Non
     outbox.close()
     again = Outbox(tmp_path / "new" / "folder")
     assert again.recent() == [one, two, three]
+    assert again.recent(since_ms=2) == [three]
     assert ids(again) == [two.id, three.id]
     again.add([one, two, three], now_ms=3, waits=True)
     assert again.waiting == 0  # what was delivered is not delivered again
