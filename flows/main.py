@@ -90,7 +90,7 @@ def build_flow(
     metrics.follow(
         Parts(
             ledger=ledger, rejects=rejects, broadcast=hub, documents=documents, folders=_folders(settings),
-            venues=[_measured(settings, venue) for venue in venues],
+            venues=[_measured(settings, venue) for venue in venues], alerts=alerts.writer if alerts else None,
         )
     )  # fmt: skip
     if settings.metrics.enabled:

@@ -120,9 +120,9 @@ class AlertWriter(BufferedWriter[int, Delivered]):
         self._webhook = webhook
         self._history = history
         self._first_retry_s = first_retry_s
-        self._is_waiting = webhook is not None
-        """Whether something may wait for the webhook."""
-        self._buffer = _AlertBuffer(CAPACITY, lambda: self._is_waiting)
+        self.waiting = self._count_waiting()
+        """Number of alerts that wait for the webhook; 0 without one."""
+        self._buffer = _AlertBuffer(CAPACITY, lambda: self.waiting > 0)
         names = StoreNames("alerts", webhook.host if webhook else "the disk", "", HINT if webhook else "")
         super().__init__(
             thread_name="alert-writer",
@@ -144,11 +144,6 @@ class AlertWriter(BufferedWriter[int, Delivered]):
     def pending(self) -> list[Alert]:
         """What is not on disk yet."""
         return self._buffer.held()
-
-    @property
-    def waiting(self) -> int:
-        """Number of alerts that wait for the webhook."""
-        return self._outbox.waiting
 
     @property
     def counts(self) -> Delivered:
@@ -185,17 +180,17 @@ class AlertWriter(BufferedWriter[int, Delivered]):
             self._buffer.settle(len(alerts))
             self._history(alerts)
             self._summary.count(Delivered(fired=len(alerts)))
-            self._is_waiting = self._webhook is not None
+            self.waiting = self._count_waiting()
 
     def _deliver(self) -> tuple[bool, str]:
         """Delivers the oldest alert that waits; the next one in the next turn."""
-        if self._webhook is None or not self._is_waiting:
+        if self._webhook is None or not self.waiting:
             return True, ""
         given_up = self._outbox.give_up(before_ms=wall_ms() - GIVE_UP_MS, most=MOST_WAITING)
         if given_up:
             log.error("alerts_not_delivered", alerts=given_up)
         alert = self._outbox.next_waiting()
-        self._is_waiting = alert is not None
+        self.waiting = self._count_waiting()
         if alert is None:
             return True, ""
         wall = wall_ms()
@@ -204,8 +199,12 @@ class AlertWriter(BufferedWriter[int, Delivered]):
             return False, cause
         self._outbox.settle(alert.id)
         self._outbox.trim()
+        self.waiting = self._count_waiting()
         self._summary.count(Delivered(delivered=1))
         return True, ""
+
+    def _count_waiting(self) -> int:
+        return self._outbox.waiting if self._webhook else 0
 
     def _report_loss(self, loss: int) -> None:
         log.error("alerts_lost", alerts=loss)

@@ -133,6 +133,7 @@ class AlertKeeper:
     def _set(self, watches: Iterable[AnyWatch]) -> None:
         self._watches = {watch.rule.id: watch for watch in watches}
         self._of_prices = [one for one in self._watches.values() if isinstance(one, PriceWatch | ChangeWatch)]
+        self._of_changes = [one for one in self._of_prices if isinstance(one, ChangeWatch)]
         self._of_states = [one for one in self._watches.values() if isinstance(one, StateWatch)]
 
     # --- prices ------------------------------------------------------------------------------------------------------
@@ -149,7 +150,7 @@ class AlertKeeper:
             if trade.fill != MARKET_FILL:
                 continue
             point = PricePoint(trade.price, trade.id, trade.time)
-            for watch in self._of_prices:
+            for watch in self._of_changes:
                 watch.add(point)
             if is_current and self._is_fresh(point, now):
                 self._waiting = None
@@ -171,7 +172,7 @@ class AlertKeeper:
 
     def _forget_trades(self, batch: TradeBatch) -> None:
         ids = frozenset(trade.id for trade in batch.replaced)
-        for watch in self._of_prices if ids else ():
+        for watch in self._of_changes if ids else ():
             watch.forget(ids)
         if self._waiting is not None and self._waiting.trade_id in ids:
             self._waiting = None
