@@ -34,6 +34,7 @@ from flows.process.version import how_to_install
 from flows.recovered import prefix_of, state_fault
 from flows.recovery import EngineFlags, RecoveryError, check, engine_flags
 from flows.runtime.accounts import AccountRuntime
+from flows.runtime.alerts import AlertRuntime
 from flows.runtime.metrics import FlowMetrics, Parts, VenueMetrics, serve
 from flows.runtime.query_handlers import open_query_handlers
 from flows.runtime.venue import VenueRuntime, check_venues, with_own_names
@@ -88,23 +89,29 @@ def build_flow(
     published: SharedWriter[Any] | None = SharedWriter(bus) if bus else None
     if published:
         ledger.add_sink(published.open(), gets_flow_incidents=True)
+    alerts = AlertRuntime(settings, documents, ledger.report) if settings.alerts.is_on else None
+    alert_writer: SharedWriter[Any] | None = SharedWriter(alerts.writer) if alerts else None
     incidents, refused = SharedWriter(ledger), SharedWriter(rejects)
     metrics.follow(
         Parts(
             ledger=ledger, rejects=rejects, broadcast=hub, documents=documents, folders=_folders(settings),
-            venues=[_measured(settings, venue) for venue in venues],
+            venues=[_measured(settings, venue) for venue in venues], alerts=alerts.writer if alerts else None,
         )
     )  # fmt: skip
     if settings.metrics.enabled:
         serve(metrics, settings.metrics)
     return venues_flow(
-        [_parts_of(settings, venue, documents, listed.get(venue.feed.venue), stop, workers) for venue in venues],
+        [
+            _parts_of(settings, venue, documents, listed.get(venue.feed.venue), stop, workers, alerts)
+            for venue in venues
+        ],
         Sinks(
             candles=PartitionedWriterSink(["mongodb"], lambda _: mongo.open()) if mongo else None,
             broadcast=PartitionedWriterSink(["hub"], lambda _: broadcast.open()) if broadcast else None,
             bus=PartitionedWriterSink(["bus"], lambda _: published.open()) if published else None,
             rejects=WriterSink(refused.open),
             incidents=WriterSink(incidents.open),
+            alerts=PartitionedWriterSink(["alerts"], lambda _: alert_writer.open()) if alert_writer else None,
         ),
     )
 
@@ -116,6 +123,7 @@ def _parts_of(
     instruments: Sequence[ListedInstrument] | None,
     stop: threading.Event,
     workers: SourceWorkers,
+    alerts: AlertRuntime | None,
 ) -> VenueParts:
     """The part of the flow for one venue. The steps of `feed.venue` have the ids that they have alone."""
     network = EventLoopThread()
@@ -153,6 +161,7 @@ def _parts_of(
         else None,
         commands=WriterSink(lambda: requests),
         account=account.parts if account else None,
+        alerts=alerts.parts(name, venue.catalogue) if alerts else None,
         prefix="" if name == settings.feed.venue else prefix_of(name),
     )
 

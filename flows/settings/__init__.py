@@ -7,6 +7,7 @@ Everything is checked when it is read: an error names the key, the value, its pl
 """
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NoReturn, Self, get_args
 
 from pydantic import Field, ValidationError, model_validator
@@ -16,6 +17,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from flows.foreign import visible
 from flows.names import did_you_mean, nearest
 from flows.settings.account import Accounts
+from flows.settings.alerts import Alerts
 from flows.settings.api import Analysis, Api
 from flows.settings.bus import Bus
 from flows.settings.faults import text_of
@@ -44,6 +46,7 @@ __all__ = [
     "PREFIX",
     "VENUES",
     "Accounts",
+    "Alerts",
     "Analysis",
     "Api",
     "Backfill",
@@ -86,6 +89,7 @@ class Settings(BaseSettings):
     trades: Trades = Trades()
     books: Books = Books()
     accounts: Accounts = Accounts()
+    alerts: Alerts = Alerts()
     hub: Hub = Hub()
     bus: Bus = Bus()
     metrics: Metrics = Metrics()
@@ -114,6 +118,14 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _ports_differ(self) -> Self:
         check_ports(self)
+        return self
+
+    @model_validator(mode="after")
+    def _alerts_have_venues(self) -> Self:
+        for rule in self.alerts.own_rules:
+            if rule.venue and rule.venue not in self.by_venue:
+                text = f"{rule.id}: no venue {visible(rule.venue)} is followed; there are {', '.join(self.by_venue)}"
+                raise wrong_value("alerts.rules", text)
         return self
 
     @property
@@ -173,6 +185,11 @@ class Settings(BaseSettings):
         """The name of this flow on the bus."""
         shard = self.first_feed.shard
         return self.bus.flow or ("flow" if shard == WHOLE else shard.replace("/", "of"))
+
+    @property
+    def alerts_path(self) -> Path:
+        """Where alerts are on disk."""
+        return self.alerts.path or self.trades.path.with_name("alerts")
 
     @property
     def hub_urls(self) -> tuple[str, ...]:

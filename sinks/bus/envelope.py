@@ -19,7 +19,7 @@ from sinks.bus.subjects import FORMING, subject_of
 from sinks.hub.messages import Message
 from sinks.hub.payloads import ChartCandle, ChartUpdate, FeedStatusUpdate, FullCandle, HeartbeatUpdate, TradeBody
 
-EVENTS: Final = ("Trade", "Incident", "Liquidation")
+EVENTS: Final = ("Trade", "Incident", "Alert", "Liquidation")
 """Channels of which every message must arrive, as every closed candle."""
 
 _JSON: Final = msgspec.json.Encoder(decimal_format="number")

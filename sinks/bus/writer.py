@@ -3,7 +3,7 @@
     flow's threads ── write ─▶ `Markets`: what is said, how often ─▶ `BusBuffer` ── own thread ─▶ stream
 
 What is said is decided as for the hub, by the same code. Prices, books and states are replaced by newer ones while the
-bus does not take them; trades, closed candles, liquidations and incidents are published each once:
+bus does not take them; trades, closed candles, liquidations, incidents and alerts are published each once:
 
 - what is not acknowledged is part of the recovered state, as of a store, so a killed process loses nothing;
 - what is sent again has the same message id, so the stream takes it once within its duplicate window;

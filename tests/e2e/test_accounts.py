@@ -2,6 +2,7 @@
 what clients see as live is what the exchange has.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -15,13 +16,14 @@ from pymongo import MongoClient
 from flows.recovery import prepare
 from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
 from sources.replay.faults.orders import Drop, Duplicate, HalfOpen, Reorder
-from tests.fakes.deployment import HubClient, RunningFlow, flow_settings, free_port, hub_client, running_flow
+from tests.fakes.deployment import START_S, HubClient, RunningFlow, flow_settings, free_port, hub_client, running_flow
 from tests.fakes.operated_account import DEMO_KEYS, PEERS, Held, OperatedAccount, Peer
 from tests.fakes.venue_peers import PEERS as SERVED
 
 pytestmark = pytest.mark.e2e
 
-BEGIN_MS: Final = 1_767_225_600_000
+BEGIN_MS: Final = 1_767_225_600_000 + 40_000
+"""Soon there is a whole minute, at which the account has a total."""
 Items: TypeAlias = dict[Any, Any]
 """What is held of each asset, and in each position."""
 
@@ -161,11 +163,12 @@ class Played:
 async def test_what_is_live_is_what_the_exchange_has(peer: Peer, mongod_uri: str, tmp_path: Path) -> None:
     prepare(tmp_path / "recovery")
     async with operated(peer) as (exchange, account):
+        quote = quote_of(account)
         settings = flow_settings(
             tmp_path, exchange.rest_url, mongod_uri,
-            feed__venue=peer, feed__symbols=account.symbol, feed__timeframes="1m", feed__backoff_min_s=0.1,
+            feed__venue=peer, feed__symbols=account.symbol, feed__timeframes="1m", feed__backoff_min_s=0.5,
             feed__ws_url=exchange.ws_url + SERVED[peer].ws_path, feed__api_key=DEMO_KEYS[peer].name,
-            feed__api_secret=DEMO_KEYS[peer].secret, accounts__stale_s=3, hub__port=free_port(),
+            feed__api_secret=DEMO_KEYS[peer].secret, accounts__stale_s=3, accounts__quote=quote, hub__port=free_port(),
         )  # fmt: skip
         async with life(tmp_path, settings) as (flow, shown):
             await shown.until("live", account.versions[-1])
@@ -179,11 +182,12 @@ async def test_what_is_live_is_what_the_exchange_has(peer: Peer, mongod_uri: str
         await account.move()
         async with life(tmp_path, settings) as (flow, shown):
             await shown.until("live", account.versions[-1])
-            assert shown.states[0] == "connecting"
             assert_followed(shown.live, account.versions[-1:])  # never live with what was before the kill
             await account.move()
             await shown.until("live", account.versions[-1])
+            total = await first_total(mongod_uri, tmp_path.name)
             assert await flow.stop() == 0
+    assert (total["quote"], total["time"] % 60_000, total["total"].to_decimal() > 0) == (quote, 0, True)
     assert stored(mongod_uri, tmp_path.name) == totals(account.versions[-1])
 
 
@@ -195,8 +199,21 @@ async def operated(peer: Peer) -> AsyncIterator[tuple[ThreadedExchange, Operated
     with exchange_in_thread(made.market, dialect=made.dialect, speed=1.0, start_now=True) as exchange:
         async with httpx.AsyncClient(base_url=exchange.rest_url, timeout=60) as http:
             account = OperatedAccount(peer, http)
-            await account.order("deposit", asset=symbol.replace("-", "").removeprefix("BTC"), amount="1000.5")
+            await account.order("deposit", asset=quote_of(account), amount="1000.5")
             yield exchange, account
+
+
+def quote_of(account: OperatedAccount) -> str:
+    return account.symbol.replace("-", "").removeprefix("BTC")
+
+
+async def first_total(mongod_uri: str, database: str) -> dict[str, Any]:
+    """What the account was worth at a whole minute, as soon as it is stored."""
+    with MongoClient[dict[str, Any]](mongod_uri) as client:
+        async with asyncio.timeout(START_S):
+            while (found := client[database]["account_history"].find_one()) is None:
+                await asyncio.sleep(0.5)
+    return found
 
 
 @asynccontextmanager
