@@ -117,6 +117,14 @@ class Settings(BaseSettings):
         check_ports(self)
         return self
 
+    @model_validator(mode="after")
+    def _alerts_have_venues(self) -> Self:
+        for rule in self.alerts.own_rules:
+            if rule.venue and rule.venue not in self.by_venue:
+                text = f"{rule.id}: no venue {visible(rule.venue)} is followed; there are {', '.join(self.by_venue)}"
+                raise wrong_value("alerts.rules", text)
+        return self
+
     @property
     def by_venue(self) -> dict[str, Feed]:
         """The settings of each venue that is followed: those of `[venues]`, or else the one of `[feed]`. The first is
