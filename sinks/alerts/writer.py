@@ -86,10 +86,11 @@ class _AlertBuffer(BoundedBuffer[int]):
         with self._changed:
             return list(self._items)
 
-    def settle(self, count: int) -> None:
-        """The oldest ones are on disk."""
+    def settle(self, alerts: Iterable[Alert]) -> None:
+        """The oldest ones, as they were `held`, are on disk; some of them may have been lost meanwhile."""
         with self._changed:
-            for _ in range(min(count, len(self._items))):
+            done = {id(alert) for alert in alerts}
+            while self._items and id(self._items[0]) in done:
                 self._items.popleft()
 
     def _trim(self) -> None:
@@ -179,7 +180,7 @@ class AlertWriter(BufferedWriter[int, Delivered]):
         alerts = self._buffer.held()
         if alerts:
             self._outbox.add(alerts, now_ms=wall_ms(), waits=self._webhook is not None)
-            self._buffer.settle(len(alerts))
+            self._buffer.settle(alerts)
             self._history(alerts)
             self._summary.count(Delivered(fired=len(alerts)))
             self._outbox.trim()
