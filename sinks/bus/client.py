@@ -4,6 +4,7 @@ A connection that breaks is closed and opened anew by who uses it, so that nothi
 """
 
 import asyncio
+import random
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -62,7 +63,7 @@ _ACK: Final = msgspec.json.Decoder(_Ack)
 
 @asynccontextmanager
 async def connected(settings: BusAddress, name: str) -> AsyncIterator["BusClient"]:
-    """A connection to the first server that answers. `BusError` when none does."""
+    """A connection to one of the servers, in any order. `BusError` when none answers."""
     client = await _connect(settings, name)
     try:
         yield client
@@ -77,7 +78,7 @@ async def open_client(settings: BusAddress, name: str) -> "BusClient":
 
 async def _connect(settings: BusAddress, name: str) -> "BusClient":
     causes = []
-    for url in settings.url:
+    for url in random.sample(settings.url, len(settings.url)):  # so that readers share the servers
         try:
             return await BusClient.open(settings, url, name)
         except (OSError, NatsError, TimeoutError, ValueError, BusError) as error:

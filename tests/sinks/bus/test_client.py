@@ -110,11 +110,11 @@ def test_servers_and_clients_show_certificates(tmp_path: Path) -> None:
                 asyncio.run(read(wrong, ["mf.>"]))
 
 
-def test_the_first_server_that_answers_is_taken(tmp_path: Path) -> None:
+def test_one_of_the_servers_that_answer_is_taken(tmp_path: Path) -> None:
     with running_nats(tmp_path) as server:
         publish(Bus(url=("nats://127.0.0.1:1", server.url))).close()
         assert len(asyncio.run(read(Bus(url=("nats://127.0.0.1:1", server.url)), ["mf.>"]))) == 1
-    with pytest.raises(BusError, match=r"127\.0\.0\.1:1: .*; nats://127\.0\.0\.1:2: "):
+    with pytest.raises(BusError, match=r"127\.0\.0\.1:\d: .*; nats://127\.0\.0\.1:\d: "):
         asyncio.run(read(Bus(url=("nats://127.0.0.1:1", "nats://127.0.0.1:2")), ["mf.>"]))
 
 
