@@ -186,7 +186,7 @@ def _settings_of(arguments: argparse.Namespace) -> Settings:
 
 
 async def _record(settings: Settings, path: Path, seconds: float, *, with_account: bool) -> int:
-    if with_account and not settings.feed.has_account:
+    if with_account and not (settings.feed.has_account and VENUES[settings.feed.venue].account):
         raise SettingsError(f"--accounts: {settings.feed.venue} has no account: set api_key and api_secret")
     async with VENUES[settings.feed.venue].rest(settings.feed, settings.rest) as rest:
         check_symbols(settings.feed.symbols, [one.symbol for one in await rest.instruments()])

@@ -28,6 +28,8 @@ MOST_WAITING: Final = 10_000
 """Most alerts that wait for the webhook; beyond that the oldest are not delivered, with an ERROR."""
 GIVE_UP_MS: Final = 86_400_000
 """Age at which an alert is not delivered any more, with an ERROR."""
+RESENT_MS: Final = 86_400_000
+"""Age of alerts that the history gets again at the start."""
 FIRST_RETRY_S: Final = 1.0
 LAST_RETRY_S: Final = 60.0
 ANSWER_S: Final = 10.0
@@ -84,10 +86,11 @@ class _AlertBuffer(BoundedBuffer[int]):
         with self._changed:
             return list(self._items)
 
-    def settle(self, count: int) -> None:
-        """The oldest ones are on disk."""
+    def settle(self, alerts: Iterable[Alert]) -> None:
+        """The oldest ones, as they were `held`, are on disk; some of them may have been lost meanwhile."""
         with self._changed:
-            for _ in range(min(count, len(self._items))):
+            done = {id(alert) for alert in alerts}
+            while self._items and id(self._items[0]) in done:
                 self._items.popleft()
 
     def _trim(self) -> None:
@@ -113,16 +116,16 @@ class AlertWriter(BufferedWriter[int, Delivered]):
         summary_s: float = 60.0,
         first_retry_s: float = FIRST_RETRY_S,
     ) -> None:
-        """`history` gets every alert, and the newest ones once more at the start: the last process may have ended
+        """`history` gets every alert, and those of `RESENT_MS` once more at the start: the last process may have ended
         before it had them.
         """
         self._outbox = outbox
         self._webhook = webhook
         self._history = history
         self._first_retry_s = first_retry_s
-        self._is_waiting = webhook is not None
-        """Whether something may wait for the webhook."""
-        self._buffer = _AlertBuffer(CAPACITY, lambda: self._is_waiting)
+        self.waiting = self._count_waiting()
+        """Number of alerts that wait for the webhook; 0 without one."""
+        self._buffer = _AlertBuffer(CAPACITY, lambda: self.waiting > 0)
         names = StoreNames("alerts", webhook.host if webhook else "the disk", "", HINT if webhook else "")
         super().__init__(
             thread_name="alert-writer",
@@ -130,7 +133,7 @@ class AlertWriter(BufferedWriter[int, Delivered]):
             outages=OutageWatch(names, on_incident=on_incident, first_retry_s=first_retry_s),
             summary=Summary(Delivered, _log_delivered, interval_s=summary_s),
         )
-        history(outbox.recent())
+        history(outbox.recent(since_ms=wall_ms() - RESENT_MS))
         outbox.trim()
         self._start()
 
@@ -144,11 +147,6 @@ class AlertWriter(BufferedWriter[int, Delivered]):
     def pending(self) -> list[Alert]:
         """What is not on disk yet."""
         return self._buffer.held()
-
-    @property
-    def waiting(self) -> int:
-        """Number of alerts that wait for the webhook."""
-        return self._outbox.waiting
 
     @property
     def counts(self) -> Delivered:
@@ -182,20 +180,21 @@ class AlertWriter(BufferedWriter[int, Delivered]):
         alerts = self._buffer.held()
         if alerts:
             self._outbox.add(alerts, now_ms=wall_ms(), waits=self._webhook is not None)
-            self._buffer.settle(len(alerts))
+            self._buffer.settle(alerts)
             self._history(alerts)
             self._summary.count(Delivered(fired=len(alerts)))
-            self._is_waiting = self._webhook is not None
+            self._outbox.trim()
+            self.waiting = self._count_waiting()
 
     def _deliver(self) -> tuple[bool, str]:
         """Delivers the oldest alert that waits; the next one in the next turn."""
-        if self._webhook is None or not self._is_waiting:
+        if self._webhook is None or not self.waiting:
             return True, ""
         given_up = self._outbox.give_up(before_ms=wall_ms() - GIVE_UP_MS, most=MOST_WAITING)
         if given_up:
             log.error("alerts_not_delivered", alerts=given_up)
         alert = self._outbox.next_waiting()
-        self._is_waiting = alert is not None
+        self.waiting = self._count_waiting()
         if alert is None:
             return True, ""
         wall = wall_ms()
@@ -204,8 +203,12 @@ class AlertWriter(BufferedWriter[int, Delivered]):
             return False, cause
         self._outbox.settle(alert.id)
         self._outbox.trim()
+        self.waiting = self._count_waiting()
         self._summary.count(Delivered(delivered=1))
         return True, ""
+
+    def _count_waiting(self) -> int:
+        return self._outbox.waiting if self._webhook else 0
 
     def _report_loss(self, loss: int) -> None:
         log.error("alerts_lost", alerts=loss)

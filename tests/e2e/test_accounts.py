@@ -2,6 +2,7 @@
 what clients see as live is what the exchange has.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -14,14 +15,22 @@ from pymongo import MongoClient
 
 from flows.recovery import prepare
 from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
-from sources.replay.faults.orders import Drop, Duplicate, HalfOpen, Reorder
-from tests.fakes.deployment import HubClient, RunningFlow, flow_settings, free_port, hub_client, running_flow
+from sources.replay.faults.orders import Drop, Duplicate, HalfOpen, Refuse, Reorder
+from tests.fakes.deployment import START_S, HubClient, RunningFlow, flow_settings, free_port, hub_client, running_flow
 from tests.fakes.operated_account import DEMO_KEYS, PEERS, Held, OperatedAccount, Peer
 from tests.fakes.venue_peers import PEERS as SERVED
 
 pytestmark = pytest.mark.e2e
 
-BEGIN_MS: Final = 1_767_225_600_000
+BEGIN_MS: Final = 1_767_225_600_000 + 40_000
+"""Soon there is a whole minute, at which the account has a total."""
+BALANCES: Final = {
+    "binance": "/api/v3/account",
+    "binance-usdm": "/fapi/v3/balance",
+    "kraken": "/0/private/BalanceEx",
+    "coinbase": "/api/v3/brokerage/accounts",
+}
+"""Where each venue answers what an account has."""
 Items: TypeAlias = dict[Any, Any]
 """What is held of each asset, and in each position."""
 
@@ -100,6 +109,11 @@ def assert_followed(live: list[Items], versions: list[Held]) -> None:
             at[key] = later[0]
 
 
+def not_answered(peer: Peer) -> Refuse:
+    """What the account has is not answered until faults are cleared: whoever is live before is so without knowing."""
+    return Refuse(status=503, path=BALANCES[peer], count=1_000)
+
+
 class Played:
     """An account, what disturbs it, and what a client sees of it."""
 
@@ -129,12 +143,28 @@ class Played:
             await self._account.move()
             await self._agree()
 
-    async def cut_and_silent(self) -> None:
-        for fault in (Drop(), HalfOpen()):
-            self._exchange.inject(fault)
-            await self._account.move()
-            await self._shown.until("stale")
-            await self._agree()
+    async def cut(self) -> None:
+        self._exchange.inject(not_answered(self._account.peer))
+        self._exchange.inject(Drop())
+        await self._shown.until("stale")
+        await self._account.move()
+        await self._agree_anew()
+
+    async def silent(self) -> None:
+        """For a while nothing says that the stream is silent; then it is stale, until it is known what there is."""
+        self._exchange.inject(not_answered(self._account.peer))
+        self._exchange.inject(HalfOpen())
+        await self._account.move()
+        await self._shown.until("stale")
+        assert_followed(self._shown.live, self._account.versions[:1])
+        await self._agree_anew()
+
+    async def _agree_anew(self) -> None:
+        """As `_agree`, where nothing of before is live any more."""
+        self._shown.live.clear()
+        self._account.versions[:-1] = []
+        self._exchange.clear_faults()
+        await self._agree()
 
     async def expired(self) -> None:
         """What the stream was opened with ends, and for a while there is nothing that opens another one."""
@@ -144,45 +174,49 @@ class Played:
             await self._shown.until("stale")
             await account.move()
             await account.order("listen_keys", life_ms=3_600_000)
+            await self._agree()
         elif account.peer == "kraken":
             await account.order("tokens", life_ms=0)
             self._exchange.inject(Drop())
             await self._shown.until("stale")
-            self._shown.live.clear()
             await account.move()
-            account.versions[:-1] = []  # none of those before is live any more
             await account.order("tokens", life_ms=900_000)
-        else:
-            return
-        await self._agree()
+            await self._agree_anew()
 
 
 @pytest.mark.parametrize("peer", PEERS)
 async def test_what_is_live_is_what_the_exchange_has(peer: Peer, mongod_uri: str, tmp_path: Path) -> None:
     prepare(tmp_path / "recovery")
     async with operated(peer) as (exchange, account):
+        quote = quote_of(account)
         settings = flow_settings(
             tmp_path, exchange.rest_url, mongod_uri,
             feed__venue=peer, feed__symbols=account.symbol, feed__timeframes="1m", feed__backoff_min_s=0.5,
             feed__ws_url=exchange.ws_url + SERVED[peer].ws_path, feed__api_key=DEMO_KEYS[peer].name,
-            feed__api_secret=DEMO_KEYS[peer].secret, accounts__stale_s=3, hub__port=free_port(),
+            feed__api_secret=DEMO_KEYS[peer].secret, accounts__stale_s=3, accounts__quote=quote, hub__port=free_port(),
         )  # fmt: skip
         async with life(tmp_path, settings) as (flow, shown):
             await shown.until("live", account.versions[-1])
             played = Played(account, exchange, shown)
             await played.undisturbed()
             await played.duplicated_and_reordered()
-            await played.cut_and_silent()
+            await played.cut()
+            await played.silent()
             await played.expired()
             await account.move()
             await flow.kill()
         await account.move()
+        exchange.inject(not_answered(peer))
         async with life(tmp_path, settings) as (flow, shown):
+            await shown.until("connecting")
+            exchange.clear_faults()
             await shown.until("live", account.versions[-1])
             assert_followed(shown.live, account.versions[-1:])  # never live with what was before the kill
             await account.move()
             await shown.until("live", account.versions[-1])
+            total = await first_total(mongod_uri, tmp_path.name)
             assert await flow.stop() == 0
+    assert (total["quote"], total["time"] % 60_000, total["total"].to_decimal() > 0) == (quote, 0, True)
     assert stored(mongod_uri, tmp_path.name) == totals(account.versions[-1])
 
 
@@ -194,8 +228,21 @@ async def operated(peer: Peer) -> AsyncIterator[tuple[ThreadedExchange, Operated
     with exchange_in_thread(made.market, dialect=made.dialect, speed=1.0, start_now=True) as exchange:
         async with httpx.AsyncClient(base_url=exchange.rest_url, timeout=60) as http:
             account = OperatedAccount(peer, http)
-            await account.order("deposit", asset=symbol.replace("-", "").removeprefix("BTC"), amount="1000.5")
+            await account.order("deposit", asset=quote_of(account), amount="1000.5")
             yield exchange, account
+
+
+def quote_of(account: OperatedAccount) -> str:
+    return account.symbol.replace("-", "").removeprefix("BTC")
+
+
+async def first_total(mongod_uri: str, database: str) -> dict[str, Any]:
+    """What the account was worth at a whole minute, as soon as it is stored."""
+    with MongoClient[dict[str, Any]](mongod_uri) as client:
+        async with asyncio.timeout(START_S):
+            while (found := client[database]["account_history"].find_one()) is None:
+                await asyncio.sleep(0.5)
+    return found
 
 
 @asynccontextmanager

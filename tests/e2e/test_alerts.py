@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,9 @@ from pymongo import MongoClient
 from flows.process.proxy import trusted_by
 from flows.recovery import prepare
 from sources.replay.exchange.threaded import exchange_in_thread
+from sources.replay.faults import content_faults as contents
+from sources.replay.faults import orders as faults
+from sources.replay.tape.tapes import load_tapes
 from tests.fakes.alerts import SECRET, receiver
 from tests.fakes.deployment import (
     START_S,
@@ -22,7 +26,9 @@ from tests.fakes.deployment import (
     running_flow,
     running_interface,
 )
-from tests.fakes.twins import recovering
+from tests.fakes.recordings import recording
+from tests.fakes.twins import recovering, traded
+from tests.fakes.witness import Witness
 from tests.fakes.young_market import YoungMarket
 
 pytestmark = pytest.mark.e2e
@@ -86,6 +92,9 @@ async def test_alerts_arrive_once_in_effect_although_the_receiver_fails_and_the_
         before = len(there.taken)
         async with running_flow(tmp_path, *flags, **settings) as flow, hub_client(flow.hub_url) as client:
             await client.subscribe("Alert")
+            await fired(client, "often", 1)
+            exchange.inject(faults.Drop())  # and the line is cut
+            exchange.inject(faults.Gap(stream=AGGREGATES, count=10))
             await fired(client, "often", MORE)
             await there.waited(taken=before + MORE)
             await flow.kill()
@@ -96,6 +105,8 @@ async def test_alerts_arrive_once_in_effect_although_the_receiver_fails_and_the_
             await there.waited(taken=len(there.taken) + MORE)
             assert await flow.stop() == 0, flow.said()
             shown += client.of_type("Alert")
+        with closing(Witness(exchange.rest_url)) as witness:
+            theirs = {row[0]: row for row in witness.aggregates("BTCUSDT", 0)}
         assert "Traceback" not in flow.said(), flow.said()
     assert there.wrong == []
     taken = [body["data"] for body in there.taken]
@@ -109,6 +120,9 @@ async def test_alerts_arrive_once_in_effect_although_the_receiver_fails_and_the_
     assert len(numbers(taken, "once")) == 1
     assert all(one["seen"]["price"] > 1 and one["seen"]["trade_id"] > 0 for one in taken if one["rule"] == "once")
     assert_alike(there.taken)
+    for one in taken:
+        for seen in filter(None, (one["seen"], one["before"])):
+            assert theirs[seen["trade_id"]][1:3] == (seen["timestamp"], seen["price"])
     with MongoClient[dict[str, Any]](mongod_uri) as mongo:
         stored = {one["_id"] for one in mongo[tmp_path.name]["alert_history"].find()}
     assert {one["id"] for one in taken} <= stored
@@ -153,3 +167,52 @@ async def test_a_rule_of_the_interface_fires_until_it_is_deleted(mongod_uri: str
                         if ids <= {one["id"] for one in found["alerts"]}:
                             break
                         await asyncio.sleep(0.2)
+
+
+QUALITY: Final = {
+    "silence": {"kind": "silence", "symbol": "BTCUSDT", "for_s": 0.5, "rearm": "on_return"},
+    "unsynced": {"kind": "unsynced", "symbol": "BTCUSDT", "for_s": 0},
+    "gap": {"kind": "gap", "symbol": "BTCUSDT"},
+    "mismatch": {"kind": "mismatch", "symbol": "BTCUSDT"},
+    "stores": {"kind": "store_outage", "venue": "binance"},
+    "other": {"kind": "gap", "symbol": "ETHUSDT"},
+}
+SPEED: Final = 10.0
+AGGREGATES: Final = "btcusdt@aggTrade"
+
+
+async def test_what_is_wrong_with_the_data_is_an_alert(tmp_path: Path) -> None:
+    market = load_tapes([recording("binance-spot-2024-08-08")], kind="spot", history=recording("kline-history"))
+    with receiver() as there, exchange_in_thread(market, speed=SPEED, paused=True, start_now=True) as exchange:
+        settings = flow_settings(
+            tmp_path, exchange.rest_url, "mongodb://127.0.0.1:9",  # no server is there
+            feed__symbols=["BTCUSDT", "ETHUSDT"], feed__timeframes=["1s", "1m"],
+            feed__streams=["aggTrade", "kline", "depth"],
+            feed__backoff_min_s=0.1, feed__stale_after_s=2, feed__proof_grace_ms=500, feed__request_pause_ms=0,
+            feed__repair_ms=1_000, alerts__rules=QUALITY, alerts__webhook_url=there.url, alerts__webhook_secret=SECRET,
+        )  # fmt: skip
+        async with running_flow(tmp_path, **settings) as flow, hub_client(flow.hub_url) as client:
+            await client.subscribe("Alert", "Status", "Incident", "Trade")
+            await client.until_live()
+            exchange.resume()
+            await fired(client, "unsynced", 1)
+            await fired(client, "stores", 1)
+            await traded(client)
+            exchange.inject(contents.WrongValue(stream=AGGREGATES, field="p", text="60000.25"))
+            await fired(client, "mismatch", 1)
+            exchange.inject(faults.Refuse(status=503, path="/api/v3/aggTrades", count=1_000))
+            exchange.inject(faults.Gap(stream=AGGREGATES, count=30))
+            await fired(client, "gap", 1)
+            exchange.clear_faults()
+            exchange.inject(faults.Silence(stream="*@aggTrade", for_ms=120_000))
+            await fired(client, "silence", 1)
+            exchange.clear_faults()
+            assert await flow.stop() == 0, flow.said()
+    shown = {one["rule"]: one for one in client.of_type("Alert")}
+    assert {name: (one["symbol"], one["state"]) for name, one in shown.items()} == {
+        "silence": ("BTCUSDT", "silent"), "unsynced": ("BTCUSDT", "unsynced"), "gap": ("BTCUSDT", "gap"),
+        "mismatch": ("BTCUSDT", "mismatch"), "stores": ("", "not stored"),
+    }  # fmt: skip
+    assert all(one["reason"] and one["text"].endswith(one["reason"]) for one in shown.values())
+    assert {body["data"]["id"] for body in there.taken} >= {one["id"] for one in shown.values()}
+    assert "Traceback" not in flow.said(), flow.said()

@@ -2,32 +2,27 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
 import pytest
 
 from flows.clock import monotonic_ms
 from flows.model.account import AccountEvent, AccountReport, AccountSnapshot, AccountUpdate
-from flows.model.secret import Secret
 from flows.operators.account.holdings import Holdings
-from flows.settings import Accounts, Feed, Rest
-from flows.settings.account import FollowedAccount
+from flows.settings import Accounts
 from sources.connection.transport import transport_of
 from sources.record import TapeWriter
 from sources.recorded_account import RecordedAccount, line_of
-from sources.replay.exchange.server import running_exchange
 from sources.replay.tape.recordings import read_lines
 from sources.replay.tape.whole_lines import whole_lines
 from sources.replay.venues.coinbase.dialect import taped_coinbase
 from sources.replay.venues.kraken.dialect import taped_kraken
-from sources.venues import VENUES
 from tests.fakes.operated_account import DEMO_KEYS, PEERS, Held, OperatedAccount, Peer
-from tests.fakes.venue_peers import PEERS as SERVED
+from tests.fakes.served_account import served_account
 
 BEGIN_MS = 1_767_225_600_000
 PATIENCE_S = 120
@@ -77,31 +72,15 @@ class Recorded:
 
 @asynccontextmanager
 async def recording(peer: Peer) -> AsyncIterator[tuple[OperatedAccount, Recorded]]:
-    symbol = SERVED[peer].symbols[0]
-    made = SERVED[peer].market([symbol], seed=3, start_ms=BEGIN_MS, trades_per_s=5.0)
-    async with AsyncExitStack() as stack:
-        running = running_exchange(made.market, dialect=made.dialect, speed=1.0, start_now=True)
-        exchange = await stack.enter_async_context(running)
-        http = await stack.enter_async_context(httpx.AsyncClient(base_url=exchange.rest_url, timeout=60))
-        account = OperatedAccount(peer, http)
-        key = DEMO_KEYS[peer]
-        feed = Feed.model_validate(
-            {
-                "venue": peer, "origin": "replay", "rest_url": exchange.rest_url, "account": "mylabel",
-                "ws_url": exchange.ws_url + SERVED[peer].ws_path, "api_key": key.name, "api_secret": Secret(key.secret),
-            }
-        )  # fmt: skip
-        rest = await stack.enter_async_context(VENUES[peer].rest(feed, Rest(timeout_s=30)))
-        build = VENUES[peer].account
-        assert build is not None
+    async with served_account(peer, label="mylabel") as one:
         recorded = Recorded()
         recorder = RecordedAccount(
-            build(FollowedAccount.of(feed, Accounts()), rest), "mylabel", settings=feed, rules=Accounts(),
-            open_socket=transport_of("websockets"), write=recorded.write,
+            one.feed, "mylabel", settings=one.settings, rules=Accounts(), open_socket=transport_of("websockets"),
+            write=recorded.write,
         )  # fmt: skip
         task = asyncio.create_task(recorder.run())
         try:
-            yield account, recorded
+            yield one.account, recorded
         finally:
             task.cancel()
             with suppress(asyncio.CancelledError):

@@ -37,18 +37,22 @@ class PriceSpan:
 
     def add(self, point: PricePoint) -> None:
         """The next trade in the order of ids."""
-        self._newest = max(self._newest, point.time)
-        self._put(self._lows, point, 1.0)
-        self._put(self._highs, point, -1.0)
-        for prices in (self._lows, self._highs):
-            while prices and prices[0].time <= self._newest - self._span_ms:
-                prices.popleft()
-
-    def _put(self, prices: Prices, point: PricePoint, sign: float) -> None:
-        while prices and sign * prices[-1].price >= sign * point.price:
-            prices.pop()
-        if not prices or prices[-1].time // self._step_ms != point.time // self._step_ms:
-            prices.append(point)
+        price, time, lows, highs = point.price, point.time, self._lows, self._highs
+        step = time // self._step_ms
+        self._newest = max(self._newest, time)
+        while lows and lows[-1].price >= price:
+            lows.pop()
+        if not lows or lows[-1].time // self._step_ms != step:
+            lows.append(point)
+        while highs and highs[-1].price <= price:
+            highs.pop()
+        if not highs or highs[-1].time // self._step_ms != step:
+            highs.append(point)
+        until = self._newest - self._span_ms
+        while lows and lows[0].time <= until:
+            lows.popleft()
+        while highs and highs[0].time <= until:
+            highs.popleft()
 
     def forget(self, ids: Collection[int]) -> None:
         """Trades that were wrong."""

@@ -33,6 +33,10 @@ HOLDS_IN: Final[dict[AlertKind, frozenset[ChannelState]]] = {
 """The states in which it holds. That an exchange halts an instrument, or lists it no more, is no silence."""
 
 
+_NEARLY: Final = 0.999
+"""What is surely less than a change that counts, whatever the rounding."""
+
+
 class WatchState(NamedTuple):
     """The recovered state of a watch."""
 
@@ -84,12 +88,6 @@ class PriceWatch(Watch):
         """The state to recover from."""
         return super().kept()._replace(base=self._base, side=self._side)
 
-    def add(self, point: PricePoint) -> None:
-        """A trade that may not be fresh: it decides nothing."""
-
-    def forget(self, ids: Collection[int]) -> None:
-        """Trades that were wrong."""
-
     def evaluate(self, point: PricePoint) -> Alert | None:
         """A fresh trade, which was added."""
         before = self._side
@@ -118,6 +116,7 @@ class ChangeWatch(Watch):
         super().__init__(venue, symbol, kept)
         self._span = PriceSpan(int((kept.rule.span_s or 0.0) * 1_000))
         self._span.restore(kept.lows, kept.highs)
+        self._least = (kept.rule.percent or 0.0) / 100 * _NEARLY
 
     def kept(self) -> WatchState:
         """The state to recover from."""
@@ -134,12 +133,19 @@ class ChangeWatch(Watch):
 
     def evaluate(self, point: PricePoint) -> Alert | None:
         """A fresh trade, which was added."""
-        before, percent = self._greatest_change(point)
+        before, percent = self._greatest_change(point) if self._may_hold(point.price) else (None, 0.0)
         holds = before is not None and abs(percent) >= (self.rule.percent or 0.0)
         self.trigger.rearm(point.time, holds=holds)
         if not self.trigger.fire(point.time, holds=holds):
             return None
         return self._alert(point.time, seen=point, before=before, percent=percent)
+
+    def _may_hold(self, price: float) -> bool:
+        """Whether the change may be large enough: a test that costs little, for nearly every trade it is not."""
+        low, high, least = self._span.low, self._span.high, self._least
+        return (low is not None and price - low.price >= least * low.price) or (
+            high is not None and high.price - price >= least * high.price
+        )
 
     def _greatest_change(self, point: PricePoint) -> tuple[PricePoint | None, float]:
         """The price that differs most in the rule's direction, and by how many percent."""

@@ -80,6 +80,24 @@ def test_what_was_not_delivered_is_after_the_next_start(tmp_path: Path) -> None:
         assert history.alerts[:2] == [alert(1).id, alert(2).id]  # the last process may not have stored them
 
 
+def test_what_waits_for_a_webhook_that_is_gone_waits_on_and_keeps_nothing_busy(tmp_path: Path) -> None:
+    with receiver() as there:
+        there.refusals = [500] * 1_000
+        mine = writer(tmp_path, there)
+        mine.write([alert(1)])
+        there.wait(attempts=1)
+        mine.close()
+        assert mine.waiting == 1
+        without = writer(tmp_path)
+        assert (without.waiting, without._buffer._is_waiting()) == (0, False)
+        without.close()
+        there.refusals = []
+        again = writer(tmp_path, there)
+        there.wait(taken=1)
+        again.close()
+        assert again.waiting == 0
+
+
 def test_without_a_webhook_alerts_are_kept_and_nothing_waits(tmp_path: Path) -> None:
     history = History()
     mine = writer(tmp_path, history=history)
@@ -130,6 +148,12 @@ def test_what_memory_cannot_hold_is_lost_oldest_first_and_counted() -> None:
     assert buffer.put([alert(number) for number in (1, 2, 3, 4)])
     assert buffer.held() == [alert(3), alert(4)]
     assert buffer.take_losses() == [2]
+    before = buffer.held()
+    buffer.put([alert(5)])
+    buffer.settle(before)
+    assert [one.number for one in buffer.held()] == [5]
+    buffer.put([alert(4)])
+    assert buffer.take_losses() == [1]
     buffer.close()
     assert not buffer.put([alert(5)])
     assert buffer.take_rest() == [2]

@@ -51,14 +51,18 @@ class Account(OperatedAccount):
         self.http = http
 
     @asynccontextmanager
-    async def followed(self, *, audit_ms: int = 600_000, **changes: Any) -> AsyncIterator[Follower]:
+    async def followed(
+        self, *, audit_ms: int = 600_000, keep_s: float | None = None, **changes: Any
+    ) -> AsyncIterator[Follower]:
         venue = VENUES[self.peer]
         keys = {"api_key": Secret(DEMO_KEY), "api_secret": Secret(DEMO_SECRET)}
         address = {"rest_url": self.exchange.rest_url, "ws_url": self.exchange.ws_url}
         settings = Settings(**{"venue": venue.name, **keys, **address, **changes})
         rest = BinanceRest.of(_FeedSettings(venue.name, self.exchange.rest_url), Rules())  # type: ignore[arg-type]
         assert venue.account is not None
-        async with rest, following(venue.account(settings, rest), settings, audit_ms=audit_ms) as follower:
+        feed = venue.account(settings, rest)
+        feed.keep_s = feed.keep_s if keep_s is None else keep_s
+        async with rest, following(feed, settings, audit_ms=audit_ms) as follower:
             yield follower
 
 
@@ -152,6 +156,21 @@ async def test_an_expired_listen_key_is_met_by_a_new_one(account: Account) -> No
         await account.order("listen_keys", life_ms=3_600_000)
         await account.move()
         await follower.until_equal(account.held)
+
+
+async def test_a_listen_key_that_is_gone_is_found_by_keeping_it_alive(account: Account) -> None:
+    if account.peer == "binance":
+        pytest.skip("spot has no listen keys")
+    async with account.followed(keep_s=0.1) as follower:
+        await follower.until_equal(account.held)
+        first = await account.stream()
+        reply = await account.http.delete("/fapi/v1/listenKey", headers={"X-MBX-APIKEY": DEMO_KEY})
+        assert reply.status_code == 200
+        await account.order("deposit", asset="USDT", amount="5")  # no stream brings it
+        await follower.until(lambda: any(state.reason == "the listen key is gone" for state in follower.states))
+        await follower.until_equal(account.held)
+        assert first != await account.stream()
+        assert follower.incidents == []
 
 
 async def test_a_private_key_signs_too(account: Account) -> None:
