@@ -1,16 +1,23 @@
-/** The address of a chart, `#venue/symbol/timeframe`: links, Back, pasted addresses; and the last one of the visit before. */
+/** The address of a chart, `#venue/symbol/timeframe`, and a time behind it to begin with; the last one of the visit before. */
 
 const KEPT = "marketflow.last";
 const WORST_LENGTH = 200;
 
-/** `{ venue, symbol, timeframe }` of an address; "" where it does not say one. Older links have no venue. */
+/**
+ * `{ venue, symbol, timeframe, time }` of an address; "" where it does not say one, and null without a time (ms UTC).
+ * Older links have no venue.
+ */
 export function readAddress(hash) {
   const parts = hash.replace(/^#/, "").slice(0, WORST_LENGTH).split("/").map(decoded);
-  const [venue, symbol = "", timeframe = ""] = parts.length > 2 ? parts : ["", ...parts];
-  return { venue, symbol, timeframe };
+  const [venue, symbol = "", timeframe = "", when = ""] = parts.length > 2 ? parts : ["", ...parts];
+  return { venue, symbol, timeframe, time: Date.parse(when) || null };
 }
 
-export const addressOf = ({ venue, symbol, timeframe }) => `#${[venue, symbol, timeframe].map(encodeURIComponent).join("/")}`;
+/** The address of a chart, at a `time` (ms UTC) if there is one. */
+export function addressOf({ venue, symbol, timeframe, time = null }) {
+  const when = time === null ? [] : [new Date(time).toISOString().slice(0, 16) + "Z"];
+  return `#${[venue, symbol, timeframe].map(encodeURIComponent).concat(when).join("/")}`;
+}
 
 /** Keeps an address for the next visit. */
 export const keepAddress = (address) => localStorage.setItem(KEPT, address);

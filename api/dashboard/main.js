@@ -137,7 +137,7 @@ async function readTrades() {
 
 /** Goes to another chart by a new address, so that Back returns to this one. */
 function go(to) {
-  const address = addressOf({ ...focus, ...to });
+  const address = addressOf({ ...focus, ...to, time: null });
   if (address === location.hash) return;
   history.pushState(null, "", address);
   follow();
@@ -152,6 +152,11 @@ function follow() {
     return chooseFirst();
   }
   show({ ...found, timeframe: timeframeOf(wanted.timeframe) });
+  if (wanted.time !== null) void showTime(wanted.time);
+}
+
+async function showTime(time) {
+  if (!(await chart.showTime(time))) note(`no candles of ${momentOf(time)} are stored`, { bad: true });
 }
 
 const timeframeOf = (wanted) => (TIMEFRAMES.includes(wanted) ? wanted : (focus?.timeframe ?? TIMEFRAMES[0]));

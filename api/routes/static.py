@@ -1,4 +1,4 @@
-"""The dashboard at `/`, its files below `/static/`, the documentation at `/docs`; all from this host."""
+"""The dashboard at `/` and `/quality`, its files below `/static/`, the documentation at `/docs`; all from here."""
 
 from functools import partial
 from pathlib import Path
@@ -48,12 +48,19 @@ def routes(description: dict[str, Any]) -> list[RawRoute]:
         # explicit: Python 3.11 and 3.12 guess different types
         return web.FileResponse(PAGES / "docs.js", headers={"Content-Type": "text/javascript"})
 
+    def shown(request: web.Request, name: str) -> web.Response:
+        try:
+            return files.page(request, name, {"Content-Security-Policy": POLICY})
+        except KeyError:
+            raise _no_page(name) from None
+
     async def dashboard(request: web.Request, _: NoParams) -> web.StreamResponse:
         """The dashboard."""
-        try:
-            return files.page(request, "index.html", {"Content-Security-Policy": POLICY})
-        except KeyError:
-            raise _no_page("index.html") from None
+        return shown(request, "index.html")
+
+    async def quality(request: web.Request, _: NoParams) -> web.StreamResponse:
+        """The page of quality: what is recorded, what went wrong, what is proven."""
+        return shown(request, "quality.html")
 
     async def file(request: web.Request, params: FileParams) -> web.StreamResponse:
         """A file of the dashboard."""
@@ -65,6 +72,7 @@ def routes(description: dict[str, Any]) -> list[RawRoute]:
         page(path="/docs", handler=docs, media="text/html"),
         page(path="/docs/docs.js", handler=docs_script, media="text/javascript"),
         page(path=FILES_PATH.replace("}", ":.+}"), handler=file, media="text/css", params=FileParams),
+        page(path="/quality", handler=quality, media="text/html", errors=("not_found",)),
         page(path="/", handler=dashboard, media="text/html", errors=("not_found",)),
     ]
 

@@ -111,6 +111,23 @@ async def test_the_forming_candle_goes_on_with_the_price_while_trades_are_late(t
     await expect(close).to_have_text("106.00")
 
 
+@needs_library
+async def test_refilled_and_amended_candles_are_marked(told: Told) -> None:
+    page, deployment, _ = told
+    deployment.store([candle(-3, status="repaired"), candle(-2, revision=2), candle(-1, revision=1)])
+    await page.reload()
+    minutes = "marketflow.canvas.marked.map((time) => time / 60_000)"
+    first = BEGIN // 60_000
+    await until(lambda: marks(page, minutes, [first - 3, first - 2]))
+    deployment.tell(candle(9, close=112.0, high=113.0, status="repaired", revision=2))
+    await until(lambda: marks(page, minutes, [first - 3, first - 2, first + 9]))
+
+
+async def marks(page: Page, minutes: str, wanted: list[int]) -> bool:
+    """Whether exactly these minutes are marked."""
+    return bool(await page.evaluate(minutes) == wanted)
+
+
 async def test_times_are_those_of_the_chosen_zone(told: Told) -> None:
     page, deployment, _ = told
     deployment.tell(structs.replace(price(101.0), time=NOW))

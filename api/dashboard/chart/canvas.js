@@ -7,6 +7,7 @@ import { Lines } from "./lines.js";
 import { ProfileOverlay, VacuumOverlay } from "./overlays.js";
 
 const LIBRARY = "../vendor/lightweight-charts.standalone.production.mjs";
+const USUAL_WIDTH = 100; // candles
 const WAYS = ["up", "down"];
 
 export async function openCanvas(host) {
@@ -15,6 +16,9 @@ export async function openCanvas(host) {
 
 const seconds = (candle) => candle.time / 1_000;
 
+/** Whether trades were refilled, or what was published first was amended later. */
+const isAmended = ({ status, revision, is_closed: isClosed }) => isClosed && (status === "repaired" || revision > 1);
+
 class Canvas {
   #chart;
   #candles;
@@ -22,6 +26,8 @@ class Canvas {
   #price; // its line
   #priceWay = "";
   #lines;
+  #marks; // the library's, below candles that were amended
+  #marked = new Map(); // by time
   #colours = {};
   #profile = new ProfileOverlay();
   #vacuums = new VacuumOverlay();
@@ -48,6 +54,7 @@ class Canvas {
       priceLineVisible: false,
     });
     this.#volume.priceScale().applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
+    this.#marks = library.createSeriesMarkers(this.#candles, []);
     this.#lines = new Lines(library, this.#chart);
     this.#candles.attachPrimitive(this.#vacuums);
     this.#candles.attachPrimitive(this.#profile);
@@ -123,17 +130,43 @@ class Canvas {
   setCandles(candles) {
     this.#candles.setData(candles.map((candle) => this.#bar(candle)));
     this.#volume.setData(candles.map((candle) => this.#column(candle)));
+    this.#marked = new Map(candles.filter(isAmended).map((candle) => [candle.time, this.#mark(candle)]));
+    this.#paintMarks();
   }
 
   /** Draws the last candle, or with `amended` an earlier one. */
   update(candle, amended) {
     this.#candles.update(this.#bar(candle), amended);
     this.#volume.update(this.#column(candle), amended);
+    if (isAmended(candle) === this.#marked.has(candle.time)) return;
+    if (!this.#marked.delete(candle.time)) this.#marked.set(candle.time, this.#mark(candle));
+    this.#paintMarks();
+  }
+
+  /** Times of the candles that are marked as refilled or amended, ms UTC. */
+  get marked() {
+    return [...this.#marked.keys()];
+  }
+
+  #mark(candle) {
+    return { time: seconds(candle), position: "belowBar", shape: "circle", size: 0.4, color: this.#colours.accent };
+  }
+
+  #paintMarks() {
+    this.#marks.setMarkers([...this.#marked.values()].sort((one, other) => one.time - other.time));
   }
 
   showNewest() {
     this.#chart.timeScale().resetTimeScale();
     this.#chart.priceScale("right").applyOptions({ autoScale: true });
+  }
+
+  /** Scrolls so that a candle, which is the one with this number, stands in the middle, and marks it with the cursor. */
+  showCandle(candle, index) {
+    const scale = this.#chart.timeScale();
+    const { from, to } = scale.getVisibleLogicalRange() ?? { from: 0, to: USUAL_WIDTH };
+    scale.setVisibleLogicalRange({ from: index - (to - from) / 2, to: index + (to - from) / 2 });
+    this.#chart.setCrosshairPosition(candle.close, seconds(candle), this.#candles);
   }
 
   showProfile(profile) {

@@ -13,6 +13,8 @@ const UNMET_UNDER_WAY = 10; // the same while the flow says that it fetches them
 const HOLE_PAUSES_MS = [3_000, 6_000, 12_000, 24_000, 48_000]; // a hole that is still there after these is one of the market
 const MARGIN = 40; // candles left of the view, and of what its indicators need, below which older ones are fetched
 const DAY_MS = 86_400_000;
+const MOST_PAGES = 40; // read at once to reach a time
+const MOMENT_MS = 50;
 const TRIES = 8;
 const WHOLE_MS = 60_000; // as long as the API does not repeat a request to the flow (ASK_AGAIN_MS)
 const FAILED_MS = 3_000;
@@ -215,6 +217,28 @@ export class Chart {
 
   showNewest() {
     this.#canvas?.showNewest();
+  }
+
+  /** Scrolls to the candle of a time, ms UTC, and reads what lies between; false where there is none. */
+  async showTime(time) {
+    const focus = this.#focus;
+    let pages = 0;
+    while (this.#focus === focus && pages < MOST_PAGES) {
+      if (this.#early || this.#loadingOlder || !this.#candles) {
+        await sleep(MOMENT_MS);
+        continue;
+      }
+      const list = this.#candles.list;
+      if (!list.length || performance.now() < this.#wholeUntil) return false;
+      if (list[0].time <= time) {
+        const index = list.findLastIndex((candle) => candle.time <= time);
+        this.#canvas?.showCandle(list[index], index);
+        return time < list[index].time + this.#candles.lengthMs;
+      }
+      pages += 1;
+      await this.#loadOlder();
+    }
+    return this.#focus !== focus; // another chart was chosen meanwhile
   }
 
   async #loadOlder() {

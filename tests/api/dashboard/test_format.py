@@ -32,7 +32,8 @@ def test_a_column_of_sums_has_its_points_in_one_place(
 SIGNS = """
 const { fixed, percent, signed, wayOf, wayOfPercent } = await import(process.argv[1]);
 const values = JSON.parse(process.argv[2]);
-console.log(JSON.stringify(values.map((value) => [percent(value), wayOfPercent(value), signed(value, 1), fixed(value, 0), wayOf(value, 1)])));
+const of = (value) => [percent(value), wayOfPercent(value), signed(value, 1), fixed(value, 0), wayOf(value, 1)];
+console.log(JSON.stringify(values.map(of)));
 """
 
 

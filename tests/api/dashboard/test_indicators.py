@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,13 +12,13 @@ from api.analytics.bars import Bars
 from api.analytics.indicators import INDICATORS, compute, parse_wanted
 from flows.model import Candle
 from tests.fakes.candles import candle
-from tests.fakes.examples import examples
 from tests.fakes.node import printed
 
 PLAY = """
 const { INDICATORS, compute, parseLabel, settleOf } = await import(process.argv[1]);
 const { candles, labels } = JSON.parse(process.argv[2]);
-const found = labels.map((label) => ({ values: compute(parseLabel(label), candles), settle: settleOf(parseLabel(label)) }));
+const of = (label) => ({ values: compute(parseLabel(label), candles), settle: settleOf(parseLabel(label)) });
+const found = labels.map(of);
 console.log(JSON.stringify({ found, names: Object.keys(INDICATORS) }));
 """
 LABELS = [
@@ -33,7 +34,7 @@ prices = st.floats(90.0, 110.0).map(lambda value: round(value, 2))
 @st.composite
 def walks(draw: st.DrawFn) -> list[Candle]:
     """Candles that go up and down, with flat stretches."""
-    found = []
+    found: list[Candle] = []
     for minute in range(draw(st.integers(1, 90))):
         before = found[-1].close if found else 100.0
         close = draw(st.one_of(st.just(before), prices))
@@ -44,21 +45,18 @@ def walks(draw: st.DrawFn) -> list[Candle]:
     return found
 
 
-def of_page(candles: list[Candle], labels: list[str]) -> dict[str, object]:
+def of_page(candles: list[Candle], labels: list[str]) -> Any:
     """What the page computes."""
     figures = [{name: getattr(one, name) for name in ("open", "high", "low", "close", "volume")} for one in candles]
-    found: dict[str, object] = json.loads(
-        printed(PLAY, "chart/indicators.js", json.dumps({"candles": figures, "labels": labels}))
-    )
-    return found
+    return json.loads(printed(PLAY, "chart/indicators.js", json.dumps({"candles": figures, "labels": labels})))
 
 
 @given(walks())
 def test_they_are_those_of_the_interface(candles: list[Candle]) -> None:
     found = of_page(candles, LABELS)
-    assert set(found["names"]) == set(INDICATORS) - {"vwap"}  # type: ignore[call-overload]
+    assert set(found["names"]) == set(INDICATORS) - {"vwap"}
     bars = Bars.of(candles)
-    for label, page in zip(LABELS, found["found"], strict=True):  # type: ignore[call-overload]
+    for label, page in zip(LABELS, found["found"], strict=True):
         wanted = compute(bars, parse_wanted(label)).values
         assert set(page["values"]) == set(wanted)
         for output, column in wanted.items():
@@ -72,7 +70,7 @@ def test_what_is_shown_hardly_depends_on_where_the_candles_begin() -> None:
     walk = [candle(minute, close=100 + 10 * math.sin(minute / 7), high=111.0, low=89.0) for minute in range(800)]
     labels = [label for label in LABELS if label != "obv"]
     whole, part = of_page(walk, labels)["found"], of_page(walk[300:], labels)["found"]
-    for label, one, other in zip(labels, whole, part, strict=True):  # type: ignore[call-overload]
+    for label, one, other in zip(labels, whole, part, strict=True):
         for output, column in other["values"].items():
             shown = column[one["settle"] :]
             assert None not in shown
