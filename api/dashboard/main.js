@@ -17,6 +17,7 @@ import { byId, note, noteError, paintSoon, sleep } from "./page.js";
 import { Prices } from "./prices.js";
 import { Quality } from "./quality.js";
 import { get, post, unlock } from "./rest.js";
+import { Search } from "./search.js";
 import { Symbols } from "./symbols.js";
 import { openTheme } from "./theme.js";
 import { Trades } from "./trades.js";
@@ -44,6 +45,10 @@ const chart = new Chart({ onClosed: onCandles });
 const extras = new Extras(chart);
 const prices = new Prices({ onRemove: (instrument) => symbols.drop(instrument) });
 const symbols = new Symbols({ onAdded, onRemoved });
+new Search({
+  onChoose: (found) => (found.followed ? go(found) : symbols.add(found)),
+  isRecorded: ({ venue, symbol }) => prices.has(venue, symbol),
+});
 const broadcast = new Broadcast({
   onMessage,
   onLive,
@@ -137,7 +142,8 @@ async function readTrades() {
 
 /** Goes to another chart by a new address, so that Back returns to this one. */
 function go(to) {
-  const address = addressOf({ ...focus, ...to, time: null });
+  const { venue, symbol, timeframe } = { timeframe: TIMEFRAMES[0], ...focus, ...to };
+  const address = addressOf({ venue, symbol, timeframe });
   if (address === location.hash) return;
   history.pushState(null, "", address);
   follow();
@@ -204,7 +210,7 @@ function chooseSymbol() {
   head.choose(focus, focus && prices.latest(focus.venue, focus.symbol));
   clearMarket();
   for (const panel of [quality, compare, analysis]) panel.choose(focus);
-  symbols.choose(focus, new Set(prices.instruments.map(({ venue }) => venue)).size > 1);
+  symbols.choose(focus);
   currency.paint();
   if (!focus) return;
   void readTrades();
@@ -359,6 +365,7 @@ every(5_000, readStatus);
 every(5_000, () => focus ?? readList().then(follow)); // a deployment that has just started
 every(10_000, () => quality.refresh());
 every(2_000, () => compare.refresh());
+every(5_000, () => prices.arrange());
 every(30_000, () => chart.candles.length && analysis.refresh());
 every(60_000, () => accounts.refresh());
 await Promise.all([chart.open(), readList(), readStatus()]);

@@ -5,6 +5,16 @@ import { fixed, percent, precision, wayOfPercent } from "./format.js";
 import { byId, element, paintSoon, write } from "./page.js";
 
 const FLASH_MS = 450;
+const KEPT_STARS = "marketflow.stars";
+const KEPT_ORDER = "marketflow.order";
+const figure = (value) => value ?? -Infinity; // what is not known comes last
+
+/** What a row is sorted by, the greatest first; the name decides between equal ones. */
+const ORDERS = {
+  name: () => 0,
+  change: ({ data }) => figure(data?.price_change_percent_24h),
+  volume: ({ data }) => figure(data?.volume_24h == null ? null : data.volume_24h * data.price), // in the quote asset
+};
 
 const keyOf = (venue, symbol) => `${venue}:${symbol}`;
 
@@ -15,11 +25,54 @@ export class Prices {
   #timeframe = "1m";
   #longest = { name: 0, price: 0 }; // letters
   #body = byId("prices");
+  #stars = new Set(JSON.parse(localStorage.getItem(KEPT_STARS) ?? "[]"));
+  #order = localStorage.getItem(KEPT_ORDER) ?? "name";
 
   /** `onRemove(instrument)`: the user wants to record one no more. */
   constructor({ onRemove }) {
     this.onRemove = onRemove;
     this.#body.onkeydown = (event) => this.#onKey(event);
+    if (!ORDERS[this.#order]) this.#order = "name";
+    byId("sort").value = this.#order;
+    byId("sort").onchange = () => {
+      this.#order = byId("sort").value;
+      localStorage.setItem(KEPT_ORDER, this.#order);
+      this.arrange();
+    };
+    byId("starred").onclick = () => this.#showStarred(byId("starred").getAttribute("aria-pressed") !== "true");
+  }
+
+  #showStarred(only) {
+    byId("starred").setAttribute("aria-pressed", String(only));
+    this.#body.classList.toggle("only-starred", only);
+  }
+
+  has(venue, symbol) {
+    return this.#rows.has(keyOf(venue, symbol));
+  }
+
+  /** Puts the rows into their order again: what they are sorted by changes. */
+  arrange() {
+    const lines = this.#inOrder().map(({ line }) => line);
+    if (lines.every((line, index) => line === this.#body.children[index])) return;
+    const focused = this.#body.contains(document.activeElement) ? document.activeElement : null;
+    this.#body.append(...lines);
+    focused?.focus({ preventScroll: true }); // an element that moves loses it
+  }
+
+  #toggleStar(row) {
+    const key = keyOf(row.venue, row.symbol);
+    if (!this.#stars.delete(key)) this.#stars.add(key);
+    localStorage.setItem(KEPT_STARS, JSON.stringify([...this.#stars]));
+    this.#paintStar(row);
+    this.arrange();
+  }
+
+  #paintStar({ star, line, venue, symbol }) {
+    const has = this.#stars.has(keyOf(venue, symbol));
+    star.textContent = has ? "★" : "☆";
+    star.setAttribute("aria-pressed", String(has));
+    line.classList.toggle("starred", has);
   }
 
   /** Takes a price of the hub or the REST API. */
@@ -68,12 +121,12 @@ export class Prices {
     const had = this.#body.contains(document.activeElement);
     const before = this.#rows.get(this.#chosen);
     before?.link.removeAttribute("aria-current");
-    for (const part of before ? [before.link, before.close] : []) part.tabIndex = -1;
+    for (const part of before ? [before.star, before.link, before.close] : []) part.tabIndex = -1;
     const isOther = this.#chosen !== (this.#chosen = focus ? keyOf(focus.venue, focus.symbol) : "");
     if (!focus) return;
-    const { line, link, close } = this.#row(focus.venue, focus.symbol);
+    const { line, star, link, close } = this.#row(focus.venue, focus.symbol);
     link.setAttribute("aria-current", "true");
-    for (const part of [link, close]) part.tabIndex = 0; // one of the rows is reached by the tab key, the others from there
+    for (const part of [star, link, close]) part.tabIndex = 0; // one of the rows is reached by the tab key, the others from there
     if (isOther) line.scrollIntoView({ block: "nearest", inline: "nearest" });
     if (had) link.focus();
     if (focus.timeframe === this.#timeframe) return;
@@ -103,9 +156,14 @@ export class Prices {
     this.onRemove({ venue: line.dataset.venue, symbol: line.dataset.symbol });
   }
 
+  /** Those with a star first, each part in the chosen order. */
   #inOrder() {
-    const rank = ({ symbol, venue }) => `${symbol} ${venue}`;
-    return [...this.#rows.values()].sort((one, other) => (rank(one) < rank(other) ? -1 : 1));
+    const value = ORDERS[this.#order];
+    const ranked = [...this.#rows].map(([key, row]) => ({
+      row, star: this.#stars.has(key) ? 1 : 0, value: value(row), name: `${row.symbol} ${row.venue}`,
+    }));
+    ranked.sort((one, other) => other.star - one.star || (other.value > one.value) - (other.value < one.value) || (one.name < other.name ? -1 : 1));
+    return ranked.map(({ row }) => row);
   }
 
   #row(venue, symbol) {
@@ -122,11 +180,15 @@ export class Prices {
     const close = Object.assign(element("button", "remove", "×"), { title: `record ${symbol} no more`, tabIndex: -1 });
     close.setAttribute("aria-label", `Record ${symbol} of ${venue} no more`);
     close.onclick = () => this.onRemove({ venue, symbol });
-    const line = Object.assign(element("li", "", link, close), { title: venue });
+    const star = Object.assign(element("button", "star"), { tabIndex: -1, title: "a star: yours alone, it comes first" });
+    star.setAttribute("aria-label", `Star for ${symbol} of ${venue}`);
+    star.onclick = () => this.#toggleStar(row);
+    const line = Object.assign(element("li", "", star, link, close), { title: venue });
     line.dataset.symbol = symbol;
     line.dataset.venue = venue;
-    const row = { venue, symbol, line, link, close, price, change, moved: 0 };
+    const row = { venue, symbol, line, star, link, close, price, change, moved: 0 };
     this.#rows.set(key, row);
+    this.#paintStar(row);
     this.#showVenues();
     this.#makeRoom("name", symbol.length);
     const after = this.#inOrder()[this.#inOrder().indexOf(row) + 1];

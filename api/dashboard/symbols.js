@@ -1,6 +1,6 @@
 /** Adding and removing symbols: a subscription request to the flow, and its confirmation. */
 
-import { agreed, byId, element, note, noteError, sleep } from "./page.js";
+import { agreed, byId, note, noteError, sleep } from "./page.js";
 import { get, post, remove } from "./rest.js";
 
 const PATIENCE = 30; // polls, one a second
@@ -17,12 +17,15 @@ export class Symbols {
       event.preventDefault();
       void this.#noted(() => this.#add(byId("add-symbol").value.trim()));
     };
-    byId("add-symbol").onfocus = () => void this.#noted(() => this.#offer());
   }
 
-  choose(focus, isOneOfSeveral) {
+  choose(focus) {
     this.#venue = focus?.venue;
-    byId("add-symbol").placeholder = isOneOfSeveral ? `Add at ${focus.venue}  /` : "Add a symbol  /";
+  }
+
+  /** Records an instrument from now on. */
+  add({ venue, symbol }) {
+    void this.#noted(() => this.#follow(venue, symbol));
   }
 
   /** Asks the user, then removes a symbol; it leaves the list once the flow confirms it. */
@@ -68,12 +71,6 @@ export class Symbols {
       else if (await isWanted(venue, symbol)) note(`${symbol} is not recorded yet: the flow has not answered`, { bad: true });
     });
     return { venue, symbol };
-  }
-
-  async #offer() {
-    const { symbols } = await get("/api/supported-symbols", { venue: this.#venue });
-    const options = symbols.map(({ symbol }) => Object.assign(element("option"), { value: symbol }));
-    byId("supported").replaceChildren(...options);
   }
 
   async #noted(work) {

@@ -7,7 +7,8 @@ import pytest
 from playwright.async_api import expect
 
 from flows.model import BookView
-from tests.fakes.interface import NOW
+from tests.fakes.candles import stats
+from tests.fakes.interface import NOW, price
 from tests.fakes.pages import (
     DESKTOP,
     LANDSCAPE,
@@ -56,7 +57,7 @@ async def test_chart_and_book_have_room_in_every_window(
     page, deployment, _ = told
     await page.emulate_media(color_scheme=theme)
     await resize(page, size)
-    deployment.tell(full_book())
+    deployment.tell(full_book(), price(98_765.43), stats(10, high=109_876.54, low=98_765.43))
     await expect(page.locator("#bids .level span").first).to_have_text("99.25")
     stage = await box_of(page.locator("#stage"))
     assert stage.height >= LEAST_CHART[size]

@@ -6,8 +6,8 @@ from typing import Any, Final
 import pytest
 from playwright.async_api import Page, Route, expect
 
-from flows.model import FeedStatus
-from tests.fakes.interface import BOOK, Interface, price, until
+from flows.model import FeedStatus, MarketData
+from tests.fakes.interface import BOOK, NOW, Interface, price, until
 from tests.fakes.pages import DESKTOP, PHONE, SMALL, Told, box_of, resize
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]  # the browser is of one loop
@@ -179,3 +179,64 @@ async def test_names_and_figures_of_the_list_are_whole(told: Told, size: tuple[i
         name, figure, box = [await box_of(row.locator(part)) for part in (".name", ".price", "a")]
         assert name.right <= figure.left or name.bottom <= figure.top
         assert figure.right <= box.right
+
+
+async def test_the_search_finds_what_any_venue_lists(told: Told) -> None:
+    page, _, running = told
+    found = page.locator("#found li")
+    await page.keyboard.press("/")
+    await page.keyboard.type("eth")
+    await expect(found).to_have_count(1)
+    await expect(found).to_contain_text("ETHUSDTbinancerecorded")
+    await page.keyboard.press("ArrowDown")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#symbol")).to_have_text("ETHUSDT")
+    await expect(found).to_have_count(0)
+    await page.keyboard.press("/")
+    await page.keyboard.type("sol/u")
+    await expect(found).to_contain_text("SOLUSDTbinanceadd")
+    await page.keyboard.press("Escape")
+    await expect(found).to_have_count(0)
+    await page.locator("#add-symbol").fill("btc")
+    await expect(found.locator("b")).to_have_text(["BTCUSDT", "BTCEUR"])
+    await found.nth(1).click()
+    await expect(page.locator("#prices li[data-symbol=BTCEUR]")).to_be_visible()
+    await until(lambda: is_wanted(running, "BTCEUR"))
+
+
+async def is_wanted(running: Interface, symbol: str) -> bool:
+    """Whether it was added."""
+    return await wanted(running, symbol) is True
+
+
+async def test_the_list_is_in_the_viewers_order_and_stars_come_first(told: Told) -> None:
+    page, deployment, _ = told
+    names = page.locator("#prices li")
+    symbols = "(all) => all.map((row) => row.dataset.symbol)"
+
+    async def order(*wanted: str) -> None:
+        await until(lambda: are(list(wanted)))
+
+    async def are(wanted: list[str]) -> bool:
+        return bool(await names.evaluate_all(symbols) == wanted)
+
+    figures = {"BTCUSDT": (1.0, 10.0), "ETHUSDT": (-2.0, 900.0), "SOLUSDT": (5.0, 20.0)}
+    for symbol, (share, volume) in figures.items():
+        deployment.tell(MarketData("binance", symbol, 100.0, NOW + 1, share, share, volume))
+    await order("BTCUSDT", "ETHUSDT", "SOLUSDT")
+    await page.locator("#sort").select_option("change")
+    await order("SOLUSDT", "BTCUSDT", "ETHUSDT")
+    await page.locator("#sort").select_option("volume")
+    await order("ETHUSDT", "SOLUSDT", "BTCUSDT")
+    row = page.locator("#prices li[data-symbol=BTCUSDT]")
+    await row.hover()
+    await row.locator(".star").click()
+    await order("BTCUSDT", "ETHUSDT", "SOLUSDT")
+    await page.locator("#starred").click()
+    await expect(page.locator("#prices li:visible")).to_have_count(1)
+    await page.reload()
+    await order("BTCUSDT", "ETHUSDT", "SOLUSDT")
+    await expect(page.locator("#prices li.starred")).to_have_attribute("data-symbol", "BTCUSDT")
+    deployment.tell(MarketData("binance", "SOLUSDT", 100.0, NOW + 2, 5.0, 5.0, 9_000.0))
+    await order("BTCUSDT", "SOLUSDT", "ETHUSDT")
+    await page.evaluate("localStorage.clear()")

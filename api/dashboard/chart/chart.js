@@ -15,6 +15,7 @@ const MARGIN = 40; // candles left of the view, and of what its indicators need,
 const DAY_MS = 86_400_000;
 const MOST_PAGES = 40; // read at once to reach a time
 const MOMENT_MS = 50;
+const SETTLED_MS = 300; // by then what a new view needs is being read
 const TRIES = 8;
 const WHOLE_MS = 60_000; // as long as the API does not repeat a request to the flow (ASK_AGAIN_MS)
 const FAILED_MS = 3_000;
@@ -222,7 +223,7 @@ export class Chart {
   /** Scrolls to the candle of a time, ms UTC, and reads what lies between; false where there is none. */
   async showTime(time) {
     const focus = this.#focus;
-    let pages = 0;
+    let pages = 0, shownAt = null;
     while (this.#focus === focus && pages < MOST_PAGES) {
       if (this.#early || this.#loadingOlder || !this.#candles) {
         await sleep(MOMENT_MS);
@@ -232,8 +233,11 @@ export class Chart {
       if (!list.length || performance.now() < this.#wholeUntil) return false;
       if (list[0].time <= time) {
         const index = list.findLastIndex((candle) => candle.time <= time);
+        if (index === shownAt) return time < list[index].time + this.#candles.lengthMs;
         this.#canvas?.showCandle(list[index], index);
-        return time < list[index].time + this.#candles.lengthMs;
+        shownAt = index; // what is read for this view moves it: then it is shown again
+        await sleep(SETTLED_MS);
+        continue;
       }
       pages += 1;
       await this.#loadOlder();

@@ -92,7 +92,7 @@ function rowOf({ kind, venue, symbol, begin, end, cause, outcome }) {
     element("td", "", to > from ? age(to - from) : ""),
     element("td", "", KINDS[kind] ?? kind),
     element("td", "", venue),
-    element("th", "", symbol),
+    element(symbol ? "th" : "td", "", symbol),
     element("td", "why", [cause, outcome].filter(Boolean).join(": ")),
     element("td", "", link),
   );
