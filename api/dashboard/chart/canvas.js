@@ -166,7 +166,9 @@ class Canvas {
     const scale = this.#chart.timeScale();
     const { from, to } = scale.getVisibleLogicalRange() ?? { from: 0, to: USUAL_WIDTH };
     scale.setVisibleLogicalRange({ from: index - (to - from) / 2, to: index + (to - from) / 2 });
-    this.#chart.setCrosshairPosition(candle.close, seconds(candle), this.#candles);
+    // a range is applied in the next frame, and the cursor stays at its place on the screen
+    const mark = () => this.#chart.setCrosshairPosition(candle.close, seconds(candle), this.#candles);
+    requestAnimationFrame(() => requestAnimationFrame(mark));
   }
 
   showProfile(profile) {

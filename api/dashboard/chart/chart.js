@@ -230,8 +230,7 @@ export class Chart {
         continue;
       }
       const list = this.#candles.list;
-      if (!list.length || performance.now() < this.#wholeUntil) return false;
-      if (list[0].time <= time) {
+      if (list[0]?.time <= time) {
         const index = list.findLastIndex((candle) => candle.time <= time);
         if (index === shownAt) return time < list[index].time + this.#candles.lengthMs;
         this.#canvas?.showCandle(list[index], index);
@@ -239,6 +238,7 @@ export class Chart {
         await sleep(SETTLED_MS);
         continue;
       }
+      if (!list.length || performance.now() < this.#wholeUntil) return false;
       pages += 1;
       await this.#loadOlder();
     }
