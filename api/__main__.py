@@ -20,6 +20,7 @@ from flows.process.gc import keep_loaded
 from flows.process.logs import set_up_logs
 from flows.process.stop_signals import on_stop_signals
 from flows.settings import Settings, SettingsError, load_settings
+from flows.settings.account import withheld
 
 DRAIN_S: Final = 5.0
 """Longest time that open requests may take at shutdown."""
@@ -80,6 +81,8 @@ async def serve(settings: Settings) -> None:
     stop = asyncio.Event()
     on_stop_signals(stop.set)
     async with running_api(settings) as (url, _):
+        if reason := withheld(settings).get("api"):
+            _log.warning("accounts_withheld", reason=reason)
         _log.info("serving", url=url, docs=f"{url}/docs", token=settings.api.token is not None)
         await stop.wait()
         _log.info("stopping")

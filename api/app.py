@@ -44,6 +44,7 @@ from api.routes import (
     volume,
 )
 from api.routes.protocols import gateway, openbb, signalr, udf
+from api.routes.rules import alerts
 from api.routes.static import FILES_PATH
 from api.services import Services
 from sinks.hub.rights import Right
@@ -62,6 +63,7 @@ GROUPS: Final = (
     refresh,
     quality,
     incidents,
+    alerts,
     export,
     accounts,
     status,

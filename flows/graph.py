@@ -34,6 +34,7 @@ from flows.model import (
     VenueParser,
 )
 from flows.model.account import AccountInput
+from flows.model.alerts import Alert
 from flows.operators.parse import Parse, Polled, Validated
 from flows.operators.prices import Prices
 from flows.operators.validate import Validate
@@ -51,6 +52,7 @@ class Sinks(Struct, frozen=True):
     incidents: Sink[Incident] | None = None
     commands: Sink[RefreshResult | Removed] | None = None
     """Results of requests, and removed instruments: their open requests will not be answered."""
+    alerts: Sink[tuple[str, list[Alert]]] | None = None
 
 
 class VenueParts(Struct, frozen=True, kw_only=True):
@@ -70,6 +72,8 @@ class VenueParts(Struct, frozen=True, kw_only=True):
     commands: Sink[RefreshResult | Removed] | None = None
     account: steps.AccountParts | None = None
     """Its account; without one nothing of accounts is in the flow."""
+    alerts: steps.AlertParts | None = None
+    """The rules of alerts; without them nothing of alerts is in the flow."""
     prefix: str = ""
     """Stands before the ids of its steps. Recovered state is found by them, so a venue keeps its own."""
 
@@ -86,11 +90,13 @@ def market_flow(
     rules: VenueRules = ANY_VENUE,
     outages: steps.Outages | None = None,
     account: steps.AccountParts | None = None,
+    alerts: steps.AlertParts | None = None,
 ) -> Dataflow:
     """The flow of one venue, see `VenueParts`. What leads to no sink is left out."""
     venue = VenueParts(
         source=source, parser=parser, feed=feed, clock=clock or FeedClock(), runner=runner, books=books, rules=rules,
         outages=outages, trades=sinks.trades, commands=sinks.commands, account=account,
+        alerts=alerts,
     )  # fmt: skip
     return venues_flow([venue], sinks)
 
@@ -115,8 +121,11 @@ def venues_flow(venues: Sequence[VenueParts], sinks: Sinks) -> Dataflow:
         steps.output(f"{venue.prefix}commands", one.candles.requests, sink=venue.commands)
     steps.output("rejects", *(stream for one in flows for stream in one.rejected), sink=sinks.rejects)
     states = [one.states(venue) for venue, one in zip(venues, flows, strict=True)]
+    fired = [one.alerts(venue, state) for venue, one, state in zip(venues, flows, states, strict=True)]
+    steps.to_alerts("alert_outbox", *fired, sink=sinks.alerts)
     updates: dict[str, list[Stream[Any] | None]] = {
-        name: [*one.updates, state, one.incidents] for name, one, state in zip(names, flows, states, strict=True)
+        name: [*one.updates, state, one.incidents, alerts]
+        for name, one, state, alerts in zip(names, flows, states, fired, strict=True)
     }
     steps.broadcast("hub", updates, sinks.broadcast)
     return steps.drop_unread(flow)
@@ -174,6 +183,15 @@ class _VenueStreams:
             self.contracts and self.contracts.observed,
             feed=venue.feed, clock=venue.clock, has_books=venue.runner is not None, outages=venue.outages,
         )  # fmt: skip
+
+    def alerts(self, venue: VenueParts, states: Stream[InstrumentStatus | Heartbeat]) -> Stream[Alert] | None:
+        """What fires of the rules."""
+        if venue.alerts is None:
+            return None
+        return steps.alerts(
+            f"{venue.prefix}alerts", self.candles.trades, states, self.status.observed, self.incidents,
+            venue=venue.feed.venue, parts=venue.alerts, clock=venue.clock,
+        ).fired  # fmt: skip
 
 
 def _front(flow: Dataflow, venue: VenueParts) -> _Front:

@@ -33,10 +33,12 @@ from flows.process.logs import set_up_logs
 from flows.recovered import prefix_of, state_fault
 from flows.recovery import EngineFlags, RecoveryError, check, engine_flags
 from flows.runtime.accounts import AccountRuntime
+from flows.runtime.alerts import AlertRuntime
 from flows.runtime.metrics import FlowMetrics, Parts, VenueMetrics, serve
 from flows.runtime.query_handlers import open_query_handlers
 from flows.runtime.venue import VenueRuntime, check_venues, with_own_names
 from flows.settings import Settings, SettingsError, load_settings
+from flows.settings.account import withheld
 from flows.spellings import Catalogue
 from sinks.bridge import PartitionedWriterSink, SharedWriter, WriterSink
 from sinks.hub.broadcast import Broadcast
@@ -82,22 +84,28 @@ def build_flow(
         ledger.add_sink(mongo.open())
     if broadcast:
         ledger.add_sink(broadcast.open(), gets_flow_incidents=True)
+    alerts = AlertRuntime(settings, documents, ledger.report) if settings.alerts.is_on else None
+    alert_writer: SharedWriter[Any] | None = SharedWriter(alerts.writer) if alerts else None
     incidents, refused = SharedWriter(ledger), SharedWriter(rejects)
     metrics.follow(
         Parts(
             ledger=ledger, rejects=rejects, broadcast=hub, documents=documents, folders=_folders(settings),
-            venues=[_measured(settings, venue) for venue in venues],
+            venues=[_measured(settings, venue) for venue in venues], alerts=alerts.writer if alerts else None,
         )
     )  # fmt: skip
     if settings.metrics.enabled:
         serve(metrics, settings.metrics)
     return venues_flow(
-        [_parts_of(settings, venue, documents, listed.get(venue.feed.venue), stop, workers) for venue in venues],
+        [
+            _parts_of(settings, venue, documents, listed.get(venue.feed.venue), stop, workers, alerts)
+            for venue in venues
+        ],
         Sinks(
             candles=PartitionedWriterSink(["mongodb"], lambda _: mongo.open()) if mongo else None,
             broadcast=PartitionedWriterSink(["hub"], lambda _: broadcast.open()) if broadcast else None,
             rejects=WriterSink(refused.open),
             incidents=WriterSink(incidents.open),
+            alerts=PartitionedWriterSink(["alerts"], lambda _: alert_writer.open()) if alert_writer else None,
         ),
     )
 
@@ -109,6 +117,7 @@ def _parts_of(
     instruments: Sequence[ListedInstrument] | None,
     stop: threading.Event,
     workers: SourceWorkers,
+    alerts: AlertRuntime | None,
 ) -> VenueParts:
     """The part of the flow for one venue. The steps of `feed.venue` have the ids that they have alone."""
     network = EventLoopThread()
@@ -146,6 +155,7 @@ def _parts_of(
         else None,
         commands=WriterSink(lambda: requests),
         account=account.parts if account else None,
+        alerts=alerts.parts(name, venue.catalogue) if alerts else None,
         prefix="" if name == settings.feed.venue else prefix_of(name),
     )
 
@@ -271,6 +281,8 @@ def _build() -> Dataflow:
         refuse_to_run(error)
     _stop_on_signals(stop)
     tune_garbage_collector()
+    if reason := withheld(settings).get("hub"):
+        _log.warning("accounts_withheld", reason=reason)
     for name, feed in settings.by_venue.items():
         _log.info("starting", venue=name, origin=feed.origin, symbols=feed.own_symbols, timeframes=feed.timeframes)
     return built

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final, TypeAlias, cast
 
 from flows.operators.account import state as account
+from flows.operators.alerts import keeper as alerts
 from flows.operators.candles import builder, reconcile
 from flows.operators.derivatives import contract
 from flows.operators.state_version import StateVersionError, restore
@@ -16,8 +17,16 @@ FLOW: Final = "marketflow"
 TRADES_STEP: Final = f"{FLOW}.candles.pipeline.machine"
 CONTRACTS_STEP: Final = f"{FLOW}.derivatives.contract.machine"
 ACCOUNTS_STEP: Final = f"{FLOW}.accounts.account.machine"
+ALERTS_STEP: Final = f"{FLOW}.alerts.rules.machine"
 MACHINE_STEPS: Final = frozenset(
-    (TRADES_STEP, f"{FLOW}.order_books.book.machine", f"{FLOW}.stats_24h.day.machine", CONTRACTS_STEP, ACCOUNTS_STEP)
+    (
+        TRADES_STEP,
+        f"{FLOW}.order_books.book.machine",
+        f"{FLOW}.stats_24h.day.machine",
+        CONTRACTS_STEP,
+        ACCOUNTS_STEP,
+        ALERTS_STEP,
+    )
 )
 """Ids of the steps with a machine for each instrument."""
 STEPS: Final = frozenset(
@@ -33,6 +42,7 @@ STEPS: Final = frozenset(
                 "rocksdb.sink",
                 "freshness.states.keeper",
                 "hub.sink",
+                "alert_outbox.sink",
             )
         ),
     )
@@ -50,6 +60,12 @@ _FORMS: Final[Mapping[str, tuple[int, _Form]]] = {
     reconcile.NAME: (reconcile.STATE_VERSION, reconcile.ProofState),
 }
 """Version and form of the state of each machine in `TRADES_STEP`, in their order."""
+_STATE_OF: Final[Mapping[str, tuple[str, int, _Form]]] = {
+    CONTRACTS_STEP: ("the contract", contract.STATE_VERSION, contract.ContractState),
+    ACCOUNTS_STEP: ("the account", account.STATE_VERSION, account.KeptState),
+    ALERTS_STEP: ("the alerts of", alerts.STATE_VERSION, alerts.KeptState),
+}
+"""Name, version and form of the state of the machines of the other steps that keep one."""
 
 
 def prefix_of(venue: str) -> str:
@@ -80,10 +96,9 @@ def state_fault(step_id: str, state_key: str, state: object) -> str:
         if step_id == TRADES_STEP:
             for (name, (version, form)), part in zip(_FORMS.items(), parts, strict=True):
                 restore(part, version, form, f"{name} of {key}")
-        if step_id == CONTRACTS_STEP:
-            restore(parts, contract.STATE_VERSION, contract.ContractState, f"the contract {key}")
-        if step_id == ACCOUNTS_STEP:
-            restore(parts, account.STATE_VERSION, account.KeptState, f"the account {key}")
+        if step_id in _STATE_OF:
+            name, version, form = _STATE_OF[step_id]
+            restore(parts, version, form, f"{name} {key}")
     except StateVersionError as error:
         return f"{_OTHER_VERSION}: {error}"
     except (TypeError, ValueError):

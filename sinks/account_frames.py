@@ -16,9 +16,10 @@ from sinks.dataframes import TIMESTAMP, Frames, Moment, columns
 from sinks.mongo.accounts import ACCOUNT, ACCOUNT_HISTORY, AS_DOUBLES
 from sinks.trades.codec import END_MS
 
-TOTAL_SCHEMA: Final = columns(AccountTotal, ("time", "account", "quote", "total", "unrealised_pnl"))
+TOTAL_SCHEMA: Final = columns(AccountTotal, ("time", "account", "quote", "total", "unrealised_pnl", "price_time"))
 BALANCE_SCHEMA: Final = columns(
-    Balance, ("event_time", "account", "asset", "free", "locked", "total", "value", "quote", "is_computed")
+    Balance,
+    ("event_time", "account", "asset", "free", "locked", "total", "value", "quote", "is_computed", "price_time"),
 )
 POSITION_SCHEMA: Final = columns(
     Position,
@@ -30,15 +31,15 @@ def account_totals(
     frames: Frames, start: Moment = 0, end: Moment = END_MS, *, account: str | None = None
 ) -> pl.DataFrame:
     """What the accounts of the frames' venue were worth, minute by minute, oldest first: `time`, `account`, `quote`,
-    `total` (of balances with a price, and the unrealised profit of positions), `unrealised_pnl`; of one account, or of
-    all.
+    `total` (of balances with a price, and the unrealised profit of positions), `unrealised_pnl`, `price_time` (of the
+    oldest of those prices); of one account, or of all.
     """
     return _frame(frames, ACCOUNT_HISTORY, {}, "time", TOTAL_SCHEMA, account, start, end)
 
 
 def balances(frames: Frames, *, account: str | None = None) -> pl.DataFrame:
     """The newest balances of the accounts, in the order of their last change `event_time`, without those of nothing:
-    `account`, `asset`, `free`, `locked`, `total`, `value` in `quote`, `is_computed`.
+    `account`, `asset`, `free`, `locked`, `total`, `value` in `quote`, `is_computed`, `price_time`.
     """
     frame = _frame(frames, ACCOUNT, {"kind": "balance"}, "event_time", BALANCE_SCHEMA, account)
     return frame.filter(pl.col("total") != 0)

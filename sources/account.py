@@ -125,8 +125,8 @@ class AccountFeed(Protocol):
     ping_s: float
     """Time between two `ping`; 0: the connection's own pings are all there is, and each pong is a sign of life."""
 
-    async def powers(self) -> frozenset[Right]:
-        """What the key may do besides reading, as far as the venue says it: none where it does not."""
+    async def powers(self) -> frozenset[Right] | None:
+        """What the key may do besides reading; None where the venue does not say it."""
 
     async def login(self) -> Login:
         """What opens a private stream."""

@@ -120,7 +120,10 @@ class AccountStream:
     async def _check_powers(self) -> None:
         if self._is_checked or self._rules.allow_powerful_keys:
             return
-        if powers := await self._feed.powers():
+        powers = await self._feed.powers()
+        if powers is None:
+            _log.warning("account_key_powers_unknown", **self._who, advice="see to it that the key can only read")
+        elif powers:
             can = ", ".join(sorted(powers))
             raise _PowerfulError(
                 f"this key may {can}, and reading is enough: make a key that can only read, or set "

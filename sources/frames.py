@@ -1,11 +1,12 @@
 """Decoding frames of a poll together, and the reasons why one cannot be read: the same for every venue's parser."""
 
 from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 import msgspec
 
 from flows.foreign import DECODER, quoted
+from flows.model import StreamNames
 
 KEPT_BYTES = 4_096
 """Bytes of a rejected message that are kept."""
@@ -16,7 +17,31 @@ USUAL_BYTES = 4_000
 UNREADABLE = msgspec.MsgspecError, ValueError, RecursionError
 """What a decoder raises for a frame that it cannot read."""
 
+MOST_CONNECTIONS = 256
+"""Connections of which a parser remembers what their streams mean; one more, and all are learnt anew."""
+
 M = TypeVar("M")
+C = TypeVar("C")
+
+
+class OfConnections(Generic[C]):
+    """What a parser has learnt of the streams of each connection: a venue may have several, and their frames come in
+    turns. It is forgotten when the subscriptions of the connection change.
+    """
+
+    def __init__(self, learn: Callable[[StreamNames | None], C]) -> None:
+        self._learn = learn
+        self._known: dict[int, tuple[StreamNames | None, C]] = {}
+        """By identity: to compare hundreds of names at each poll would cost more than it saves."""
+
+    def of(self, streams: StreamNames | None) -> C:
+        """What is known of a connection with these streams."""
+        known = self._known.get(id(streams))
+        if known is None:
+            if len(self._known) >= MOST_CONNECTIONS:
+                self._known.clear()
+            known = self._known[id(streams)] = streams, self._learn(streams)  # kept, so its identity stays its own
+        return known[1]
 
 
 def message_in(frame: bytes) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
 A tape is zstd text. Its first line is a JSON header; every other line is the local receive time in nanoseconds, a
 space, and a message as received. Answers of the REST interface are lines of the same form, as `{"rest": path and query,
-"data": answer}`.
+"data": answer}`. An account is on it only with `--accounts`, and as `sources.recorded_account` says.
 """
 
 import argparse
@@ -10,8 +10,8 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, get_args
@@ -26,9 +26,12 @@ from flows.process.disk import disk_full, is_no_room
 from flows.process.exit_codes import TRY_AGAIN
 from flows.process.interrupts import raise_on_interrupt
 from flows.settings import Settings, SettingsError, Stream, load_settings
+from flows.settings.account import FollowedAccount
 from sources.connection.frame_queue import FrameQueue
 from sources.connection.pool import ConnectionPool, report_bug
+from sources.connection.transport import transport_of
 from sources.feed import UnknownSymbolError, check_symbols
+from sources.recorded_account import RecordedAccount
 from sources.rest.client import VenueError
 from sources.venue import VenueRest
 from sources.venues import VENUES
@@ -67,11 +70,13 @@ class TapeWriter:
 
 
 class Recorder:
-    """Opens the connections of a feed and writes the messages received."""
+    """Opens the connections of a feed and writes the messages received; `with_account`: what its account brings too."""
 
-    def __init__(self, settings: Settings, tape: TapeWriter) -> None:
+    def __init__(self, settings: Settings, tape: TapeWriter, *, with_account: bool = False) -> None:
         self._settings = settings.feed.model_copy(update={"encoding": "json"})  # a tape is text
         self._rest = settings.rest
+        self._accounts = settings.accounts
+        self._with_account = with_account
         self._tape = tape
         self._venue = VENUES[settings.feed.venue]
         self._feed = self._venue.feed(self._settings)
@@ -85,7 +90,7 @@ class Recorder:
         following.add_done_callback(report_bug)
         begin = time.monotonic()
         try:
-            async with self._venue.rest(self._settings, self._rest) as rest:
+            async with self._venue.rest(self._settings, self._rest) as rest, self._account(rest):
                 while (elapsed := time.monotonic() - begin) < seconds:
                     await asyncio.sleep(_TICK_S)
                     self._take(pool.queues)
@@ -95,6 +100,28 @@ class Recorder:
             following.cancel()
             await pool.close()
             self._take(pool.queues)
+
+    @asynccontextmanager
+    async def _account(self, rest: VenueRest) -> AsyncIterator[None]:
+        """Follows the account for the length of the block, where it is wanted."""
+        if not self._with_account or self._venue.account is None:
+            yield
+            return
+        account = RecordedAccount(
+            self._venue.account(FollowedAccount.of(self._settings, self._accounts), rest),
+            self._settings.account,
+            settings=self._settings,
+            rules=self._accounts,
+            open_socket=transport_of(self._settings.transport),
+            write=lambda line: self._tape.write(line, wall_ns()),
+        )
+        following = asyncio.create_task(account.run())
+        following.add_done_callback(report_bug)
+        try:
+            yield
+        finally:
+            following.cancel()
+            await asyncio.wait([following])
 
     def _take(self, queues: Iterable[FrameQueue]) -> None:
         now = wall_ns()
@@ -136,6 +163,11 @@ def _arguments(argv: Sequence[str] | None, prog: str, epilog: str) -> argparse.N
     parser.add_argument("--streams", nargs="+", choices=get_args(Stream), help="kinds of streams")
     parser.add_argument("--ws-url", help="base address of the streams")
     parser.add_argument("--rest-url", help="base address of the REST interface")
+    parser.add_argument(
+        "--accounts",
+        action="store_true",
+        help="also the venue's account (api_key, api_secret): its balances and positions, without keys, tokens and ids",
+    )
     parser.add_argument("--out", type=Path, help="the file (default: data/tapes/<venue>-<utc>.tape.zst)")
     return parser.parse_args(argv)
 
@@ -153,14 +185,16 @@ def _settings_of(arguments: argparse.Namespace) -> Settings:
     return load_settings(venues={name: {**chosen, "enabled": True}}).of_venue(name)
 
 
-async def _record(settings: Settings, path: Path, seconds: float) -> int:
+async def _record(settings: Settings, path: Path, seconds: float, *, with_account: bool) -> int:
+    if with_account and not (settings.feed.has_account and VENUES[settings.feed.venue].account):
+        raise SettingsError(f"--accounts: {settings.feed.venue} has no account: set api_key and api_secret")
     async with VENUES[settings.feed.venue].rest(settings.feed, settings.rest) as rest:
         check_symbols(settings.feed.symbols, [one.symbol for one in await rest.instruments()])
     tape = TapeWriter(path, venue=settings.feed.venue, symbols=settings.feed.symbols)
     columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.fields[messages]} messages"), TimeRemainingColumn())
     try:
         with Progress(*columns) as show:
-            await Recorder(settings, tape).run(seconds, show)
+            await Recorder(settings, tape, with_account=with_account).run(seconds, show)
     finally:
         tape.close()
     return tape.messages
@@ -176,7 +210,7 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROGRAM, epilog: str 
         path = path or Path("data/tapes") / f"{settings.feed.venue}-{stamp}{SUFFIX}"
         raise_on_interrupt()
         with suppress(KeyboardInterrupt):  # what was recorded until then is kept
-            asyncio.run(_record(settings, path, arguments.minutes * 60))
+            asyncio.run(_record(settings, path, arguments.minutes * 60, with_account=arguments.accounts))
     except (SettingsError, UnknownSymbolError, VenueError, OSError, ValueError) as error:
         if is_no_room(error):
             sys.stderr.write(f"record: {disk_full(path or Path())}\n")

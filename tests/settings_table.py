@@ -30,7 +30,7 @@ def _shown(default: Any) -> str:
     if isinstance(default, tuple):
         return " ".join(map(str, default)) or "-"
     if isinstance(default, dict):
-        return ", ".join(f"{key}={value}" for key, value in default.items())
+        return ", ".join(f"{key}={value}" for key, value in default.items()) or "-"
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 

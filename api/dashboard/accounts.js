@@ -1,11 +1,14 @@
 /** The panel of accounts: whether each is current, what it is worth and was, its positions and balances. */
 
 import { byId, element, paintSoon, write } from "./page.js";
-import { compact, decimalsOf, fixed, NONE, signed, wayOf } from "./format.js";
+import { choicesOf, QuoteChoice, worthOf } from "./quotes.js";
+import { age, compact, decimalsOf, fixed, NONE, signed, wayOf } from "./format.js";
 
 const MINUTES_SHOWN = 1_440;
 const PRICE_PLACES = 8;
 const MONEY_PLACES = 2;
+const SMALL = 100, SMALL_PLACES = 6; // of a value in BTC
+const OLD_PRICE_MS = 300_000;
 const WIDTH = 120, HEIGHT = 22; // of the line of totals
 
 const byKey = (one, other) => (one[0] < other[0] ? -1 : 1);
@@ -15,6 +18,7 @@ const cell = (text, way) => {
   return made;
 };
 const numeric = (value) => (value == null ? NONE : fixed(value, Math.min(PRICE_PLACES, decimalsOf([value]))));
+const money = (value) => fixed(value, Math.abs(value) < SMALL ? SMALL_PLACES : MONEY_PLACES);
 const accountOf = ({ venue, account }) => `${venue} ${account}`;
 
 /** The points of a line through totals, oldest first, for an SVG of `WIDTH` and `HEIGHT`; "" with fewer than two. */
@@ -59,11 +63,13 @@ export class Holdings {
     return sorted(this.#positions);
   }
 
-  /** `{ value, quote }` of an account's balances with a price; null where none has one. */
-  worthOf(account) {
-    const valued = this.balances.filter((one) => accountOf(one) === accountOf(account) && one.value != null);
-    if (!valued.length) return null;
-    return { value: valued.reduce((sum, { value }) => sum + value, 0), quote: valued[0].quote };
+  balancesOf(account) {
+    return this.balances.filter((one) => accountOf(one) === accountOf(account));
+  }
+
+  /** When something came last from the venue of an account, by its clock. */
+  timeOf(data) {
+    return this.#accounts.get(accountOf(data))?.timestamp;
   }
 }
 
@@ -77,11 +83,14 @@ const sorted = (held) => [...held].sort(byKey).map(([, data]) => data);
 export class Accounts {
   #held = new Holdings();
   #totals = new Map();
+  #choice = new QuoteChoice(byId("quote"), () => paintSoon(this.#paint));
 
-  /** `stateOf(account)` is `{isCurrent, text, about}`; `read(path, query)` queries the REST API. */
-  constructor(stateOf, read) {
+  /** `stateOf(account)` is `{isCurrent, text, about}`; `read(path, query)` queries the REST API; `priceOf(venue, symbol)`
+   * is the newest `{price, timestamp}`. */
+  constructor(stateOf, read, priceOf) {
     this.stateOf = stateOf;
     this.read = read;
+    this.priceOf = priceOf;
   }
 
   take(type, data) {
@@ -128,18 +137,54 @@ export class Accounts {
     byId("balances").hidden = !balances.length;
     byId("account-rows").replaceChildren(...accounts.map((one) => this.#accountRow(one)));
     byId("position-rows").replaceChildren(...positions.map(positionRow));
-    byId("balance-rows").replaceChildren(...balances.map(balanceRow));
+    byId("balance-rows").replaceChildren(...balances.map((one) => this.#balanceRow(one)));
+    this.#offer(balances);
     this.paintStates();
   };
 
+  /** The quotes that each venue's prices know. */
+  #offer(balances) {
+    const venues = new Set(balances.map(({ venue }) => venue));
+    const of = (venue) => choicesOf(balances.filter((one) => one.venue === venue), this.#pricesOf(venue));
+    const own = balances.find(({ quote }) => quote)?.quote ?? "";
+    this.#choice.offer([...new Set([...venues].flatMap(of))].sort(), own);
+  }
+
+  #pricesOf(venue) {
+    return (symbol) => this.priceOf(venue, symbol);
+  }
+
+  /** What balances of an account are worth in the chosen quote, grey where a price in it is old. */
+  #valueCell(data, balances, written) {
+    const worth = worthOf(balances, this.#choice.wanted, this.#pricesOf(data.venue));
+    if (!worth) return cell(NONE);
+    const made = cell(`${written(worth.value)} ${worth.quote}`);
+    const oldMs = worth.time == null ? 0 : (this.#held.timeOf(data) ?? worth.time) - worth.time;
+    if (oldMs > OLD_PRICE_MS) {
+      made.classList.add("old");
+      made.append(element("small", "", ` price ${age(oldMs)} old`));
+    }
+    return made;
+  }
+
+  #balanceRow(data) {
+    return rowOf(
+      data,
+      nameOf(data.asset, data.venue),
+      cell(numeric(data.total)),
+      this.#valueCell(data, [data], (value) => (Math.abs(value) < 1 ? fixed(value, SMALL_PLACES) : compact(value))),
+      cell(numeric(data.free)),
+      cell(numeric(data.locked)),
+    );
+  }
+
   #accountRow(account) {
-    const worth = this.#held.worthOf(account);
     const totals = this.#totals.get(accountOf(account)) ?? [];
     return rowOf(
       account,
       nameOf(account.venue, account.account),
       element("td", "state"),
-      cell(worth ? `${fixed(worth.value, MONEY_PLACES)} ${worth.quote}` : NONE),
+      this.#valueCell(account, this.#held.balancesOf(account), money),
       element("td", "line", chartOf(totals)),
     );
   }
@@ -180,16 +225,5 @@ function positionRow(data) {
     cell(numeric(data.entry_price)),
     cell(data.leverage ? `${data.leverage}× ${data.margin_type ?? ""}` : NONE),
     cell(data.liquidation_price ? numeric(data.liquidation_price) : NONE),
-  );
-}
-
-function balanceRow(data) {
-  return rowOf(
-    data,
-    nameOf(data.asset, data.venue),
-    cell(numeric(data.total)),
-    cell(data.value == null ? NONE : `${compact(data.value)} ${data.quote}`),
-    cell(numeric(data.free)),
-    cell(numeric(data.locked)),
   );
 }

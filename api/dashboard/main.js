@@ -40,7 +40,7 @@ const quality = new Quality();
 const capabilities = new Capabilities();
 const compare = new Compare();
 const analysis = new Analysis();
-const accounts = new Accounts((account) => freshness.ofAccount(account), get);
+const accounts = new Accounts((account) => freshness.ofAccount(account), get, (...of) => prices.latest(...of));
 const chart = new Chart({ onClosed: onCandles });
 const extras = new Extras(chart);
 const prices = new Prices({ onRemove: (instrument) => symbols.drop(instrument) });

@@ -7,7 +7,7 @@ const UTC = "UTC";
 const LOCAL = "local";
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
-const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+export const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 const two = (number) => String(number).padStart(2, "0");
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 from flows.model import MAY_BE_UNSTATED, Candle
 from sinks.hub.payloads import (
     AccountBody,
+    AlertBody,
     BalanceBody,
     BookTickerBody,
     CandleBody,
@@ -74,6 +75,7 @@ BODIES: Final[dict[str, Any]] = {
     "Liquidation": LiquidationBody,
     "Status": _AnyStatus,
     "Incident": IncidentBody,
+    "Alert": AlertBody,
     "Balance": BalanceBody,
     "Position": PositionBody,
     "Account": AccountBody,

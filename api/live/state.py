@@ -14,9 +14,9 @@ from sinks.hub.payloads import BalanceBody, HeartbeatBody, InstrumentBody, Posit
 from sinks.hub.rights import ACCOUNT_CHANNELS
 
 INCIDENTS_KEPT: Final = 200
-EVENTS: Final = ("Trade", "Incident", "Candle", "ChartUpdate", "Liquidation")
+EVENTS: Final = ("Trade", "Incident", "Alert", "Candle", "ChartUpdate", "Liquidation")
 """Channels whose messages are events: the latest one is not a state."""
-TIMELESS: Final = ("Status", "Incident")
+TIMELESS: Final = ("Status", "Incident", "Alert")
 """Channels whose stamps may not be the feed's time: before the first market message they use the wall clock."""
 
 

@@ -59,13 +59,14 @@ class AccountHead(Struct, frozen=True, kw_only=True):
 
 class AccountBalances(AccountHead, frozen=True, kw_only=True):
     """Its balances. `value` is the sum of those with a price in `quote`, null without any; `valued` says whether all
-    have one.
+    have one, and `price_time` is the exchange's time of the oldest of these prices.
     """
 
     balances: list[BalanceBody]
     quote: str | None
     value: Decimal | None
     valued: bool
+    price_time: int | None
 
 
 class AccountPositions(AccountHead, frozen=True, kw_only=True):
@@ -87,19 +88,21 @@ class PositionsAnswer(Struct, frozen=True):
 
 
 class TotalRow(Struct, frozen=True):
-    """What an account was worth at the begin of a minute."""
+    """What an account was worth at the begin of a minute; `price_time` is the time of the oldest price in it."""
 
     venue: str
     account: str
     quote: str
     total: Decimal
     unrealised_pnl: Decimal
+    price_time: int | None
     timestamp: int
 
     @classmethod
     def of(cls, total: AccountTotal) -> "TotalRow":
         """From the model."""
-        return cls(total.venue, total.account, total.quote, total.total, total.unrealised_pnl, total.time)
+        pnl = total.unrealised_pnl
+        return cls(total.venue, total.account, total.quote, total.total, pnl, total.price_time, total.time)
 
 
 class TotalsAnswer(Struct, frozen=True):
@@ -158,6 +161,7 @@ def _balances(known: _Known) -> AccountBalances:
         quote=valued[0].quote if valued else None,
         value=sum((one.value for one in valued if one.value is not None), Decimal(0)) if valued else None,
         valued=len(valued) == len(known.balances),
+        price_time=min((one.price_time for one in valued if one.price_time is not None), default=None),
     )
 
 

@@ -21,6 +21,7 @@ from flows.bounds import LATEST_MS
 from flows.model import DOUBTFUL, PRIVATE_KINDS, AccountItem, AccountTotal, Candle, Incident
 from flows.settings import Mongo
 from sinks.mongo.accounts import ACCOUNT, ACCOUNT_HISTORY, account_item_of, account_total_of
+from sinks.mongo.alerts import AlertClient
 from sinks.mongo.analyses import AnalysisStore
 from sinks.mongo.commands import CommandClient
 from sinks.mongo.derivatives import KINDS, Record, record_of
@@ -60,6 +61,8 @@ class MongoStore:
         """Commands to the flow; use within `guarded`."""
         self.analyses = AnalysisStore(self._database)
         """Stored analyses; use within `guarded`."""
+        self.alerts = AlertClient(self._database)
+        """Rules of alerts, and what has fired; use within `guarded`."""
         self.watch = Watch("mongodb")
 
     async def follow(self) -> None:

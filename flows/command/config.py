@@ -88,6 +88,7 @@ def show(
 def check() -> None:
     """Checks the settings: exit code 0 when they can be used, else 1, with every wrong key and its value."""
     from flows.settings import SettingsError, load_settings
+    from flows.settings.account import withheld
     from flows.settings.files import settings_file
 
     try:
@@ -99,6 +100,8 @@ def check() -> None:
     changed = sum(setting.is_changed for setting in settings_in_effect(settings))
     file = f"the file {path}" if path.is_file() else f"no file (it would be {path})"
     typer.echo(f"the settings can be used: {changed} are not the default; {file}")
+    for text in withheld(settings).values():
+        typer.echo(f"but {text}")
 
 
 def init(

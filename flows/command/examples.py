@@ -62,6 +62,7 @@ EXAMPLES: Final[Mapping[str, tuple[Example, ...]]] = {
     "record": (
         Example("marketflow record --symbols BTCUSDT --minutes 5", "five minutes of the exchange in a tape"),
         Example("marketflow record --venue binance-usdm --out day.tape.zst", "futures, in a file of this name"),
+        Example("marketflow record --accounts", "also balances and positions, without anything that names their owner"),
     ),
     "replay": (
         Example("marketflow replay --synthetic --seed 7", "a market that never ends, as an exchange on port 9443"),

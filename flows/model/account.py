@@ -135,6 +135,8 @@ class Balance(Struct, frozen=True, gc=False):
     quote: str | None = None
     is_computed: bool = False
     """`value` is carried on by the market's price."""
+    price_time: int | None = None
+    """Exchange time of the price that `value` is by, ms UTC, however old; None where it is by none."""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -205,6 +207,8 @@ class AccountTotal(Struct, frozen=True, gc=False):
     unrealised_pnl: Decimal
     time: int
     """Begin of the minute."""
+    price_time: int | None = None
+    """Exchange time of the oldest price that a balance in it has its value by, ms UTC; None where there is none."""
 
 
 AccountReport: TypeAlias = AccountSnapshot | AccountUpdate | AccountEvent

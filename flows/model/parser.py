@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from flows.model.incidents import Rejected
-from flows.model.market import MarketEvent
+from flows.model.market import MarketEvent, Trade
 from flows.model.source_events import RawFrames, TradingStatus
 
 
@@ -14,6 +14,10 @@ class ParsedFrames(Protocol):
     @property
     def events(self) -> list[tuple[str, list[MarketEvent]]]:
         """Runs `(symbol, events of one type)`."""
+
+    @property
+    def trades(self) -> Sequence[Trade]:
+        """Trades of any instruments, in the order of arrival, that are not among the events."""
 
     @property
     def rejected(self) -> list[Rejected]:

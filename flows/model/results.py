@@ -5,6 +5,7 @@ from typing import Generic, TypeAlias
 from msgspec import Struct
 
 from flows.model.account import AccountItem, AccountRecord
+from flows.model.alerts import Alert
 from flows.model.candles import Candle, RefreshResult, StoreOnly
 from flows.model.derivatives import DerivativeRecord, DerivativeUpdate
 from flows.model.incidents import Incident, Rejected
@@ -126,6 +127,7 @@ Publishable: TypeAlias = (
     | Heartbeat
     | DerivativeUpdate
     | AccountItem
+    | Alert
 )
 """Input of the broadcast hub."""
 

@@ -1,10 +1,15 @@
 """Secrets: texts that are shown nowhere, and leave their object at one place."""
 
+import base64
 from collections.abc import Callable
 from typing import Any, Final, NoReturn, final
 
 HIDDEN: Final = "(secret)"
 """What is shown in the place of a secret."""
+WEBHOOK_PREFIX: Final = "whsec_"
+"""Begin of the secret of a webhook (standardwebhooks.com)."""
+LEAST_KEY: Final = 24
+"""Bytes that the key of a webhook has at least."""
 
 
 @final
@@ -48,3 +53,18 @@ class Secret:
 
     def __deepcopy__(self, _: dict[int, Any]) -> "Secret":
         return self
+
+
+def webhook_key(secret: Secret) -> bytes:
+    """The key that the secret of a webhook is in base64 behind `WEBHOOK_PREFIX`; `ValueError` for a text that is none,
+    or a key that is too short.
+    """
+    text = secret.reveal()
+    try:
+        key = base64.b64decode(text.removeprefix(WEBHOOK_PREFIX), validate=True)
+    except ValueError:  # no base64, or no ASCII
+        key = b""
+    if not text.startswith(WEBHOOK_PREFIX) or len(key) < LEAST_KEY:
+        how = f"write {WEBHOOK_PREFIX} and at least {LEAST_KEY} random bytes in base64"
+        raise ValueError(f"{how}, as `echo {WEBHOOK_PREFIX}$(openssl rand -base64 32)` makes them")
+    return key

@@ -1,5 +1,7 @@
 """Step `parse`: what a source carries becomes events of instruments."""
 
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -13,6 +15,7 @@ from flows.model import (
     MarketEvent,
     RawFrames,
     Rejected,
+    Trade,
     TradesRefused,
     VenueParser,
 )
@@ -31,6 +34,26 @@ class Batch(Struct, gc=False):
     """The line they came by."""
 
 
+class Trades(Struct, gc=False):
+    """Trades of any instruments that arrived together, in the order of arrival.
+
+    A live poll has hardly more than one trade of an instrument, and a batch for each costs more than the trade. So they
+    are sorted where that is needed: before the keyed steps, when more have come, and where one of them is in doubt.
+    """
+
+    trades: Sequence[Trade]
+    newest: int
+    """Their newest event time."""
+    keys: Mapping[str, str]
+    """`venue:symbol` of each symbol."""
+    line: str = ""
+    """The line they came by."""
+
+    def batches(self) -> list[Batch]:
+        """The same by instrument."""
+        return [Batch(self.keys[symbol], [*run], self.line) for symbol, run in by_symbol(self.trades).items()]
+
+
 class InstrumentEvent(Struct, gc=False):
     """What happened to a line, for one of its instruments."""
 
@@ -40,10 +63,29 @@ class InstrumentEvent(Struct, gc=False):
 
 Polled: TypeAlias = RawFrames | ConnectionEvent | Flush
 """What a source hands on."""
-Parsed: TypeAlias = Batch | InstrumentEvent | ConnectionEvent | Rejected | Flush
+Parsed: TypeAlias = Batch | Trades | InstrumentEvent | ConnectionEvent | Rejected | Flush
 """What this step hands on."""
 Validated: TypeAlias = Parsed | Incident
 """What the step `validate` makes of that."""
+
+
+def by_symbol(trades: Iterable[Trade]) -> dict[str, list[Trade]]:
+    """The trades of each symbol, in their order."""
+    runs: defaultdict[str, list[Trade]] = defaultdict(list)
+    for trade in trades:
+        runs[trade.symbol].append(trade)
+    return runs
+
+
+def by_instrument(items: Iterable[Parsed]) -> list[Parsed]:
+    """The items, with trades as batches of one instrument each."""
+    out: list[Parsed] = []
+    for item in items:
+        if type(item) is Trades:
+            out += item.batches()
+        else:
+            out.append(item)
+    return out
 
 
 class Parse:
@@ -55,7 +97,9 @@ class Parse:
         self.ignored = 0
 
     def __call__(self, polled: list[Polled]) -> list[Parsed]:
-        """Events in the order of arrival; those that arrived together are grouped by instrument and type."""
+        """Events in the order of arrival; those that arrived together are grouped by instrument and type, but for
+        trades that the parser gives as they came.
+        """
         out: list[Parsed] = []
         for item in polled:
             if isinstance(item, RawFrames):
@@ -72,8 +116,10 @@ class Parse:
         keys, line = self._keys, frames.line
         if parsed.rejected:
             out += parsed.rejected
-            trades = {one.symbol: one.reason for one in parsed.rejected if one.kind in TRADE_KINDS}
-            out += [InstrumentEvent(keys[symbol], TradesRefused(reason)) for symbol, reason in trades.items()]
+            lacking = {one.symbol: one.reason for one in parsed.rejected if one.kind in TRADE_KINDS}
+            out += [InstrumentEvent(keys[symbol], TradesRefused(reason)) for symbol, reason in lacking.items()]
+        if trades := parsed.trades:
+            out.append(Trades(trades, max([trade.event_time for trade in trades]), keys, line))
         out += [Batch(keys[symbol], events, line) for symbol, events in parsed.events]
         for status in parsed.statuses:
             self._tell_instruments(status, out)

@@ -2,11 +2,13 @@
 repair. The 24-hour figures are the exchange's own, from its long ticker or its short one.
 """
 
+from collections.abc import Sequence
+
 from flows.bounds import LATEST_MS, fault_of
 from flows.clock import FeedClock
 from flows.model import MARKET_FILL, Instrument, Kline, MarketData, MarketEvent, MiniTicker, Removed, Ticker, Trade
 from flows.model.printed import change_of
-from flows.operators.parse import Batch, InstrumentEvent, Validated
+from flows.operators.parse import Batch, InstrumentEvent, Trades, Validated
 from flows.operators.time_gate import AHEAD_MS
 from flows.operators.trades.quarantine import MOST_PER_MS
 
@@ -92,27 +94,45 @@ class Prices:
 
     def __call__(self, items: list[Validated]) -> list[MarketData]:
         """The prices that these events changed."""
-        touched = {}
+        touched: dict[str, _Price] = {}
         feed_ms = self._clock.now().feed
         latest = feed_ms + AHEAD_MS if feed_ms else LATEST_MS
         for item in items:
-            if type(item) is Batch and (price := self._take(item, latest)) is not None:
-                touched[item.key] = price
+            if type(item) is Trades:
+                self._take_trades(item, latest, touched)
+            elif type(item) is Batch:
+                if (price := self._take(item, latest)) is not None:
+                    touched[item.key] = price
             elif type(item) is InstrumentEvent and type(item.event) is Removed and item.event.is_gone:
                 self._prices.pop(item.key, None)
         return [data for price in touched.values() if (data := price.market_data()) is not None]
+
+    def _take_trades(self, item: Trades, latest: int, touched: dict[str, _Price]) -> None:
+        """The newest trade of each instrument."""
+        for symbol, last in {trade.symbol: trade for trade in item.trades}.items():
+            key = item.keys[symbol]
+            price = touched[key] = self._price_of(key, latest)
+            is_price = last.fill == MARKET_FILL and not fault_of(last)
+            found = last if is_price else _newest_sound([trade for trade in item.trades if trade.symbol == symbol])
+            if found is not None:
+                price.take_trade(found)
+
+    def _price_of(self, key: str, latest: int) -> _Price:
+        price = self._prices.get(key)
+        if price is None:
+            price = self._prices[key] = _Price(key)
+        elif price.confirmed > latest or price.trade_time > latest:
+            price.forget_times_behind(latest - AHEAD_MS)
+        return price
 
     def _take(self, batch: Batch, latest: int) -> _Price | None:
         last = batch.events[-1]
         if not isinstance(last, Trade | Kline | Ticker | MiniTicker):
             return None
-        price = self._prices.get(batch.key)
-        if price is None:
-            price = self._prices[batch.key] = _Price(batch.key)
-        elif price.confirmed > latest or price.trade_time > latest:
-            price.forget_times_behind(latest - AHEAD_MS)
+        price = self._price_of(batch.key, latest)
         if isinstance(last, Trade):
-            self._take_trade(price, last, batch.events)
+            if (found := _newest_sound(batch.events)) is not None:
+                price.take_trade(found)
         elif isinstance(last, Kline):
             price.repeat(last.close, last.event_time)
         elif isinstance(last, Ticker):
@@ -127,16 +147,11 @@ class Prices:
             price.volume = last.volume
         return price
 
-    @staticmethod
-    def _take_trade(price: _Price, last: Trade, events: list[MarketEvent]) -> None:
-        """The newest trade of a batch that is a price."""
-        if last.fill != MARKET_FILL or fault_of(last):
-            sound = (trade for trade in reversed(events) if isinstance(trade, Trade) and trade.fill == MARKET_FILL)
-            found = next((trade for trade in sound if not fault_of(trade)), None)
-            if found is None:
-                return
-            last = found
-        price.take_trade(last)
+
+def _newest_sound(events: Sequence[MarketEvent]) -> Trade | None:
+    """The newest trade that is a price; None where there is none."""
+    trades = (event for event in reversed(events) if isinstance(event, Trade) and event.fill == MARKET_FILL)
+    return next((trade for trade in trades if not fault_of(trade)), None)
 
 
 def _is_explained(trade: Trade, following: int, last_time: int) -> bool:

@@ -11,7 +11,7 @@ from flows.bounds import ANY_VENUE, LATEST_MS, MICROSECONDS_FROM, VenueRules, fa
 from flows.clock import FeedClock, Now
 from flows.model import Flush, Incident, MarketEvent, Removed, Subscribed, Trade, TradesRefused
 from flows.operators.doubtful_times import Refused
-from flows.operators.parse import Batch, InstrumentEvent, Parsed, Validated
+from flows.operators.parse import Batch, InstrumentEvent, Parsed, Trades, Validated, by_instrument
 from flows.operators.refusals import rejected
 from flows.operators.time_gate import AHEAD_MS, QueryTime, TimeGate
 
@@ -53,35 +53,47 @@ class Validate:
         limit = now.feed + AHEAD_MS
         out: list[Validated] = []
         ahead: list[Batch] = []
+        if self._gate.is_busy or _are_trades_ahead(items, limit):
+            items = by_instrument(items)
         if self._gate.is_busy:
             self._look_again(items, out)
         newest = 0
-        trades = self._trades
         for item in items:
-            if type(item) is not Batch:
+            if type(item) is Batch:
+                time = self._take_present(item, limit, ahead, out)
+            elif type(item) is Trades:
+                time = item.newest
+                out.append(item)
+            else:
+                time = 0
                 if ahead:
                     self._judge(ahead, items, out)
                     ahead = []
                 out.append(item)
                 self._note(item, out)
-                continue
-            last = item.events[-1]
-            time = last.event_time
-            is_trade = type(last) in trades
-            if time > limit or (not is_trade and _is_any_ahead(item, limit)):
-                self._take_ahead(item, ahead, out)
-                continue
             if time > newest:  # noqa: PLR1730 - half of the cost of max()
                 newest = time
-            if is_trade:
-                out.append(item)
-            else:
-                self._take(item, out)
         if newest:
             self._observe(newest, now)
         if ahead:
             self._judge(ahead, items, out)
         return out
+
+    def _take_present(self, batch: Batch, limit: int, ahead: list[Batch], out: list[Validated]) -> int:
+        """Takes a batch, or puts it to those that are `ahead` of the venue's time. Returns its newest event time, 0 of
+        one that is ahead.
+        """
+        last = batch.events[-1]
+        time = last.event_time
+        is_trade = type(last) in self._trades
+        if time > limit or (not is_trade and _is_any_ahead(batch, limit)):
+            self._take_ahead(batch, ahead, out)
+            return 0
+        if is_trade:
+            out.append(batch)
+        else:
+            self._take(batch, out)
+        return time
 
     def _present(self) -> Now:
         now = self._clock.now()
@@ -131,7 +143,7 @@ class Validate:
 
     def _judge(self, ahead: list[Batch], items: list[Parsed], out: list[Validated]) -> None:
         now = self._clock.now()
-        arrived = [item for item in items if type(item) is Batch and item.events]
+        arrived = [item for item in by_instrument(items) if type(item) is Batch and item.events]
         self._pass(*self._gate.judge(ahead, arrived, now), out)
 
     def _look_again(self, items: list[Parsed], out: list[Validated]) -> None:
@@ -169,6 +181,11 @@ class Validate:
                 self._gate.instruments.update(item.symbols)
             case Removed(is_gone=True):
                 self._gate.instruments.difference_update(item.symbols)
+
+
+def _are_trades_ahead(items: list[Parsed], limit: int) -> bool:
+    """Whether one of trades that came together is: then they are looked at by instrument."""
+    return any(type(item) is Trades and item.newest > limit for item in items)
 
 
 def _is_any_ahead(batch: Batch, limit: int) -> bool:

@@ -5,15 +5,13 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from msgspec import Struct
-
 from flows.loop_thread import EventLoopThread
 from flows.model.account import AccountReport, AccountSnapshot, account_key
 from flows.model.account_bounds import fault_of_report
-from flows.model.secret import Secret
 from flows.queries import AccountQuery, AccountRenewQuery, Query, QueryError
 from flows.runtime.venue import VenueRuntime
 from flows.settings import Settings, SettingsError
+from flows.settings.account import FollowedAccount
 from flows.steps.accounts import AccountParts
 from sources.account import AccountFeed, AccountRefusedError
 from sources.account_bridge import AccountSource
@@ -22,20 +20,6 @@ from sources.bridge import SourceWorkers
 from sources.connection.pool import report_bug
 from sources.connection.transport import transport_of
 from sources.rest.query_runner import Handler
-
-
-class _AccountSettings(Struct, frozen=True):
-    """See `AccountSettings`."""
-
-    venue: str
-    origin: str
-    account: str
-    api_key: Secret | None
-    api_secret: Secret | None
-    accounts_ws_url: str | None
-    ws_url: str | None
-    rest_url: str | None
-    recv_window_ms: int
 
 
 class AccountRuntime:
@@ -67,12 +51,8 @@ class AccountRuntime:
         feed, build = venue.feed, venue.venue.account
         if build is None:
             raise SettingsError(f"{feed.venue}: its accounts are not supported here: leave out api_secret")
-        wanted = _AccountSettings(
-            feed.venue, feed.origin, feed.account, feed.api_key, feed.api_secret, feed.accounts_ws_url, feed.ws_url,
-            feed.rest_url, settings.accounts.recv_window_ms,
-        )  # fmt: skip
         try:
-            runtime = cls(build(wanted, venue.rest), venue, network)
+            runtime = cls(build(FollowedAccount.of(feed, settings.accounts), venue.rest), venue, network)
         except ValueError as error:
             raise SettingsError(f"the account of {feed.venue} cannot be followed: {error}") from None
         source = AccountSource(

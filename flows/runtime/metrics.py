@@ -20,6 +20,7 @@ from flows.clock import FeedClock, wall_ms
 from flows.model import IncidentKind
 from flows.runtime.metrics_server import MetricsServer
 from flows.settings import Metrics
+from sinks.alerts.writer import MOST_WAITING, AlertWriter
 from sinks.hub.broadcast import HANDOFF_ITEMS, Broadcast
 from sinks.hub.latency import latency_histogram
 from sinks.hub.messages import CHANNELS
@@ -75,6 +76,7 @@ class Parts(Struct, frozen=True):
     venues: Sequence[VenueMetrics]
     folders: Mapping[str, Path]
     """By name, folders whose disks must not fill up; they need not exist yet."""
+    alerts: AlertWriter | None = None
 
     @property
     def trades(self) -> list[TradeWriter] | None:
@@ -113,6 +115,8 @@ class FlowMetrics(Collector):
             yield from _waiting(self._parts)
             yield from _venues(self._parts.venues)
             yield from _disks(self._parts.folders)
+            if self._parts.alerts:
+                yield _alert_counts(self._parts.alerts)
             if self._parts.broadcast:
                 yield from _broadcast_counts(self._parts.broadcast)
 
@@ -185,8 +189,17 @@ def _waiting(parts: Parts) -> Iterator[Metric]:
         add("mongodb", parts.documents.held, parts.documents.capacity)
     if parts.trades is not None:
         add("rocksdb", sum(one.held for one in parts.trades), sum(one.capacity for one in parts.trades))
+    if parts.alerts:
+        add("alerts", parts.alerts.waiting, MOST_WAITING)
     yield waiting
     yield bounds
+
+
+def _alert_counts(alerts: AlertWriter) -> Metric:
+    counts = CounterMetricFamily("market_data_alerts", "Alerts of rules, by what became of them", labels=["result"])
+    for result in ("fired", "delivered"):
+        counts.add_metric([result], getattr(alerts.counts, result))
+    return counts
 
 
 def _venues(venues: Sequence[VenueMetrics]) -> Iterator[Metric]:

@@ -7,6 +7,7 @@ Everything is checked when it is read: an error names the key, the value, its pl
 """
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NoReturn, Self, get_args
 
 from pydantic import Field, ValidationError, model_validator
@@ -16,6 +17,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from flows.foreign import visible
 from flows.names import did_you_mean, nearest
 from flows.settings.account import Accounts
+from flows.settings.alerts import Alerts
 from flows.settings.api import Analysis, Api
 from flows.settings.faults import text_of
 from flows.settings.feed import Books, Feed, Rest, VenueName
@@ -43,6 +45,7 @@ __all__ = [
     "PREFIX",
     "VENUES",
     "Accounts",
+    "Alerts",
     "Analysis",
     "Api",
     "Backfill",
@@ -84,6 +87,7 @@ class Settings(BaseSettings):
     trades: Trades = Trades()
     books: Books = Books()
     accounts: Accounts = Accounts()
+    alerts: Alerts = Alerts()
     hub: Hub = Hub()
     metrics: Metrics = Metrics()
     api: Api = Api()
@@ -159,6 +163,11 @@ class Settings(BaseSettings):
         """
         chosen = self.mongo.retention
         return self.by_venue[venue].origin != "replay" if chosen is None else chosen
+
+    @property
+    def alerts_path(self) -> Path:
+        """Where alerts are on disk."""
+        return self.alerts.path or self.trades.path.with_name("alerts")
 
     @property
     def hub_urls(self) -> tuple[str, ...]:

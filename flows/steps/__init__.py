@@ -6,10 +6,11 @@ nothing reads are taken out in the end (`drop_unread`).
 """
 
 from flows.steps.accounts import AccountParts, AccountStreams, accounts
+from flows.steps.alerts import AlertParts, AlertStreams, alerts
 from flows.steps.books import BookStreams, order_books
 from flows.steps.derivatives import DerivativeStreams, derivatives
 from flows.steps.feed import FeedStreams, feed_status, server_time
-from flows.steps.outputs import broadcast, output, pack, to_mongo, to_rocksdb, trades_by_instrument
+from flows.steps.outputs import broadcast, output, pack, to_alerts, to_mongo, to_rocksdb, trades_by_instrument
 from flows.steps.states import Outages, freshness, incidents
 from flows.steps.stats import StatsStreams, stats_24h
 from flows.steps.streams import drop_unread
@@ -26,6 +27,8 @@ from flows.steps.trades import (
 __all__ = [
     "AccountParts",
     "AccountStreams",
+    "AlertParts",
+    "AlertStreams",
     "BookStreams",
     "CandleStreams",
     "DerivativeStreams",
@@ -33,6 +36,7 @@ __all__ = [
     "Outages",
     "StatsStreams",
     "accounts",
+    "alerts",
     "broadcast",
     "candles",
     "corrected_candles",
@@ -50,6 +54,7 @@ __all__ = [
     "sequence_candles",
     "server_time",
     "stats_24h",
+    "to_alerts",
     "to_mongo",
     "to_rocksdb",
     "trades_by_instrument",

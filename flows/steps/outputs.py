@@ -9,6 +9,7 @@ from bytewax.operators import KeyedStream
 from bytewax.outputs import Sink
 
 from flows.model import Document, Instrument, Publishable, TradeBatch, VenueItems
+from flows.model.alerts import Alert
 from flows.steps.streams import X, built, merged
 
 
@@ -33,6 +34,12 @@ def to_mongo(step_id: str, *documents: Stream[Document] | None, sink: Sink[tuple
     """Candles and statistics, to the one writer of the deployment."""
     if sink is not None:
         _output_packed(step_id, "mongodb", sink, *built(documents))
+
+
+def to_alerts(step_id: str, *fired: Stream[Alert] | None, sink: Sink[tuple[str, list[Alert]]] | None) -> None:
+    """Alerts, to the one outbox of the deployment."""
+    if sink is not None and (streams := built(fired)):
+        _output_packed(step_id, "alerts", sink, *streams)
 
 
 def to_rocksdb(step_id: str, *trades: Stream[TradeBatch], sink: Sink[tuple[str, list[TradeBatch]]] | None) -> None:

@@ -31,6 +31,7 @@ from flows.model import (
 from flows.websocket import BINARY, TEXT, encode_frame
 from sinks.hub.payloads import (
     AccountBody,
+    AlertBody,
     BalanceBody,
     BookTickerBody,
     CandleBody,
@@ -83,6 +84,7 @@ CHANNELS = (
     "Liquidation",
     "Status",
     "Incident",
+    "Alert",
     *ACCOUNT_CHANNELS,
 )
 """Channels of a subscription."""
@@ -100,6 +102,7 @@ _BODIES: dict[str, Callable[[Any], Struct]] = {
     "Liquidation": LiquidationBody.of,
     "Status": status_body,
     "Incident": IncidentBody.of,
+    "Alert": AlertBody.of,
     "Balance": BalanceBody.of,
     "Position": PositionBody.of,
     "Account": AccountBody.of,

@@ -21,9 +21,10 @@ from flows.model import (
     Position,
     Stats24h,
 )
+from flows.model.alerts import Alert
 from sinks.buffered.buffer import BoundedBuffer
 
-Storable: TypeAlias = Candle | Incident | Stats24h | DerivativeRecord | AccountRecord
+Storable: TypeAlias = Candle | Incident | Stats24h | DerivativeRecord | AccountRecord | Alert
 
 
 class Loss(Struct):
@@ -38,7 +39,7 @@ class Loss(Struct):
     end: int
     """Greatest of them."""
     records: int = 0
-    """Settled funding, open interest, liquidations."""
+    """Settled funding, open interest, liquidations, alerts."""
 
 
 class CandleBuffer(BoundedBuffer[Loss]):

@@ -18,6 +18,7 @@ from pymongo.errors import BulkWriteError
 
 from flows.clock import wall_ms
 from flows.model import AccountRecord, Candle, DerivativeRecord, Incident, Stats24h
+from flows.model.alerts import Alert
 from sinks.mongo.accounts import (
     ACCOUNT_INDEXES,
     account_document,
@@ -26,6 +27,7 @@ from sinks.mongo.accounts import (
     by_account_collection,
     is_account_stored,
 )
+from sinks.mongo.alerts import ALERT_HISTORY, ALERT_INDEXES, alert_document, alert_upsert
 from sinks.mongo.buffer import Storable
 from sinks.mongo.derivatives import (
     RECORD_INDEXES,
@@ -67,7 +69,8 @@ _Place: TypeAlias = tuple[str, str, str, int]
 
 class Stored(Struct):
     """Result of a write: how many `closed` candles, `forming` versions, incidents, minutes of `statistics` and
-    records of derivatives and accounts were new to the store, and for how many it has the same or a newer version.
+    records of derivatives, accounts and alerts were new to the store, and for how many it has the same or a newer
+    version.
     """
 
     closed: int = 0
@@ -112,7 +115,7 @@ class CandleStore:
         with pymongo.timeout(timeout_s):
             self._database.command("ping")
         with pymongo.timeout(INDEX_TIMEOUT_S):
-            for collection, indexes in (*INDEXES.items(), *RECORD_INDEXES.items(), *ACCOUNT_INDEXES.items()):
+            for collection, indexes in {**INDEXES, **RECORD_INDEXES, **ACCOUNT_INDEXES, **ALERT_INDEXES}.items():
                 self._database[collection].create_indexes(list(indexes))
 
     def store(self, items: Sequence[Storable], *, timeout_s: float) -> Stored:
@@ -162,6 +165,10 @@ class CandleStore:
             minute = self._database[MARKET_STATS].find_one({**of, "time": {"$gte": stats.time}}, {"time": True})
             if minute is not None:
                 found[id(stats)] = minute["time"] == stats.time
+        alerts = {item.id: item for item in items if isinstance(item, Alert)}
+        if alerts:
+            for document in self._database[ALERT_HISTORY].find({"_id": {"$in": list(alerts)}}, {"_id": True}):
+                found[id(alerts[document["_id"]])] = True
         found |= self._records_stored([item for item in items if isinstance(item, DerivativeRecord)])
         return found | self._accounts_stored([item for item in items if isinstance(item, AccountRecord)])
 
@@ -230,6 +237,8 @@ class CandleStore:
                 bson.encode(record_document(item, now_ms=0, retention_days=self._days))
             elif isinstance(item, AccountRecord):
                 bson.encode(account_document(item, now_ms=0, history_days=self._history_days))
+            elif isinstance(item, Alert):
+                bson.encode(alert_document(item, now_ms=0))
             else:
                 bson.encode(incident_document(item, now_ms=0))
         except _NO_DOCUMENT as error:
@@ -265,7 +274,9 @@ class CandleStore:
         )
 
     def _store_records(self, items: Sequence[Storable], now_ms: int) -> tuple[int, int]:
-        """How many records of derivatives and accounts were written, and of how many a newer version is stored."""
+        """How many records of derivatives, accounts and alerts were written, and of how many a newer version is
+        stored.
+        """
         written = newer = 0
         for collection, records in by_collection(
             [item for item in items if isinstance(item, DerivativeRecord)]
@@ -280,7 +291,9 @@ class CandleStore:
             upserts = [account_upsert(one, now_ms=now_ms, history_days=self._history_days) for one in of_accounts]
             refused = len(self._upsert(collection, upserts))
             written, newer = written + len(of_accounts) - refused, newer + refused
-        return written, newer
+        alerts = [alert_upsert(item, now_ms=now_ms) for item in items if isinstance(item, Alert)]
+        self._upsert(ALERT_HISTORY, alerts)
+        return written + len(alerts), newer
 
     def _upsert(self, collection: str, upserts: list[UpdateOne]) -> set[int]:
         """Returns the indexes of the operations that found a newer version."""
@@ -323,7 +336,7 @@ def _count(stored: Stored, item: Storable, *, is_same: bool) -> None:
         stored.forming += not item.is_closed
     elif isinstance(item, Stats24h):
         stored.statistics += 1
-    elif isinstance(item, DerivativeRecord | AccountRecord):
+    elif isinstance(item, DerivativeRecord | AccountRecord | Alert):
         stored.records += 1
     else:
         stored.incidents += 1

@@ -165,7 +165,7 @@ class MongoWriter(BufferedWriter[Loss, Stored]):
     def _report_loss(self, loss: Loss) -> None:
         log.error("candles_lost", **structs.asdict(loss))
         cause = "the server confirmed no candles, and the buffer took no more of them"
-        records = f", {loss.records} records of funding, open interest and liquidations" if loss.records else ""
+        records = f", {loss.records} records of funding, open interest, liquidations and alerts" if loss.records else ""
         outcome = f"{loss.candles} candles and {loss.incidents} incidents{records} are not known to be stored"
         self._outages.notify(Incident("store_outage", loss.venue, loss.symbol, loss.begin, loss.end, cause, outcome))
 

@@ -4,7 +4,7 @@ The fast path decodes all frames of a poll in one call; every frame must be of a
 not (a reply, an unknown event, a malformed frame), that poll takes the slow path, frame by frame.
 
 Only messages of subscribed streams pass: a message of any other stream, or one whose symbol or type is not that of its
-stream, is rejected.
+stream, is rejected. Trades of streams that are known pass as they come, of all symbols together.
 
 Spot's frames may be binary (`sbe/`).
 """
@@ -13,24 +13,23 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import json, structs
 
-from flows.model import BookSnapshot, Kline, RawFrames, StreamNames
+from flows.model import BookSnapshot, Kline, RawFrames, Trade
 from sources.binance import wire
 from sources.binance.envelope import BookEnvelope, BookTickerEnvelope, MarketEnvelope, Outline, TypedMessage
 from sources.binance.parsed import Parsed, foreign, is_carried, is_retired, refused
 from sources.binance.sbe.decode import is_sbe
 from sources.binance.sbe.parse import SbeParser
+from sources.binance.streams import ConnectionStreams
 from sources.binance.usdm_wire import ContractInfoMessage, ForceOrderMessage, MarkPriceMessage
-from sources.frames import MOST_BYTES, UNREADABLE, decoded, lines_of, reason_of, too_long
+from sources.frames import MOST_BYTES, UNREADABLE, OfConnections, decoded, lines_of, reason_of, too_long
 
 PUBLIC_LINE = "public"
 """The stream group of book data; all other streams are in the group `market`."""
-MOST_STREAMS = 10_000
-"""Most streams whose `_Stream` is cached; others are computed each time."""
 
 _BOOK_TICKER = b'@bookTicker"'
 _STREAM_NAME_ENDS = 128
@@ -42,34 +41,8 @@ _Runs: TypeAlias = defaultdict[str, list[Any]]
 """Events by stream, in the order of arrival."""
 
 
-class _Stream(NamedTuple):
-    """The content of a stream, derived from its name."""
-
-    symbol: str
-    """Empty when it contains all symbols."""
-    trades: type | None
-    """Type of its messages on the wire when they are trades of one symbol."""
-    kind: type | None
-    """Type of its messages on the wire; None: unknown."""
-    timeframe: str = ""
-    """Interval of klines; empty for other streams."""
-
-    def fault(self, message: Any) -> str:
-        """Why a message does not belong to this stream; empty when it does."""
-        kind = type(message)
-        is_kline = kind is wire.KlineMessage
-        symbol = message.s if is_kline else message.symbol
-        if self.symbol and symbol != self.symbol:
-            return f"a message of {symbol!r} on a stream of {self.symbol}"
-        if self.kind is not None and not issubclass(kind, self.kind):
-            return f"a message of the wrong type on a stream of {self.kind.__name__}"
-        if is_kline and self.timeframe and message.k.i != self.timeframe:
-            return f"a kline of {message.k.i!r} on a stream of {self.timeframe}"
-        return ""
-
-
 class BinanceParser:
-    """Parses frames of one Binance venue. Its only state is a cache of parsed stream names."""
+    """Parses frames of one Binance venue. Its only state is a cache of what the streams of connections are."""
 
     def __init__(self, venue: str) -> None:
         self._venue = venue
@@ -84,66 +57,51 @@ class BinanceParser:
         self._spot_book_ticker = json.Decoder(wire.SpotBookTickerMessage, strict=False)
         self._partial_depth = json.Decoder(wire.PartialDepthMessage, strict=False)
         self._tags = {member.__struct_config__.tag for member in TypedMessage.__args__}
-        self._carried: dict[str, _Stream] = {}
-        """Cache by stream name, cleared when the subscriptions of the connection change."""
-        self._carried_of: StreamNames | None = None
-        self._followed: set[str] = set()
-        """Cache: the symbols of the streams of a connection."""
-        self._followed_of: StreamNames | None = None
+        self._connections = OfConnections(ConnectionStreams)
 
     def parse(self, frames: RawFrames) -> Parsed:
         """Parses a poll. Never raises for the content of a frame: invalid messages go to `rejected` with a reason."""
         if self._sbe is not None and frames.payloads and is_sbe(frames.payloads[0]):
             return self._parse_binary(self._sbe, frames)
+        streams, trades = self._connections.of(frames.streams), list[Trade]()
         try:
-            runs = self._parse_all(frames)
+            runs = self._parse_all(frames, streams, trades)
         except UNREADABLE:
             if self._sbe is not None and any(map(is_sbe, frames.payloads)):
                 return self._parse_binary(self._sbe, frames)
             return self._parse_each(frames)
-        if frames.streams is not self._carried_of:
-            self._carried_of, self._carried = frames.streams, {}
-        parsed = Parsed([], [], 0)
-        events, carried = parsed.events, self._carried
-        ignored = 0
-        for name, run in runs.items():
-            stream = carried.get(name)
-            if stream is not None:
-                symbol, trades, _, _ = stream
-                last = run[-1]
-                if type(last) is trades and last.symbol == symbol:  # type: ignore[attr-defined]
-                    events.append((symbol, run))  # of trades only the last one is checked here
-                    continue
-            ignored += self._add_run(name, run, frames, parsed)
+        parsed = Parsed([], [], 0, trades=trades or ())
+        ignored = sum([self._add_run(name, run, frames, streams, parsed) for name, run in runs.items()])
         return parsed._replace(ignored=ignored) if ignored else parsed
 
     # --- fast path ---
 
-    def _parse_all(self, frames: RawFrames) -> _Runs:
+    def _parse_all(self, frames: RawFrames, streams: ConnectionStreams, trades: list[Trade]) -> _Runs:
+        """Adds the trades of streams that are known to `trades`, and gives everything else."""
         runs: _Runs = defaultdict(list)
         if frames.line != PUBLIC_LINE:
-            _collect(runs, self._market, frames.payloads)
+            _collect(decoded(self._market, frames.payloads), streams, trades, runs)
         elif self._has_typed_book_ticker:
-            _collect(runs, self._book, frames.payloads)
+            _collect(decoded(self._book, frames.payloads), streams, trades, runs)
         else:
             tickers: list[bytes] = []
             books: list[bytes] = []
             for payload in frames.payloads:
                 (tickers if payload.find(_BOOK_TICKER, 0, _STREAM_NAME_ENDS) > 0 else books).append(payload)
-            _collect(runs, self._book, books)
-            _collect(runs, self._book_ticker, tickers)
+            _collect(decoded(self._book, books), streams, trades, runs)
+            _collect(decoded(self._book_ticker, tickers), streams, trades, runs)
         return runs
 
-    def _add_run(self, name: str, run: list[Any], frames: RawFrames, parsed: Parsed) -> int:
+    def _add_run(self, name: str, run: list[Any], frames: RawFrames, streams: ConnectionStreams, parsed: Parsed) -> int:
         """Adds the messages that belong to their stream; returns how many are ignored."""
         if not is_carried(name, frames.streams):
             if is_retired(name, frames.streams):
                 return len(run)
             parsed.rejected.append(foreign(self._venue, name, len(run), frames))
             return 0
-        stream, sound, ignored = self._stream(name), [], 0
+        stream, sound, ignored = streams.of(name), [], 0
         for message in run:
-            if type(message) is ContractInfoMessage and not self._is_followed(message.symbol, frames.streams):
+            if type(message) is ContractInfoMessage and not streams.follow(message.symbol):
                 ignored += 1
             elif reason := stream.fault(message):
                 parsed.rejected.append(refused(self._venue, reason, json.encode(message), frames, name))
@@ -163,30 +121,11 @@ class BinanceParser:
         other = self._parse_each(structs.replace(frames, payloads=texts))
         return Parsed(binary.events + other.events, binary.rejected + other.rejected, binary.ignored + other.ignored)
 
-    # --- streams ---
-
-    def _stream(self, name: str) -> _Stream:
-        stream = self._carried.get(name)
-        if stream is None:
-            stream = _stream_of(name)
-            if len(self._carried) < MOST_STREAMS:
-                self._carried[name] = stream
-        return stream
-
-    def _is_followed(self, symbol: str, streams: StreamNames | None) -> bool:
-        """Whether the connection has a stream of this symbol alone."""
-        if streams is None:
-            return True
-        if streams is not self._followed_of:
-            self._followed_of = streams
-            self._followed = {name.partition("@")[0].upper() for name in streams.subscribed}
-        return symbol in self._followed
-
     # --- slow path ---
 
     def _parse_each(self, frames: RawFrames) -> Parsed:
         runs: defaultdict[tuple[str, type, str], list[Any]] = defaultdict(list)
-        rejected, ignored = [], 0
+        streams, rejected, ignored = self._connections.of(frames.streams), [], 0
         for payload in frames.payloads:
             try:
                 found = list(self._events_of(payload)) if len(payload) <= MOST_BYTES else too_long(payload)
@@ -199,9 +138,9 @@ class BinanceParser:
                     is_late = is_retired(name, frames.streams)
                     ignored += is_late
                     rejected += [] if is_late else [foreign(self._venue, name, 1, frames)]
-                elif type(message) is ContractInfoMessage and not self._is_followed(message.symbol, frames.streams):
+                elif type(message) is ContractInfoMessage and not streams.follow(message.symbol):
                     ignored += 1
-                elif reason := self._stream(name).fault(message) if name else "":
+                elif reason := streams.of(name).fault(message) if name else "":
                     rejected.append(refused(self._venue, reason, payload, frames, name))
                 else:
                     event = _one_in_the_model(message)
@@ -236,34 +175,7 @@ class BinanceParser:
             raise msgspec.ValidationError("the message says neither its type nor what it answers")
 
 
-_TRADES = frozenset((wire.AggTradeMessage, wire.TradeMessage))
-_KINDS: dict[str, type] = {
-    "aggTrade": wire.AggTradeMessage,
-    "trade": wire.TradeMessage,
-    "ticker": wire.TickerMessage,
-    "miniTicker": wire.MiniTickerMessage,
-    "bookTicker": wire.SpotBookTickerMessage,
-    "markPrice": MarkPriceMessage,
-    "forceOrder": ForceOrderMessage,
-}
-"""Wire types by the name of the stream's kind."""
-_CONTRACTS = "!contractInfo"
-"""The stream of all contracts, followed or not."""
 _DERIVATIVES = frozenset((MarkPriceMessage, ForceOrderMessage, ContractInfoMessage))
-
-
-def _stream_of(name: str) -> _Stream:
-    """Parses the name of a stream: `btcusdt@aggTrade`, `btcusdt@kline_1m`, `btcusdt@depth@100ms`, `!ticker@arr`."""
-    lower, _, kind = name.partition("@")
-    symbol = "" if lower.startswith("!") else lower.upper()
-    if kind.startswith("kline_"):
-        return _Stream(symbol, None, wire.KlineMessage, kind.removeprefix("kline_").partition("@")[0])
-    if kind == "depth" or kind.startswith("depth@"):
-        return _Stream(symbol, None, wire.DepthMessage)
-    if name == _CONTRACTS:
-        return _Stream("", None, ContractInfoMessage)
-    found = _KINDS.get(kind.partition("@")[0])
-    return _Stream(symbol, found if symbol and found in _TRADES else None, found)
 
 
 def _name_of(frame: bytes) -> str:
@@ -274,10 +186,15 @@ def _name_of(frame: bytes) -> str:
     return frame[len(_STREAM) : end].decode("utf-8", "replace") if end > 0 else ""
 
 
-def _collect(runs: _Runs, decode_lines: Callable[[bytes], list[Any]], payloads: list[bytes]) -> None:
-    """Decodes frames together; raises as `decoded`."""
-    for envelope in decoded(decode_lines, payloads):
-        runs[envelope.stream].append(envelope.data)
+def _collect(envelopes: list[Any], streams: ConnectionStreams, trades: list[Trade], runs: _Runs) -> None:
+    """Adds the trades of streams that are known to `trades`, everything else to `runs`."""
+    traded, of_trades = streams.traded, streams.of_trades
+    for envelope in envelopes:  # the hot path
+        name, message = envelope.stream, envelope.data
+        if type(message) is of_trades and traded.get(name) == message.symbol:  # type: ignore[attr-defined]
+            trades.append(message)  # type: ignore[arg-type]
+        else:
+            runs[name].append(message)
 
 
 def _one_in_the_model(message: Any) -> Any:

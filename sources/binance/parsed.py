@@ -1,8 +1,9 @@
 """What a poll becomes: events, and refusals that name symbol and kind of the stream where it is subscribed."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from flows.model import MarketEvent, RawFrames, Rejected, StreamNames, TradingStatus
+from flows.model import MarketEvent, RawFrames, Rejected, StreamNames, Trade, TradingStatus
 from sources.frames import KEPT_BYTES
 
 KIND_OF_STREAM = {"bestBidAsk": "bookTicker"}
@@ -13,14 +14,14 @@ class Parsed(NamedTuple):
     """The parsed frames of a poll."""
 
     events: list[tuple[str, list[MarketEvent]]]
-    """Runs `(symbol, events)`: of one symbol, one type, in the order of arrival. In a run of trades from the fast path
-    only the last one is checked for symbol and type; the sequencer checks the others together.
-    """
+    """Runs `(symbol, events)`: of one symbol, one type, in the order of arrival."""
     rejected: list[Rejected]
     ignored: int
     """Messages without events: replies to requests and unknown event types."""
     statuses: tuple[TradingStatus, ...] = ()
     """None: they come by REST."""
+    trades: Sequence[Trade] = ()
+    """Trades of streams that are known, of any symbols, in the order of arrival; they are not among the events."""
 
 
 def is_carried(name: str, streams: StreamNames | None) -> bool:

@@ -5,7 +5,7 @@ malformed frame, statuses), that poll takes the slow path, frame by frame. Only 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any, NamedTuple, TypeAlias
@@ -28,8 +28,8 @@ from flows.model import (
 from flows.model.printed import change_of
 from sources.coinbase import wire
 from sources.coinbase.names import BOOKS_LINE, name_in, stream_name
-from sources.frames import KEPT_BYTES, MOST_BYTES, UNREADABLE, decoded, lines_of, reason_of, too_long
-from sources.statuses import NewStatuses, status_word
+from sources.frames import KEPT_BYTES, MOST_BYTES, UNREADABLE, OfConnections, decoded, lines_of, reason_of, too_long
+from sources.statuses import MOST_SYMBOLS, NewStatuses, status_word
 
 MOST_STATUS_BYTES = 4_000_000
 """Longest frame of statuses, bytes: it has all products."""
@@ -41,7 +41,8 @@ _TRADES = b'{"channel":"market_trades"'
 _NAN = float("nan")
 """For figures that the venue does not state."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND, _MILLISECOND = timedelta(microseconds=1), timedelta(milliseconds=1)
+_DAY_S = DAY_MS // 1_000
+_MICROSECOND = timedelta(microseconds=1)
 
 _Runs: TypeAlias = dict[tuple[str, str], list[Any]]
 """Events by symbol and kind, in the order of arrival."""
@@ -57,10 +58,15 @@ class Parsed(NamedTuple):
     """Messages without events: replies to requests, the heartbeats of books, statuses, and unknown types."""
     statuses: tuple[TradingStatus, ...] = ()
     """Statuses of products that are new."""
+    trades: Sequence[Trade] = ()
+    """Trades of the Exchange feed of products that are known, in the order of arrival; they are not among the events.
+    """
 
 
 class CoinbaseParser:
-    """Parses frames of both feeds. Its state: the statuses of products, learnt anew after a restart."""
+    """Parses frames of both feeds. Its state, learnt anew after a restart: the statuses of products, and which of them
+    have trades.
+    """
 
     def __init__(self, venue: str) -> None:
         self._venue = venue
@@ -73,25 +79,29 @@ class CoinbaseParser:
         self._outline = json.Decoder(wire.Outline)
         self._status = json.Decoder(wire.StatusMessage)
         self._statuses = NewStatuses()
+        self._traded = OfConnections[dict[str, str]](lambda _: {})
+        """Symbols of products with a subscription to trades, each by itself: one text for all of its trades."""
         self._tags = {member.__struct_config__.tag for member in wire.ExchangeMessage.__args__}
 
     def parse(self, frames: RawFrames) -> Parsed:
         """Parses a poll. Never raises for the content of a frame: invalid messages go to `rejected` with a reason."""
         runs: _Runs = defaultdict(list)
+        trades: list[Trade] = []
         is_books, ignored = frames.line == BOOKS_LINE, 0
         try:
             if is_books:
                 _add_levels(runs, decoded(self._levels, frames.payloads, most_bytes=MOST_BOOK_BYTES))
             else:
-                ignored = self._add_market(runs, frames.payloads)
+                ignored = self._add_market(runs, trades, frames)
         except UNREADABLE:
             return self._parse_each(frames, MOST_BOOK_BYTES if is_books else MOST_BYTES)
-        return self._of_subscribed(runs, frames, Parsed([], [], ignored))
+        return self._of_subscribed(runs, frames, Parsed([], [], ignored, trades=trades))
 
-    def _add_market(self, runs: _Runs, payloads: list[bytes]) -> int:
+    def _add_market(self, runs: _Runs, trades: list[Trade], frames: RawFrames) -> int:
         """Messages of the Exchange feed, and what a redundant connection has brought of the Advanced feed meanwhile.
         Returns how many have no events.
         """
+        payloads = frames.payloads
         try:
             messages, found = decoded(self._exchange, payloads), list[wire.TradesMessage]()
         except UNREADABLE:
@@ -101,17 +111,19 @@ class CoinbaseParser:
             found = decoded(self._trades, advanced)
             others = [payload for payload in payloads if not payload.startswith(_TRADES)]
             messages = decoded(self._exchange, others) if others else []
-        _add_messages(runs, messages)
+        _add_messages(runs, _without_trades(messages, self._traded.of(frames.streams), trades))
         return _add_trades(runs, found)
 
     def _of_subscribed(self, runs: _Runs, frames: RawFrames, parsed: Parsed) -> Parsed:
         """Adds the runs of streams that are subscribed."""
-        streams, ignored = frames.streams, parsed.ignored
+        streams, ignored, traded = frames.streams, parsed.ignored, self._traded.of(frames.streams)
         for (symbol, kind), run in runs.items():
             name = stream_name(symbol, kind)
             if streams is None or name in streams.subscribed:
                 runs_of_one_type = [run] if kind != "depth" else [list(part) for _, part in groupby(run, type)]
                 parsed.events.extend((symbol, part) for part in runs_of_one_type)
+                if kind == "trade" and len(traded) < MOST_SYMBOLS:
+                    traded[symbol] = symbol
             elif name in streams.retired:
                 ignored += len(run)
             else:
@@ -179,7 +191,8 @@ class CoinbaseParser:
 
 def milliseconds(time: datetime) -> int:
     """A time as of the model, ms UTC."""
-    return (time - _EPOCH) // _MILLISECOND
+    since = time - _EPOCH  # exact, and half of what a division of the whole costs
+    return (since.days * _DAY_S + since.seconds) * 1_000 + since.microseconds // 1_000
 
 
 def microseconds(time: datetime) -> int:
@@ -201,32 +214,33 @@ def _add_levels(runs: _Runs, messages: Iterable[wire.LevelsMessage]) -> None:
             runs[symbol, "depth"].append(found)
 
 
-def _add_messages(runs: _Runs, messages: Iterable[wire.ExchangeMessage]) -> None:
-    """The hot path."""
-    trades: dict[str, list[Trade]] = {}
-    match, last_match = wire.MatchMessage, wire.LastMatchMessage
+def _without_trades(
+    messages: list[wire.ExchangeMessage], traded: dict[str, str], trades: list[Trade]
+) -> list[wire.ExchangeMessage]:
+    """The messages without the trades of products that are `traded`, which are added to `trades`: the hot path."""
+    others: list[wire.ExchangeMessage] = []
     for message in messages:
-        kind, symbol = type(message), message.product_id
-        time = (message.time - _EPOCH) // _MILLISECOND  # a quarter of what `timestamp` costs, and exact
-        if kind is match or kind is last_match:
-            run = trades.get(symbol)
-            if run is None:
-                run = trades[symbol] = []
-            else:
-                symbol = run[0].symbol  # one text for all of them
-            run.append(
-                Trade(symbol, message.trade_id, time, message.price, message.size, message.side == "buy", time)  # type: ignore[union-attr]
+        symbol = traded.get(message.product_id)
+        if symbol is None or not isinstance(message, wire.MatchMessage):
+            others.append(message)
+            continue
+        since = message.time - _EPOCH  # `milliseconds`; a call would cost as much
+        time = (since.days * _DAY_S + since.seconds) * 1_000 + since.microseconds // 1_000
+        trades.append(Trade(symbol, message.trade_id, time, message.price, message.size, message.side == "buy", time))
+    return others
+
+
+def _add_messages(runs: _Runs, messages: Iterable[wire.ExchangeMessage]) -> None:
+    for message in messages:
+        symbol, time = message.product_id, milliseconds(message.time)
+        if isinstance(message, wire.MatchMessage):
+            runs[symbol, "trade"].append(
+                Trade(symbol, message.trade_id, time, message.price, message.size, message.side == "buy", time)
             )
-        elif kind is wire.HeartbeatMessage:
-            runs[symbol, "heartbeat"].append(NewestTrade(symbol, time, message.last_trade_id))  # type: ignore[union-attr]
+        elif isinstance(message, wire.HeartbeatMessage):
+            runs[symbol, "heartbeat"].append(NewestTrade(symbol, time, message.last_trade_id))
         else:
-            runs[symbol, "ticker"].append(_ticker(message, time))  # type: ignore[arg-type]
-    for symbol, run in trades.items():
-        known = runs.get((symbol, "trade"))
-        if known is None:
-            runs[symbol, "trade"] = run
-        else:
-            known += run
+            runs[symbol, "ticker"].append(_ticker(message, time))
 
 
 def _add_trades(runs: _Runs, messages: Iterable[wire.TradesMessage]) -> int:

@@ -5,7 +5,7 @@ named `symbol@kind`, with what is subscribed behind it: `BTC-USD@trade`, `BTC-US
 `BTC-USD@depth@100`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -24,10 +24,10 @@ _REST_ASSETS: Final = {
 _MOST_REMEMBERED: Final = 1_000
 _SECOND: Final = len("2026-07-07T23:00:04")
 _USUAL: Final = len(".585581Z")
-MILLISECOND: Final = len("2026-07-07T23:00:04.585")
-"""Length of a time up to its milliseconds."""
-REST_OF_USUAL: Final = frozenset(f"{number:03}Z" for number in range(1_000))
-"""What follows these in a usual time."""
+_MILLISECOND: Final = len("2026-07-07T23:00:04.585")
+_MILLISECONDS: Final = {f".{number:03}": number for number in range(1_000)}
+_REST_OF_USUAL: Final = frozenset(f"{number:03}Z" for number in range(1_000))
+"""What follows the milliseconds in a usual time."""
 
 
 def venue_name(symbol: str) -> str:
@@ -57,18 +57,23 @@ def asset_of_rest(name: str) -> str:
 
 
 class Times:
-    """Reads times; the seconds and milliseconds of those before are remembered."""
+    """Reads times; the seconds of those before are remembered."""
 
     def __init__(self) -> None:
         self._seconds = _Seconds()
-        self.millis: Mapping[str, int] = _Millis(self._seconds)
-        """Milliseconds UTC by the first `MILLISECOND` characters of a time that ends with one of `REST_OF_USUAL`;
-        `ValueError` for anything else.
+
+    def usual_millis(self, texts: Sequence[str]) -> list[int]:
+        """Milliseconds UTC of many times with six decimals of a second; `KeyError` or `ValueError` when one of them has
+        another form.
         """
+        if not _REST_OF_USUAL.issuperset([text[_MILLISECOND:] for text in texts]):
+            raise ValueError("not all of these times have six decimals of a second")
+        seconds, millis = self._seconds, _MILLISECONDS
+        return [seconds[text[:_SECOND]] + millis[text[_SECOND:_MILLISECOND]] for text in texts]
 
     def micros(self, text: str) -> int:
         """Microseconds UTC of `2026-07-07T23:00:04.585581Z`; `ValueError` for anything else."""
-        second = self._seconds[text[:_SECOND]]
+        second = self._seconds[text[:_SECOND]] * 1_000
         rest = text[_SECOND:]
         if rest == "Z":
             return second
@@ -79,29 +84,12 @@ class Times:
 
 
 class _Seconds(dict[str, int]):
-    """Microseconds UTC by the text of a second."""
+    """Milliseconds UTC by the text of a second."""
 
     def __missing__(self, text: str) -> int:
         if len(text) != _SECOND or text[10] != "T":
             raise ValueError("a time that is none")
         if len(self) >= _MOST_REMEMBERED:
             self.clear()
-        second = self[text] = int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1_000_000
+        second = self[text] = int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1_000
         return second
-
-
-class _Millis(dict[str, int]):
-    """Milliseconds UTC by the text of one."""
-
-    def __init__(self, seconds: _Seconds) -> None:
-        super().__init__()
-        self._seconds = seconds
-
-    def __missing__(self, text: str) -> int:
-        second, digits = self._seconds[text[:_SECOND]], text[_SECOND + 1 :]
-        if text[_SECOND] != "." or not (digits.isascii() and digits.isdigit()):
-            raise ValueError("a time that does not end in decimals of a second and Z")
-        if len(self) >= _MOST_REMEMBERED:
-            self.clear()
-        millis = self[text] = second // 1_000 + int(digits)
-        return millis

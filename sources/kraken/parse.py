@@ -4,7 +4,7 @@ Frames are decoded one by one: the events of one are made while what was decoded
 That is quicker than to decode a poll in one call. Only messages of subscribed streams pass.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -27,11 +27,11 @@ from flows.model import (
     TradingStatus,
 )
 from flows.model.printed import printed
-from sources.frames import KEPT_BYTES, UNREADABLE, reason_of, too_long
+from sources.frames import KEPT_BYTES, UNREADABLE, OfConnections, reason_of, too_long
 from sources.kraken import wire
 from sources.kraken.instruments import Instruments
 from sources.kraken.klines import RunningKlines, kline_of
-from sources.kraken.names import MILLISECOND, REST_OF_USUAL, TIMEFRAMES, Times, symbol_of_venue
+from sources.kraken.names import TIMEFRAMES, Times, symbol_of_venue
 from sources.statuses import MOST_SYMBOLS
 
 VENUE: Final = "kraken"
@@ -52,6 +52,8 @@ class Parsed(NamedTuple):
     """Messages without events: heartbeats, statuses, replies to requests and unknown channels."""
     statuses: tuple[TradingStatus, ...] = ()
     """Statuses of instruments that are new."""
+    trades: Sequence[Trade] = ()
+    """Of all symbols, in the order of arrival; they are not among the events."""
 
 
 class KrakenParser:
@@ -69,46 +71,33 @@ class KrakenParser:
         """Microseconds of the last message of each channel, not the latest: a wrong time ends with the next one."""
         self._traded_at = ""
         """The same of trades, as the venue has written it."""
-        self._names: dict[str, str] = {}
-        """By `symbol@kind` the whole name of each stream of the connection."""
-        self._names_of: StreamNames | None = None
-        self._traded: dict[str, str] = {}
-        """Cache: our symbols of instruments with trades; empty for one without a subscription."""
+        self._connections = OfConnections(_Streams)
+        self._streams = self._connections.of(None)
+        """The streams of the connection that is parsed."""
 
     def parse(self, frames: RawFrames) -> Parsed:
         """Parses a poll. Never raises for the content of a frame: invalid messages go to `rejected` with a reason."""
-        if frames.streams is not self._names_of:
-            self._names_of, self._names, self._traded = frames.streams, _names_in(frames.streams), {}
+        self._streams = self._connections.of(frames.streams)
         runs, rejected, ignored = _Runs(), list[Rejected](), 0
-        decode, symbols, trades, times = self._decode, self._traded, runs.trades, self._times
-        millis, of_trades = times.millis, wire.TradeMessage
+        rows: list[wire.TradeRow] = []
+        decode, of_trades = self._decode, wire.TradeMessage
         for payload in frames.payloads:
             try:
                 message = decode(payload) if len(payload) <= MOST_BYTES else too_long(payload)
-                if type(message) is not of_trades:
-                    ignored += self._add(message, runs, frames, rejected)
+                if type(message) is of_trades:
+                    rows += message.data
                     continue
-                for row in message.data:  # the hot path: a call for each would cost a tenth
-                    symbol = symbols.get(row.symbol)
-                    if symbol is None:
-                        symbol = self._note_traded(row.symbol, frames)
-                    if not symbol:
-                        self._note_foreign(row.symbol, "trade", row, frames, rejected)
-                        continue
-                    stamp = row.timestamp
-                    is_usual = stamp[MILLISECOND:] in REST_OF_USUAL
-                    time = millis[stamp[:MILLISECOND]] if is_usual else times.micros(stamp) // 1_000
-                    run = trades.get(symbol)
-                    if run is None:
-                        run = trades[symbol] = runs.begun(symbol)
-                    # the side is the taker's: where the taker sold, the buyer was the maker
-                    run.append(Trade(symbol, row.trade_id, time, row.price, row.qty, row.side == "sell", time))
-                    self._traded_at = stamp
+                if rows:  # what follows may need the time of the newest trade
+                    self._add_trades(rows, runs, frames, rejected)
+                    rows = []
+                ignored += self._add(message, runs, frames, rejected)
             except Exception as error:  # noqa: BLE001 - whatever the decoder raises, only this frame is rejected
                 reason = self._fault_of(payload, error)
                 ignored += not reason
                 rejected += [_refused(reason, payload, frames)] if reason else []
-        return Parsed(runs.found, rejected, ignored, tuple(runs.statuses))
+        if rows:
+            self._add_trades(rows, runs, frames, rejected)
+        return Parsed(runs.found, rejected, ignored, tuple(runs.statuses), runs.trades)
 
     def _fault_of(self, payload: bytes, error: Exception) -> str:
         """Why a frame that gave this error is refused; empty for a reply, and for an unknown channel."""
@@ -123,6 +112,39 @@ class KrakenParser:
         if outline.channel or outline.method or outline.error is not msgspec.UNSET:
             return ""
         return reason_of(ValueError("the message says neither its channel nor what it answers"))
+
+    # --- trades ---
+
+    def _add_trades(
+        self, rows: list[wire.TradeRow], runs: "_Runs", frames: RawFrames, rejected: list[Rejected]
+    ) -> None:
+        """Adds the trades of many messages."""
+        symbols = self._streams.traded
+        try:
+            times = self._times.usual_millis([row.timestamp for row in rows])
+            # the side is the taker's: where the taker sold, the buyer was the maker
+            runs.trades += [
+                Trade(symbols[row.symbol], row.trade_id, time, row.price, row.qty, row.side == "sell", time)
+                for row, time in zip(rows, times, strict=True)
+            ]
+            self._traded_at = rows[-1].timestamp
+        except (KeyError, ValueError):  # an instrument is new, or a time has another form
+            for row in rows:
+                self._add_trade(row, runs, frames, rejected)
+
+    def _add_trade(self, row: wire.TradeRow, runs: "_Runs", frames: RawFrames, rejected: list[Rejected]) -> None:
+        symbol = self._streams.symbol_of_traded(row.symbol)
+        if not symbol:
+            self._note_foreign(row.symbol, "trade", row, frames, rejected)
+            return
+        try:
+            time = self._times.micros(row.timestamp) // 1_000
+        except ValueError as error:
+            payload = json.encode(row)[:KEPT_BYTES]
+            rejected.append(Rejected(VENUE, reason_of(error), payload, frames.received_ns, symbol=symbol, kind="trade"))
+            return
+        runs.trades.append(Trade(symbol, row.trade_id, time, row.price, row.qty, row.side == "sell", time))
+        self._traded_at = row.timestamp
 
     # --- messages ---
 
@@ -165,13 +187,6 @@ class KrakenParser:
             symbol = symbol_of_venue(row.symbol)
             runs.add(symbol, self._book(symbol, row, depth, is_snapshot=message.type == "snapshot"))
 
-    def _note_traded(self, name: str, frames: RawFrames) -> str:
-        """Our symbol of an instrument with a subscription to trades; empty for any other."""
-        symbol = symbol_of_venue(name) if self._carries(name, "trade", frames) else ""
-        if len(self._traded) < MOST_SYMBOLS:
-            self._traded[name] = symbol
-        return symbol
-
     def _add_klines(
         self, message: wire.OhlcMessage, runs: "_Runs", frames: RawFrames, rejected: list[Rejected]
     ) -> None:
@@ -182,7 +197,7 @@ class KrakenParser:
         for row in rows:
             timeframe = TIMEFRAMES.get(row.interval, "")
             kind = f"kline_{timeframe}"
-            if not self._carries(row.symbol, kind, frames):
+            if not self._carries(row.symbol, kind):
                 self._note_foreign(row.symbol, kind, row, frames, rejected)
                 continue
             begin = self._times.micros(row.interval_begin) // 1_000
@@ -191,7 +206,7 @@ class KrakenParser:
                 runs.add(known.symbol, known)
 
     def _add_ticker(self, row: wire.TickerRow, runs: "_Runs", frames: RawFrames, rejected: list[Rejected]) -> None:
-        if not self._carries(row.symbol, "ticker", frames):
+        if not self._carries(row.symbol, "ticker"):
             self._note_foreign(row.symbol, "ticker", row, frames, rejected)
             return
         micros = self._times.micros(row.timestamp) if row.timestamp else self._last_said()
@@ -199,7 +214,7 @@ class KrakenParser:
             return  # nothing has said yet what time it is at the venue
         symbol, time = symbol_of_venue(row.symbol), micros // 1_000
         runs.add(symbol, _ticker(row, symbol, time))
-        if self._names.get(f"{symbol}@ticker", "").endswith("@bbo"):
+        if self._streams.names.get(f"{symbol}@ticker", "").endswith("@bbo"):
             bid, ask = (row.bid, row.bid_qty), (row.ask, row.ask_qty)
             runs.add(symbol, BookTicker(symbol, micros, *bid, *ask, event_time=time))
 
@@ -226,14 +241,14 @@ class KrakenParser:
 
     # --- streams ---
 
-    def _carries(self, name: str, kind: str, frames: RawFrames) -> bool:
-        return frames.streams is None or f"{symbol_of_venue(name)}@{kind}" in self._names
+    def _carries(self, name: str, kind: str) -> bool:
+        return self._streams.carry(symbol_of_venue(name), kind)
 
     def _depth_of(self, name: str, frames: RawFrames) -> int | None:
         """Levels a side of a subscribed book, 0 where that is not known; None for one that is not subscribed."""
         if frames.streams is None:
             return 0
-        found = self._names.get(f"{symbol_of_venue(name)}@depth")
+        found = self._streams.names.get(f"{symbol_of_venue(name)}@depth")
         return None if found is None else int(found.rpartition("@")[2])
 
     def _note_foreign(self, name: str, kind: str, row: Any, frames: RawFrames, rejected: list[Rejected]) -> None:
@@ -250,13 +265,38 @@ _Texts: TypeAlias = list[tuple[str, str]]
 _CHANNELS: Final = frozenset(member.__struct_config__.tag for member in wire.Message.__args__)
 
 
+class _Streams:
+    """The streams of a connection."""
+
+    def __init__(self, streams: StreamNames | None) -> None:
+        self._are_any = streams is None
+        names = streams.subscribed if streams is not None else ()
+        self.names = {"@".join(name.split("@")[:2]): name for name in names}
+        """By `symbol@kind` the whole names."""
+        self.traded: dict[str, str] = {}
+        """Cache: our symbols of instruments with trades that have come."""
+
+    def carry(self, symbol: str, kind: str) -> bool:
+        """Whether there is such a stream."""
+        return self._are_any or f"{symbol}@{kind}" in self.names
+
+    def symbol_of_traded(self, name: str) -> str:
+        """Our symbol of an instrument with a subscription to trades; empty for any other."""
+        symbol = symbol_of_venue(name)
+        if not self.carry(symbol, "trade"):
+            return ""
+        if len(self.traded) < MOST_SYMBOLS:
+            self.traded[name] = symbol
+        return symbol
+
+
 class _Runs:
     """Events in the order of arrival, those of one symbol and type together as long as nothing else of it comes."""
 
     def __init__(self) -> None:
         self.found: list[tuple[str, list[MarketEvent]]] = []
-        self.trades: dict[str, list[MarketEvent]] = {}
-        """By symbol."""
+        self.trades: list[Trade] = []
+        """Of all symbols."""
         self.statuses: list[TradingStatus] = []
         self._open: dict[tuple[str, type], list[MarketEvent]] = {}
 
@@ -276,12 +316,6 @@ class _Runs:
                 self._open.pop((symbol, LineSnapshot), None)
             run = self._open[symbol, kind] = self.begun(symbol)
         run.append(event)
-
-
-def _names_in(streams: StreamNames | None) -> dict[str, str]:
-    """By `symbol@kind` the whole names."""
-    names = streams.subscribed if streams is not None else ()
-    return {"@".join(name.split("@")[:2]): name for name in names}
 
 
 def _text(raw: msgspec.Raw) -> str:

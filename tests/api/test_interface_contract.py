@@ -44,9 +44,15 @@ KNOWN: dict[str, Any] = {
 @pytest.mark.parametrize("kind", ["any names", "known names", "not allowed"])
 async def test_no_answer_is_off_its_description(deployment: Deployment, kind: str) -> None:
     fill(deployment)
+    deployment.alerts = {"enabled": True}
     async with interface(deployment) as running:
         requested = await asyncio.to_thread(request_everything, running.url, kind)
-    assert {"GET /api/prices/{symbol}", "GET /api/chart/{symbol}/{timeframe}", "POST /api/symbols"} <= requested
+    assert {
+        "GET /api/prices/{symbol}",
+        "GET /api/chart/{symbol}/{timeframe}",
+        "POST /api/symbols",
+        "POST /api/alerts",
+    } <= requested
 
 
 def request_everything(url: str, kind: str) -> set[str]:

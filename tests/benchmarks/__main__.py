@@ -15,6 +15,7 @@ import structlog
 
 from flows.process.gc import tune_garbage_collector
 from tests.benchmarks import (
+    bench_accounts,
     bench_analytics,
     bench_api,
     bench_books,
@@ -58,6 +59,7 @@ PARTS = {
         bench_hub,
         bench_api,
         bench_page,
+        bench_accounts,
         bench_deployment,
         bench_complete,
         bench_kills,

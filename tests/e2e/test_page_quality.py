@@ -59,7 +59,7 @@ async def test_incidents_are_filtered_and_lead_to_the_chart(report: Told) -> Non
     await expect(rows).to_contain_text("trades refilled")
     await page.locator("#clear").click()
     await expect(rows).to_have_count(5)
-    await page.locator("#symbol").select_option("BTCUSDT")
+    await page.locator("#of-symbol").select_option("BTCUSDT")
     await expect(rows).to_have_count(4)
     await expect(page.locator("#days tbody tr")).to_have_count(1)
     await page.locator("#days button").nth(29).click()

@@ -26,4 +26,4 @@ POSITION: Final = Position(
     margin_type="cross",
     is_computed=True,
 )
-TOTAL: Final = AccountTotal("binance", LABEL, "USDT", Decimal("1234.5600"), Decimal("-0.5"), BEGIN)
+TOTAL: Final = AccountTotal("binance", LABEL, "USDT", Decimal("1234.5600"), Decimal("-0.5"), BEGIN, BEGIN - 9)

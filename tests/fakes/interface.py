@@ -28,7 +28,7 @@ from flows.model import (
     Trade,
     TradeBatch,
 )
-from flows.settings import Analysis, Api, Feed, Mongo, Settings
+from flows.settings import Alerts, Analysis, Api, Feed, Mongo, Settings
 from flows.settings import Heartbeat as HeartbeatSettings
 from flows.settings import Hub as HubSettings
 from flows.settings import Trades as TradesSettings
@@ -87,6 +87,8 @@ class Deployment:
         """The venue's, as the flow would keep it: at the newest time that was published."""
         self.tokens: dict[str, Any] = {}
         """Those of hub and interface."""
+        self.alerts: dict[str, Any] = {}
+        """The section of alerts."""
         self.stands_at = 0
         self.keeps_analyses = False
         """Whether the interface stores them each minute; it begins at once, which is in the way of short tests."""
@@ -158,6 +160,7 @@ class Deployment:
             trades=TradesSettings(path=self.trades_path),
             hub=HubSettings(**self.tokens),
             api=Api(**{"port": 0, "hub_urls": hub_urls, "store_timeout_s": PATIENCE_S, **self.tokens, **api}),
+            alerts=Alerts(**self.alerts),
             analysis=Analysis(store=self.keeps_analyses),
             heartbeat=HeartbeatSettings(**heartbeat or {}),
             feed=Feed(**feed or {}),

@@ -24,7 +24,7 @@ from flows.model import (
     TradingStatus,
 )
 from flows.operators.books.keeper import book_events
-from flows.operators.parse import Batch, Parse
+from flows.operators.parse import Batch, Parse, by_instrument
 from flows.operators.trades.batching import MicroBatcher
 from flows.operators.validate import Validate
 from flows.queries import (
@@ -110,7 +110,7 @@ class VenueLine:
         self.events += [item for item in polled if not isinstance(item, RawFrames | Flush)]
         items = self._validate(self._parse(polled))
         self.rejected += [item for item in items if isinstance(item, Rejected)]
-        for item in items:
+        for item in by_instrument(items):  # type: ignore[arg-type]
             if isinstance(item, TradingStatus):
                 self.statuses |= dict.fromkeys(item.symbols, item.status)
             if isinstance(item, Batch) and isinstance(item.events[0], Trade):

@@ -19,12 +19,13 @@ from flows.graph import Sinks, market_flow
 from flows.machine import refuse_queries
 from flows.model import Flush, RawFrames
 from flows.model.account import AccountEvent
+from flows.model.alerts import RuleBook
 from flows.operators.state_version import StateVersionError
 from flows.process.disk import DiskFullError
 from flows.recovered import MACHINE_STEPS, STEPS, TRADES_STEP, state_fault
 from flows.recovery import RecoveryError, check, engine_flags, prepare
 from flows.settings import Accounts, Feed
-from flows.steps import AccountParts, sequence_candles
+from flows.steps import AccountParts, AlertParts, sequence_candles
 from sinks.bridge import PartitionedWriterSink
 from sources.binance.parse import BinanceParser
 from tests.fakes.recordings import trx_frames
@@ -188,7 +189,7 @@ class Nowhere:
     def close(self) -> None: ...
 
 
-def recoverable_flow() -> Dataflow:
+def recoverable_flow(*, has_alerts: bool = True) -> Dataflow:
     """The flow with every step that can leave a state."""
 
     def sink() -> PartitionedWriterSink[Any]:
@@ -205,11 +206,20 @@ def recoverable_flow() -> Dataflow:
             rejects=TestingSink([]),
             incidents=TestingSink([]),
             commands=TestingSink([]),
+            alerts=sink() if has_alerts else None,
         ),
         runner=refuse_queries,
         rules=VenueRules(has_derivatives=True),
         account=AccountParts(TestingSource([("binance:mine", AccountEvent("opened"))]), "mine", Accounts()),
+        alerts=AlertParts(RuleBook, str, 5_000) if has_alerts else None,
     )
+
+
+def test_without_rules_nothing_of_alerts_is_in_the_flow() -> None:
+    without = [step.step_id for step in core_steps(recoverable_flow(has_alerts=False).substeps)]
+    assert not [step for step in without if "alert" in step]
+    own = [step.step_id for step in core_steps(recoverable_flow().substeps) if step.step_id not in without]
+    assert {step.split(".")[1] for step in own if "hub." not in step} == {"alerts", "alert_outbox"}
 
 
 def core_steps(steps: list[Any]) -> Iterator[Any]:

@@ -4,7 +4,6 @@ what is shown as live is what the exchange has.
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from decimal import Decimal
 from itertools import count
 from typing import Any
 
@@ -20,36 +19,35 @@ from sources.kraken.account.feed import KrakenAccount
 from sources.replay.exchange.exchange import ReplayExchange
 from sources.replay.exchange.server import running_exchange
 from sources.replay.faults.orders import AnyFault, Drop, Duplicate, Gap, HalfOpen, Reorder
-from sources.replay.venues.coinbase.accounts.keys import demo_private_key, new_name
+from sources.replay.venues.coinbase.accounts.keys import new_name
 from sources.replay.venues.coinbase.dialect import synthetic_coinbase
 from sources.replay.venues.kraken.accounts.keys import DEMO_SECRET
 from sources.replay.venues.kraken.dialect import synthetic_kraken
 from sources.venue import VenueRest
 from sources.venues import VENUES
 from tests.fakes.account_follower import Follower, Settings, following
+from tests.fakes.operated_account import DEMO_KEYS, OperatedAccount, Peer
 from tests.sources.coinbase.account.test_loopback import DEMO_PUBLIC_KEY
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")  # one exchange of each venue: every case has its own account
 
 BEGIN_MS = 1_767_225_600_000
 SYNTHETIC = {"kraken": synthetic_kraken, "coinbase": synthetic_coinbase}
-STREAMS = {"kraken": "balances", "coinbase": "user"}
 _NUMBERS = count(1)
-Served = tuple[str, ReplayExchange, VenueRest, httpx.AsyncClient]
+Served = tuple[Peer, ReplayExchange, VenueRest, httpx.AsyncClient]
 
 
-class Account:
+class Account(OperatedAccount):
     """An account of an exchange, and who follows it."""
 
-    def __init__(self, venue: str, exchange: ReplayExchange, rest: VenueRest, http: httpx.AsyncClient) -> None:
+    def __init__(self, venue: Peer, exchange: ReplayExchange, rest: VenueRest, http: httpx.AsyncClient) -> None:
+        super().__init__(venue, http, f"account{next(_NUMBERS)}")
         self.venue = venue
         self.exchange = exchange
         self.http = http
-        self.name = f"account{next(_NUMBERS)}"
-        self.stream = f"{STREAMS[venue]}:{self.name}"
         self._rest = rest
         self._key = new_name() if venue == "coinbase" else self.name.ljust(56, "1")
-        self._secret = demo_private_key() if venue == "coinbase" else DEMO_SECRET
+        self._secret = DEMO_KEYS[venue].secret
 
     async def open(self, *powers: str) -> None:
         own = {"kind": "es256", "public_key": DEMO_PUBLIC_KEY} if self.venue == "coinbase" else {"secret": DEMO_SECRET}
@@ -57,31 +55,6 @@ class Account:
         reply = await self.http.post("/control/keys", json=new)
         assert reply.status_code == 200, reply.text
         await self.order("deposit", asset="USD", amount="10000")
-
-    async def order(self, do: str, **fields: Any) -> None:
-        reply = await self.http.post("/control/accounts", json={"do": do, "account": self.name, **fields})
-        assert reply.status_code == 200, reply.text
-
-    async def move(self) -> None:
-        """Something of everything that is announced; what is not comes before something that is."""
-        await self.order("deposit", asset="EUR", amount="12.5")
-        await self.order("fill", symbol="BTC-USD", side="BUY", quantity="0.02", price="50000")
-        await self.order("withdraw", asset="EUR", amount="2.5")
-        await self.order("fill", symbol="BTC-USD", side="SELL", quantity="0.01", price="51000")
-        if self.venue == "kraken":
-            margin = {"symbol": "BTC-USD", "side": "BUY", "quantity": "0.1", "position_side": "LONG"}
-            await self.order("fill", **margin)
-
-    async def held(self) -> Any:
-        """What the exchange says, in the form of `Follower.held`."""
-        accounts = (await self.http.get("/control/accounts")).json()["accounts"]
-        (found,) = [one for one in accounts if one["account"] == self.name]
-        balances = {row["asset"]: (Decimal(row["free"]), Decimal(row["locked"])) for row in found["balances"]}
-        positions: dict[tuple[str, str], Decimal] = {}
-        for row in found.get("positions", ()):
-            where = (row["symbol"].replace("/", "-"), row["position_side"])
-            positions[where] = positions.get(where, Decimal(0)) + Decimal(row["amount"])
-        return balances, positions
 
     @asynccontextmanager
     async def followed(self, *, audit_ms: int = 600_000, **changes: Any) -> AsyncIterator[Follower]:
@@ -102,8 +75,8 @@ class Account:
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["kraken", "coinbase"])
 async def venue(
     request: pytest.FixtureRequest,
-) -> AsyncIterator[tuple[str, ReplayExchange, VenueRest, httpx.AsyncClient]]:
-    name = request.param
+) -> AsyncIterator[Served]:
+    name: Peer = request.param
     served = SYNTHETIC[name](["BTC-USD"], seed=5, start_ms=BEGIN_MS, requests_per_s=1_000)
     async with AsyncExitStack() as stack:
         running = running_exchange(served.market, dialect=served.dialect, speed=1.0, start_now=True)
@@ -123,7 +96,7 @@ async def account(venue: Served) -> Account:
 
 
 async def test_what_is_live_is_what_the_exchange_has(account: Account) -> None:
-    stream = account.stream
+    stream = await account.stream()
     faults: list[AnyFault] = [
         Duplicate(stream=stream, count=3), Reorder(stream=stream), Gap(stream=stream), Drop(), HalfOpen(),
     ]  # fmt: skip

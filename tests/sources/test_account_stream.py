@@ -33,6 +33,9 @@ class _Feed:
     def __init__(self, ping_s: float) -> None:
         self.ping_s = ping_s
 
+    async def powers(self) -> None:
+        return None
+
     async def login(self) -> Login:
         return Login("ws://somewhere", ("subscribe",))
 
@@ -128,6 +131,15 @@ async def test_an_error_of_the_receiver_ends_the_connection_and_a_new_one_is_ope
             assert one.reasons() == ["a message or request of the private stream failed here: ArithmeticError"]
     assert "account_stream_failed" in [entry["event"] for entry in logs]
     assert "12345" not in str(logs)
+
+
+async def test_a_venue_that_does_not_say_what_a_key_may_do_is_named_once() -> None:
+    with capture_logs() as logs:
+        async with line({"subscribe": b"opened"}, allow_powerful_keys=False) as one:
+            await one.until(lambda: OPENED in one.reports)
+            one.sockets[-1].cut()
+            await one.until(lambda: one.reports.count(OPENED) == 2)
+    assert [entry["venue"] for entry in logs if entry["log_level"] == "warning"] == ["somewhere"]
 
 
 async def test_a_subscription_that_is_not_confirmed_ends_the_connection() -> None:

@@ -90,7 +90,7 @@ async def test_an_unknown_symbol_is_named(tmp_path: Path) -> None:
 def test_a_recording_that_finds_no_room_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def fill(*_: object) -> int:
+    async def fill(*_: object, **__: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(record, "_record", fill)
@@ -101,10 +101,18 @@ def test_a_recording_that_finds_no_room_says_so(
     assert capsys.readouterr().err.startswith(f"record: the disk of {tmp_path / 'x'} is full (")
 
 
+def test_an_account_that_is_not_set_up_is_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        record.main(["--symbols", "BTCUSDT", "--accounts", "--out", str(tmp_path / "x")])
+    assert ended.value.code == "record: --accounts: binance has no account: set api_key and api_secret"
+    assert not (tmp_path / "x").exists()
+
+
 def test_a_recording_that_is_broken_off_before_it_begins_leaves_no_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def break_off(*_: object) -> int:
+    async def break_off(*_: object, **__: object) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(record, "_record", break_off)

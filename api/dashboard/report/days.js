@@ -1,6 +1,7 @@
 /** The strip of days: how whole each day of each symbol is, by the statuses of its stored hours. */
 
 import { element } from "../page.js";
+import { MONTHS } from "../zone.js";
 
 export const DAYS = 30;
 const HOUR_MS = 3_600_000;
@@ -45,12 +46,17 @@ export function sentenceOf({ day, counts }) {
   return `${dayOf(day)}: ${parts.length ? `hours ${parts.join(", ")}` : "not recorded"}`;
 }
 
+/** The day of the month; of its first day, the month. */
+const dayHead = (day) => {
+  const [, month, date] = dayOf(day).split("-");
+  return date === "01" ? MONTHS[Number(month) - 1] : date;
+};
+
 /** The table of all series, `{ venue, symbol, candles }`. `onDay({ venue, symbol, day })` when one is pressed. */
 export function tableOf(series, { onDay, chosen }) {
   const until = Math.max(0, ...series.map(({ candles }) => candles.at(-1)?.timestamp ?? 0));
   const days = daysUntil(until);
-  const months = days.map((day, index) => (index && new Date(day).getUTCDate() !== 1 ? "" : dayOf(day).slice(5, 7)));
-  const heads = days.map((day, index) => element("th", "", months[index] ? `${dayOf(day).slice(5)}` : dayOf(day).slice(8)));
+  const heads = days.map((day) => element("th", new Date(day).getUTCDate() === 1 ? "month" : "", dayHead(day)));
   const head = element("thead", "", element("tr", "", element("td"), ...heads));
   const rows = series.map((one) => rowOf(one, qualityOf(one.candles, days, until), { onDay, chosen }));
   return element("table", "number", head, element("tbody", "", ...rows));

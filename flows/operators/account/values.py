@@ -34,6 +34,8 @@ class Values:
         self._prices: dict[str, Decimal] = {}
         self._priced: dict[str, int] = {}
         """When a price came, local."""
+        self._price_times: dict[str, int] = {}
+        """The exchange time of a price."""
         self._compared_at = 0
         """When the newest snapshot was queried, local."""
         self._sides: dict[Where, PositionSide] = {}
@@ -63,10 +65,11 @@ class Values:
     def on_prices(self, found: AccountPrices, now: Now) -> list[AccountItem]:
         """What newer prices change: not more often than `CARRY_MS` for each item."""
         changed = set()
-        for symbol, price, _ in found.prices:
+        for symbol, price, time in found.prices:
             if len(self._prices) < _MOST_PRICES or symbol in self._prices:
                 self._prices[symbol] = price
                 self._priced[symbol] = now.local
+                self._price_times[symbol] = time
                 changed.add(symbol)
         out: list[AccountItem] = []
         for where in self._holdings.open_positions():
@@ -79,11 +82,13 @@ class Values:
 
     def total(self, minute: int) -> AccountTotal:
         """What it is worth, as far as prices are known."""
-        values = (self._value(asset, sum(known.value, ZERO)) for asset, known in self._holdings.balances.items.items())
+        held = self._holdings.balances.items.items()
+        values = [self._value(asset, sum(known.value, ZERO)) for asset, known in held]
         gains = [self._of_market(where, self._holdings.position(where))[1] for where in self._holdings.open_positions()]
         gain = sum((one for one in gains if one is not None), ZERO)
-        total = sum((value for value in values if value is not None), ZERO) + gain
-        return AccountTotal(self._venue, self._account, self._quote, total, gain, minute)
+        total = sum((value for value, _ in values if value is not None), ZERO) + gain
+        oldest = min((time for _, time in values if time is not None), default=None)
+        return AccountTotal(self._venue, self._account, self._quote, total, gain, minute, oldest)
 
     def _may_carry(self, item: object, now: Now) -> bool:
         if self._carried.get(item, -CARRY_MS) + CARRY_MS > now.local:
@@ -96,7 +101,7 @@ class Values:
     def _balance(self, asset: str) -> Balance:
         known = self._holdings.balances.items.get(asset)
         free, locked = known.value if known else (ZERO, ZERO)
-        value = self._value(asset, free + locked)
+        value, price_time = self._value(asset, free + locked)
         return Balance(
             self._venue,
             self._account,
@@ -108,13 +113,15 @@ class Values:
             value,
             None if value is None else self._quote,
             is_computed=value is not None and asset != self._quote,
+            price_time=price_time,
         )
 
-    def _value(self, asset: str, total: Decimal) -> Decimal | None:
+    def _value(self, asset: str, total: Decimal) -> tuple[Decimal | None, int | None]:
+        """The value of so much of an asset, and the time of the price that it is by; None for none."""
         if asset == self._quote or not total:
-            return total
-        price = next((self._prices[symbol] for symbol in self._symbols_of(asset) if symbol in self._prices), None)
-        return None if price is None else total * price
+            return total, None
+        priced = next((symbol for symbol in self._symbols_of(asset) if symbol in self._prices), None)
+        return (None, None) if priced is None else (total * self._prices[priced], self._price_times[priced])
 
     def _symbols_of(self, asset: str) -> tuple[str, str]:
         """The instruments whose price is that of an asset in `quote`."""
@@ -131,12 +138,22 @@ class Values:
         side = before or "LONG"
         if report.quantity:
             side = _side_of(report)
-        if before and before != side:
+        if before and before != side and not self._has_other(where, before):
             yield Position(self._venue, self._account, report.symbol, before, ZERO, None, time)
         self._sides[where] = side
-        yield self._position(report, side, time)
+        if report.quantity or not self._has_other(where, side):
+            yield self._position(report, side, time)
         if not report.quantity:
             del self._sides[where]
+
+    def _has_other(self, where: Where, side: PositionSide) -> bool:
+        """Whether the instrument has a position of that side in another place: the position mode was changed, and what
+        has ended here is not the end of that one.
+        """
+        return any(
+            other != where and other[0] == where[0] and _side_of(self._holdings.position(other)) == side
+            for other in self._holdings.open_positions()
+        )
 
     def _position(self, report: PositionReport, side: PositionSide, time: int) -> Position:
         mark, gain = self._of_market((report.symbol, report.place), report)

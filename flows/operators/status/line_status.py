@@ -22,7 +22,7 @@ from flows.model import (
     Subscribed,
     Ticker,
 )
-from flows.operators.parse import Batch, Validated
+from flows.operators.parse import Batch, Trades, Validated
 from flows.operators.refusals import Refusals
 from flows.operators.status.channels import UNCONFIRMED
 from flows.operators.status.observations import Observation, Observe, ends
@@ -70,6 +70,8 @@ class LineStatus:
         out: list[StatusOutput | Observation] = []
         others: list[Validated] = []
         for item in items:
+            if type(item) is Trades:
+                continue
             if type(item) is not Batch:
                 others.append(item)
                 out += self._results_of(item)

@@ -19,7 +19,7 @@ from flows.model import (
     Subscribed,
     TradeWitness,
 )
-from flows.operators.parse import Batch, Validated
+from flows.operators.parse import Batch, Trades, Validated
 from flows.operators.refusals import kind_of
 from flows.operators.status.channels import channel_of
 from flows.operators.trades.witness import REFUSED_LEAST, REFUSED_MS
@@ -93,10 +93,20 @@ class Observe:
             out += refused.look(items, local)
         if local >= self._due_ms and not ends(items):
             self._due_ms = local + PROGRESS_MS
-            newest = max((item.events[-1].event_time for item in items if type(item) is Batch), default=0)
-            out.append(Progress(self._has_caught_up, newest))
+            out.append(Progress(self._has_caught_up, _newest_in(items)))
             self._has_caught_up = False
         return out
+
+
+def _newest_in(items: list[Validated]) -> int:
+    """The newest event time; 0 where there is none."""
+    newest = 0
+    for item in items:
+        if type(item) is Batch:
+            newest = max(newest, item.events[-1].event_time)
+        elif type(item) is Trades:
+            newest = max(newest, item.newest)
+    return newest
 
 
 class _Run:

@@ -3,7 +3,7 @@
 Only what feeds candles and the trade store waits, and at most `hold_ms`; prices are published from the step before.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeAlias, cast
 
 from flows.bounds import trade_time
@@ -21,7 +21,7 @@ from flows.model import (
     TradeInput,
     TradesRefused,
 )
-from flows.operators.parse import Batch, InstrumentEvent, Validated
+from flows.operators.parse import Batch, InstrumentEvent, Trades, Validated, by_symbol
 
 ENOUGH = 4_000
 """Trades after which a batch is large enough to go at once."""
@@ -46,6 +46,10 @@ class MicroBatcher:
         self._clock = clock
         self._hold_ms = hold_ms
         self._monotonic_ms = monotonic_ms
+        self._unsorted: list[Trade] = []
+        """Trades of any instruments, newer than those in `_trades`."""
+        self._keys: Mapping[str, str] = {}
+        """Keys of the symbols of these."""
         self._trades: dict[str, list[Trade]] = {}
         self._klines: dict[str, list[Kline]] = {}
         self._tickers: dict[str, list[Ticker]] = {}
@@ -59,17 +63,12 @@ class MicroBatcher:
         out: list[Keyed] = []
         pulse = ends = False
         for item in items:
-            if type(item) is Batch:
-                events = item.events
-                kind = type(events[0])
-                place = self._places[kind] if kind in self._places else self._place_of(kind)
-                if place is None:
-                    continue
-                self._count += len(events)
-                if item.key in place:
-                    place[item.key] += events
-                else:
-                    place[item.key] = events.copy()  # other steps read the batch too
+            if type(item) is Trades:
+                self._unsorted += item.trades
+                self._keys = item.keys
+                self._count += len(item.trades)
+            elif type(item) is Batch:
+                self._take(item)
             elif type(item) is InstrumentEvent and _concerns(item.event):
                 self._release(out)
                 out.append((item.key, item.event))
@@ -81,6 +80,20 @@ class MicroBatcher:
         if self._count and (ends or pulse or self._count >= ENOUGH):
             self._release(out)
         return out
+
+    def _take(self, batch: Batch) -> None:
+        events = batch.events
+        kind = type(events[0])
+        place = self._places[kind] if kind in self._places else self._place_of(kind)
+        if place is None:
+            return
+        if place is self._trades and self._unsorted:
+            self._sort()
+        self._count += len(events)
+        if batch.key in place:
+            place[batch.key] += events
+        else:
+            place[batch.key] = events.copy()  # other steps read the batch too
 
     def _place_of(self, kind: type) -> _Runs | None:
         """Where events of a type wait, which may be a venue's own subtype of a model type; None for the others."""
@@ -95,9 +108,22 @@ class MicroBatcher:
         self._places[kind] = place
         return place
 
+    def _sort(self) -> None:
+        """Trades that came together get to those of their instruments."""
+        trades, keys = self._trades, self._keys
+        for symbol, run in by_symbol(self._unsorted).items():
+            key = keys[symbol]
+            if key in trades:
+                trades[key] += run
+            else:
+                trades[key] = run
+        self._unsorted = []
+
     def _release(self, out: list[Keyed]) -> None:
         if not self._count:
             return
+        if self._unsorted:
+            self._sort()
         if self._trades:
             self._clock.observe(max(trade_time(events[-1]) for events in self._trades.values()))
         out += self._trades.items()

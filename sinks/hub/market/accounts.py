@@ -24,27 +24,42 @@ class Accounts:
         self._state = state
         self._emit = emit
         self._held: Conflator[Topic, AccountItem] = Conflator(ACCOUNT_MS)
+        self._states: Conflator[Topic, AccountState] = Conflator(ACCOUNT_MS)
 
     def take(self, item: AccountItem, now: Now) -> None:
         """Sends it now, or the newest of its kind when the interval is over."""
         topic = topic_of_account(item, self._venue)
-        if self._held.submit(topic, item, now.local):
+        if isinstance(item, AccountState):
+            if self._states.submit(topic, item, now.local):
+                self._send_state(item, now)
+        elif self._held.submit(topic, item, now.local):
             self._send(topic, item, now)
 
     def release_due(self, now: Now) -> None:
         """Sends what was held long enough."""
         for item in self._held.take_due(now.local):
             self._send(topic_of_account(item, self._venue), item, now)
+        for state in self._states.take_due(now.local):
+            self._send_state(state, now)
 
     def release_all(self, now: Now) -> None:
         """Sends all that is held, for the close."""
         for item in self._held.take_all():
             self._send(topic_of_account(item, self._venue), item, now)
+        for state in self._states.take_all():
+            self._send_state(state, now)
 
     @property
     def next_deadline_ms(self) -> float | None:
         """Local time of the next `release_due`; None when nothing is held."""
-        return self._held.next_deadline_ms
+        found = (self._held.next_deadline_ms, self._states.next_deadline_ms)
+        return min((one for one in found if one is not None), default=None)
+
+    def _send_state(self, state: AccountState, now: Now) -> None:
+        """Sends what is held of balances and positions first: no account is live with what was known before."""
+        for item in self._held.take_all():
+            self._send(topic_of_account(item, self._venue), item, now)
+        self._send(topic_of_account(state, self._venue), state, now)
 
     def _send(self, topic: Topic, item: AccountItem, now: Now) -> None:
         message = self._emit(topic, item, now, mergeable=True)

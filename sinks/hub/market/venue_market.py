@@ -22,6 +22,7 @@ from flows.model import (
     Ticker,
     TradeBatch,
 )
+from flows.model.alerts import Alert
 from sinks.hub.market.accounts import Accounts
 from sinks.hub.market.derivatives import CHANNEL_OF, Derivatives
 from sinks.hub.market.state import StateCache
@@ -35,7 +36,7 @@ FORMING_MS: Final = 100
 TRADES_A_MESSAGE: Final = 500
 
 _OF_ACCOUNTS: Final = (Balance, Position, AccountState)
-_LASTING: Final = (FeedStatus, Incident, Heartbeat, *_OF_ACCOUNTS)
+_LASTING: Final = (FeedStatus, Incident, Heartbeat, Alert, *_OF_ACCOUNTS)
 
 
 class Emit(Protocol):
@@ -86,13 +87,14 @@ class VenueMarket:
             InstrumentStatus: self._take_state,
             Heartbeat: self._take_heartbeat,
             Incident: self._take_incident,
+            Alert: self._take_alert,
             **dict.fromkeys(CHANNEL_OF, self._derivatives.take),
             **dict.fromkeys(_OF_ACCOUNTS, self._accounts.take),
         }
 
     def take(self, item: Publishable, now: Now) -> None:
         """Takes an item."""
-        # incidents, accounts and states of the feed stay true for a removed symbol
+        # incidents, alerts, accounts and states of the feed stay true for a removed symbol
         if isinstance(item, _LASTING) or not self._tombstones.is_late(item.symbol, now.local):
             kind = type(item)
             take = self._take_by_type.get(kind) or self._learn(kind)
@@ -141,6 +143,9 @@ class VenueMarket:
     def _take_incident(self, incident: Incident, now: Now) -> None:
         if incident.kind not in PRIVATE_KINDS:  # clients with the right learn of those by the account's state
             self._emit(self._topic("Incident", incident.symbol), incident, now)
+
+    def _take_alert(self, alert: Alert, now: Now) -> None:
+        self._emit(self._topic("Alert", alert.symbol), alert, now)
 
     def _take_status(self, status: FeedStatus, now: Now) -> None:
         message = self._emit(self._topic("Status"), FeedStatusUpdate(status, self._origin), now)

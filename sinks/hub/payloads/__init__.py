@@ -4,6 +4,7 @@ Times of market data are ms UTC since the epoch, those of states and incidents I
 """
 
 from sinks.hub.payloads.accounts import AccountBody, BalanceBody, PositionBody
+from sinks.hub.payloads.alerts import AlertBody, PricePointBody
 from sinks.hub.payloads.derivatives import FundingBody, FundingRow, LiquidationBody, MarkPriceBody, OpenInterestBody
 from sinks.hub.payloads.form import iso_utc
 from sinks.hub.payloads.market import (
@@ -34,6 +35,7 @@ from sinks.hub.payloads.status import (
 
 __all__ = [
     "AccountBody",
+    "AlertBody",
     "BalanceBody",
     "BookTickerBody",
     "CandleBody",
@@ -56,6 +58,7 @@ __all__ = [
     "OpenInterestBody",
     "OrderBookBody",
     "PositionBody",
+    "PricePointBody",
     "StatsBody",
     "StatusBody",
     "TickerBody",

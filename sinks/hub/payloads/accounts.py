@@ -14,7 +14,7 @@ from sinks.hub.payloads.form import Payload
 
 class BalanceBody(Payload[Balance], frozen=True, gc=False):
     """What an account has of an asset; `total` 0: nothing any more. `value` is that of the total in `quote`, null where
-    no price is known.
+    no price is known; `price_time` is the exchange's time of that price, however old, null where it is by none.
     """
 
     venue: str
@@ -26,6 +26,7 @@ class BalanceBody(Payload[Balance], frozen=True, gc=False):
     value: Decimal | None
     quote: str | None
     is_computed: bool
+    price_time: int | None
     timestamp: int
 
     times: ClassVar = {"timestamp": "event_time"}

@@ -43,7 +43,7 @@ _ALIVE: Final = AccountEvent("alive")
 
 
 class UsdmAccount:
-    """See `AccountFeed`. What the key may do is not said on this market."""
+    """See `AccountFeed`."""
 
     keep_s = 1_800.0
     ping_s = 10.0
@@ -60,9 +60,9 @@ class UsdmAccount:
             "listenKeyExpired": lambda _: AccountEvent("expired", "the listen key has expired"),
         }
 
-    async def powers(self) -> frozenset[Right]:
-        """See `AccountFeed`."""
-        return frozenset()
+    async def powers(self) -> frozenset[Right] | None:
+        """See `AccountFeed`. This market does not say it."""
+        return None
 
     async def login(self) -> Login:
         """See `AccountFeed`. A listen key that is alive is given again, and lives on."""

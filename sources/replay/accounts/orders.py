@@ -19,10 +19,13 @@ Asset = Annotated[str, Meta(pattern="^[^\\s\\x00-\\x1f\\x7f\"'<>\\\\]{1,20}$")]
 Symbol = Annotated[str, Meta(min_length=1, max_length=40)]
 
 
+AccountName = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,40}$")]
+
+
 class Order(Struct, frozen=True, forbid_unknown_fields=True, tag_field="do", tag=tag_of, kw_only=True):
     """Base class of orders. The docstring of each begins with what it does and ends with an example."""
 
-    account: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,40}$")] = DEMO
+    account: AccountName = DEMO
     """Whose account."""
 
 
@@ -70,6 +73,14 @@ class Transfer(_Signed, frozen=True):
 
     {"do": "transfer", "asset": "USDT", "amount": "-50"}
     """
+
+    other: AccountName | None = None
+    """The other account. Default: one of another exchange or market."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.other == self.account:
+            raise ValueError("a transfer is between two accounts")
 
 
 class Lock(_Signed, frozen=True):

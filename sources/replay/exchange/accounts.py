@@ -3,9 +3,10 @@
 from typing import Any, Protocol
 
 import msgspec
+from msgspec import structs
 
 from sources.replay.accounts.keys import KeyRing, NewKey
-from sources.replay.accounts.orders import AnyOrder, Order, decode_order
+from sources.replay.accounts.orders import AnyOrder, Order, Transfer, decode_order
 from sources.replay.exchange.dialect import Controls
 from sources.replay.faults.catalogue import catalogue
 
@@ -57,8 +58,26 @@ class OperatedExchange:
 
     def execute(self, body: bytes) -> dict[str, Any]:
         """Executes an operator's order; the state after it, or `ValueError`."""
-        self._accounts.execute(decode_order(body))
+        order = decode_order(body)
+        if isinstance(order, Transfer) and order.other is not None:
+            self._transfer(order, order.other)
+        else:
+            self._accounts.execute(order)
         return self.report()
+
+    def _transfer(self, order: Transfer, other: str) -> None:
+        """Takes it from the one account and adds it to the other; what the other cannot have is given back."""
+        gets, gives = (order.account, other) if order.amount > 0 else (other, order.account)
+        if gets not in self._accounts.names():
+            raise ValueError(f"no account {gets}; open it first")
+        amount = abs(order.amount)
+        taken = structs.replace(order, account=gives, amount=-amount, other=None)
+        self._accounts.execute(taken)
+        try:
+            self._accounts.execute(structs.replace(taken, account=gets, amount=amount))
+        except ValueError:
+            self._accounts.execute(structs.replace(taken, amount=amount))
+            raise
 
     def report(self) -> dict[str, Any]:
         """Every account with its keys."""

@@ -24,6 +24,12 @@ LONG = replace(
 )  # fmt: skip
 
 
+SELDOM = replace(
+    BALANCE, asset="ABC", free=Decimal(4), locked=Decimal(0), total=Decimal(4), value=Decimal(20), quote="USDT",
+    is_computed=True, price_time=NOW - 2 * 3_600_000,
+)  # fmt: skip
+
+
 def totals() -> list[AccountRecord]:
     """Half an hour of totals that go up and down."""
     return [
@@ -68,6 +74,18 @@ async def test_the_owner_sees_accounts_and_nobody_else_does(deployment: Deployme
             wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
             assert wide <= 0
             if size[0] > 1000:
+                await page.locator("#quote").select_option("BTC")  # which is at 100 USDT
+                await expect(page.locator("#account-rows")).to_contain_text("125.00 BTC")
+                await page.reload()
+                await expect(page.locator("#account-rows")).to_contain_text("125.00 BTC", timeout=PATIENCE_MS)
+                await expect(page.locator("#quote")).to_have_value("BTC")
+                await page.locator("#quote").select_option("USDT")
+                deployment.tell(SELDOM)
+                for place in ("#account-rows", "#balance-rows tr:first-child"):
+                    await expect(page.locator(f"{place} td.old")).to_contain_text("price 2 h old")
+                deployment.tell(replace(SELDOM, price_time=NOW - 60_000))
+                await expect(page.locator("#accounts td.old")).to_have_count(0)
+                deployment.tell(replace(SELDOM, total=Decimal(0)))
                 deployment.tell(replace(LONG, quantity=Decimal(0)))
                 await expect(rows).to_have_count(1)
                 deployment.tell(LONG)

@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from flows.model import AccountItem, AccountRecord
 from sinks.hub.rights import ACCOUNT_CHANNELS
-from tests.fakes.accounts import BALANCE, LABEL, POSITION, STATE, TOTAL
+from tests.fakes.accounts import BALANCE, BEGIN, LABEL, POSITION, STATE, TOTAL
 from tests.fakes.interface import Deployment, Interface, fill, interface, until
 
-VALUED = replace(BALANCE, asset="BTC", value=Decimal("60000.10"), quote="USDT", is_computed=True)
+VALUED = replace(BALANCE, asset="BTC", value=Decimal("60000.10"), quote="USDT", is_computed=True, price_time=BEGIN - 7)
 NOTHING = replace(BALANCE, asset="GONE", free=Decimal(0), locked=Decimal(0), total=Decimal(0))
 ITEMS: list[AccountItem] = [STATE, BALANCE, VALUED, NOTHING, POSITION]
 PATHS = ("/api/balance", "/api/balance/binance", "/api/positions", "/api/account/history")
@@ -42,6 +42,7 @@ async def test_accounts_by_rest(owned: Interface, deployment: Deployment) -> Non
     )  # fmt: skip
     assert [one["asset"] for one in account["balances"]] == ["BTC", "XQZ"]
     assert (account["value"], account["quote"], account["valued"]) == (60000.10, "USDT", False)
+    assert account["price_time"] == BEGIN - 7
     async with owned.session.get(f"{owned.url}/api/balance/binance?token=own") as response:
         assert '"free":98765.00000001' in await response.text()
     assert await owned.error("/api/balance/nosuch?token=own") == (404, "unknown_venue")
@@ -53,6 +54,7 @@ async def test_accounts_by_rest(owned: Interface, deployment: Deployment) -> Non
 
     totals = (await owned.data(f"/api/account/history?token=own&start={TOTAL.time + 60_000}"))["totals"]
     assert [(one["total"], one["timestamp"] - TOTAL.time) for one in totals] == [(1234.56, 60_000), (1234.56, 120_000)]
+    assert {one["price_time"] for one in totals} == {TOTAL.price_time}
 
     # nothing of an account is elsewhere, whoever asks
     for path in ("/api/status", "/api/prices", "/metrics", "/api/incidents", "/api/symbols"):

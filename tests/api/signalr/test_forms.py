@@ -14,8 +14,9 @@ from tests.fakes.interface import price
 
 JSON, PACKED = CODECS["json"], CODECS["messagepack"]
 BALANCE = BalanceBody(
-    "binance", "spot", "BTC", Decimal("0.10"), Decimal(0), Decimal("0.10"), None, None, is_computed=False, timestamp=5
-)
+    "binance", "spot", "BTC", Decimal("0.10"), Decimal(0), Decimal("0.10"), None, None, is_computed=False,
+    price_time=None, timestamp=5,
+)  # fmt: skip
 
 
 def test_an_item_of_a_stream_is_not_kept_and_what_many_clients_get_is() -> None:

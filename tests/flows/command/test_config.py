@@ -45,6 +45,18 @@ def test_what_a_venue_has_from_the_feed_is_named_once(call: Call, folder: Path) 
     )
 
 
+def test_who_gets_no_accounts_is_said_by_the_check(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"FEED__API_KEY": "k3y", "FEED__API_SECRET": "s3cret", "HUB__TOKEN": "tok3n"}.items():
+        monkeypatch.setenv(f"MARKETFLOW_{name}", value)
+    ended = call("config", "check")
+    assert ended.exit_code == 0
+    assert "of the hub: hub.token is set, and hub.account_token is not" in ended.stdout
+    assert "of the interface: hub.token is set, and api.account_token is not" in ended.stdout
+    monkeypatch.setenv("MARKETFLOW_HUB__ACCOUNT_TOKEN", "0ther")
+    monkeypatch.setenv("MARKETFLOW_API__ACCOUNT_TOKEN", "0ther")
+    assert "account_token" not in call("config", "check").stdout
+
+
 def test_secrets_are_hidden(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = {
         "API__TOKEN": "tok3n",

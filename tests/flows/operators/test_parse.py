@@ -1,9 +1,11 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from flows.model import Connected, Flush, RawFrames, Rejected, TradesRefused, TradingStatus
-from flows.operators.parse import Batch, InstrumentEvent, Parse
-from tests.fakes.trades import trade
+from msgspec import structs
+
+from flows.model import Connected, Flush, RawFrames, Rejected, Trade, TradesRefused, TradingStatus
+from flows.operators.parse import Batch, InstrumentEvent, Parse, Trades, by_instrument
+from tests.fakes.trades import BEGIN, trade
 
 BTC_ETH = ("BTCUSDT", "ETHUSDT")
 
@@ -13,6 +15,7 @@ class Found(NamedTuple):
     rejected: list[Rejected]
     ignored: int
     statuses: tuple[TradingStatus, ...] = ()
+    trades: tuple[Trade, ...] = ()
 
 
 class Scripted:
@@ -31,6 +34,20 @@ def test_events_become_batches_of_their_instrument_and_refusals_stay_beside_them
     out = parse([RawFrames("market", [b"..."], 1), Flush()])
     assert out == [refused, Batch("binance:BTCUSDT", [trade(1, 0)], "market"), Flush()]
     assert parse.ignored == 2
+
+
+def test_trades_of_several_instruments_stay_as_they_came() -> None:
+    eth = structs.replace(trade(7, 5), symbol="ETHUSDT")
+    trades = (trade(1, 0), eth, trade(2, 3))
+    parse = Parse("binance", Scripted([Found([], [], 0, trades=trades)]))
+    [together] = parse([RawFrames("market", [b"..."], 1)])
+    assert isinstance(together, Trades)
+    assert (together.trades, together.newest, together.line) == (trades, BEGIN + 5, "market")
+    assert by_instrument([Flush(), together]) == [
+        Flush(),
+        Batch("binance:BTCUSDT", [trade(1, 0), trade(2, 3)], "market"),
+        Batch("binance:ETHUSDT", [eth], "market"),
+    ]
 
 
 def test_a_line_event_reaches_every_instrument_of_the_line_in_its_place() -> None:

@@ -9,6 +9,8 @@ from flows.clock import FeedClock
 from flows.model import Incident, IncidentKind, MarketData, Rejected, TradeBatch
 from flows.runtime.metrics import FlowMetrics, Parts, VenueMetrics, serve
 from flows.settings import Hub, Metrics
+from sinks.alerts.outbox import Outbox
+from sinks.alerts.writer import MOST_WAITING, AlertWriter
 from sinks.hub.broadcast import HANDOFF_ITEMS, Broadcast
 from sinks.hub.messages import CHANNELS
 from sinks.ledger import IncidentWriter, RejectWriter
@@ -55,15 +57,17 @@ def test_what_the_parts_have_counted_is_told(tmp_path: Path) -> None:
     hub.start()
     hub.write([MarketData("binance", "BTCUSDT", 100.0, BEGIN), MarketData("binance", "ETHUSDT", 10.0, BEGIN)])
     hub.close()
+    alerts = AlertWriter(Outbox(tmp_path / "alerts"), webhook=None)
     metrics.follow(
         Parts(
             ledger, rejects, hub, None,
             [VenueMetrics(Waiting(), [trades], Refused(), clock, venue="binance", origin="replay", queue_frames=100)],
-            folders={"trades": tmp_path / "later" / "trades"},
+            folders={"trades": tmp_path / "later" / "trades"}, alerts=alerts,
         )
     )  # fmt: skip
     values = told(metrics)
     trades.close()
+    alerts.close()
     free, size = (values.pop((f"market_data_disk_{what}_bytes", "trades")) for what in ("free", "size"))
     assert 0 < free < size
     assert values.pop(("market_data_clock_offset_seconds", "replay", "binance")) < 0  # a replay of the past
@@ -90,6 +94,10 @@ def test_what_the_parts_have_counted_is_told(tmp_path: Path) -> None:
         ("market_data_queue_capacity", "frames 00 market", "binance"): 100,
         ("market_data_queue_capacity", "hub", ""): HANDOFF_ITEMS,
         ("market_data_queue_capacity", "rocksdb", ""): 1_000_000,
+        ("market_data_queue_depth", "alerts", ""): 0,
+        ("market_data_queue_capacity", "alerts", ""): MOST_WAITING,
+        ("market_data_alerts_total", "fired"): 0,
+        ("market_data_alerts_total", "delivered"): 0,
         ("market_data_store_up", "rocksdb"): 1,
         ("market_data_line_up", "market", "binance"): 1,
         ("market_data_line_up", "public", "binance"): 0,

@@ -1,5 +1,6 @@
 """Keys and secrets of accounts: where they may stand, and that no error and no settings object shows them."""
 
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from flows.command.settings_file import shown
 from flows.model.secret import Secret
 from flows.settings import Feed, Settings, SettingsError, load_settings
+from flows.settings.account import withheld
+from sinks.hub.rights import rights_of
 
 SECRET = "hunter2hunter2"
 PEM = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v\n-----END PRIVATE KEY-----"
@@ -96,6 +99,23 @@ def test_each_venue_has_its_own_account() -> None:
         "binance-usdm": ("default", None),
         "kraken": ("default", Secret("0ther")),
     }
+
+
+@pytest.mark.parametrize("has_account", [True, False])
+def test_servers_that_give_accounts_to_no_client_are_named(*, has_account: bool) -> None:
+    """By the rule of rights, whatever tokens there are."""
+    own = {"api_key": "k3y", "api_secret": SECRET} if has_account else {}
+    for hub_token, hub_own, api_token, api_own in product((None, "one"), (None, "two"), (None, "three"), (None, "4")):
+        hub = {"token": hub_token, "account_token": hub_own}
+        settings = load_settings(feed=own, hub=hub, api={"token": api_token, "account_token": api_own})
+        shown = [[], *([one] for one in (hub_token, hub_own, api_token, api_own) if one)]
+        of_hub = any("account" in rights_of(settings.hub, one) for one in shown)
+        of_api = any("account" in rights_of(settings.api, one, followed=settings.hub) for one in shown)
+        named = {name for name, is_open in (("hub", of_hub), ("api", of_api)) if not is_open and has_account}
+        assert withheld(settings).keys() == named
+        for text in withheld(settings).values():
+            assert "account_token is not" in text
+            assert SECRET not in text
 
 
 def test_no_form_of_the_settings_shows_it() -> None:

@@ -36,6 +36,24 @@ def test_the_live_deployment() -> None:
     assert (mongod.needs, flow.needs, api.needs) == ((), ("mongod",), ("mongod",))
 
 
+def test_no_command_line_of_a_deployment_has_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every user of the machine sees command lines, and no one else the environment of a process."""
+    names = (
+        "FEED__API_KEY",
+        "FEED__API_SECRET",
+        "HUB__TOKEN",
+        "HUB__ACCOUNT_TOKEN",
+        "API__TOKEN",
+        "API__ACCOUNT_TOKEN",
+    )
+    for name in names:
+        monkeypatch.setenv(f"MARKETFLOW_{name}", f"s3cret-{name}")
+    settings = load_settings()
+    specs = [*live_processes(settings), *demo_processes(settings)]
+    assert "s3cret" not in str([(spec.argv, spec.prepare, spec.env) for spec in specs])
+    assert "s3cret" not in str(variables_of(settings, {}))
+
+
 def test_the_ports_that_must_be_free(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MARKETFLOW_HUB__PORT", "8555")
     monkeypatch.setenv("MARKETFLOW_API__HOST", "::1")

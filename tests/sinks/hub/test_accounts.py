@@ -179,7 +179,7 @@ def test_balances_positions_and_states_to_the_letter() -> None:
         {
             "venue": "binance", "account": "quietlabel", "asset": "XQZ", "free": Decimal("98765.00000001"),
             "locked": Decimal("1.5"), "total": Decimal("98766.50000001"), "value": None, "quote": None,
-            "is_computed": False, "timestamp": BEGIN,
+            "is_computed": False, "price_time": None, "timestamp": BEGIN,
         }
     ]  # fmt: skip
     assert line.of("Position") == [
@@ -233,6 +233,22 @@ def test_the_newest_version_comes_after_the_interval() -> None:
     assert play.hub.next_deadline_ms == play.local + ACCOUNT_MS
     play.publish()
     assert [one["quantity"] for one in line.of("Position")] == [1, 4]
+
+
+def test_no_account_is_live_with_what_was_known_before() -> None:
+    """Balances are held for the interval, and a state that says something else of them comes after them."""
+    play, line = Play(), Frames()
+    play.hub.join(line, play.now, encoding="json", subscription=EVERYTHING)
+    play.hub.publish([BALANCE], play.now)
+    play.hub.publish([replace(BALANCE, total=Decimal(3)), STATE], play.now)
+    play.hub.flush(play.now)
+    found = [(one["type"], one["data"].get("total")) for one in line.messages if one["type"] in ACCOUNT_CHANNELS]
+    assert found == [("Balance", BALANCE.total), ("Balance", 3), ("Account", None)]
+    line.messages.clear()
+    play.hub.publish([replace(STATE, state="stale")], play.now)  # held, as is what follows it
+    play.hub.publish([replace(BALANCE, total=Decimal(4))], play.now)
+    play.publish()
+    assert [one["type"] for one in line.messages if one["type"] in ACCOUNT_CHANNELS] == ["Balance", "Account"]
 
 
 # --- real clients ---

@@ -20,6 +20,8 @@ from sinks.mongo.store import CandleStore
 from tests.fakes.accounts import BALANCE, BEGIN, LABEL, POSITION, STATE, TOTAL
 
 DAY_MS = 86_400_000
+DAYS = 36_500
+"""So long that the database deletes nothing meanwhile."""
 LATER = replace(BALANCE, free=Decimal("0.10"), total=Decimal("1.60"), event_time=BEGIN + 1)
 NOTHING = replace(POSITION, quantity=Decimal(0), event_time=BEGIN + 1)
 
@@ -47,7 +49,7 @@ def test_a_record_that_is_no_document_holds_up_nothing_and_is_not_in_the_log(dat
 def test_the_newest_version_of_each_is_stored_exactly_and_totals_are_kept(
     database: Any, mongod_uri: str, tmp_path: Any
 ) -> None:
-    store = CandleStore(database, retention_days={}, history_days=2)
+    store = CandleStore(database, retention_days={}, history_days=DAYS)
     store.ensure_indexes(timeout_s=60)
     first: list[AccountRecord] = [STATE, BALANCE, POSITION, TOTAL]
     assert store.store(first, timeout_s=60).records == 4
@@ -71,7 +73,7 @@ def test_the_newest_version_of_each_is_stored_exactly_and_totals_are_kept(
     assert stored["expires_at"] is None
     [total] = database[ACCOUNT_HISTORY].find()
     assert account_total_of(total) == TOTAL
-    assert total["expires_at"].timestamp() * 1_000 == BEGIN + 2 * DAY_MS
+    assert total["expires_at"].timestamp() * 1_000 == BEGIN + DAYS * DAY_MS
 
     missing, became = store.missing([BALANCE, LATER, POSITION, TOTAL, NOTHING], timeout_s=60)
     assert missing == [NOTHING]

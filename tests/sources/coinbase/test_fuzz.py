@@ -10,6 +10,7 @@ from sources.coinbase.parse import CoinbaseParser
 from sources.connection.frame_numbers import FrameNumbers
 from tests.fakes.coinbase import advanced_frames, documented, exchange_frames
 from tests.fakes.mutations import mutated
+from tests.fakes.parsed import runs_of
 
 FRAMES = 3_000
 LONGEST = 20_000
@@ -34,8 +35,8 @@ def test_no_changed_frame_raises(line: str) -> None:
         feed.control_of(frame)
         for streams in (None, STREAMS):
             parsed = parser.parse(RawFrames(line, [frame, frames[0]], 0, streams))
-            assert sum(len(run) for _, run in parsed.events) + len(parsed.rejected) + parsed.ignored > 0
-            for _, run in parsed.events:
+            assert sum(len(run) for _, run in runs_of(parsed)) + len(parsed.rejected) + parsed.ignored > 0
+            for _, run in runs_of(parsed):
                 assert len({type(event) for event in run}) == 1
         rejected += len(parsed.rejected)
     assert rejected > FRAMES // 10

@@ -12,6 +12,7 @@ from flows.operators.books.line_book import LineBook
 from sources.coinbase import wire
 from sources.coinbase.parse import CoinbaseParser, Parsed
 from tests.fakes.coinbase import advanced_frames, book_frames, documented, exchange_frames, exchange_messages
+from tests.fakes.parsed import runs_of
 
 MATCH = documented(wire.MatchMessage)
 HEARTBEAT = documented(wire.HeartbeatMessage)
@@ -161,7 +162,7 @@ def test_every_recorded_trade_is_there_without_a_hole_and_every_heartbeat_agrees
     trades: defaultdict[str, list[Trade]] = defaultdict(list)
     heartbeats = 0
     for frame in exchange_frames():
-        for symbol, run in parser.parse(RawFrames("market", [frame], 0)).events:
+        for symbol, run in runs_of(parser.parse(RawFrames("market", [frame], 0))):
             for event in run:
                 if isinstance(event, Trade):
                     trades[symbol].append(event)

@@ -20,6 +20,7 @@ from sources.replay.faults.orders import Drop, Refuse
 from sources.replay.faults.orders import Gap as Lost
 from tests.fakes.coinbase import advanced_frames, documented
 from tests.fakes.mutations import mutated
+from tests.fakes.parsed import runs_of
 from tests.fakes.venue_line import VenueLine, venue_line
 
 MATCH = documented(wire.MatchMessage)
@@ -34,7 +35,7 @@ def parse(*frames: bytes) -> Parsed:
 
 
 def trades_in(parsed: Parsed) -> list[Any]:
-    return [event for _, run in parsed.events for event in run]
+    return [event for _, run in runs_of(parsed) for event in run]
 
 
 def recorded() -> list[bytes]:

@@ -12,7 +12,7 @@ from flows.clock import FeedClock, Now
 from flows.model import Candle, Incident, Kline, StoreOnly
 from flows.operators.candles.compare import differing_fields
 from flows.operators.candles.versions import candle_of_kline, is_unchanged
-from flows.operators.parse import Batch, Parse
+from flows.operators.parse import Batch, Parse, by_instrument
 from flows.operators.validate import Validate
 from flows.queries import DisputedTradesQuery, HistoryQuery, KlinesQuery, Query
 from flows.settings import Feed
@@ -68,7 +68,7 @@ class Flow:
             self._validate([])  # the source is polled, and has nothing
             if self._machine.due_in(self._present) == 0:
                 self._note(self._machine.on_timer(self._present))
-        for item in self._validate(self._parse([polled(frame, streams=None)])):
+        for item in by_instrument(self._validate(self._parse([polled(frame, streams=None)]))):  # type: ignore[arg-type]
             assert isinstance(item, Batch)
             self._note(self._machine.on_events(item.events, self._present))  # type: ignore[arg-type]
 

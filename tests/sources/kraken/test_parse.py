@@ -29,6 +29,7 @@ from tests.fakes.kraken_frames import (
     ticker_frame,
     trade_frame,
 )
+from tests.fakes.parsed import runs_of
 
 KLINES = StreamNames(frozenset(("BTC-USD@kline_1m", "BTC-USD@kline_5m")))
 QUOTES = StreamNames(frozenset(("BTC-USD@ticker@bbo",)))
@@ -39,7 +40,7 @@ MINUTE_BEGIN = 1_767_225_600_000
 def events_of(*frames: bytes, streams: StreamNames | None = STREAMS, parser: KrakenParser | None = None) -> list[Any]:
     parsed = (parser or KrakenParser()).parse(polled(*frames, streams=streams))
     assert parsed.rejected == []
-    return [event for _, run in parsed.events for event in run]
+    return [event for _, run in runs_of(parsed) for event in run]
 
 
 def test_a_trade_has_the_takers_side_its_own_id_and_the_engines_time() -> None:
@@ -73,22 +74,22 @@ def test_times_have_any_number_of_decimals(text: str, millisecond: int) -> None:
 def test_a_trade_with_another_time_is_refused_and_named(text: str) -> None:
     parsed = KrakenParser().parse(polled(trade_frame({"timestamp": text}), trade_frame({"trade_id": 9})))
     assert [(one.symbol, one.kind) for one in parsed.rejected] == [("BTC-USD", "trade")]
-    assert [event.id for _, run in parsed.events for event in run] == [9]  # type: ignore[union-attr]
-    assert KrakenParser().parse(polled(trade_frame({"timestamp": text}))).events == []
+    assert [trade.id for trade in parsed.trades] == [9]
+    assert not KrakenParser().parse(polled(trade_frame({"timestamp": text}))).trades
 
 
 def test_a_message_that_says_nothing_of_itself_is_refused() -> None:
     parsed = KrakenParser().parse(polled(b'{"data":[]}', b"\xff", b"", trade_frame({})))
     assert len(parsed.rejected) == 3
     assert "neither its channel nor what it answers" in parsed.rejected[0].reason
-    assert [len(run) for _, run in parsed.events] == [1]
+    assert len(parsed.trades) == 1
 
 
 def test_runs_are_by_instrument_and_type_in_the_order_of_arrival() -> None:
     parsed = KrakenParser().parse(
         polled(trade_frame({"trade_id": 1}), trade_frame({"symbol": "ETH/USD"}), trade_frame({"trade_id": 2}))
     )
-    assert [(symbol, [event.id for event in run]) for symbol, run in parsed.events] == [  # type: ignore[union-attr]
+    assert [(symbol, [event.id for event in run]) for symbol, run in runs_of(parsed)] == [  # type: ignore[union-attr]
         ("BTC-USD", [1, 2]),
         ("ETH-USD", [1]),
     ]
@@ -116,7 +117,7 @@ def test_messages_of_other_streams_are_refused_and_of_ended_ones_dropped() -> No
             streams=streams,
         )
     )
-    assert [symbol for symbol, _ in parsed.events] == ["BTC-USD"]
+    assert [symbol for symbol, _ in runs_of(parsed)] == ["BTC-USD"]
     assert [one.reason for one in parsed.rejected] == ["messages of a stream without a subscription"] * 2
 
 
@@ -229,7 +230,7 @@ def test_a_number_with_an_exponent_is_the_same_number() -> None:
 def test_a_level_that_is_none_refuses_its_frame_alone(level: str) -> None:
     good = book_frame("update", "9.0 1.0", "", 1)
     parsed = KrakenParser().parse(polled(good, book_frame("update", level, "", 1), good))
-    assert [len(run) for _, run in parsed.events] == [2]
+    assert [len(run) for _, run in runs_of(parsed)] == [2]
     assert len(parsed.rejected) == 1
 
 
@@ -328,7 +329,7 @@ def test_the_recording_is_read_to_the_last_frame_and_its_trades_have_no_hole() -
     assert parsed.rejected == []
     assert parsed.ignored == 28
     trades: dict[str, list[int]] = {}
-    for symbol, run in parsed.events:
+    for symbol, run in runs_of(parsed):
         if isinstance(run[0], Trade):
             trades.setdefault(symbol, []).extend(event.id for event in run)  # type: ignore[union-attr]
     assert trades == {
@@ -342,9 +343,9 @@ def test_a_poll_gives_what_its_frames_give_one_by_one() -> None:
     together: dict[tuple[str, type], list[MarketEvent]] = {}
     singly: dict[tuple[str, type], list[MarketEvent]] = {}
     one = KrakenParser()
-    for symbol, run in KrakenParser().parse(polled(*frames)).events:
+    for symbol, run in runs_of(KrakenParser().parse(polled(*frames))):
         together.setdefault((symbol, type(run[0])), []).extend(run)
     for frame in frames:
-        for symbol, run in one.parse(polled(frame)).events:
+        for symbol, run in runs_of(one.parse(polled(frame))):
             singly.setdefault((symbol, type(run[0])), []).extend(run)
     assert together == singly

@@ -318,6 +318,25 @@ def test_a_position_that_turns_ends_on_its_old_side() -> None:
     assert [(p.side, p.quantity) for p in of(Position, out)] == [("SHORT", 0)]
 
 
+def test_a_position_that_ended_in_another_mode_does_not_end_the_one_of_this_mode() -> None:
+    run = Run()
+    [query] = of(AccountQuery, run.take(OPENED))
+    was = (PositionReport("X", "BOTH", D(2), entry_price=D(100)), PositionReport("Y", "BOTH", D(1), entry_price=D(5)))
+    run.answer(query, AccountSnapshot(T0, positions=was))
+    run.take(AccountEvent("closed", "cut"))
+    [query] = of(AccountQuery, run.take(OPENED))
+    now_held = (
+        PositionReport("X", "SHORT", D(4), entry_price=D(101), time=T0 + 1),
+        PositionReport("X", "LONG", D(3), entry_price=D(101), time=T0 + 1),
+        PositionReport("Y", "SHORT", D(7), entry_price=D(5), time=T0 + 2),
+    )
+    shown = of(Position, run.answer(query, AccountSnapshot(T0 + 2, positions=now_held)))
+    last = {one.key[2:]: one.quantity for one in shown}
+    assert last == {("X", "SHORT"): D(4), ("X", "LONG"): D(3), ("Y", "SHORT"): D(7), ("Y", "LONG"): 0}
+    ended = AccountUpdate(T0 + 3, positions=(PositionReport("X", "SHORT", D(0)),))
+    assert [(one.side, one.quantity) for one in of(Position, run.take(ended))] == [("SHORT", 0)]
+
+
 def test_leverage_stays_with_a_position_whose_updates_do_not_say_it() -> None:
     snapshot = AccountSnapshot(T0, (), (long_btc("2"),), (LeverageReport("BTCUSDT", 20, "cross"),))
     run = live(snapshot)
@@ -356,7 +375,22 @@ def test_profit_and_value_are_carried_on_by_prices_and_say_so() -> None:
     assert run.take(AccountPrices((("BTCUSDT", D(91), T0 + 2),))) == []
     run.take(AccountEvent("alive"))
     totals = of(AccountTotal, run.wait(29_000))
-    assert totals == [AccountTotal("v", "mine", "USDT", D("300.0"), D(18), T0 + 30_000)]
+    assert totals == [AccountTotal("v", "mine", "USDT", D("300.0"), D(18), T0 + 30_000, T0 + 2)]
+
+
+def test_a_value_by_a_price_of_long_ago_says_how_old_it_is() -> None:
+    held = tuple(BalanceReport(asset, D(2), D(0)) for asset in ("ABC", "BTC", "NEW", "USDT"))
+    run = live(AccountSnapshot(T0, held))
+    run.take(AccountPrices((("ABCUSDT", D(5), T0 - 3_600_000), ("BTCUSDT", D(90), T0))))
+    run.take(AccountPrices((("BTCUSDT", D(91), T0 + 1),)))
+    changed = AccountUpdate(T0 + 5, tuple(BalanceReport(row.asset, D(3), D(0)) for row in held))
+    shown = {one.asset: (one.value, one.price_time) for one in of(Balance, run.take(changed))}
+    assert shown == {
+        "ABC": (15, T0 - 3_600_000), "BTC": (273, T0 + 1), "NEW": (None, None), "USDT": (3, None)
+    }  # fmt: skip
+    run.take(AccountEvent("alive"))
+    [total] = of(AccountTotal, run.wait(29_000))
+    assert (total.total, total.price_time) == (291, T0 - 3_600_000)
 
 
 def marked(mark: str, gain: str, time: int = 0) -> PositionReport:

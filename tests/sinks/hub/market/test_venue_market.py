@@ -31,6 +31,7 @@ from sinks.hub.messages import CHANNELS
 from sinks.hub.policy import Hub
 from sinks.hub.rights import MARKET_AND_ACCOUNT
 from sinks.hub.subscription import DEFAULT, Rule, Subscription
+from tests.fakes.alerts import alert
 from tests.fakes.candles import candle, stats, ticker_of_ones
 
 BEGIN = 1_767_225_600_000
@@ -111,6 +112,7 @@ def everything(venue: str, value: float) -> list[Publishable]:
         OpenInterest(venue, SYMBOL, BEGIN, value),
         Liquidation(SYMBOL, BEGIN, BEGIN, "SELL", value, value, 1.0, 1.0, venue=venue),
         Incident("gap", venue, SYMBOL, BEGIN, BEGIN, ""),
+        alert(symbol=SYMBOL, venue=venue, price=value),
     ]
 
 
@@ -129,6 +131,7 @@ def value_of(message: dict[str, Any]) -> float | None:
         "MarkPrice": lambda: data["mark_price"],
         "OpenInterest": lambda: data["quantity"],
         "Liquidation": lambda: data["price"],
+        "Alert": lambda: data["seen"]["price"],
     }
     read = figure.get(message["type"])
     return read() if read else None
@@ -137,7 +140,7 @@ def value_of(message: dict[str, Any]) -> float | None:
 VALUES = {SPOT: 1.0, USDM: 2.0}
 CARRIED = {
     "MarketData", "Candle", "ChartUpdate", "Trade", "Ticker", "BookTicker", "OrderBook", "Stats", "MarkPrice",
-    "OpenInterest", "Liquidation", "Status", "Incident",
+    "OpenInterest", "Liquidation", "Status", "Incident", "Alert",
 }  # fmt: skip
 
 
@@ -161,7 +164,7 @@ def test_a_snapshot_has_the_state_of_both_and_of_one_on_request() -> None:
     for venue, value in VALUES.items():
         own = deployed.snapshot({"venues": [venue]})
         assert own == [message for message in both if message["data"]["venue"] == venue]
-        assert {message["type"] for message in own} == CARRIED - {"Trade", "Incident"}
+        assert {message["type"] for message in own} == CARRIED - {"Trade", "Incident", "Alert"}
         assert {value_of(message) for message in own} == {value, None}
 
 
@@ -223,8 +226,9 @@ def test_a_symbol_removed_at_one_venue_stays_at_the_other() -> None:
     left = [message for message in deployed.snapshot() if message["data"].get("symbol")]
     assert {message["data"]["venue"] for message in left} == {USDM}
     for venue, value in VALUES.items():
-        deployed.at(1_000, venue, Price(venue, SYMBOL, value + 10, BEGIN))
+        deployed.at(1_000, venue, Price(venue, SYMBOL, value + 10, BEGIN), alert(2, symbol=SYMBOL, venue=venue))
     assert [venue for venue, data in line.of("MarketData") if data["price"] > 10] == [USDM]
+    assert [venue for venue, data in line.of("Alert") if data["id"].startswith("high-2")] == [SPOT, USDM]
 
 
 @pytest.mark.parametrize("wanted", [None, frozenset([USDM])])

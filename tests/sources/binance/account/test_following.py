@@ -4,7 +4,6 @@ the exchange has.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -14,17 +13,17 @@ from structlog.testing import capture_logs
 from flows.clock import wall_ms
 from flows.model.secret import Secret
 from sources.binance.rest import BinanceRest
-from sources.binance.venue import BINANCE, BINANCE_USDM
 from sources.replay.accounts.keys import DEMO_ED25519_KEY, DEMO_KEY, DEMO_SECRET, demo_private_key
 from sources.replay.exchange.exchange import ReplayExchange
 from sources.replay.exchange.server import running_exchange
 from sources.replay.faults.orders import AnyFault, ClockSkew, Drop, Duplicate, Gap, HalfOpen, Reorder
 from sources.replay.market.market import MarketKind
+from sources.venues import VENUES
 from tests.fakes.account_follower import Follower, Settings, following
+from tests.fakes.operated_account import OperatedAccount, Peer
 from tests.fakes.scripted_market import ScriptedMarket
 
-VENUES = {"spot": BINANCE, "usdm": BINANCE_USDM}
-MARKETS: tuple[MarketKind, ...] = ("spot", "usdm")
+MARKETS: dict[Peer, MarketKind] = {"binance": "spot", "binance-usdm": "usdm"}
 
 
 class TimelyMarket(ScriptedMarket):
@@ -43,44 +42,27 @@ class Rules:
     tries = 4
 
 
-class Account:
+class Account(OperatedAccount):
     """An account of an exchange, and who follows it."""
 
-    def __init__(self, kind: MarketKind, exchange: ReplayExchange, http: httpx.AsyncClient) -> None:
-        self.kind = kind
+    def __init__(self, peer: Peer, exchange: ReplayExchange, http: httpx.AsyncClient) -> None:
+        super().__init__(peer, http)
         self.exchange = exchange
         self.http = http
 
-    async def order(self, do: str, **fields: Any) -> None:
-        reply = await self.http.post("/control/accounts", json={"do": do, **fields})
-        assert reply.status_code == 200, reply.text
-
-    async def move(self) -> None:
-        """Something of everything that the market has."""
-        await self.order("deposit", asset="USDT", amount="12.5")
-        await self.order("fill", symbol="BTCUSDT", side="BUY", quantity="0.02", price="50000")
-        if self.kind == "spot":
-            await self.order("lock", asset="USDT", amount="7")
-            await self.order("withdraw", asset="USDT", amount="3")
-        else:
-            await self.order("funding", symbol="BTCUSDT", rate="0.0001")
-            await self.order("leverage", symbol="BTCUSDT", leverage=7)
-            await self.order("fill", symbol="BTCUSDT", side="SELL", quantity="0.05", price="51000")
-
-    async def held(self) -> Any:
-        """What the exchange says, in the form of `Follower.held`."""
-        [account] = (await self.http.get("/control/accounts")).json()["accounts"]
-        return (held_on_spot if self.kind == "spot" else held_on_usdm)(account)
-
     @asynccontextmanager
-    async def followed(self, *, audit_ms: int = 600_000, **changes: Any) -> AsyncIterator[Follower]:
-        venue = VENUES[self.kind]
+    async def followed(
+        self, *, audit_ms: int = 600_000, keep_s: float | None = None, **changes: Any
+    ) -> AsyncIterator[Follower]:
+        venue = VENUES[self.peer]
         keys = {"api_key": Secret(DEMO_KEY), "api_secret": Secret(DEMO_SECRET)}
         address = {"rest_url": self.exchange.rest_url, "ws_url": self.exchange.ws_url}
         settings = Settings(**{"venue": venue.name, **keys, **address, **changes})
         rest = BinanceRest.of(_FeedSettings(venue.name, self.exchange.rest_url), Rules())  # type: ignore[arg-type]
         assert venue.account is not None
-        async with rest, following(venue.account(settings, rest), settings, audit_ms=audit_ms) as follower:
+        feed = venue.account(settings, rest)
+        feed.keep_s = feed.keep_s if keep_s is None else keep_s
+        async with rest, following(feed, settings, audit_ms=audit_ms) as follower:
             yield follower
 
 
@@ -93,22 +75,10 @@ class _FeedSettings:
         self.rest_url = rest_url
 
 
-def held_on_spot(account: Any) -> Any:
-    rows = account["balances"]
-    return {row["asset"]: (Decimal(row["free"]), Decimal(row["locked"])) for row in rows}, {}
-
-
-def held_on_usdm(account: Any) -> Any:
-    """Its positions share one wallet: nothing of it is locked."""
-    balances = {asset: (Decimal(amount), Decimal(0)) for asset, amount in account["wallets"].items()}
-    amounts = {row["symbol"]: Decimal(row["amount"]) for row in account["positions"]}
-    return balances, {(s, "LONG" if q > 0 else "SHORT"): abs(q) for s, q in amounts.items() if q}
-
-
 @pytest.fixture(params=MARKETS)
 async def account(request: pytest.FixtureRequest) -> AsyncIterator[Account]:
     async with (
-        running_exchange(TimelyMarket(kind=request.param), start_now=True) as exchange,
+        running_exchange(TimelyMarket(kind=MARKETS[request.param]), start_now=True) as exchange,
         httpx.AsyncClient(base_url=exchange.rest_url, timeout=60) as http,
     ):
         yield Account(request.param, exchange, http)
@@ -124,20 +94,52 @@ async def test_what_is_live_is_what_the_exchange_has(account: Account, fault: An
         await follower.until_equal(account.held)
         if fault is not None:
             account.exchange.inject(fault)
-        await account.move()
-        await follower.until_equal(account.held)
-        await account.move()
-        await follower.until_equal(account.held)
+        for _ in range(3):  # of USD-M one position, then both sides, isolated, then one again
+            await account.move()
+            await follower.until_equal(account.held)
         assert follower.incidents == []
+
+
+async def test_a_liquidation_that_leaves_a_debt_ends_both_sides(account: Account) -> None:
+    if account.peer == "binance":
+        pytest.skip("spot has no positions")
+    await account.order("position_mode", both_sides=True)
+    async with account.followed() as follower:
+        await follower.until_equal(account.held)
+        await account.order("fill", side="BUY", quantity="1", price="50000", position_side="LONG")
+        await account.order("fill", side="SELL", quantity="0.5", price="50000", position_side="SHORT")
+        await account.order("withdraw", asset="USDT", amount="99900")
+        await follower.until_equal(account.held)
+        assert follower.positions[account.symbol, "SHORT"].leverage == 20
+        await account.order("liquidate", price="40000")
+        await follower.until_equal(account.held)
+        assert follower.held() == ({}, {})
+        assert follower.incidents == []
+
+
+async def test_a_change_of_the_modes_while_away_is_what_the_exchange_has_afterwards(account: Account) -> None:
+    if account.peer == "binance":
+        pytest.skip("spot has no positions")
+    await account.move()
+    async with account.followed() as follower:
+        await follower.until_equal(account.held)
+        account.exchange.inject(Drop())
+        await account.move()
+        await follower.until_equal(account.held)
+        short = follower.positions[account.symbol, "SHORT"]
+        assert (short.margin_type, short.leverage) == ("isolated", 9)
+        assert {where for where, one in follower.positions.items() if one.quantity} == {
+            (account.symbol, "LONG"), (account.symbol, "SHORT")
+        }  # fmt: skip
 
 
 async def test_a_change_that_the_stream_has_lost_is_found_by_the_audit(account: Account) -> None:
     async with account.followed(audit_ms=1_000) as follower:
         await follower.until_equal(account.held)
         # spot sends two events of a deposit, USD-M one, for all events and for those of its kind
-        account.exchange.inject(Gap(stream="*", count=2 if account.kind == "spot" else 4))
+        account.exchange.inject(Gap(stream="*", count=2 if account.peer == "binance" else 4))
         await account.order("deposit", asset="USDT", amount="1")
-        if account.kind == "usdm":
+        if account.peer == "binance-usdm":
             await account.order("deposit", asset="USDT", amount="1")
         await follower.until(lambda: bool(follower.incidents))
         await follower.until_equal(account.held)
@@ -145,7 +147,7 @@ async def test_a_change_that_the_stream_has_lost_is_found_by_the_audit(account: 
 
 
 async def test_an_expired_listen_key_is_met_by_a_new_one(account: Account) -> None:
-    if account.kind == "spot":
+    if account.peer == "binance":
         pytest.skip("spot has no listen keys")
     async with account.followed() as follower:
         await follower.until_equal(account.held)
@@ -154,6 +156,21 @@ async def test_an_expired_listen_key_is_met_by_a_new_one(account: Account) -> No
         await account.order("listen_keys", life_ms=3_600_000)
         await account.move()
         await follower.until_equal(account.held)
+
+
+async def test_a_listen_key_that_is_gone_is_found_by_keeping_it_alive(account: Account) -> None:
+    if account.peer == "binance":
+        pytest.skip("spot has no listen keys")
+    async with account.followed(keep_s=0.1) as follower:
+        await follower.until_equal(account.held)
+        first = await account.stream()
+        reply = await account.http.delete("/fapi/v1/listenKey", headers={"X-MBX-APIKEY": DEMO_KEY})
+        assert reply.status_code == 200
+        await account.order("deposit", asset="USDT", amount="5")  # no stream brings it
+        await follower.until(lambda: any(state.reason == "the listen key is gone" for state in follower.states))
+        await follower.until_equal(account.held)
+        assert first != await account.stream()
+        assert follower.incidents == []
 
 
 async def test_a_private_key_signs_too(account: Account) -> None:
@@ -184,7 +201,7 @@ async def test_a_wrong_key_is_one_message(account: Account, changes: Any, says: 
 
 
 async def test_a_key_that_may_trade_is_refused_with_the_remedy(account: Account) -> None:
-    if account.kind == "usdm":
+    if account.peer == "binance-usdm":
         pytest.skip("this market does not say what a key may do")
     reply = await account.http.post("/control/keys", json={"account": "demo", "powers": ["trade", "withdraw"]})
     new = reply.json()

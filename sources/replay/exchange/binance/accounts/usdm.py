@@ -84,6 +84,7 @@ class UsdmAccounts(OpenedAccounts[UsdmAccount]):
         positions = open_margins(held, self.marks(place.symbol for place in held.positions))
         return {
             "wallets": {asset: text(wallet.balance) for asset, wallet in held.wallets.items()},
+            "cross_wallets": {asset: text(held.cross_wallet(asset)) for asset in held.wallets},
             "positions": [
                 {
                     "symbol": one.place.symbol,
@@ -91,6 +92,8 @@ class UsdmAccounts(OpenedAccounts[UsdmAccount]):
                     "amount": text(one.position.amount),
                     "entry_price": text(one.position.entry_price),
                     "unrealized": text(one.unrealized),
+                    "leverage": one.contract.leverage,
+                    "margin_type": "isolated" if one.contract.is_isolated else "cross",
                 }
                 for one in positions
             ],

@@ -108,4 +108,5 @@ class KrakenAccounts(SpotVenueAccounts):
         """An account's part of the state."""
         rows = self.margin(account).rows
         prices = {row.symbol: self.listed(row.symbol).last_price for row in rows}
-        return {**super().report(account), "positions": report_of(rows, prices)}
+        tokens = self.tokens.of(account)
+        return {**super().report(account), "positions": report_of(rows, prices), "tokens": tokens}

@@ -29,6 +29,10 @@ class Tokens:
             del self._tokens[next(iter(self._tokens))]
         return name
 
+    def of(self, account: str) -> list[str]:
+        """Those of an account, oldest first."""
+        return [name for name, token in self._tokens.items() if token.account == account]
+
     def account_of(self, name: object, now_ms: int) -> str | None:
         """Whose token it is; None for one that is none, or too old."""
         token = self._tokens.get(name) if isinstance(name, str) else None

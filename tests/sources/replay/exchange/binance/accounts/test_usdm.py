@@ -346,6 +346,27 @@ async def test_an_account_that_is_not_this_one_is_not_seen(usdm: Usdm) -> None:
         assert (await received(client, 1))[0]["a"]["B"][0]["bc"] == "6"
 
 
+async def test_a_transfer_takes_from_one_account_what_another_gets(usdm: Usdm) -> None:
+    await usdm.http.post("/control/keys", json={"account": "second"})
+    async with usdm.stream() as client:
+        await usdm.order(do="transfer", asset="USDT", amount="-30", other="second")
+        await usdm.order(do="transfer", asset="USDT", amount="10", other="second")
+        await usdm.order(do="transfer", account="second", asset="USDT", amount="5", other="demo")
+        sent = [event["a"] for event in await received(client, 3)]
+        assert [(event["m"], event["B"][0]["bc"]) for event in sent] == [
+            ("ASSET_TRANSFER", "-30"), ("ASSET_TRANSFER", "10"), ("ASSET_TRANSFER", "-5")
+        ]  # fmt: skip
+    accounts = (await usdm.http.get("/control/accounts")).json()["accounts"]
+    assert [one["wallets"]["USDT"] for one in accounts] == ["99975.00000000", "25.00000000"]
+    for fields, reason in (
+        ({"amount": "26", "other": "second"}, "the account has 25 USDT"),
+        ({"amount": "-1", "other": "third"}, "no account third"),
+        ({"amount": "1", "other": "demo"}, "between two accounts"),
+    ):
+        assert reason in await usdm.order(do="transfer", asset="USDT", **fields)
+    assert (await usdm.http.get("/control/accounts")).json()["accounts"] == accounts
+
+
 async def test_what_cannot_be_is_refused_with_its_reason(usdm: Usdm) -> None:
     for fields, reason in (
         ({"do": "lock", "asset": "USDT", "amount": "1"}, "USD-M has no such order"),

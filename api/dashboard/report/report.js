@@ -21,7 +21,7 @@ openZones();
 openTheme(() => {});
 const incidents = new Incidents();
 
-const chosen = () => ({ venue: byId("venue").value, symbol: byId("symbol").value });
+const chosen = () => ({ venue: byId("of-venue").value, symbol: byId("of-symbol").value });
 const venuesOf = (list) => [...new Set(list.map(({ venue }) => venue))].sort();
 const isMeant = ({ venue, symbol }) => {
   const wanted = chosen();
@@ -49,14 +49,14 @@ function fill(list, values, all) {
 async function readInstruments() {
   const states = await get("/api/symbols");
   instruments = states.filter(({ followed, wanted }) => followed || wanted).map(({ venue, symbol }) => ({ venue, symbol }));
-  fill(byId("venue"), venuesOf(instruments), "all venues");
+  fill(byId("of-venue"), venuesOf(instruments), "all venues");
   fillSymbols();
 }
 
 function fillSymbols() {
   const { venue } = chosen();
   const ofVenue = instruments.filter((one) => !venue || one.venue === venue);
-  fill(byId("symbol"), [...new Set(ofVenue.map(({ symbol }) => symbol))].sort(), "all symbols");
+  fill(byId("of-symbol"), [...new Set(ofVenue.map(({ symbol }) => symbol))].sort(), "all symbols");
 }
 
 async function readDays() {
@@ -69,8 +69,10 @@ async function readDays() {
       found.push(...(await get("/api/charts", query)));
     }
   }
+  const isFirst = !series.length;
   series = found;
   paintDays();
+  if (isFirst) byId("days").scrollLeft = byId("days").scrollWidth; // the newest days are those at the right
 }
 
 function paintDays() {
@@ -125,13 +127,13 @@ function chooseAll() {
   void shown(readCapabilities);
 }
 
-byId("venue").onchange = () => {
+byId("of-venue").onchange = () => {
   fillSymbols();
   chooseAll();
 };
-byId("symbol").onchange = () => {
-  const owners = instruments.filter(({ symbol }) => symbol === byId("symbol").value);
-  if (!byId("venue").value && owners.length > 1) byId("venue").value = owners[0].venue; // a name alone would be ambiguous
+byId("of-symbol").onchange = () => {
+  const owners = instruments.filter(({ symbol }) => symbol === byId("of-symbol").value);
+  if (!byId("of-venue").value && owners.length > 1) byId("of-venue").value = owners[0].venue; // a name alone would be ambiguous
   chooseAll();
 };
 for (const id of ["kind", "from", "to"]) byId(id).onchange = chooseIncidents;

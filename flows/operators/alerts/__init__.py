@@ -1,0 +1,1 @@
+"""Alerts: rules of a user, evaluated on what is known to be fresh, right and live."""

@@ -1,0 +1,1 @@
+"""Alerts on their way out: a queue on disk, and a webhook."""

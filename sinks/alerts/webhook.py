@@ -1,0 +1,85 @@
+"""Alerts as signed requests, in the form of Standard Webhooks (standardwebhooks.com, version 1).
+
+    POST <url>
+    webhook-id: <id of the alert, the same at every attempt>
+    webhook-timestamp: <seconds since the epoch, of this attempt>
+    webhook-signature: v1,<base64 of HMAC-SHA256 of "<id>.<timestamp>.<body>">
+
+    {"type": "alert", "timestamp": …, "text": …, "data": {…}}
+
+The key is what is behind `whsec_` in the secret, from base64.
+"""
+
+import base64
+import hashlib
+import hmac
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+from msgspec import Struct
+
+from flows.model.alerts import Alert
+from flows.model.secret import Secret, webhook_key
+from flows.process.proxy import is_loopback, trusted_by
+from sinks.hub.payloads import AlertBody
+from sinks.hub.payloads.form import iso_utc_or_none
+
+_AGENT: Final = "marketflow"
+
+
+class Event(Struct, frozen=True):
+    """The body of a request."""
+
+    type: str
+    timestamp: str | None
+    text: str
+    data: AlertBody
+
+
+def body_of(alert: Alert) -> bytes:
+    """The body, the same at every attempt."""
+    data = AlertBody.of(alert)
+    return msgspec.json.encode(Event("alert", iso_utc_or_none(alert.time), data.text, data))
+
+
+def signature_of(key: bytes, id_: str, timestamp: int, body: bytes) -> str:
+    """The signature of a request."""
+    signed = b"%s.%d.%s" % (id_.encode(), timestamp, body)
+    return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
+
+
+class Webhook:
+    """Sends alerts to one address. It may contain a secret: reasons name nothing of it but its host."""
+
+    def __init__(self, url: str, secret: Secret) -> None:
+        self._url = url
+        self._secret = secret
+        self.host = urlsplit(url).hostname or ""
+        self._client = httpx.Client(
+            headers={"User-Agent": _AGENT, "Content-Type": "application/json"},
+            follow_redirects=False,
+            verify=trusted_by(url),
+            trust_env=not is_loopback(url),
+        )
+
+    def send(self, alert: Alert, *, wall_s: int, timeout_s: float) -> str:
+        """One attempt; "" when the receiver has taken it, else why not."""
+        body = body_of(alert)
+        headers = {
+            "webhook-id": alert.id,
+            "webhook-timestamp": str(wall_s),
+            "webhook-signature": signature_of(webhook_key(self._secret), alert.id, wall_s, body),
+        }
+        try:
+            with self._client.stream("POST", self._url, content=body, headers=headers, timeout=timeout_s) as response:
+                return "" if response.is_success else f"{self.host} answered {response.status_code}"
+        except httpx.TimeoutException:
+            return f"{self.host} did not answer in time"
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            return f"{self.host} cannot be reached: {type(error).__name__}"
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._client.close()
