@@ -149,8 +149,8 @@ async def test_times_are_those_of_the_chosen_zone(told: Told) -> None:
 async def test_a_change_that_is_written_as_zero_is_neither_up_nor_down(told: Told) -> None:
     page, deployment, _ = told
     for number, share in enumerate((-0.004, 0.004, 0.0)):
-        deployment.tell(MarketData("binance", "BTCUSDT", 100.0 + number, NOW + number, share, share, 1_500.0))
-        await expect(page.locator("#price")).to_have_text(f"{100 + number}.00")
+        deployment.tell(MarketData("binance", "BTCUSDT", 101.0 + number, NOW + 1 + number, share, share, 1_500.0))
+        await expect(page.locator("#price")).to_have_text(f"{101 + number}.00")
         for place in ("#change", "#prices li[data-symbol=BTCUSDT] .change"):
             assert "0.00%" in await page.locator(place).inner_text()
             assert not re.search(r"[-+]0\.00", await page.locator(place).inner_text())
