@@ -165,4 +165,4 @@ def _part(state: Dependency) -> Part:
 
 
 def _hub(state: ConnectionState) -> Part:
-    return Part(f"hub {state.url}", state.connected, iso_utc(state.since_ms), state.reason)
+    return Part(f"{state.kind} {state.url}", state.connected, iso_utc(state.since_ms), state.reason)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
@@ -19,7 +20,8 @@ from api.stores.history import History
 from api.stores.instruments import Instruments
 from api.stores.mongo import MongoStore
 from api.stores.trades import TradeArchive
-from flows.settings import Settings
+from flows.process.version import how_to_install
+from flows.settings import Settings, SettingsError
 from sinks.hub.messages import CHANNELS
 
 CHECK_TRADES_S: Final = 5.0
@@ -45,9 +47,9 @@ class Services(Struct, frozen=True):
 
 @asynccontextmanager
 async def running_services(settings: Settings) -> AsyncIterator[Services]:
-    """Follows the hubs and checks the stores while entered. Starts also when hubs or stores are down."""
+    """Follows the hubs, or the bus, and checks the stores while entered. Starts also when hubs or stores are down."""
     api = settings.api
-    live = LiveView(*settings.hub_urls, token=settings.hub.best_token, channels=CHANNELS, cache_size=api.cache_size)
+    live = _live_view(settings)
     mongo = MongoStore(settings.mongo, timeout_s=api.store_timeout_s)
     trades = TradeArchive(settings.trades, venues=tuple(settings.by_venue))
     instruments = Instruments(settings.by_venue, live, mongo)
@@ -72,6 +74,19 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             stack.push_async_callback(_end, task)
         stack.push_async_callback(mongo.drain)
         yield Services(settings, live, gateway, mongo, trades, instruments, history, analysis, metrics, readiness)
+
+
+def _live_view(settings: Settings) -> LiveView:
+    """Follows the hubs, or the bus. `SettingsError` when its client library is not installed."""
+    size = settings.api.cache_size
+    if not settings.follows_bus:
+        return LiveView(*settings.hub_urls, token=settings.hub.best_token, channels=CHANNELS, cache_size=size)
+    try:
+        from api.live.bus import BusConnection  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise SettingsError(f"bus.url is set, and {error.name} is not installed: {how_to_install('bus')}") from error
+    open_bus = partial(BusConnection, settings.bus, venues=tuple(settings.by_venue), ring=settings.hub.ring)
+    return LiveView(bus=open_bus, cache_size=size)
 
 
 def _series(settings: Settings) -> list[SeriesKey]:

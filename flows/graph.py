@@ -48,6 +48,8 @@ class Sinks(Struct, frozen=True):
     candles: Sink[tuple[str, list[Document]]] | None = None
     trades: Sink[tuple[str, list[TradeBatch]]] | None = None
     broadcast: Sink[tuple[str, list[Publishable]]] | None = None
+    bus: Sink[tuple[str, list[Publishable]]] | None = None
+    """The same as `broadcast` gets, for readers on other hosts."""
     rejects: Sink[Rejected] | None = None
     incidents: Sink[Incident] | None = None
     commands: Sink[RefreshResult | Removed] | None = None
@@ -128,6 +130,7 @@ def venues_flow(venues: Sequence[VenueParts], sinks: Sinks) -> Dataflow:
         for name, one, state, alerts in zip(names, flows, states, fired, strict=True)
     }
     steps.broadcast("hub", updates, sinks.broadcast)
+    steps.broadcast("bus", {name: [*prices[name], *of_venue] for name, of_venue in updates.items()}, sinks.bus)
     return steps.drop_unread(flow)
 
 

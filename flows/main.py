@@ -23,13 +23,14 @@ from bytewax.dataflow import Dataflow
 
 from flows.graph import Sinks, VenueParts, venues_flow
 from flows.loop_thread import EventLoopThread
-from flows.model import Incident, ListedInstrument
+from flows.model import Incident, ListedInstrument, Publishable
 from flows.process.descriptors import raise_descriptor_limit
 from flows.process.disk import DiskFullError, explained, is_no_room
 from flows.process.engine_end import explain_full_disk
 from flows.process.exit_codes import TRY_AGAIN, refuse_to_run
 from flows.process.gc import tune_garbage_collector
 from flows.process.logs import set_up_logs
+from flows.process.version import how_to_install
 from flows.recovered import prefix_of, state_fault
 from flows.recovery import EngineFlags, RecoveryError, check, engine_flags
 from flows.runtime.accounts import AccountRuntime
@@ -40,7 +41,7 @@ from flows.runtime.venue import VenueRuntime, check_venues, with_own_names
 from flows.settings import Settings, SettingsError, load_settings
 from flows.settings.account import withheld
 from flows.spellings import Catalogue
-from sinks.bridge import PartitionedWriterSink, SharedWriter, WriterSink
+from sinks.bridge import PartitionedWriterSink, RecoverableWriter, SharedWriter, WriterSink
 from sinks.hub.broadcast import Broadcast
 from sinks.ledger import IncidentWriter, RejectWriter
 from sinks.mongo.identity import IDENTITY_FILE
@@ -84,6 +85,10 @@ def build_flow(
         ledger.add_sink(mongo.open())
     if broadcast:
         ledger.add_sink(broadcast.open(), gets_flow_incidents=True)
+    bus = _open_bus(settings, ledger.report, venues) if settings.bus.url else None
+    published: SharedWriter[Any] | None = SharedWriter(bus) if bus else None
+    if published:
+        ledger.add_sink(published.open(), gets_flow_incidents=True)
     alerts = AlertRuntime(settings, documents, ledger.report) if settings.alerts.is_on else None
     alert_writer: SharedWriter[Any] | None = SharedWriter(alerts.writer) if alerts else None
     incidents, refused = SharedWriter(ledger), SharedWriter(rejects)
@@ -103,6 +108,7 @@ def build_flow(
         Sinks(
             candles=PartitionedWriterSink(["mongodb"], lambda _: mongo.open()) if mongo else None,
             broadcast=PartitionedWriterSink(["hub"], lambda _: broadcast.open()) if broadcast else None,
+            bus=PartitionedWriterSink(["bus"], lambda _: published.open()) if published else None,
             rejects=WriterSink(refused.open),
             incidents=WriterSink(incidents.open),
             alerts=PartitionedWriterSink(["alerts"], lambda _: alert_writer.open()) if alert_writer else None,
@@ -213,6 +219,25 @@ def _open_broadcast(settings: Settings, metrics: FlowMetrics, venues: list[Venue
     except OSError as error:
         raise SettingsError(str(error)) from error
     return broadcast
+
+
+def _open_bus(
+    settings: Settings, report: Callable[[Incident], None], venues: list[VenueRuntime]
+) -> RecoverableWriter[Publishable]:
+    """The publisher to the bus, whose client library is loaded only with one."""
+    try:
+        from sinks.bus.writer import BusWriter  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise SettingsError(f"bus.url is set, and {error.name} is not installed: {how_to_install('bus')}") from error
+    return BusWriter(
+        settings.bus,
+        flow=settings.flow_name,
+        rate=settings.hub.rate,
+        origins={venue.feed.venue: venue.feed.origin for venue in venues},
+        clocks={venue.feed.venue: venue.clock for venue in venues},
+        summary_s=settings.log.summary_s,
+        on_incident=report,
+    )
 
 
 def _open_mongo(

@@ -42,6 +42,7 @@ STEPS: Final = frozenset(
                 "rocksdb.sink",
                 "freshness.states.keeper",
                 "hub.sink",
+                "bus.sink",
                 "alert_outbox.sink",
             )
         ),

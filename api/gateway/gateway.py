@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from api.gateway.relay import Relay
+from api.gateway.relay import Relay, StreamRelay
 from api.gateway.socket import GatewaySocket
 from api.http.auth import RIGHTS
 from api.http.connections import connection_of
@@ -33,6 +33,8 @@ from sinks.hub.server import DRAIN_S, PING_S
 from sinks.hub.subscription import NamesOf, RequestError, RightError, as_named
 
 SUBPROTOCOLS: Final[tuple[WireFormat, ...]] = ("msgpack", "json")
+AHEAD_S: Final = 2.0
+"""How far a client of a bus may be ahead of the node at which it resumes."""
 _MESSAGES: Final = (WSMsgType.TEXT, WSMsgType.BINARY)
 
 _log = structlog.get_logger(__name__)
@@ -47,7 +49,13 @@ class Gateway:
         """`venues` are those of the settings. `names_of` gives the venues' own names of what clients write."""
         self._settings = settings
         self._live = live
-        self._relay = Relay(settings, venues=venues, first_seq=wall_ms() * 1_000, names_of=names_of)
+        self._relay = (
+            StreamRelay(settings, venues=venues, names_of=names_of)
+            if live.is_bus
+            else Relay(settings, venues=venues, first_seq=wall_ms() * 1_000, names_of=names_of)
+        )
+        self._awaited: dict[asyncio.Event, int] = {}
+        """Numbers that clients of other nodes have, and this one has not."""
         self._pace = Pace(self._flush, longest_s=settings.tick_ms / 1_000)
         self._unsent = 0
         self._clients: dict[Client, GatewaySocket] = {}
@@ -63,13 +71,35 @@ class Gateway:
     # --- messages ---
 
     def _on_event(self, event: LiveEvent) -> None:
-        self._relay.on_origins({state.venue: state.origin for state in self._live.venue_states()})
+        self._relay.on_origins({state.venue: state.origin for state in self._live.venue_states() if state.origin})
         self._relay.take(event, self.now())
+        for has_come, seq in self._awaited.items():
+            if self._has(seq):
+                has_come.set()
         self._unsent += 1
         if self._unsent >= TICK_LIMIT:
             self._flush()
         elif self._relay.counters.clients:
             self._pace.wake()
+
+    def _has(self, seq: int) -> bool:
+        return not isinstance(self._relay, StreamRelay) or self._relay.has(seq)
+
+    async def _until(self, seq: int) -> None:
+        """Waits until the message with this number was received, if the client has it from a node that is ahead, or
+        this one has only begun.
+        """
+        if self._has(seq):
+            return
+        has_come = asyncio.Event()
+        self._awaited[has_come] = seq
+        try:
+            async with asyncio.timeout(AHEAD_S):
+                await has_come.wait()
+        except TimeoutError:
+            pass  # the relay does not know the number: it sends the state
+        finally:
+            del self._awaited[has_come]
 
     def _flush(self) -> None:
         self._unsent = 0
@@ -96,6 +126,8 @@ class Gateway:
         if connection is None or request.transport is None or not websocket.can_prepare(request).ok:
             raise Problem("bad_request", "this address is a WebSocket")
         await websocket.prepare(request)
+        if options.resume_after is not None:
+            await self._until(options.resume_after)
         peer = GatewaySocket(websocket, connection, request.transport)
         client = self._join(peer, options)
         _log.info("client_connected", peer=peer.peer_name, encoding=client.encoding)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from api.live.hub_protocol import Cut, Joined, LiveEvent, Lost, Replaced
+from api.live.hub_protocol import Cut, Earlier, Joined, LiveEvent, Lost, Replaced
 from api.live.messages import HubMessage
 from flows.clock import Now
 from sinks.hub.hub_settings import HubSettings
@@ -83,10 +83,13 @@ class Relay(Outlet):
         return RelayedMessage(
             _topic_of(message),
             message.body,
-            seq=self._next_seq(),
+            seq=self._number(message),
             stamp_ms=message.stamp_ms,
             mergeable=message.channel in LATEST or message.channel in ACCOUNT_CHANNELS or is_forming or is_state,
         )
+
+    def _number(self, message: HubMessage) -> int:  # noqa: ARG002 - the stream's relay reads it
+        return self._next_seq()
 
     def _keep(self, message: Message, received: HubMessage) -> None:
         """Keeps what new clients get, as the hub does."""
@@ -114,8 +117,9 @@ class Relay(Outlet):
                 removed = frozenset(symbols)
                 self._drop(lambda topic: _is_of(topic, received.venue, removed))
             case StatusBody(line=line):
-                self._lines[received.hub, received.venue, line] = message
-                self._state.put(message, line=f"{received.hub} {line}")
+                named = f"{received.flow} {line}".strip()
+                self._lines[received.hub, received.venue, named] = message
+                self._state.put(message, line=f"{received.hub} {named}")
             case InstrumentBody():
                 self._state.put(message)
 
@@ -137,6 +141,43 @@ class Relay(Outlet):
         for topic in [topic for topic in self._hub_of if is_gone(topic)]:
             del self._hub_of[topic]
             self._liquidations.pop(topic, None)
+
+
+class StreamRelay(Relay):
+    """The clients of a bus. The numbers are the stream's, so a client may resume at any other relay of it; they rise,
+    with gaps where messages are not for this relay.
+    """
+
+    def __init__(self, settings: HubSettings, *, venues: Iterable[str], names_of: NamesOf = as_named) -> None:
+        """As for `Relay`."""
+        super().__init__(settings, venues=venues, first_seq=0, names_of=names_of)
+        self._is_filled = False
+
+    def has(self, seq: int) -> bool:
+        """Whether everything up to this number was received, what came before the state too."""
+        return self._is_filled and self._seq >= seq
+
+    def take(self, event: LiveEvent, now: Now) -> None:
+        """Takes an event of the live view."""
+        if isinstance(event, Earlier):
+            for message in event.messages:
+                if message.channel in CHANNELS:
+                    self._recent.put(self._numbered(message))
+            self._is_filled = True
+            return
+        if isinstance(event, Lost):
+            self._seq = max(self._seq, event.seq)
+        if isinstance(event, Replaced):
+            self._seq = 0  # it may be another stream, whose numbers are lower
+            self._is_filled = False
+        super().take(event, now)
+
+    def _next_seq(self) -> int:
+        return self._seq
+
+    def _number(self, message: HubMessage) -> int:
+        self._seq = max(self._seq, message.seq)
+        return message.seq
 
 
 def _is_of(topic: Topic, venue: str, symbols: frozenset[str]) -> bool:

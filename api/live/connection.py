@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import urlencode
 
 import msgspec
@@ -27,7 +27,7 @@ _log = structlog.get_logger(__name__)
 
 
 class ConnectionState(Struct):
-    """State of the connection to a hub."""
+    """State of the connection to a hub, or a bus."""
 
     url: str
     connected: bool = False
@@ -36,6 +36,28 @@ class ConnectionState(Struct):
     reason: str = "not tried yet"
     """Why it is down; "" while connected."""
     reconnections: int = 0
+    kind: str = "hub"
+
+
+class Connection(Protocol):
+    """What the live view follows: a hub, or a bus."""
+
+    state: ConnectionState
+
+    @property
+    def venue_state(self) -> VenueState:
+        """The state of its first venue, without a name before it was connected once."""
+
+    @property
+    def venue_states(self) -> list[VenueState]:
+        """The states of all its venues."""
+
+    @property
+    def seq(self) -> int:
+        """Sequence number of the newest message received."""
+
+    async def run(self) -> None:
+        """Follows until cancelled."""
 
 
 class HubConnection:

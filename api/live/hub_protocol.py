@@ -36,6 +36,8 @@ class Lost(Struct, frozen=True):
 
     url: str
     dropped: int
+    seq: int = 0
+    """On a bus: the number of the message that says so."""
 
 
 class Cut(Struct, frozen=True):
@@ -52,7 +54,14 @@ class Replaced(Struct, frozen=True):
     messages: tuple[HubMessage, ...]
 
 
-LiveEvent: TypeAlias = HubMessage | Joined | Replaced | Lost | Cut
+class Earlier(Struct, frozen=True):
+    """Messages of a bus from before the state that was just read, without a gap up to it: for who resumes there."""
+
+    url: str
+    messages: tuple[HubMessage, ...]
+
+
+LiveEvent: TypeAlias = HubMessage | Joined | Replaced | Earlier | Lost | Cut
 
 
 class HubProtocol:

@@ -95,6 +95,8 @@ class IncomingMessage(Struct, frozen=True):
     seq: int = 0
     dropped: int = 0
     """Of `Lagged`: number of messages that were dropped before this one."""
+    flow: str = ""
+    """On a bus: the flow that published it."""
 
 
 class SnapshotPart(Struct, frozen=True):
@@ -114,7 +116,9 @@ class HubMessage(Struct, frozen=True):
     """Feed's time at which the hub created it, ms UTC."""
     seq: int
     hub: str = ""
-    """URL of the hub."""
+    """URL of the hub, or of the bus."""
+    flow: str = ""
+    """On a bus: the flow that published it."""
 
     @property
     def symbol(self) -> str:

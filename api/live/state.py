@@ -106,6 +106,11 @@ class VenueState:
         for symbol in removed:
             self.states.pop(symbol, None)
 
+    def drop(self, symbol: str) -> None:
+        """Another flow has this symbol now."""
+        self._remove(frozenset((symbol,)))
+        self._symbols = None
+
     def forget(self) -> None:
         """Drops the state before the hub sends a new one. Incidents are past events and stay."""
         self._latest.clear()

@@ -22,9 +22,9 @@ import structlog
 from msgspec import Struct
 
 from api.live.candle_cache import CandleCache, SeriesKey
-from api.live.connection import HubConnection
+from api.live.connection import Connection, HubConnection
 from api.live.freshness import State, channel_state_of, clock_of, state_of
-from api.live.hub_protocol import Cut, Joined, LiveEvent, Lost, Replaced
+from api.live.hub_protocol import Cut, Earlier, Joined, LiveEvent, Lost, Replaced
 from api.live.messages import HubMessage, candle_of
 from api.live.state import VenueState
 from api.live.venue_time import TICK_S
@@ -68,10 +68,18 @@ class LiveView:
         channels: tuple[str, ...] = DEFAULT_CHANNELS,
         cache_size: int = 500,
         local_ms: Callable[[], int] = monotonic_ms,
+        bus: Callable[[Callable[[LiveEvent], None]], Connection] | None = None,
     ) -> None:
+        """`bus` opens a connection to a bus, which is followed in place of hubs."""
         self.candles = CandleCache(cache_size)
         """Newest candles, including forming ones."""
-        self.connections = [HubConnection(url, token=token, channels=channels, on_event=self._on_event) for url in urls]
+        self.connections: list[Connection] = [
+            HubConnection(url, token=token, channels=channels, on_event=self._on_event) for url in urls
+        ]
+        self.is_bus = bus is not None
+        """Whether `seq` is the stream's, the same wherever it is read."""
+        if bus:
+            self.connections.append(bus(self._on_event))
         self._local_ms = local_ms
         self._listeners: dict[object, Callable[[LiveEvent], object]] = {}
         self._relays: list[Callable[[LiveEvent], object]] = []
@@ -199,7 +207,7 @@ class LiveView:
 
     def _on_event(self, event: LiveEvent) -> None:
         self._call(self._relays, event)
-        if isinstance(event, Replaced):
+        if isinstance(event, Replaced | Earlier):
             return
         if isinstance(event, HubMessage):
             if isinstance(event.body, HeartbeatBody):

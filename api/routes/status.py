@@ -57,7 +57,7 @@ class StatusAnswer(Struct, frozen=True):
     channels: list[Channel]
     memory: Memory
     hub_urls: list[str]
-    """URLs of the broadcast, for the page."""
+    """URLs of the broadcast, for the page; one that begins with `/` is on the API's own server."""
     venues: list[VenueReadiness]
     """Every venue that the hubs report."""
 
@@ -120,7 +120,7 @@ def routes(services: Services) -> list[AnyRoute]:
             [one for _, instruments in by_venue for one in instruments],
             channels(),
             Memory(len(cache), cache.counters.hits, cache.counters.misses),
-            [*settings.api.page_hub_urls] or [connection.state.url for connection in live.connections],
+            page_hub_urls(services),
             venues_of(venue_states),
         )
 
@@ -139,6 +139,12 @@ def routes(services: Services) -> list[AnyRoute]:
         Route("GET", "/health/live", alive, Alive, needs=None),
         Route("GET", "/health/ready", ready, Readiness, errors=("not_ready",), needs=None),
     ]
+
+
+def page_hub_urls(services: Services) -> list[str]:
+    """Where the page connects to: the hubs, or where there is a bus, which browsers cannot read, the gateway."""
+    own = ["/ws"] if services.live.is_bus else [connection.state.url for connection in services.live.connections]
+    return [*services.settings.api.page_hub_urls] or own
 
 
 def flow_of(venue_state: VenueState) -> FlowState:

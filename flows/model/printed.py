@@ -10,10 +10,24 @@ DECIMALS: Final = 8
 """Sums of quantities, shares and percentages are rounded to so many decimals: venues print no more of them."""
 MOST_DECIMALS: Final = 12
 """No venue prints more decimals of a price."""
+_UNITS: Final = 10.0**DECIMALS
+_ROUNDS: Final = 1.5 * 2.0**52
+"""Added to a small float and taken away again, it leaves the nearest whole number."""
+_SAFE: Final = 2.0**50
+"""Up to so many units their number is known to an eighth."""
+_NEAR: Final = 0.25
 
 
 def printed(value: float) -> float:
-    """A sum, share or percentage of printed numbers, with as many decimals as a venue prints at most."""
+    """A sum, share or percentage of printed numbers, with as many decimals as a venue prints at most.
+
+    It is `round`, which goes by way of the decimal digits, in a third of the time: where the next unit is near, both
+    give that, and the quotient of two whole numbers is the float next to it.
+    """
+    units = value * _UNITS
+    whole = (units + _ROUNDS) - _ROUNDS
+    if 0.0 < whole < _SAFE and -_NEAR < units - whole < _NEAR:
+        return whole / _UNITS
     return round(value, DECIMALS)
 
 

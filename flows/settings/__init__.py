@@ -19,8 +19,9 @@ from flows.names import did_you_mean, nearest
 from flows.settings.account import Accounts
 from flows.settings.alerts import Alerts
 from flows.settings.api import Analysis, Api
+from flows.settings.bus import Bus
 from flows.settings.faults import text_of
-from flows.settings.feed import Books, Feed, Rest, VenueName
+from flows.settings.feed import WHOLE, Books, Feed, Rest, VenueName
 from flows.settings.files import file_settings, settings_file
 from flows.settings.hub import Heartbeat, Hub, Log, Metrics
 from flows.settings.ports import check_ports
@@ -50,6 +51,7 @@ __all__ = [
     "Api",
     "Backfill",
     "Books",
+    "Bus",
     "Feed",
     "Heartbeat",
     "Hub",
@@ -89,6 +91,7 @@ class Settings(BaseSettings):
     accounts: Accounts = Accounts()
     alerts: Alerts = Alerts()
     hub: Hub = Hub()
+    bus: Bus = Bus()
     metrics: Metrics = Metrics()
     api: Api = Api()
     analysis: Analysis = Analysis()
@@ -115,6 +118,14 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _ports_differ(self) -> Self:
         check_ports(self)
+        return self
+
+    @model_validator(mode="after")
+    def _alerts_have_venues(self) -> Self:
+        for rule in self.alerts.own_rules:
+            if rule.venue and rule.venue not in self.by_venue:
+                text = f"{rule.id}: no venue {visible(rule.venue)} is followed; there are {', '.join(self.by_venue)}"
+                raise wrong_value("alerts.rules", text)
         return self
 
     @property
@@ -163,6 +174,17 @@ class Settings(BaseSettings):
         """
         chosen = self.mongo.retention
         return self.by_venue[venue].origin != "replay" if chosen is None else chosen
+
+    @property
+    def follows_bus(self) -> bool:
+        """Whether the API reads the bus: where there is one, and `api.hub_urls` names no hubs."""
+        return bool(self.bus.url) and not self.api.hub_urls
+
+    @property
+    def flow_name(self) -> str:
+        """The name of this flow on the bus."""
+        shard = self.first_feed.shard
+        return self.bus.flow or ("flow" if shard == WHOLE else shard.replace("/", "of"))
 
     @property
     def alerts_path(self) -> Path:

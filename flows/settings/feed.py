@@ -39,6 +39,9 @@ _DERIVATIVES = frozenset(("binance-usdm",))
 _OF_DERIVATIVES = ("markPrice", "forceOrder", "contractInfo")
 """Kinds of streams that only they have."""
 
+WHOLE: Final = "1/1"
+"""The shard of a flow that has all symbols."""
+
 
 class Feed(Section):
     """The source of the data."""
@@ -98,7 +101,7 @@ class Feed(Section):
     """Levels on each side of a book that its stream brings, where that brings a snapshot too (Kraken)."""
     shards: Annotated[int, Field(ge=1, le=99)] = 1
     """Partitions of the source; symbols are spread over them. It must not change while recovery data is kept."""
-    shard: str = "1/1"
+    shard: str = WHOLE
     """`i/N`: this process takes the i-th of N parts of the symbols."""
     stale_after_s: Seconds = 60.0
     """How long a new stream may be silent; later its own usual pauses decide, from 3 s on. A connection that stays

@@ -122,6 +122,16 @@ def _hub_url(text: str) -> str:
     return text
 
 
+def _bus_url(text: str) -> str:
+    example = "nats://127.0.0.1:4222"
+    parts = _parts_of(text, ("nats", "tls"), example)
+    if "@" in parts.netloc:
+        raise ValueError("write it without a user: that is bus.user and bus.password, or bus.credentials")
+    if parts.path or parts.query:
+        raise ValueError(f"write scheme, host and port alone, such as {example}")
+    return text
+
+
 def _web_origin(text: str) -> str:
     example = "https://desk.example.com"
     parts = _parts_of(text, ("http", "https"), example)
@@ -139,6 +149,7 @@ Host: TypeAlias = Annotated[str, AfterValidator(_host)]
 WebSocketUrl: TypeAlias = Annotated[str, AfterValidator(_web_socket)]
 WebUrl: TypeAlias = Annotated[str, AfterValidator(_web)]
 HubUrl: TypeAlias = Annotated[str, AfterValidator(_hub_url)]
+BusUrl: TypeAlias = Annotated[str, AfterValidator(_bus_url)]
 WebOrigin: TypeAlias = Annotated[str, AfterValidator(_web_origin)]
 HeartbeatUrl: TypeAlias = Annotated[str, AfterValidator(_heartbeat_url)]
 

@@ -47,9 +47,17 @@ class Outbox:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(self._path, timeout=lock_s, isolation_level=None, check_same_thread=False)
-            self._open()
         except (OSError, sqlite3.Error) as error:
-            raise OutboxError(f"the outbox of alerts {self._path} cannot be opened (alerts.path): {error}") from error
+            raise self._refusal(error) from error
+        try:
+            self._open()
+        except (OutboxError, sqlite3.Error) as error:
+            self._database.close()
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: Exception) -> "OutboxError":
+        hint = ": another process uses it" if "locked" in str(error) else ""
+        return OutboxError(f"the outbox of alerts {self._path} cannot be opened (alerts.path): {error}{hint}")
 
     def _open(self) -> None:
         run = self._database.execute
@@ -59,7 +67,7 @@ class Outbox:
         run("BEGIN IMMEDIATE")
         [found] = run("PRAGMA user_version").fetchone()
         if found not in (0, VERSION):
-            text = f"the outbox of alerts {self._path} has version {found}, and this program reads {VERSION}"
+            text = f"it has version {found}, and this program reads {VERSION}"
             raise OutboxError(f"{text}: move it away, or use the program that wrote it")
         run(_TABLE)
         run(f"PRAGMA user_version = {VERSION}")
@@ -124,9 +132,11 @@ class Outbox:
             (one.rule.id, one.venue, one.symbol): LastAlert(one.rule, one.since, one.number, one.time) for one in alerts
         }
 
-    def recent(self) -> list[Alert]:
-        """The newest alerts, delivered or not, oldest first."""
-        rows = self._all("SELECT record FROM alerts ORDER BY place DESC LIMIT ?", self._kept)
+    def recent(self, *, since_ms: int = 0) -> list[Alert]:
+        """The newest alerts that were added since then, delivered or not, oldest first."""
+        rows = self._all(
+            "SELECT record FROM alerts WHERE added_ms >= ? ORDER BY place DESC LIMIT ?", since_ms, self._kept
+        )
         return [alert for (record,) in reversed(rows) if (alert := _alert_of(record))]
 
     def close(self) -> None:

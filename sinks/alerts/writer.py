@@ -28,6 +28,8 @@ MOST_WAITING: Final = 10_000
 """Most alerts that wait for the webhook; beyond that the oldest are not delivered, with an ERROR."""
 GIVE_UP_MS: Final = 86_400_000
 """Age at which an alert is not delivered any more, with an ERROR."""
+RESENT_MS: Final = 86_400_000
+"""Age of alerts that the history gets again at the start."""
 FIRST_RETRY_S: Final = 1.0
 LAST_RETRY_S: Final = 60.0
 ANSWER_S: Final = 10.0
@@ -84,10 +86,11 @@ class _AlertBuffer(BoundedBuffer[int]):
         with self._changed:
             return list(self._items)
 
-    def settle(self, count: int) -> None:
-        """The oldest ones are on disk."""
+    def settle(self, alerts: Iterable[Alert]) -> None:
+        """The oldest ones, as they were `held`, are on disk; some of them may have been lost meanwhile."""
         with self._changed:
-            for _ in range(min(count, len(self._items))):
+            done = {id(alert) for alert in alerts}
+            while self._items and id(self._items[0]) in done:
                 self._items.popleft()
 
     def _trim(self) -> None:
@@ -113,7 +116,7 @@ class AlertWriter(BufferedWriter[int, Delivered]):
         summary_s: float = 60.0,
         first_retry_s: float = FIRST_RETRY_S,
     ) -> None:
-        """`history` gets every alert, and the newest ones once more at the start: the last process may have ended
+        """`history` gets every alert, and those of `RESENT_MS` once more at the start: the last process may have ended
         before it had them.
         """
         self._outbox = outbox
@@ -130,7 +133,7 @@ class AlertWriter(BufferedWriter[int, Delivered]):
             outages=OutageWatch(names, on_incident=on_incident, first_retry_s=first_retry_s),
             summary=Summary(Delivered, _log_delivered, interval_s=summary_s),
         )
-        history(outbox.recent())
+        history(outbox.recent(since_ms=wall_ms() - RESENT_MS))
         outbox.trim()
         self._start()
 
@@ -177,9 +180,10 @@ class AlertWriter(BufferedWriter[int, Delivered]):
         alerts = self._buffer.held()
         if alerts:
             self._outbox.add(alerts, now_ms=wall_ms(), waits=self._webhook is not None)
-            self._buffer.settle(len(alerts))
+            self._buffer.settle(alerts)
             self._history(alerts)
             self._summary.count(Delivered(fired=len(alerts)))
+            self._outbox.trim()
             self.waiting = self._count_waiting()
 
     def _deliver(self) -> tuple[bool, str]:

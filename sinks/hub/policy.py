@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from flows.clock import Now
-from flows.model import Publishable, VenueItems
+from flows.model import Publishable
 from sinks.hub.hub_settings import HubSettings
-from sinks.hub.market.venue_market import VenueMarket
+from sinks.hub.market.markets import Markets
 from sinks.hub.messages import Message, Topic
 from sinks.hub.outlet import Outlet
 from sinks.hub.subscription import NamesOf, as_named
@@ -29,42 +29,28 @@ class Hub(Outlet):
         gives the venues' own names of what clients write.
         """
         super().__init__(settings, origins=origins, first_seq=first_seq, names_of=names_of)
-        self._markets = {venue: self._market(venue, origin) for venue, origin in origins.items()}
-        self._first = next(iter(self._markets.values()))
-
-    def _market(self, venue: str, origin: str) -> VenueMarket:
-        return VenueMarket(
-            venue,
-            origin=origin,
-            rate=self._settings.rate,
-            state=self._state,
-            emit=self._emit,
-            forget=self._forget,
-        )
+        self._markets = Markets(origins, rate=settings.rate, state=self._state, emit=self._emit, forget=self._forget)
 
     def publish(self, items: Iterable[Publishable], now: Now) -> None:
         """Takes items: `VenueItems`, or those that name their venue themselves. They are sent with the next `flush`, or
         at once when there are many.
         """
-        market = self._markets.get(items.venue) if isinstance(items, VenueItems) else None
-        for item in items:
-            (market or self._markets.get(getattr(item, "venue", ""), self._first)).take(item, now)
+        for _ in self._markets.take(items, now):
             if len(self._tick) >= TICK_LIMIT:
                 self.flush(now)
 
     def on_time(self, now: Now, venue: str = "") -> None:
         """Releases the held values of a venue that are due; `now` is in its time."""
-        self._markets.get(venue, self._first).on_time(now)
+        self._markets.on_time(now, venue)
 
     @property
     def next_deadline_ms(self) -> float | None:
         """Local time at which to call `on_time`; None: nothing is held."""
-        deadlines = (market.next_deadline_ms for market in self._markets.values())
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        return self._markets.next_deadline_ms
 
     def release(self, now: Now, venue: str = "") -> None:
         """Releases all held values of a venue, for the close."""
-        self._markets.get(venue, self._first).release(now)
+        self._markets.release(now, venue)
 
     def _emit(self, topic: Topic, item: object, now: Now, *, mergeable: bool = False) -> Message:
         return self._send(Message(topic, item, seq=self._next_seq(), stamp_ms=now.feed, mergeable=mergeable))

@@ -15,7 +15,7 @@ from pymongo import MongoClient
 
 from flows.recovery import prepare
 from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
-from sources.replay.faults.orders import Drop, Duplicate, HalfOpen, Reorder
+from sources.replay.faults.orders import Drop, Duplicate, HalfOpen, Refuse, Reorder
 from tests.fakes.deployment import START_S, HubClient, RunningFlow, flow_settings, free_port, hub_client, running_flow
 from tests.fakes.operated_account import DEMO_KEYS, PEERS, Held, OperatedAccount, Peer
 from tests.fakes.venue_peers import PEERS as SERVED
@@ -24,6 +24,13 @@ pytestmark = pytest.mark.e2e
 
 BEGIN_MS: Final = 1_767_225_600_000 + 40_000
 """Soon there is a whole minute, at which the account has a total."""
+BALANCES: Final = {
+    "binance": "/api/v3/account",
+    "binance-usdm": "/fapi/v3/balance",
+    "kraken": "/0/private/BalanceEx",
+    "coinbase": "/api/v3/brokerage/accounts",
+}
+"""Where each venue answers what an account has."""
 Items: TypeAlias = dict[Any, Any]
 """What is held of each asset, and in each position."""
 
@@ -102,6 +109,11 @@ def assert_followed(live: list[Items], versions: list[Held]) -> None:
             at[key] = later[0]
 
 
+def not_answered(peer: Peer) -> Refuse:
+    """What the account has is not answered until faults are cleared: whoever is live before is so without knowing."""
+    return Refuse(status=503, path=BALANCES[peer], count=1_000)
+
+
 class Played:
     """An account, what disturbs it, and what a client sees of it."""
 
@@ -131,12 +143,28 @@ class Played:
             await self._account.move()
             await self._agree()
 
-    async def cut_and_silent(self) -> None:
-        for fault in (Drop(), HalfOpen()):
-            self._exchange.inject(fault)
-            await self._account.move()
-            await self._shown.until("stale")
-            await self._agree()
+    async def cut(self) -> None:
+        self._exchange.inject(not_answered(self._account.peer))
+        self._exchange.inject(Drop())
+        await self._shown.until("stale")
+        await self._account.move()
+        await self._agree_anew()
+
+    async def silent(self) -> None:
+        """For a while nothing says that the stream is silent; then it is stale, until it is known what there is."""
+        self._exchange.inject(not_answered(self._account.peer))
+        self._exchange.inject(HalfOpen())
+        await self._account.move()
+        await self._shown.until("stale")
+        assert_followed(self._shown.live, self._account.versions[:1])
+        await self._agree_anew()
+
+    async def _agree_anew(self) -> None:
+        """As `_agree`, where nothing of before is live any more."""
+        self._shown.live.clear()
+        self._account.versions[:-1] = []
+        self._exchange.clear_faults()
+        await self._agree()
 
     async def expired(self) -> None:
         """What the stream was opened with ends, and for a while there is nothing that opens another one."""
@@ -146,17 +174,14 @@ class Played:
             await self._shown.until("stale")
             await account.move()
             await account.order("listen_keys", life_ms=3_600_000)
+            await self._agree()
         elif account.peer == "kraken":
             await account.order("tokens", life_ms=0)
             self._exchange.inject(Drop())
             await self._shown.until("stale")
-            self._shown.live.clear()
             await account.move()
-            account.versions[:-1] = []  # none of those before is live any more
             await account.order("tokens", life_ms=900_000)
-        else:
-            return
-        await self._agree()
+            await self._agree_anew()
 
 
 @pytest.mark.parametrize("peer", PEERS)
@@ -175,12 +200,16 @@ async def test_what_is_live_is_what_the_exchange_has(peer: Peer, mongod_uri: str
             played = Played(account, exchange, shown)
             await played.undisturbed()
             await played.duplicated_and_reordered()
-            await played.cut_and_silent()
+            await played.cut()
+            await played.silent()
             await played.expired()
             await account.move()
             await flow.kill()
         await account.move()
+        exchange.inject(not_answered(peer))
         async with life(tmp_path, settings) as (flow, shown):
+            await shown.until("connecting")
+            exchange.clear_faults()
             await shown.until("live", account.versions[-1])
             assert_followed(shown.live, account.versions[-1:])  # never live with what was before the kill
             await account.move()

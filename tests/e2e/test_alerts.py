@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ from tests.fakes.deployment import (
 )
 from tests.fakes.recordings import recording
 from tests.fakes.twins import recovering, traded
+from tests.fakes.witness import Witness
 from tests.fakes.young_market import YoungMarket
 
 pytestmark = pytest.mark.e2e
@@ -90,6 +92,9 @@ async def test_alerts_arrive_once_in_effect_although_the_receiver_fails_and_the_
         before = len(there.taken)
         async with running_flow(tmp_path, *flags, **settings) as flow, hub_client(flow.hub_url) as client:
             await client.subscribe("Alert")
+            await fired(client, "often", 1)
+            exchange.inject(faults.Drop())  # and the line is cut
+            exchange.inject(faults.Gap(stream=AGGREGATES, count=10))
             await fired(client, "often", MORE)
             await there.waited(taken=before + MORE)
             await flow.kill()
@@ -100,6 +105,8 @@ async def test_alerts_arrive_once_in_effect_although_the_receiver_fails_and_the_
             await there.waited(taken=len(there.taken) + MORE)
             assert await flow.stop() == 0, flow.said()
             shown += client.of_type("Alert")
+        with closing(Witness(exchange.rest_url)) as witness:
+            theirs = {row[0]: row for row in witness.aggregates("BTCUSDT", 0)}
         assert "Traceback" not in flow.said(), flow.said()
     assert there.wrong == []
     taken = [body["data"] for body in there.taken]
@@ -113,6 +120,9 @@ async def test_alerts_arrive_once_in_effect_although_the_receiver_fails_and_the_
     assert len(numbers(taken, "once")) == 1
     assert all(one["seen"]["price"] > 1 and one["seen"]["trade_id"] > 0 for one in taken if one["rule"] == "once")
     assert_alike(there.taken)
+    for one in taken:
+        for seen in filter(None, (one["seen"], one["before"])):
+            assert theirs[seen["trade_id"]][1:3] == (seen["timestamp"], seen["price"])
     with MongoClient[dict[str, Any]](mongod_uri) as mongo:
         stored = {one["_id"] for one in mongo[tmp_path.name]["alert_history"].find()}
     assert {one["id"] for one in taken} <= stored

@@ -63,6 +63,18 @@ async def test_killed_at_random_moments_nothing_is_lost(mongod_uri: str, tmp_pat
     assert not found, "\n".join(map(str, found))
 
 
+async def test_with_one_two_four_and_again_one_worker_the_results_are_the_same(mongod_uri: str, tmp_path: Path) -> None:
+    workers = ("1", "2", "4", "1")
+    calm, rescaled = await compared(
+        tmp_path / "rescaled", mongod_uri, tape(loop=True), speed=SPEED, kills=len(workers) - 1,
+        flags=lambda life: ("-w", workers[life]),
+    )  # fmt: skip
+    for frame in rescaled[1].values():
+        assert frame["id"].to_list() == list(range(frame["id"][0], frame["id"][0] + frame.height))
+    found = differences(calm, rescaled)
+    assert not found, "\n".join(map(str, found))
+
+
 async def test_a_state_written_by_one_worker_is_resumed_by_two_processes(mongod_uri: str, tmp_path: Path) -> None:
     folder, second = tmp_path / "grown", tmp_path / "second"
     folder.mkdir()

@@ -11,7 +11,7 @@ from tests.marked import DOCS, README
 
 PAGES: Final = (README, *sorted(DOCS.glob("*.md")))
 SHELL: Final = frozenset(("sh", "bash", "console"))
-OTHERS: Final = frozenset(("python", "mermaid", "json", "toml", "nginx", "caddy", "js", "csharp"))
+OTHERS: Final = frozenset(("python", "mermaid", "json", "toml", "nginx", "caddy", "js", "csharp", "text"))
 """Languages of the blocks that hold no commands."""
 FENCED: Final = re.compile(r"^[ ]*(?:```|~~~)([^\n]*)\n(.*?)^[ ]*(?:```|~~~)[ ]*$", re.MULTILINE | re.DOTALL)
 _ENDS: Final = frozenset(("&&", "||", ";", "|", "&"))

@@ -118,7 +118,7 @@ async def gateway(*, rate: int = 100, **settings: Any) -> AsyncIterator[GatewayH
         live = LiveView(f"ws://127.0.0.1:{behind.port}/ws", channels=(*DEFAULT_CHANNELS, "ChartUpdate", "Trade"))
         served = Gateway(HubSettings(**settings), live, venues=("binance",))
         await stack.enter_async_context(live)
-        port = await stack.enter_async_context(_serving(served))
+        port = await stack.enter_async_context(serving(served))
         async with asyncio.timeout(PATIENCE_S):
             await live.joined()
             while not served.relay.origins["binance"] or served.relay.is_replacing:
@@ -127,7 +127,7 @@ async def gateway(*, rate: int = 100, **settings: Any) -> AsyncIterator[GatewayH
 
 
 @asynccontextmanager
-async def _serving(served: Gateway) -> AsyncIterator[int]:
+async def serving(served: Gateway) -> AsyncIterator[int]:
     """The gateway's route alone; access is the whole interface's."""
 
     @web.middleware

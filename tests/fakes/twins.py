@@ -112,8 +112,11 @@ async def compared(
     kills: int,
     seed: int = 7,
     on_kill: Callable[[int], None] = lambda _: None,
+    flags: Callable[[int], tuple[str, ...]] = lambda _: (),
+    **more: Any,
 ) -> tuple[Stored, Stored]:
-    """What both have stored: the one that was left alone, and the one that was killed so many times.
+    """What both have stored: the one that was left alone, and the one that was killed so many times. `flags` are those
+    of the engine for each of its lives, from 0 on, and `more` are settings of its own.
 
     Half of its lives last until it has traded again and a random while longer, the others are as short as chance wants
     them, from the moment on at which it is up.
@@ -126,9 +129,12 @@ async def compared(
     with exchange_in_thread(market, speed=speed, paused=True, start_now=True) as exchange:
 
         @asynccontextmanager
-        async def following(path: Path) -> AsyncIterator[tuple[RunningFlow, HubClient]]:
+        async def following(path: Path, life: int = 0) -> AsyncIterator[tuple[RunningFlow, HubClient]]:
             chosen = settings_for(path, exchange, mongod_uri) | {"mongo__database": f"{folder.name}_{path.name}"}
-            async with running_flow(path, *recovering(path), **chosen) as flow, hub_client(flow.hub_url) as client:
+            of_killed = path == killed
+            chosen |= more if of_killed else {}
+            own = (*recovering(path), *(flags(life) if of_killed else ()))
+            async with running_flow(path, *own, **chosen) as flow, hub_client(flow.hub_url) as client:
                 yield flow, client
 
         async with following(calm) as (calm_flow, calm_client):
@@ -141,12 +147,12 @@ async def compared(
                 await _until(lambda: _frontier(killed) >= known + FIRST_EPOCHS)
                 await _live(flow, chance, 1, on_kill)
             for number in range(2, kills + 1):
-                async with following(killed) as (flow, client):
+                async with following(killed, number - 1) as (flow, client):
                     if number % 2:
                         await client.subscribe("Trade")
                         await traded(client)
                     await _live(flow, chance, number, on_kill)
-            async with following(killed) as (flow, client):
+            async with following(killed, kills) as (flow, client):
                 await client.subscribe("Trade")
                 await traded(client)  # what is missing shows by the first trade behind it
                 await client.until(lambda m: m["type"] == "Trade" and _second_of(m) in MID_MINUTE_S)

@@ -6,15 +6,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.model import BookView
-from flows.model.printed import DECIMALS, MOST_DECIMALS, change_of, decimals_of, difference, middle
+from flows.model.printed import DECIMALS, MOST_DECIMALS, change_of, decimals_of, difference, middle, printed
 
 CENTS = st.integers(1, 10**8)
+SUMS = st.one_of(
+    st.floats(),
+    st.integers(0, 10**17).map(lambda units: units / 10**8),
+    st.tuples(st.integers(0, 2**51), st.integers(-3, 3)).map(lambda one: (one[0] + 0.5) / 10**8 * (1 + one[1] / 2**52)),
+)
+"""Any, printed ones, and those about half a unit."""
 
 
 def test_the_noise_of_binary_fractions_is_cut_off() -> None:
     assert 60010.0 - 56668.22 == 3341.779999999999
     assert change_of(56668.22, 60010.0)[0] == 3341.78
     assert change_of(0.0, 5.0) == (5.0, 0.0)
+
+
+@given(SUMS)
+def test_a_printed_figure_is_the_rounded_one_to_the_last_bit(value: float) -> None:
+    assert printed(value).hex() == round(value, DECIMALS).hex()
 
 
 @given(CENTS, CENTS)

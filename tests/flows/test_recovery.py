@@ -203,6 +203,7 @@ def recoverable_flow(*, has_alerts: bool = True) -> Dataflow:
             candles=sink(),
             trades=sink(),
             broadcast=sink(),
+            bus=sink(),
             rejects=TestingSink([]),
             incidents=TestingSink([]),
             commands=TestingSink([]),

@@ -40,6 +40,16 @@ def test_the_price_is_broadcast_before_any_other_step_runs() -> None:
     assert steps_of(flow_into(*ALL))[:5] == ["source", "parse", "validate", "prices", "hub_prices"]
 
 
+def test_a_bus_gets_what_the_hub_gets_and_without_one_there_is_no_step_for_it() -> None:
+    def sources_of(*names: str) -> set[str]:
+        steps: dict[str, Any] = {one.step_name: one for one in flow_into(*ALL, runner=refuse_queries).substeps}
+        return {stream for name in names for stream in steps[name].streams.stream_ids.values()}
+
+    assert sources_of("bus") == sources_of("hub_prices", "hub")
+    assert steps_of(flow_into(*ALL, runner=refuse_queries))[-2:] == ["hub", "bus"]
+    assert "bus" not in steps_of(flow_into(*(name for name in ALL if name != "bus"), runner=refuse_queries))
+
+
 def test_without_a_sink_its_branch_is_left_out_and_whatever_leads_there_alone() -> None:
     stored = flow_into("candles", runner=refuse_queries)
     assert steps_of(stored) == ["source", "parse", "validate", "candles", "feed_status", "stats_24h", "mongodb"]

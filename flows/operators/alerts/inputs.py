@@ -9,9 +9,12 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
+from flows.clock import LEAP_MS, monotonic_ms
 from flows.model import ChannelStatus, Incident, Instrument, InstrumentStatus, Removed, TradeBatch
 from flows.model.alerts import INCIDENT_KINDS, RuleBook, WatchedRule
 
+SETTLE_MS: Final = 5_000
+"""Time after a pause of the process in which trades make nothing fire."""
 MOST_KNOWN: Final = 10_000
 """Instruments whose rules are remembered; beyond that all of them get theirs anew."""
 
@@ -27,13 +30,20 @@ class Unfollowed(Struct, frozen=True):
     """The instrument is not followed any more: nothing is known of it until it is again."""
 
 
+class Paused(Struct, frozen=True):
+    """The process has stood still: what comes now may have waited for it, and the venue's time is not known so well."""
+
+    for_ms: int
+    """How long that is so."""
+
+
 class StoreState(Struct, frozen=True):
     """The state of the stores of a venue."""
 
     status: ChannelStatus
 
 
-AlertInput: TypeAlias = RuleSet | TradeBatch | InstrumentStatus | Incident | StoreState | Unfollowed
+AlertInput: TypeAlias = RuleSet | TradeBatch | InstrumentStatus | Incident | StoreState | Unfollowed | Paused
 """Input of the alerts of one instrument, or of a venue."""
 
 
@@ -47,8 +57,18 @@ class _Sent(NamedTuple):
 class AlertInputs:
     """Gives each item the key of its instrument, where a rule watches it; the stores' state that of the venue."""
 
-    def __init__(self, venue: str, rules: Callable[[], RuleBook], own_name: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        venue: str,
+        rules: Callable[[], RuleBook],
+        own_name: Callable[[str], str],
+        local_ms: Callable[[], int] = monotonic_ms,
+    ) -> None:
         """`rules` are the present ones; `own_name` is the venue's own name of a symbol."""
+        self._local_ms = local_ms
+        self._called_ms = local_ms()
+        self._paused: set[str] = set()
+        """Symbols that are still to learn that the process has stood still."""
         self._venue = venue
         self._read_rules = rules
         self._own_name = own_name
@@ -66,6 +86,7 @@ class AlertInputs:
             self._rules.clear()
             if len(self._sent) > MOST_KNOWN:
                 self._sent.clear()
+        self._look_at_clock()
         out: list[tuple[str, AlertInput]] = []
         for item in items:
             kind = type(item)
@@ -83,6 +104,12 @@ class AlertInputs:
                     self._route(symbol, Unfollowed(), out)
         return out
 
+    def _look_at_clock(self) -> None:
+        local, before = self._local_ms(), self._called_ms
+        self._called_ms = local
+        if local - before > LEAP_MS:
+            self._paused = set(self._sent)
+
     def _route(self, symbol: str, item: AlertInput, out: list[tuple[str, AlertInput]]) -> None:
         rules = self._rules.get(symbol)
         if rules is None:
@@ -94,6 +121,9 @@ class AlertInputs:
         if sent != now:
             self._sent[symbol] = now
             out.append((key, RuleSet(rules, now.is_complete)))
+        if symbol in self._paused:
+            self._paused.discard(symbol)
+            out.append((key, Paused(SETTLE_MS)))
         out.append((key, item))
 
     def _route_store(self, status: InstrumentStatus, out: list[tuple[str, AlertInput]]) -> None:

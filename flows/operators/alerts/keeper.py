@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from flows.clock import Now
 from flows.model import MARKET_FILL, Incident, Instrument, InstrumentStatus, TradeBatch
 from flows.model.alerts import Alert, PricePoint
-from flows.operators.alerts.inputs import AlertInput, RuleSet, StoreState, Unfollowed
+from flows.operators.alerts.inputs import AlertInput, Paused, RuleSet, StoreState, Unfollowed
 from flows.operators.alerts.watches import (
     CHANNEL_OF,
     AnyWatch,
@@ -56,6 +56,8 @@ class AlertKeeper:
         self._has_rules = False
         self._states: dict[str, StateOf] = {}
         """By channel, as far as they are known."""
+        self._settled_at = 0
+        """Local time from which on trades are as new as the venue's time says."""
         self._waiting: PricePoint | None = None
         """The newest trade, while nothing vouches for it yet."""
         if state is not None:
@@ -72,7 +74,7 @@ class AlertKeeper:
         return self._on_event(events, now) if self._has_rules else []
 
     def _on_event(
-        self, event: TradeBatch | InstrumentStatus | Incident | StoreState | Unfollowed, now: Now
+        self, event: TradeBatch | InstrumentStatus | Incident | StoreState | Unfollowed | Paused, now: Now
     ) -> list[Alert]:
         match event:
             case TradeBatch():
@@ -86,7 +88,9 @@ class AlertKeeper:
                 return _fired(watch.take(event, now) for watch in watches)
             case Unfollowed():
                 self._forget()
-                return []
+            case Paused():
+                self._settled_at = now.local + event.for_ms
+        return []
 
     def on_timer(self, now: Now) -> list[Alert]:
         """A state may have lasted for long enough."""
@@ -165,7 +169,7 @@ class AlertKeeper:
         return known is not None and known.state in CURRENT
 
     def _is_fresh(self, point: PricePoint, now: Now) -> bool:
-        return now.feed > 0 and now.feed - point.time <= self._fresh_ms
+        return now.feed > 0 and now.feed - point.time <= self._fresh_ms and now.local >= self._settled_at
 
     def _evaluate(self, point: PricePoint) -> list[Alert]:
         return _fired(watch.evaluate(point) for watch in self._of_prices)

@@ -16,7 +16,7 @@ from typing import Self, TypeAlias
 
 from flows.model import AggregateTrade, Figures, Kline, Prices, Trade
 from flows.model.exact_sums import fold
-from flows.model.printed import DECIMALS
+from flows.model.printed import printed
 
 NO_ID = -1
 """First and last id of a period without trades, as the exchange reports it."""
@@ -196,8 +196,9 @@ class Bucket:
         totals = self.totals
         return (
             self.open_time, self.open, totals.high, totals.low, self.close,
-            _printed(totals.volume), _printed(totals.quote_volume), totals.trades,
-            _printed(totals.taker_buy_volume), _printed(totals.taker_buy_quote_volume), self.first_id, self.last_id,
+            printed(fsum(totals.volume)), printed(fsum(totals.quote_volume)), totals.trades,
+            printed(fsum(totals.taker_buy_volume)), printed(fsum(totals.taker_buy_quote_volume)),
+            self.first_id, self.last_id,
         )  # fmt: skip
 
     def figures_with(self, other: "Bucket") -> Figures[int]:
@@ -213,11 +214,11 @@ class Bucket:
             max(ours.high, theirs.high),
             min(ours.low, theirs.low),
             other.close if other.last_id > self.last_id else self.close,
-            _printed(ours.volume + theirs.volume),
-            _printed(ours.quote_volume + theirs.quote_volume),
+            printed(fsum(ours.volume + theirs.volume)),
+            printed(fsum(ours.quote_volume + theirs.quote_volume)),
             ours.trades + theirs.trades,
-            _printed(ours.taker_buy_volume + theirs.taker_buy_volume),
-            _printed(ours.taker_buy_quote_volume + theirs.taker_buy_quote_volume),
+            printed(fsum(ours.taker_buy_volume + theirs.taker_buy_volume)),
+            printed(fsum(ours.taker_buy_quote_volume + theirs.taker_buy_quote_volume)),
             min(self.first_id, other.first_id),
             max(self.last_id, other.last_id),
         )
@@ -261,11 +262,6 @@ def exact_parts(values: list[float], least: float) -> tuple[float, ...]:
         values.append(-rest)
         rest = fsum(values)
     return tuple(parts)
-
-
-def _printed(parts: list[float]) -> float:
-    """Their sum to the last digit that the exchange prints."""
-    return round(fsum(parts), DECIMALS)
 
 
 def _raw_trades(trades: list[Trade]) -> int:

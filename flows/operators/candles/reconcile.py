@@ -25,6 +25,7 @@ from flows.model import (
     Seeded,
     StoreOnlyTrades,
     Trade,
+    TradeBatch,
     TradeResult,
 )
 from flows.operators.candles.disputed_trades import DisputedState, DisputedTrades
@@ -107,6 +108,10 @@ class Reconciler:
         """Local time until which candles wait for their history; None when they do not."""
         self._waiting: dict[tuple[str, int, bool], Candle] = {}
         """The newest version of each by timeframe, open time, and whether it is closed."""
+        self._due: int | None = None
+        """Local time of the next deadline, as computed last."""
+        self._is_due_known = False
+        """Nothing has changed since that was computed: most of what passes are trades, which change no deadline."""
         if state is not None:
             self._resume(restore(state, STATE_VERSION, ProofState, NAME))
 
@@ -124,11 +129,17 @@ class Reconciler:
 
     def on_events(self, events: TradeResult, now: Now) -> Results:
         """Takes one item."""
+        if type(events) is TradeBatch:
+            return [events]
+        self._is_due_known = False
         if type(events) is Candle:
             # after a restart trades come by REST first, when nothing else has said the time yet
             return [*self._query_history(now.feed or events.event_time, now), *self._take_or_hold(events, now)]
         if type(events) is list and isinstance(events[0], Kline):
             return [*self._query_history(now.feed, now), *self._take_klines(events, now)]
+        return self._take_other(events, now)
+
+    def _take_other(self, events: TradeResult, now: Now) -> Results:
         if type(events) is Seeded:
             self._tracks[events.timeframe].seeded.add(events.open_time)
             return []
@@ -140,6 +151,7 @@ class Reconciler:
 
     def on_answer(self, query: Query, answer: Any, now: Now) -> Results:
         """Takes klines or history that were queried."""
+        self._is_due_known = False
         if isinstance(query, KlinesQuery):
             return [*self._take_queried(query, answer, now)]
         if isinstance(query, DisputedTradesQuery):
@@ -156,6 +168,7 @@ class Reconciler:
 
     def on_timer(self, now: Now) -> Results:
         """Queries the klines that did not come, and ends the waiting for a history that does not come."""
+        self._is_due_known = False
         out: Results = []
         if self._is_resumed_waiting:
             out += self._query_history(max(candle.event_time for candle in self._waiting.values()), now)
@@ -172,6 +185,7 @@ class Reconciler:
 
     def on_end(self, now: Now) -> Results:
         """The input ends: nothing waits any longer."""
+        self._is_due_known = False
         return [*self._release(now)]
 
     def due_in(self, now: Now) -> int | None:
@@ -180,10 +194,16 @@ class Reconciler:
             return None
         if self._is_resumed_waiting:
             return 0
+        if not self._is_due_known:
+            self._due, self._is_due_known = self._next_due(), True
+        return None if self._due is None else max(0, self._due - now.local)
+
+    def _next_due(self) -> int | None:
+        """Local time of the next deadline."""
         dues = next_due(self._queries)
         dues += [*self._disputed.dues(), *self._past.dues()]
         dues += [due for due in (self._history_by, self._refresh_due) if due is not None]
-        return max(0, min(dues) - now.local) if dues else None
+        return min(dues, default=None)
 
     def snapshot(self) -> ProofState:
         """Everything that a restart needs, as a copy."""

@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from sinks.hub.payloads import AlertBody
+from tests.fakes.alerts import alert
 from tests.fakes.hubs import PATIENCE_S, ask, hear
 from tests.fakes.interface import Deployment, fill, interface, price, until
 
@@ -51,3 +54,16 @@ async def test_access_is_the_interfaces_and_symbols_have_any_spelling(deployment
             lambda: b'market_data_api_answers_total{route="/ws",status="101"}' in served.services.metrics.text()[0]
         )
         assert b'route="/ws",status="403"' in text
+
+
+async def test_an_alert_reaches_clients_of_the_gateway_as_it_is(deployment: Deployment) -> None:
+    fill(deployment)
+    async with interface(deployment) as served, connect(address(served.url), open_timeout=PATIENCE_S) as client:
+        *_, snapshot = await ask(client, op="subscribe", channels=["Alert"], symbols=["BTCUSDT"])
+        assert snapshot["data"]["messages"] == []
+        deployment.tell(alert(1, symbol="ETHUSDT"), alert(1), alert(2))
+        messages = [await hear(client) for _ in range(2)]
+        assert [message["type"] for message in messages] == ["Alert", "Alert"]
+        assert [message["data"] for message in messages] == [
+            msgspec.to_builtins(AlertBody.of(alert(number))) for number in (1, 2)
+        ]

@@ -53,6 +53,7 @@ def test_rules_of_the_environment_are_json(monkeypatch: pytest.MonkeyPatch) -> N
     ("rules", "says"),
     [
         ({"a b": {"kind": "gap"}}, "no name of a rule"),
+        ({"x": {"kind": "gap", "venue": "nowhere"}}, "x: no venue nowhere is followed; there are binance"),
         ({"x": {"kind": "gaps"}}, "x: Invalid enum value 'gaps'"),
         ({"x": {"kind": "gap", "colour": 1}}, "colour"),
         ({"x": {"kind": "gap", "id": "y"}}, "x: a rule has no id"),

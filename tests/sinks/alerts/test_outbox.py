@@ -30,6 +30,7 @@ def test_what_waits_comes_back_in_its_order_and_each_once(tmp_path: Path) -> Non
     outbox.close()
     again = Outbox(tmp_path / "new" / "folder")
     assert again.recent() == [one, two, three]
+    assert again.recent(since_ms=2) == [three]
     assert ids(again) == [two.id, three.id]
     again.add([one, two, three], now_ms=3, waits=True)
     assert again.waiting == 0  # what was delivered is not delivered again
@@ -60,7 +61,7 @@ def test_what_is_too_old_or_too_much_is_given_up_oldest_first(tmp_path: Path) ->
 
 def test_a_second_process_is_refused_while_the_first_has_the_file(tmp_path: Path) -> None:
     first = Outbox(tmp_path)
-    with pytest.raises(OutboxError, match=r"alerts\.path"):
+    with pytest.raises(OutboxError, match=r"\(alerts\.path\): .*another process uses it"):
         Outbox(tmp_path, lock_s=0.05)
     first.close()
     Outbox(tmp_path).close()
@@ -71,7 +72,7 @@ def test_a_file_of_another_version_or_kind_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / FILE) as database:
         database.execute("PRAGMA user_version = 9")
     database.close()
-    with pytest.raises(OutboxError, match="has version 9"):
+    with pytest.raises(OutboxError, match="it has version 9"):
         Outbox(tmp_path)
     (tmp_path / FILE).write_bytes(b"something else" * 500)
     with pytest.raises(OutboxError, match="cannot be opened"):

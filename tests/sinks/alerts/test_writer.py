@@ -148,6 +148,12 @@ def test_what_memory_cannot_hold_is_lost_oldest_first_and_counted() -> None:
     assert buffer.put([alert(number) for number in (1, 2, 3, 4)])
     assert buffer.held() == [alert(3), alert(4)]
     assert buffer.take_losses() == [2]
+    before = buffer.held()
+    buffer.put([alert(5)])
+    buffer.settle(before)
+    assert [one.number for one in buffer.held()] == [5]
+    buffer.put([alert(4)])
+    assert buffer.take_losses() == [1]
     buffer.close()
     assert not buffer.put([alert(5)])
     assert buffer.take_rest() == [2]

@@ -396,7 +396,7 @@ def test_nothing_is_held_of_symbols_that_came_and_went() -> None:
     for number in range(50):
         symbol = f"S{number}USDT"
         play.at(10 * number, *everything_of(symbol), FeedStatus("binance", "market", "removed", (symbol,)))
-    [hub] = play.hub._markets.values()
+    [hub] = play.hub._markets._of.values()
     assert snapshot(play) == []
     assert not hub._newest_price
     assert not hub._stats

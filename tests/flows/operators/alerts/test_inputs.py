@@ -4,7 +4,7 @@ from typing import Any
 
 from flows.model import ChannelStatus, Heartbeat, Incident, InstrumentStatus, Removed, TradeBatch
 from flows.model.alerts import AlertRule, LastAlert, RuleBook, WatchedRule
-from flows.operators.alerts.inputs import AlertInputs, RuleSet, StoreState, Unfollowed
+from flows.operators.alerts.inputs import SETTLE_MS, AlertInputs, Paused, RuleSet, StoreState, Unfollowed
 
 TRADES = TradeBatch("kraken", "BTC-USD", [])
 OTHERS = TradeBatch("kraken", "ETH-USD", [])
@@ -26,7 +26,10 @@ class Router:
     def __init__(self, *rules: AlertRule, **more: Any) -> None:
         self.book = RuleBook(watched(*rules), **more)
         self.names = {"BTCUSD": "BTC-USD"}
-        self.inputs = AlertInputs("kraken", lambda: self.book, lambda name: self.names.get(name, name))
+        self.local = 0
+        self.inputs = AlertInputs(
+            "kraken", lambda: self.book, lambda name: self.names.get(name, name), lambda: self.local
+        )
 
     def take(self, *items: Any) -> list[tuple[str, Any]]:
         return self.inputs(list(items))
@@ -99,3 +102,15 @@ def test_a_symbol_that_is_removed_is_not_known_any_more() -> None:
     router.take(TRADES)
     assert router.take(Removed("line", ("BTC-USD",), (), is_gone=False)) == []
     assert router.take(Removed("line", ("BTC-USD",), (), is_gone=True)) == [("kraken:BTC-USD", Unfollowed())]
+
+
+def test_a_pause_of_the_process_is_said_once_to_each_instrument() -> None:
+    router = Router(AlertRule("any", "gap"))
+    router.take(TRADES, OTHERS)
+    router.local += 5_000
+    assert [item for _, item in router.take(TRADES)] == [TRADES]
+    router.local += 5_001
+    assert router.take() == []
+    assert [item for _, item in router.take(TRADES, TRADES, OTHERS)] == [
+        Paused(SETTLE_MS), TRADES, TRADES, Paused(SETTLE_MS), OTHERS,
+    ]  # fmt: skip

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from flows.clock import Now
 from flows.model import ChannelState, ChannelStatus, FreshnessChannel, Incident, InstrumentStatus, Trade, TradeBatch
 from flows.model.alerts import Alert, AlertKind, AlertRule, LastAlert, PricePoint, Rearm, WatchedRule, alert_id
-from flows.operators.alerts.inputs import RuleSet, StoreState, Unfollowed
+from flows.operators.alerts.inputs import Paused, RuleSet, StoreState, Unfollowed
 from flows.operators.alerts.keeper import AlertKeeper
 from flows.operators.alerts.span import PriceSpan
 from flows.operators.state_version import StateVersionError
@@ -181,6 +181,14 @@ def test_late_corrected_and_old_trades_make_nothing_fire() -> None:
     assert run.take(batch(trade(2, 101.0, 59_900), late=True, replaced=(trade(2, 90.0, 59_900),))) == []
     assert run.take(batch(trade(3, 101.0, 60_000 - FRESH_MS - 1))) == []
     assert run.take(batch(trade(4, 99.0, 59_900))) == []
+
+
+def test_after_a_pause_of_the_process_no_trade_fires_until_it_has_settled() -> None:
+    run = Run(rule("price_above", "on_return", price=100.0), rule("price_change", name="x", percent=50.0, span_s=60.0))
+    run.live()
+    run.take(Paused(5_000))
+    assert run.prices(99, 101, 40, 99, 99) == []
+    assert run.prices(99, 101, begin=5) == [5, 6]  # the change is from the price of 40, which was one
 
 
 def test_before_the_venues_time_is_known_no_price_fires() -> None:

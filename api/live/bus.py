@@ -1,0 +1,140 @@
+"""The connection to a bus: reads the state, then everything that comes; reconnects with backoff, and goes on behind the
+last message.
+
+A node that begins reads the newest message of every subject, and the last `ring` messages before that, so that clients
+of other nodes can resume at it. It needs nothing of any other node.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import aclosing
+
+import structlog
+
+from api.live.bus_protocol import BusProtocol
+from api.live.connection import ConnectionState
+from api.live.hub_protocol import Cut, LiveEvent
+from api.live.state import VenueState
+from flows.backoff import backoff_s
+from flows.clock import wall_ms
+from flows.settings import Bus
+from sinks.bus.client import BusClient, connected, shown
+from sinks.bus.stored import BusError, Stored
+from sinks.bus.subjects import filters
+
+_log = structlog.get_logger(__name__)
+
+
+class BusConnection:
+    """Follows a bus until `run` is cancelled; passes every event to `on_event`."""
+
+    def __init__(
+        self, settings: Bus, on_event: Callable[[LiveEvent], None], *, venues: Iterable[str], ring: int
+    ) -> None:
+        """`venues` are those that are read. At most `ring` earlier messages are read for clients that resume."""
+        self._settings = settings
+        venues = tuple(venues)
+        self._subjects = filters(venues, accounts=settings.accounts)
+        self._ring = ring
+        self._on_event = on_event
+        url = ",".join(map(shown, settings.url))
+        self._protocol = BusProtocol(url, venues)
+        self.state = ConnectionState(url, since_ms=wall_ms(), kind="bus")
+        self._is_up = False
+
+    @property
+    def venue_states(self) -> list[VenueState]:
+        """The states of all flows and venues."""
+        return self._protocol.venue_states
+
+    @property
+    def venue_state(self) -> VenueState:
+        """The first of them, without a name before the state was read once."""
+        return self._protocol.venue_states[0] if self._protocol.has_begun else VenueState("")
+
+    @property
+    def seq(self) -> int:
+        """Number of the newest message received."""
+        return self._protocol.seq
+
+    async def run(self) -> None:
+        """Connects and reconnects until cancelled."""
+        failures = 0
+        while True:
+            try:
+                await self._follow()
+            except BusError as error:
+                reason = str(error)
+            failures = 1 if self._is_up else failures + 1
+            self._down(reason)
+            await asyncio.sleep(backoff_s(failures))
+
+    async def _follow(self) -> None:
+        """Follows one connection to its end, which is a `BusError`."""
+        async with connected(self._settings, "marketflow api") as client:
+            span = await client.span()
+            seq = self._protocol.seq
+            if self._protocol.has_begun and span.first - 1 <= seq <= span.last:
+                self._emit(self._protocol.resume())
+                self._up()
+                await self._read(client, after=seq, earlier=None)
+            else:
+                await self._begin(client)
+                first = max(span.first - 1, self._protocol.seq - self._ring)
+                await self._read(client, after=first, earlier=[])
+
+    async def _begin(self, client: BusClient) -> None:
+        newest: list[Stored] = []
+        async with aclosing(client.read(self._subjects, newest_of_each=True)) as messages:
+            async for stored in messages:
+                if stored.seq:
+                    newest.append(stored)
+                if not stored.pending:
+                    break
+        newest.sort(key=lambda one: one.seq)
+        for event in self._protocol.begin(newest, newest[-1].seq if newest else 0):
+            self._emit(event)
+        self._up()
+
+    async def _read(self, client: BusClient, *, after: int, earlier: list[Stored] | None) -> None:
+        """Reads what comes; first, into `earlier`, what came before the state."""
+        begin = self._protocol.seq
+        async with aclosing(client.read(self._subjects, after=after)) as messages:
+            async for stored in messages:
+                if earlier is not None:
+                    if 0 < stored.seq <= begin:
+                        earlier.append(stored)
+                    if stored.seq > begin or not stored.pending:
+                        self._emit(self._protocol.earlier(earlier))
+                        earlier = None
+                if stored.seq > begin:
+                    self._take(stored)
+
+    def _take(self, stored: Stored) -> None:
+        for event in self._protocol.on_message(stored):
+            self._emit(event)
+        if not self.state.connected:
+            self._up()
+
+    def _emit(self, event: LiveEvent) -> None:
+        self._on_event(event)
+
+    def _up(self) -> None:
+        """The bus is read. It counts as connected when a flow has published about every venue."""
+        self._is_up = True
+        if absent := self._protocol.absent:
+            self.state.reason = f"no flow has published about {', '.join(absent)} yet"
+        elif not self.state.connected:
+            self.state.connected, self.state.since_ms, self.state.reason = True, wall_ms(), ""
+            _log.info("bus_connected", url=self.state.url, seq=self._protocol.seq)
+
+    def _down(self, reason: str) -> None:
+        self._protocol.on_connection(is_up=False)
+        if self._is_up:
+            self._is_up = False
+            self.state.reconnections += 1
+            _log.warning("bus_disconnected", url=self.state.url, reason=reason)
+            self._on_event(Cut(self.state.url, reason))
+        if self.state.connected:
+            self.state.connected, self.state.since_ms = False, wall_ms()
+        self.state.reason = reason

@@ -1,0 +1,145 @@
+"""The publisher on its event loop: opens the connection, reads back what there is, publishes."""
+
+from collections.abc import Sequence
+from contextlib import aclosing
+from typing import Final
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from flows.clock import wall_ms
+from sinks.bus.buffer import Loss
+from sinks.bus.client import BusClient, open_client
+from sinks.bus.entry import Entry, Kept
+from sinks.bus.published import Published
+from sinks.bus.settings import BusSettings
+from sinks.bus.stored import BusError
+from sinks.bus.subjects import LOST, MARKET, NONE, TREES, token
+from sinks.hub.payloads import iso_utc
+
+_log = structlog.get_logger(__name__)
+UNKNOWN: Final = -1
+"""In the place of a number of the stream."""
+_MOST_ANNOUNCED: Final = 100
+
+
+class Turn(Struct):
+    """What became of messages that were taken together."""
+
+    published: list[Entry] = []
+    failed: list[Entry] = []
+    shortened: list[tuple[Entry, Kept]] = []
+    """Those of which something was published before, and the rest of it."""
+    cause: str = ""
+
+
+class LostBody(Struct, frozen=True):
+    """Announces lost messages."""
+
+    venue: str
+    messages: int
+    trades: int
+
+
+class Publisher:
+    """Publishes for one flow. But for `settled_seq`, `announce` and `read_back_from` all belongs to one event loop."""
+
+    def __init__(self, settings: BusSettings, *, name: str) -> None:
+        self._settings = settings
+        self._name = name
+        self._client: BusClient | None = None
+        self._published: Published | None = None
+        self._read_back_from = UNKNOWN
+        self._announced: list[Kept] = []
+        self._uncertain: set[int] = set()
+        """Ids of the entries that were sent, and may be there or not."""
+        self._newest = UNKNOWN
+        self.settled_seq = UNKNOWN
+        """Everything of this flow up to this number of the stream is settled."""
+
+    def read_back_from(self, seq: int) -> None:
+        """Everything behind this number is read back before anything is published."""
+        self._read_back_from = self._newest = self.settled_seq = seq
+
+    def announce(self, loss: Loss) -> None:
+        """Says on the bus that messages are lost, with the next ones."""
+        if len(self._announced) < _MOST_ANNOUNCED:
+            subject = f"{MARKET}.{token(loss.venue)}.{NONE}.{LOST}.{token(self._name)}"
+            data = LostBody(loss.venue, loss.messages, loss.trades)
+            body = {"type": LOST, "data": data, "timestamp": iso_utc(wall_ms()), "flow": self._name}
+            self._announced.append(Kept(subject, "", msgspec.json.encode(body)))
+
+    async def publish(self, entries: Sequence[Entry]) -> Turn:
+        """Publishes messages of different subjects. What fails says why, and is to be tried again."""
+        turn = Turn()
+        try:
+            client = await self._ready()
+        except BusError as error:
+            await self.close()
+            return Turn(failed=list(entries), cause=str(error))
+        announced, self._announced = self._announced, []
+        sent = [(entry, kept) for entry in entries if (kept := self._rest_of(entry, turn)) is not None]
+        answers = await client.publish([*announced, *(kept for _, kept in sent)])
+        for (entry, _), answer in zip(sent, answers[len(announced) :], strict=True):
+            if isinstance(answer, int):
+                self._newest = max(self._newest, answer)
+                self._uncertain.discard(id(entry))
+                turn.published.append(entry)
+            else:
+                turn.cause = answer
+                self._uncertain |= {id(entry)} if entry.lasting else set()
+                turn.failed.append(entry)
+        if turn.cause:
+            self._announced = announced
+            await self.close()
+        if not self._uncertain:
+            self.settled_seq = self._newest
+        return turn
+
+    def _rest_of(self, entry: Entry, turn: Turn) -> Kept | None:
+        """What is to be published of a message; None: it is there already."""
+        kept = entry.fixed()
+        if self._published is None or not entry.lasting:
+            return kept
+        rest = self._published.without(kept)
+        if rest is None:
+            turn.published.append(entry)
+        elif rest is not kept:
+            turn.shortened.append((entry, rest))
+        return rest
+
+    async def _ready(self) -> BusClient:
+        if self._client is None or self._client.is_lost:
+            await self.close()
+            self._client = await open_client(self._settings, f"marketflow {self._name}")
+            await self._client.prepare(self._settings)
+            await self._read_back(self._client)
+        return self._client
+
+    async def _read_back(self, client: BusClient) -> None:
+        """Reads what an earlier process has published since the recovered state was written; once a process."""
+        after, span = self._read_back_from, await client.span()
+        if after == UNKNOWN:
+            if self.settled_seq == UNKNOWN:
+                self._newest = self.settled_seq = span.last  # nothing before is of this process
+            return
+        found = Published()
+        if span.last > after:
+            async with aclosing(client.read(TREES, after=max(after, span.first - 1))) as messages:
+                async for stored in messages:
+                    if stored.seq:
+                        found.add(stored.subject, stored.message_id, stored.body)
+                    if stored.seq >= span.last or not stored.pending:
+                        break
+        elif span.last < after:
+            _log.warning("bus_stream_replaced", last=span.last, known=after)
+            self._newest = self.settled_seq = span.last
+        self._published, self._read_back_from = found, UNKNOWN
+        _log.info("bus_read_back", messages=len(found), after=after)
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        client, self._client = self._client, None
+        if client:
+            await client.close()

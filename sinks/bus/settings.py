@@ -1,0 +1,31 @@
+"""The settings that the bus uses; the section `bus` describes each."""
+
+from pathlib import Path
+from typing import Protocol
+
+from flows.model.secret import Secret
+
+
+class BusAddress(Protocol):
+    """Where the servers are, and who connects."""
+
+    url: tuple[str, ...]
+    stream: str
+    user: str | None
+    password: Secret | None
+    token: Secret | None
+    credentials: Path | None
+    tls_ca: Path | None
+    tls_cert: Path | None
+    tls_key: Path | None
+
+
+class BusSettings(BusAddress, Protocol):
+    """Settings of the publisher."""
+
+    create: bool
+    replicas: int
+    duplicate_s: float
+    age_hours: float
+    most_bytes: int
+    buffer: int

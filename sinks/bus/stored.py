@@ -1,0 +1,31 @@
+"""What is read of the stream."""
+
+from typing import Final
+
+from msgspec import Struct
+
+
+class BusError(Exception):
+    """The bus cannot be used now; the text says why."""
+
+
+class Stored(Struct, frozen=True):
+    """A message of the stream."""
+
+    seq: int
+    subject: str
+    body: bytes
+    message_id: str
+    pending: int
+    """How many the consumer has still to bring."""
+
+
+NOTHING: Final = Stored(0, "", b"", "", 0)
+"""In the place of a message: there is none yet."""
+
+
+class StreamSpan(Struct, frozen=True):
+    """The numbers of the messages that the stream holds; `last` is 0 while there was none."""
+
+    first: int
+    last: int

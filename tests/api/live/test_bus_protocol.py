@@ -1,0 +1,124 @@
+"""The state of a bus: what counts is the newest of each subject, each flow for itself, and only what comes is a sign
+of life.
+"""
+
+import pytest
+
+from api.live.bus_protocol import BusProtocol
+from api.live.freshness import state_of
+from api.live.hub_protocol import Earlier, Joined, Lost, Replaced
+from api.live.messages import HubMessage
+from flows.model import ChannelStatus, FeedStatus, Heartbeat, InstrumentStatus, MarketData, TradeBatch
+from sinks.bus.stored import Stored
+from tests.fakes.bus_nodes import Publishing
+from tests.fakes.candles import BEGIN
+from tests.fakes.trades import at, trade
+
+URL = "nats://one:4222"
+BEAT = Heartbeat("binance", BEGIN, is_sure=True)
+
+
+def price(value: float, symbol: str = "BTCUSDT") -> MarketData:
+    return MarketData("binance", symbol, value, BEGIN)
+
+
+def live(symbol: str) -> InstrumentStatus:
+    return InstrumentStatus("binance", symbol, "live", BEGIN, "", (ChannelStatus("trades", "live", BEGIN, ""),))
+
+
+@pytest.fixture
+def protocol() -> BusProtocol:
+    return BusProtocol(URL, ["binance"])
+
+
+def begin(protocol: BusProtocol, *stored: Stored) -> list[object]:
+    return list(protocol.begin(stored, stored[-1].seq if stored else 0))
+
+
+def test_a_node_begins_with_the_newest_of_everything(protocol: BusProtocol) -> None:
+    said = Publishing().say(at(0), live("BTCUSDT"), price(100.0), price(50.0, "ETHUSDT"))
+    joined, *shown, replaced = begin(protocol, *said)
+    assert joined == Joined(URL, "binance", resumed=False)
+    assert isinstance(replaced, Replaced)
+    assert list(replaced.messages) == shown
+    [state] = protocol.venue_states
+    prices = {message.symbol: message.body.price for message in state.all_latest("MarketData")}
+    assert prices == {"BTCUSDT": 100.0, "ETHUSDT": 50.0}
+    assert (protocol.seq, protocol.absent) == (3, [])
+
+
+def test_a_message_is_taken_once_and_earlier_ones_change_nothing(protocol: BusProtocol) -> None:
+    flow = Publishing()
+    first, second, third = (flow.say(at(1_000 * number), price(float(number)))[0] for number in (1, 2, 3))
+    begin(protocol, second)
+    earlier = protocol.earlier([first, second])
+    assert isinstance(earlier, Earlier)
+    assert [message.seq for message in earlier.messages] == [1, 2]
+    [event] = protocol.on_message(third)
+    assert isinstance(event, HubMessage)
+    assert (event.seq, event.body.price, event.flow) == (3, 3.0, "flow")
+    assert list(protocol.on_message(third)) == []
+    assert protocol.venue_states[0].counts["MarketData"] == 2
+
+
+def test_the_heartbeat_that_the_stream_still_has_is_no_sign_of_life(protocol: BusProtocol) -> None:
+    flow = Publishing()
+    begin(protocol, *flow.say(at(0), live("BTCUSDT"), BEAT))
+    [state] = protocol.venue_states
+    assert not state.clock.is_alive
+    list(protocol.on_message(flow.say(at(1_000), BEAT)[0]))
+    assert state.clock.is_alive
+    found = state_of(protocol.venue_states, "BTCUSDT")
+    assert found
+    assert found.state == "live"
+
+
+def test_the_flows_of_a_venue_are_alive_each_for_itself(protocol: BusProtocol) -> None:
+    one, two = Publishing("1of2"), Publishing("2of2", first_seq=100)
+    begin(protocol, *one.say(at(0), live("BTCUSDT")), *two.say(at(0), live("ETHUSDT")))
+    list(protocol.on_message(two.say(at(1_000), BEAT, seq=200)[0]))
+    alive = {symbol: state.clock.is_alive for state in protocol.venue_states for symbol in state.symbols()}
+    assert alive == {"BTCUSDT": False, "ETHUSDT": True}
+
+
+def test_a_symbol_belongs_to_the_flow_that_said_its_state_last(protocol: BusProtocol) -> None:
+    one, two = Publishing("1of2"), Publishing("2of2")
+    begin(protocol, *one.say(at(0), live("BTCUSDT"), price(1.0)))
+    for stored in two.say(at(1_000), live("BTCUSDT"), price(2.0), seq=50):
+        list(protocol.on_message(stored))
+    assert [sorted(state.symbols()) for state in protocol.venue_states] == [[], ["BTCUSDT"]]
+
+
+def test_a_removed_symbol_does_not_come_back_with_a_new_node(protocol: BusProtocol) -> None:
+    said = Publishing().say(
+        at(0), live("BTCUSDT"), price(1.0), FeedStatus("binance", "market", "removed", ("BTCUSDT",))
+    )
+    newest = {stored.subject: stored for stored in said}
+    begin(protocol, *sorted(newest.values(), key=lambda one: one.seq))
+    assert protocol.venue_states[0].symbols() == set()
+
+
+def test_a_venue_of_which_nothing_was_published_is_missing(protocol: BusProtocol) -> None:
+    begin(protocol)
+    assert protocol.absent == ["binance"]
+    assert [state.is_connected for state in protocol.venue_states] == [False]
+    list(protocol.on_message(Publishing().say(at(0), live("BTCUSDT"))[0]))
+    assert protocol.absent == []
+    assert [state.is_connected for state in protocol.venue_states] == [True]
+
+
+def test_lost_messages_are_announced_once_and_never_from_the_past(protocol: BusProtocol) -> None:
+    body = b'{"type":"Lost","data":{"venue":"binance","messages":7,"trades":9},"timestamp":"2026-01-01T00:00:00Z"}'
+    old, new = (Stored(seq, "mf.binance.=.Lost.flow", body, "", 0) for seq in (1, 2))
+    begin(protocol, old)
+    assert list(protocol.on_message(new)) == [Lost(URL, 7, 2)]
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"type":"Trade","data":{"trades":1},"timestamp":"x"}', b'{"type":1}'])
+def test_what_cannot_be_read_is_passed_over(protocol: BusProtocol, body: bytes) -> None:
+    begin(protocol, Stored(1, "mf.binance.BTCUSDT.Trade", body, "", 0))
+    assert list(protocol.on_message(Stored(2, "mf.binance.BTCUSDT.Trade", body, "", 0))) == []
+    assert protocol.seq == 2
+    batch = TradeBatch("binance", "BTCUSDT", [trade(1, 1)])
+    [event] = protocol.on_message(Publishing(first_seq=3).say(at(0), batch)[0])
+    assert isinstance(event, HubMessage)
