@@ -13,6 +13,7 @@ LOCK := $(COMPILE) pyproject.toml
 # foreign clients of the exchange, in environments of their own: two of them have packages of the same name as a third
 CLIENTS := .venv-clients
 CLIENT_LOCKS := tests/conformance/locks
+AXE := $(CLIENTS)/axe
 CLIENT_GROUPS := clients spot-connector usdm-connector
 
 CHART := api/dashboard/vendor/lightweight-charts.standalone.production.mjs
@@ -51,7 +52,13 @@ run: $(READY) $(CHART)  ## the live exchange
 demo: $(READY) $(CHART)  ## the same flow against the bundled replay exchange; needs no network
 	@$(RUN) -m flows demo || test $$? -eq 130
 
-test: $(READY_DEV) $(CHART)  ## all tests
+# without npm or a network the tests of accessibility are left out
+$(AXE)/.ready: tests/axe/package-lock.json
+	@rm -rf $(@D) && mkdir -p $(@D)
+	@cp tests/axe/package.json tests/axe/package-lock.json $(@D)
+	@! command -v npm >/dev/null || npm ci --prefix $(@D) --ignore-scripts --silent --no-fund --no-audit && touch $@ || true
+
+test: $(READY_DEV) $(CHART) $(AXE)/.ready  ## all tests
 	$(RUN) -m pytest -n 3 --dist worksteal
 
 test-fast: $(READY_DEV)  ## those that need no browser, no database and no processes
@@ -114,7 +121,7 @@ lock: $(READY_DEV)  ## pins every package anew, with hashes and without addresse
 lock-clients: $(READY_DEV)  ## pins the foreign clients of make conformance anew
 	@set -e; for group in $(CLIENT_GROUPS); do \
 		$(COMPILE) $(CLIENT_LOCKS)/$$group.in --upgrade -o $(CLIENT_LOCKS)/$$group.lock; done
-	cd $(CLIENT_LOCKS) && npm install --package-lock-only --omit-lockfile-registry-resolved --silent --no-fund --no-audit
+	for folder in $(CLIENT_LOCKS) tests/axe; do (cd $$folder && npm install --package-lock-only --omit-lockfile-registry-resolved --silent --no-fund --no-audit) || exit 1; done
 
 picture: $(READY_DEV)  ## brings the picture of the flow and the generated tables in docs/ up to date
 	$(RUN) -m tests.picture

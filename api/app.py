@@ -45,7 +45,7 @@ from api.routes import (
 )
 from api.routes.protocols import gateway, openbb, signalr, udf
 from api.routes.rules import alerts
-from api.routes.static import DASHBOARD
+from api.routes.static import FILES_PATH
 from api.services import Services
 from sinks.hub.rights import Right
 
@@ -109,8 +109,6 @@ def build_app(services: Services) -> web.Application:
     )
     for route in routes:
         _add(app, route)
-    if DASHBOARD.is_dir():
-        app.router.add_static("/static", DASHBOARD)
     app.on_response_prepare.append(_header_setter(services))
     app.cleanup_ctx.append(_summaries(access_log))
     app.on_shutdown.append(lambda _: signalr_hub.close())
@@ -246,7 +244,7 @@ def _guard(services: Services, needed: Mapping[str, Right | None]) -> Any:
         resource = request.match_info.route.resource
         path = resource.canonical if resource else ""
         preflight = request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
-        needs = None if preflight or path == "/static" else needed.get(path, "market")
+        needs = None if preflight or path == FILES_PATH else needed.get(path, "market")
         request[RIGHTS] = authorize(
             _handshake(request), settings, hub=hub, needs=needs, needs_host=not path.startswith(HEALTH)
         )

@@ -2,7 +2,7 @@
 
 import { byId, element, paintSoon, write } from "./page.js";
 import { choicesOf, QuoteChoice, worthOf } from "./quotes.js";
-import { age, compact, decimalsOf, fixed, NONE, signed } from "./format.js";
+import { age, compact, decimalsOf, fixed, NONE, signed, wayOf } from "./format.js";
 
 const MINUTES_SHOWN = 1_440;
 const PRICE_PLACES = 8;
@@ -17,7 +17,6 @@ const cell = (text, way) => {
   if (way) made.dataset.way = way;
   return made;
 };
-const wayOf = (value) => (value > 0 ? "up" : value < 0 ? "down" : "");
 const numeric = (value) => (value == null ? NONE : fixed(value, Math.min(PRICE_PLACES, decimalsOf([value]))));
 const money = (value) => fixed(value, Math.abs(value) < SMALL ? SMALL_PLACES : MONEY_PLACES);
 const accountOf = ({ venue, account }) => `${venue} ${account}`;
@@ -197,7 +196,7 @@ function chartOf(totals) {
   svg.setAttribute("role", "img");
   const moved = totals.length ? totals.at(-1).total - totals[0].total : 0;
   svg.setAttribute("aria-label", totals.length > 1 ? `24 hours: ${signed(moved, MONEY_PLACES)} ${totals[0].quote}` : "no totals yet");
-  svg.dataset.way = wayOf(moved);
+  svg.dataset.way = wayOf(moved, MONEY_PLACES);
   const line = document.createElementNS(svg.namespaceURI, "polyline");
   line.setAttribute("points", lineOf(totals));
   svg.append(line);
@@ -213,7 +212,7 @@ function rowOf(data, ...cells) {
 }
 
 function positionRow(data) {
-  const profit = cell(data.unrealised_pnl == null ? NONE : signed(data.unrealised_pnl, MONEY_PLACES), wayOf(data.unrealised_pnl));
+  const profit = cell(data.unrealised_pnl == null ? NONE : signed(data.unrealised_pnl, MONEY_PLACES), wayOf(data.unrealised_pnl, MONEY_PLACES));
   if (data.is_computed) profit.append(element("small", "", " est."));
   profit.title = data.is_computed ? "carried on by the market's price since the exchange's last word" : "as the exchange says it";
   return rowOf(

@@ -1,10 +1,10 @@
 /** The analysis of all timeframes as a table. */
 
 import { byId, element, write } from "./page.js";
-import { NONE, signed } from "./format.js";
-import { wayOf } from "./prices.js";
+import { NONE, signed, wayOf } from "./format.js";
 import { get } from "./rest.js";
 
+const PLACES = 2;
 const LEAN = 0.2; // as `LEAN` in api/analytics/analysis.py
 
 export class Analysis {
@@ -36,7 +36,7 @@ export class Analysis {
     this.#known = focus;
     const { analysis, stale } = answer;
     const way = Math.abs(analysis.score ?? 0) < LEAN ? "" : wayOf(analysis.score);
-    const sure = `score ${signed(analysis.score, 2)} · confidence ${Math.round(analysis.confidence * 100)}%`;
+    const sure = `score ${signed(analysis.score, PLACES)} · confidence ${Math.round(analysis.confidence * 100)}%`;
     this.#head(analysis.signal, way, stale ? `${sure} · stale` : sure);
     byId("readings").replaceChildren(...analysis.timeframes.map(rowOf));
   }
@@ -59,8 +59,8 @@ function rowOf(reading) {
 function meter(score, strong) {
   const bar = element("i");
   bar.style.setProperty("--score", score ?? 0);
-  bar.dataset.way = wayOf(score);
-  const number = element("span", strong ? "strong" : "", signed(score, 2));
-  number.dataset.way = wayOf(score);
+  bar.dataset.way = wayOf(score, PLACES);
+  const number = element("span", strong ? "strong" : "", signed(score, PLACES));
+  number.dataset.way = wayOf(score, PLACES);
   return element("td", "", element("div", "meter", bar), number);
 }

@@ -3,12 +3,12 @@
 import { byId, element, paintSoon, write } from "./page.js";
 import { compact, decimalsOf, decimalsUpTo, fixed, precision } from "./format.js";
 
-const LEVELS = 14;
+const MOST_LEVELS = 50; // of a side; those that do not fit are cut by the style
 
 export class Book {
   #panel = byId("book");
-  #asks = sideOf(byId("asks"), LEVELS); // the style puts the best ask at the bottom
-  #bids = sideOf(byId("bids"), LEVELS);
+  #asks = new Side(byId("asks")); // the style puts the best ask at the bottom
+  #bids = new Side(byId("bids"));
   #data = null;
   #state = null;
   #instrument = {};
@@ -36,15 +36,15 @@ export class Book {
     const known = Boolean(data && data.synced !== false && (data.bids.length || data.asks.length));
     this.#panel.classList.toggle("unknown", !known);
     write(byId("book-state"), this.#words(known));
-    const bids = known ? data.bids.slice(0, LEVELS) : [];
-    const asks = known ? data.asks.slice(0, LEVELS) : [];
+    const bids = known ? data.bids.slice(0, MOST_LEVELS) : [];
+    const asks = known ? data.asks.slice(0, MOST_LEVELS) : [];
     const shown = [...bids, ...asks];
     const decimals = precision.see(this.#instrument, ...shown.map(([price]) => price));
     const places = Math.min(5, decimalsOf(shown.map(([, quantity]) => quantity)));
     const most = Math.max(total(bids), total(asks));
     const sums = most < 10_000 ? (sum) => fixed(sum, decimalsUpTo(most, places)) : compact;
-    paintSide(this.#bids, bids, decimals, places, { most, sums });
-    paintSide(this.#asks, asks, decimals, places, { most, sums });
+    this.#bids.paint(bids, decimals, places, { most, sums });
+    this.#asks.paint(asks, decimals, places, { most, sums });
     this.#paintMiddle(bids, asks, decimals);
   };
 
@@ -61,30 +61,38 @@ export class Book {
     write(byId("spread"), both ? `spread ${fixed(spread, decimals)}` : "");
     const share = both ? total(bids) / (total(bids) + total(asks)) : 0.5;
     byId("imbalance").style.setProperty("--share", share);
-    byId("imbalance").title = `bids ${compact(total(bids))}, asks ${compact(total(asks))} in ${LEVELS} levels`;
+    byId("imbalance").title = `bids ${compact(total(bids))}, asks ${compact(total(asks))} in ${bids.length} and ${asks.length} levels`;
   }
 }
 
 const total = (levels) => levels.reduce((sum, [, quantity]) => sum + quantity, 0);
 
-function sideOf(body, count) {
-  const rows = Array.from({ length: count }, () => {
+/** The levels of a side, best first; as many rows as there ever were. */
+class Side {
+  #rows = [];
+
+  constructor(body) {
+    this.body = body;
+  }
+
+  paint(levels, decimals, places, { most, sums }) {
+    while (this.#rows.length < levels.length) this.#add();
+    let sum = 0;
+    this.#rows.forEach(({ row, price, quantity, sum: total }, index) => {
+      const level = levels[index];
+      row.hidden = !level;
+      sum += level ? level[1] : 0;
+      write(price, level ? fixed(level[0], decimals) : "");
+      write(quantity, level ? fixed(level[1], places) : "");
+      write(total, level ? sums(sum) : "");
+      row.style.backgroundSize = `${level ? (100 * sum) / most : 0}% 100%`;
+    });
+  }
+
+  #add() {
     const row = element("div", "level", element("span"), element("span"), element("span"));
     const [price, quantity, sum] = row.children;
-    return { row, price, quantity, sum };
-  });
-  body.append(...rows.map(({ row }) => row));
-  return rows;
-}
-
-function paintSide(rows, levels, decimals, places, { most, sums }) {
-  let sum = 0;
-  rows.forEach(({ row, price, quantity, sum: total }, index) => {
-    const level = levels[index];
-    sum += level ? level[1] : 0;
-    write(price, level ? fixed(level[0], decimals) : "");
-    write(quantity, level ? fixed(level[1], places) : "");
-    write(total, level ? sums(sum) : "");
-    row.style.backgroundSize = `${level ? (100 * sum) / most : 0}% 100%`;
-  });
+    this.body.append(row);
+    this.#rows.push({ row, price, quantity, sum });
+  }
 }

@@ -22,7 +22,8 @@ export class Capabilities {
   }
 }
 
-function entryOf({ kind, proven, witness, blind_spots: blind }) {
+/** What is proven of one kind of data, and its blind spots. */
+export function entryOf({ kind, proven, witness, blind_spots: blind }) {
   const text = proven ? `${proven}. Witness: ${witness}.` : "not proven.";
   const entry = element("div", "", element("b", "", kind), " ", ...wordsOf(text));
   if (blind.length) entry.append(element("ul", "", ...blind.map((spot) => element("li", "", ...wordsOf(spot)))));

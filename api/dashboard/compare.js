@@ -2,6 +2,7 @@
 
 import { byId, element } from "./page.js";
 import { age, decimalsOf, fixed } from "./format.js";
+import { assetsOf } from "./instruments.js";
 import { get } from "./rest.js";
 
 export class Compare {
@@ -20,7 +21,7 @@ export class Compare {
     if (!focus) return;
     let found = null;
     try {
-      const base = this.#base || (await baseOf(focus));
+      const base = this.#base || (await assetsOf(focus)).base;
       if (focus !== this.#focus) return;
       this.#base = base;
       if (base) found = await get(`/api/compare/${encodeURIComponent(base)}`);
@@ -29,11 +30,6 @@ export class Compare {
     }
     if (focus === this.#focus) paint(found, focus);
   }
-}
-
-async function baseOf({ venue, symbol }) {
-  const { instruments } = await get("/api/instruments", { venue, symbol });
-  return instruments[0]?.base ?? "";
 }
 
 function paint(found, focus) {

@@ -11,6 +11,7 @@ const EVERYTHING = ["MarketData", "Status", "Incident"];
 const OF_SYMBOL = ["Trade", "OrderBook", "Stats", "MarkPrice", "Funding", "OpenInterest", "Liquidation"];
 const OF_TIMEFRAME = ["Candle"];
 const OF_ACCOUNTS = ["Balance", "Position", "Account"]; // left out by the hub without the right to them
+const CHANNELS = new Set([...EVERYTHING, ...OF_SYMBOL, ...OF_TIMEFRAME, ...OF_ACCOUNTS]);
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 15_000;
 const SILENCE_MS = 10_000;
@@ -22,7 +23,8 @@ export const delayAfter = (failures, chance = Math.random()) =>
 
 /**
  * One hub. `onMessage(message, venue, fromSnapshot, url)` gets messages of snapshots one by one, `onOpen(url, venue)`, for each venue of the hub, and
- * `onCut(url)` report the connection, `onReset(url, venue)` that all it said is void, `onState()` every change of it.
+ * `onCut(url)` report the connection, `onReset(url, venue)` that all it said is void, `onRefused(reason)` a request that the hub refused,
+ * `onState()` every change of the connection.
  */
 class Line {
   state = "connecting";
@@ -32,7 +34,8 @@ class Line {
   #venues = [];
   #socket;
   #focus;
-  #focused;
+  #focused; // the timer of its request
+  #hasFocus = false; // whether this connection has its channels
   #heardAt = 0;
   #timer;
   #watch;
@@ -61,6 +64,7 @@ class Line {
     const socket = new WebSocket(this.url + shown);
     this.#socket = socket;
     this.#heardAt = performance.now();
+    this.#hasFocus = false;
     socket.onopen = () => {
       this.#send({ op: "subscribe", channels: EVERYTHING, optional: OF_ACCOUNTS });
       this.#sendFocus();
@@ -103,16 +107,18 @@ class Line {
       return; // messages before the first reply are in its snapshot
     } else if (message.type === "Snapshot") {
       for (const part of message.data.messages) {
-        this.handlers.onMessage(part, part.data.venue ?? this.#venue, true, this.url);
-      };
+        if (CHANNELS.has(part.type) && part.data) this.handlers.onMessage(part, part.data.venue ?? this.#venue, true, this.url);
+      }
     } else if (message.type === "Reset") {
       for (const one of this.#venues) this.handlers.onReset(this.url, one); // a snapshot with all that holds follows
       this.#renew();
     } else if (message.type === "Lagged") {
       this.#renew();
-    } else {
-      this.handlers.onMessage(message, message.data?.venue ?? this.#venue, false, this.url);
-    }
+    } else if (CHANNELS.has(message.type) && message.data) {
+      this.handlers.onMessage(message, message.data.venue ?? this.#venue, false, this.url);
+    } else if (message.type === "Error") {
+      this.handlers.onRefused(message.data?.reason ?? "without a reason");
+    } // others, as a Pong, only show that the hub is there
   }
 
   #renew() {
@@ -120,10 +126,11 @@ class Line {
   }
 
   #sendFocus() {
+    if (this.#hasFocus) this.#send({ op: "unsubscribe", channels: [...OF_SYMBOL, ...OF_TIMEFRAME] });
+    this.#hasFocus = Boolean(this.#focus);
     if (!this.#focus) return;
     const { venue, symbol, timeframe } = this.#focus;
     const venues = [venue];
-    this.#send({ op: "unsubscribe", channels: [...OF_SYMBOL, ...OF_TIMEFRAME] });
     this.#send({ op: "subscribe", channels: OF_SYMBOL, symbols: [symbol], venues });
     this.#send({ op: "subscribe", channels: OF_TIMEFRAME, symbols: [symbol], timeframes: [timeframe], venues });
   }

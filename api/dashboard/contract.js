@@ -1,7 +1,8 @@
 /** The panel of a futures contract: mark price, index, funding with its countdown, open interest, last liquidations. */
 
 import { byId, element, paintSoon, write } from "./page.js";
-import { clock, compact, decimalsOf, fixed, NONE, precision, signed } from "./format.js";
+import { compact, decimalsOf, fixed, NONE, precision, signed, wayOf } from "./format.js";
+import { clock, momentOf } from "./zone.js";
 
 const ROWS = 20;
 const PRICE_PLACES = 4;
@@ -52,6 +53,11 @@ export class Contract {
     paintSoon(this.#paint);
   }
 
+  /** Another time zone was chosen. */
+  retime() {
+    paintSoon(this.#paint);
+  }
+
   /** Writes the time until the next payment again. */
   tick() {
     const next = this.#data.Funding?.next_time, now = this.timeNow();
@@ -60,7 +66,7 @@ export class Contract {
 
   /** Says in the head that it is not of now, and of liquidations that never come why. */
   say({ isCurrent, text, about }, { hasOrders }) {
-    write(byId("no-liquidations"), hasOrders ? "none lately" : "not subscribed: see feed.streams");
+    write(byId("no-liquidations"), hasOrders ? "none lately" : "not recorded here");
     write(byId("contract-state"), isCurrent ? "" : text);
     byId("contract-state").title = isCurrent ? "" : about;
   }
@@ -72,10 +78,10 @@ export class Contract {
     write(byId("mark"), fixed(mark?.mark_price, places));
     write(byId("index"), fixed(mark?.index_price || null, places));
     write(byId("funding-rate"), percentOf(funding?.rate));
-    byId("funding-rate").dataset.way = funding?.rate > 0 ? "up" : "down";
+    byId("funding-rate").dataset.way = wayOf(funding && 100 * funding.rate, RATE_PLACES);
     byId("funding-rate").title = funding?.interval_hours ? `every ${funding.interval_hours} hours` : "";
     write(byId("funding-last"), percentOf(funding?.last?.rate));
-    byId("funding-last").title = funding?.last ? new Date(funding.last.time).toISOString() : "";
+    byId("funding-last").title = funding?.last ? momentOf(funding.last.time) : "";
     write(byId("interest"), compact(interest?.quantity));
     const worth = interest && mark ? interest.quantity * mark.mark_price : null;
     write(byId("interest-value"), worth === null ? "" : `≈ ${compact(worth)}`);

@@ -1,20 +1,28 @@
 /** Overlays of the chart: indicators, volume profile, vacuums. Each has a button whose state is stored. */
 
-import { byId } from "./page.js";
+import { compute, INDICATORS, parseLabel, settleOf } from "./chart/indicators.js";
+import { fixed, NONE, precision } from "./format.js";
+import { byId, element, write } from "./page.js";
 import { get } from "./rest.js";
 
 const KEPT = "marketflow.extras";
-const INDICATORS = { ema: ["ema:20", "ema:50"], bands: ["bbands"], rsi: ["rsi"] };
+const LABELS = { ema: ["ema:20", "ema:50"], bands: ["bbands:20:2"], rsi: ["rsi:14"] };
 const EVERY_MS = 15_000;
+const FOLLOW_MS = 500; // indicators follow the price so often: each time costs a drawing
 const ZONES = 12; // the nearest to the price
 const WIDTH_LEAST = 2e-5; // of the price: narrower zones are single ticks
+const PLACES = 2; // of values that are no prices
 
 export class Extras {
   #on = new Set(JSON.parse(localStorage.getItem(KEPT) ?? '["ema"]'));
   #focus = null;
+  #indicators = []; // with the values of all loaded candles
+  #texts = new Map(); // elements of the values, by label
+  #followedAt = 0;
 
   constructor(chart) {
     this.chart = chart;
+    chart.onPaint = () => this.#follow();
     for (const button of byId("extras").querySelectorAll("button")) {
       const name = button.dataset.extra;
       button.setAttribute("aria-pressed", this.#on.has(name));
@@ -27,13 +35,16 @@ export class Extras {
     this.#focus = focus;
     this.chart.canvas?.showProfile(null);
     this.chart.canvas?.showVacuums([]);
-    this.chart.canvas?.showIndicators([], []);
+    this.#indicators = [];
+    this.#draw();
   }
 
-  /** Reads the enabled overlays again. One that fails is not drawn; its button shows why. */
+  /** Draws the enabled overlays again. One that fails is not drawn; its button shows why. */
   async refresh() {
     if (!this.#focus || !this.chart.canvas) return;
-    await Promise.all([this.#indicators(), this.#profile(), this.#vacuums()]);
+    this.#compute();
+    this.#draw();
+    await Promise.all([this.#profile(), this.#vacuums()]);
   }
 
   #toggle(button, name) {
@@ -43,17 +54,52 @@ export class Extras {
     void this.refresh();
   }
 
-  async #indicators() {
-    const names = Object.keys(INDICATORS).filter((name) => this.#on.has(name));
-    const wishes = this.chart.candles.length ? names.flatMap((name) => INDICATORS[name]) : []; // of nothing there is none
-    const { timeframe, symbol } = this.#focus;
-    const limit = Math.min(1_000, Math.max(1, this.chart.candles.length));
-    const answer = wishes.length
-      ? await this.#read(Object.keys(INDICATORS), `/api/indicators/${encodeURIComponent(symbol)}/${timeframe}`, { names: wishes, limit })
-      : { timestamps: [], indicators: [] };
-    if (!answer) return;
-    const drawn = answer.indicators.map((indicator, index) => ({ wish: wishes[index], values: indicator.values }));
-    this.chart.canvas.showIndicators(answer.timestamps, drawn);
+  get #labels() {
+    return Object.keys(LABELS).filter((name) => this.#on.has(name)).flatMap((name) => LABELS[name]);
+  }
+
+  /** The values of all loaded candles; the first ones of an average are left out until it has settled. */
+  #compute() {
+    const candles = this.chart.shown;
+    this.#indicators = (candles.length ? this.#labels : []).map((label) => {
+      const parsed = parseLabel(label);
+      const values = compute(parsed, candles);
+      for (const column of Object.values(values)) column.fill(null, 0, Math.min(column.length, settleOf(parsed)));
+      return { label, ...INDICATORS[parsed.name], name: parsed.name, parameters: parsed.values, values };
+    });
+    return candles;
+  }
+
+  #draw() {
+    this.chart.reserve = Math.max(0, ...this.#labels.map((label) => settleOf(parseLabel(label))));
+    this.chart.canvas?.lines.draw(this.#indicators, this.chart.shown);
+    this.#texts = new Map(this.#indicators.map((indicator) => [indicator.label, textsOf(indicator, this.chart.canvas.lines)]));
+    byId("legend-lines").replaceChildren(...[...this.#texts.values()].map(({ line }) => line));
+    this.#paintValues();
+  }
+
+  /** The last candle moved, or the cursor did. */
+  #follow() {
+    const due = this.#followedAt + FOLLOW_MS - performance.now();
+    if (due <= 0 && this.#indicators.length && this.chart.cursor === null) {
+      this.#followedAt = performance.now();
+      const candles = this.#compute();
+      if (candles.length) this.chart.canvas?.lines.update(this.#indicators, candles);
+    }
+    this.#paintValues();
+  }
+
+  #paintValues() {
+    const candles = this.chart.candles;
+    const { cursor } = this.chart;
+    const found = cursor === null ? -1 : candles.findIndex(({ time }) => time === cursor);
+    for (const { label, isPrice, values } of this.#indicators) {
+      const places = isPrice && this.#focus ? precision.of(this.#focus) : PLACES;
+      for (const [output, column] of Object.entries(values)) {
+        const text = this.#texts.get(label)?.outputs[output];
+        if (text) write(text, column.length ? fixed(column.at(found), places) : NONE);
+      }
+    }
   }
 
   async #profile() {
@@ -86,4 +132,16 @@ export class Extras {
     }
     return focus === this.#focus ? answer : null;
   }
+}
+
+/** A line of the legend: name, parameters and a place for each value. */
+function textsOf({ label, name, parameters, values }, lines) {
+  const outputs = Object.fromEntries(Object.keys(values).map((output) => [output, element("b")]));
+  for (const [output, text] of Object.entries(outputs)) {
+    const colour = lines.colourOf(label, output);
+    if (colour) text.style.color = `var(--${colour})`;
+    text.title = output;
+  }
+  const head = `${name.toUpperCase()} ${parameters.join(" ")}`.trim();
+  return { line: element("span", "", `${head} `, ...Object.values(outputs).flatMap((text) => [text, " "])), outputs };
 }

@@ -1,4 +1,4 @@
-/** Numbers, times and ages as the page writes them. */
+/** Numbers and ages as the page writes them. */
 
 const formats = new Map();
 
@@ -6,7 +6,11 @@ function format(decimals) {
   if (!formats.has(decimals)) {
     formats.set(
       decimals,
-      new Intl.NumberFormat("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals }),
+      new Intl.NumberFormat("en-US", {
+        minimumFractionDigits: decimals,
+        maximumFractionDigits: decimals,
+        signDisplay: "negative", // what is rounded to zero has no sign
+      }),
     );
   }
   return formats.get(decimals);
@@ -18,20 +22,26 @@ const shortened = new Intl.NumberFormat("en-US", {
 }); // so that a column of them has its points in one place
 
 export const NONE = "–";
+const PERCENT_PLACES = 2;
+const MOST_DECIMALS = 8;
 
 export const fixed = (value, decimals) => (value == null ? NONE : format(decimals).format(value));
 export const compact = (value) => (value == null ? NONE : (Math.abs(value) < 1_000 ? short : shortened).format(value));
-export const signed = (value, decimals) => (value == null ? NONE : (value > 0 ? "+" : "") + fixed(value, decimals));
-export const percent = (value) => (value == null ? NONE : `${signed(value, 2)}%`);
+export const signed = (value, decimals) => (value == null ? NONE : (wayOf(value, decimals) === "up" ? "+" : "") + fixed(value, decimals));
+export const percent = (value) => (value == null ? NONE : `${signed(value, PERCENT_PLACES)}%`);
+
+/** `up`, `down`, or "" for what is zero as it is written, with so many decimals. */
+export function wayOf(value, decimals = MOST_DECIMALS) {
+  const rounded = Math.abs(value ?? 0) < 0.5 * 10 ** -decimals ? 0 : value;
+  return rounded > 0 ? "up" : rounded < 0 ? "down" : "";
+}
+export const wayOfPercent = (value) => wayOf(value, PERCENT_PLACES);
 
 /** A share in percent; 100 only when nothing is missing. */
 export function share(value) {
   if (value == null) return NONE;
   return value >= 1 ? "100%" : `${(Math.floor(value * 100_000) / 1_000).toFixed(3)}%`;
 }
-
-/** Time of day, UTC, of milliseconds or an ISO-8601 text. */
-export const clock = (time) => new Date(time).toISOString().slice(11, 19);
 
 /** Whether a time is before another, both ISO-8601; as texts, a whole second would sort after its fractions. */
 export const isBefore = (iso, other) => Date.parse(iso) < Date.parse(other);
@@ -53,7 +63,7 @@ export function decimalsOf(values) {
     const [digits, exponent = "0"] = String(value).split("e");
     most = Math.max(most, (digits.split(".")[1] ?? "").length - Number(exponent));
   }
-  return Math.min(most, 8);
+  return Math.min(most, MOST_DECIMALS);
 }
 
 /** Decimals of a column whose greatest number is `most`: four digits of that, and at most `places`. */

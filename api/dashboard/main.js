@@ -1,6 +1,7 @@
 /** The page: the chosen instrument, and the wiring of panels, broadcast and REST API. */
 
 import { Accounts } from "./accounts.js";
+import { addressOf, instrumentOf, keepAddress, keptAddress, readAddress } from "./address.js";
 import { Analysis } from "./analysis.js";
 import { Book } from "./book.js";
 import { Capabilities } from "./capabilities.js";
@@ -8,33 +9,30 @@ import { Chart, refresh } from "./chart/chart.js";
 import { Compare } from "./compare.js";
 import { Broadcast } from "./connection.js";
 import { Contract } from "./contract.js";
+import { Currency, paintOrigin } from "./currency.js";
 import { Extras } from "./extras.js";
-import { Freshness, LIQUIDATIONS, OF_BOOK, OF_CANDLES, OF_MARK, OF_PRICE, OF_TRADES } from "./freshness.js";
-import { age, compact, fixed, percent, precision, signed } from "./format.js";
-import { byId, note, paintSoon, sleep, write } from "./page.js";
-import { Prices, wayOf } from "./prices.js";
+import { Freshness } from "./freshness.js";
+import { Head } from "./head.js";
+import { byId, note, noteError, paintSoon, sleep } from "./page.js";
+import { Prices } from "./prices.js";
 import { Quality } from "./quality.js";
 import { get, post, unlock } from "./rest.js";
+import { Search } from "./search.js";
 import { Symbols } from "./symbols.js";
 import { openTheme } from "./theme.js";
 import { Trades } from "./trades.js";
+import { momentOf, onZone, openZones, zoneLabel } from "./zone.js";
 
 const TIMEFRAMES = ["1m", "5m", "15m", "1h", "4h", "1d"];
 const PAINT_MS = 500; // ages count seconds; a flow silent for 2 s shows as unknown within 3 s
 const FLUSHED_MS = 2_000; // by then the trade store has the trades that were buffered
-const ORIGINS = {
-  live: "",
-  testnet: "testnet: these are not the market's prices",
-  replay: "replay: recorded data, not the market of now",
-  synthetic: "synthetic: generated data, not a market",
-};
+const OWN_KEYS = "input, select, textarea, dialog *, [popover] *, .scrolls"; // where keys have a meaning of their own
 
 let focus = null;
-let heardAt = 0;
-let heldStats = null;
-let down = []; // sentences for dependencies and venue connections that are down
 
+openZones();
 const freshness = new Freshness();
+const head = new Head();
 const book = new Book();
 const trades = new Trades();
 const contract = new Contract(() => focus && freshness.timeOf(focus.venue, focus.symbol));
@@ -45,8 +43,12 @@ const analysis = new Analysis();
 const accounts = new Accounts((account) => freshness.ofAccount(account), get, (...of) => prices.latest(...of));
 const chart = new Chart({ onClosed: onCandles });
 const extras = new Extras(chart);
-const prices = new Prices({ onChoose: (instrument) => choose(instrument), onRemove: (gone) => symbols.drop(gone) });
-const symbols = new Symbols(prices);
+const prices = new Prices({ onRemove: (instrument) => symbols.drop(instrument) });
+const symbols = new Symbols({ onAdded, onRemoved });
+new Search({
+  onChoose: (found) => (found.followed ? go(found) : symbols.add(found)),
+  isRecorded: ({ venue, symbol }) => prices.has(venue, symbol),
+});
 const broadcast = new Broadcast({
   onMessage,
   onLive,
@@ -56,8 +58,12 @@ const broadcast = new Broadcast({
     if (venue === focus?.venue) clearMarket();
   },
   onCut: (url) => freshness.close(url),
-  onState: paintStates,
+  onRefused: (reason) => note("the broadcast refused a request of this page", { bad: true, about: reason }),
+  onState: () => currency.paint(),
   onOrigin: paintOrigin,
+});
+const currency = new Currency({
+  focus: () => focus, freshness, broadcast, chart, prices, book, contract, quality, accounts,
 });
 
 /** What is made of candles is read when there are some. */
@@ -75,7 +81,7 @@ function onOpen(url, venue) {
 
 function onMessage(message, venue, fromSnapshot, url) {
   const { type, data } = message;
-  heardAt = performance.now();
+  currency.hear();
   if (type === "MarketData") {
     quality.measure(message, venue, fromSnapshot);
     takePrice(data, venue);
@@ -85,8 +91,8 @@ function onMessage(message, venue, fromSnapshot, url) {
     accounts.take(type, data);
   } else if (type === "Status") {
     freshness.take(data, url);
-    if (data.state === "removed") for (const symbol of data.symbols) prices.forget(venue, symbol);
-    paintSoon(paintStates);
+    if (data.state === "removed") for (const symbol of data.symbols) onRemoved({ venue, symbol });
+    paintSoon(currency.paint);
   } else if (venue === focus?.venue && data.symbol === focus.symbol) {
     ofFocus[type]?.(data);
   }
@@ -100,15 +106,15 @@ const ofFocus = {
   Funding: (data) => contract.take("Funding", data),
   OpenInterest: (data) => contract.take("OpenInterest", data),
   Liquidation: (data) => contract.takeOrders([data]),
-  Stats: (data) => {
-    heldStats = data;
-    paintSoon(paintHead);
-  },
+  Stats: (data) => head.takeStats(data),
 };
 
 function takePrice(data, venue) {
   prices.take(data, venue);
-  if (data.symbol === focus?.symbol && venue === focus.venue) paintSoon(paintHead);
+  if (data.symbol !== focus?.symbol || venue !== focus.venue) return;
+  const latest = prices.latest(venue, data.symbol);
+  head.take(latest);
+  chart.takePrice(latest);
 }
 
 /** Connected, or messages were lost: reads from the stores what was missed. */
@@ -132,46 +138,89 @@ async function readTrades() {
   }
 }
 
-// --- the chosen instrument ---
+// --- the chosen instrument: the address names it ---
 
-function choose({ venue = focus?.venue, symbol = focus?.symbol, timeframe = focus?.timeframe ?? "1m" }) {
-  const other = symbol !== focus?.symbol || venue !== focus.venue;
-  if (!other && timeframe === focus.timeframe) return;
-  focus = { venue, symbol, timeframe };
-  history.replaceState(null, "", `#${venue}/${encodeURIComponent(symbol)}/${timeframe}`);
-  for (const button of byId("timeframes").children) button.ariaPressed = String(button.value === timeframe);
+/** Goes to another chart by a new address, so that Back returns to this one. */
+function go(to) {
+  const { venue, symbol, timeframe } = { timeframe: TIMEFRAMES[0], ...focus, ...to };
+  const address = addressOf({ venue, symbol, timeframe });
+  if (address === location.hash) return;
+  history.pushState(null, "", address);
+  follow();
+}
+
+/** Shows what the address says: that of a link, a pasted one, one before or after in the history. */
+function follow() {
+  const wanted = readAddress(location.hash);
+  const found = instrumentOf(prices.instruments, wanted);
+  if (!found) {
+    if (wanted.symbol && prices.instruments.length) sayUnknown(wanted);
+    return chooseFirst();
+  }
+  show({ ...found, timeframe: timeframeOf(wanted.timeframe) });
+  if (wanted.time !== null) void showTime(wanted.time);
+}
+
+async function showTime(time) {
+  if (!(await chart.showTime(time))) note(`no candles of ${momentOf(time)} are stored`, { bad: true });
+}
+
+const timeframeOf = (wanted) => (TIMEFRAMES.includes(wanted) ? wanted : (focus?.timeframe ?? TIMEFRAMES[0]));
+
+function sayUnknown({ symbol, venue }) {
+  const add = { text: "Add it", run: () => document.querySelector("#add-symbol").focus() };
+  note(`${symbol}${venue && ` of ${venue}`} is not recorded here`, { bad: true, action: add });
+}
+
+/** The one of the visit before, else the one with the highest traded value. */
+function chooseFirst() {
+  const kept = readAddress(keptAddress());
+  const { instruments } = prices;
+  const found = focus && instrumentOf(instruments, focus);
+  const wanted = found ?? instrumentOf(instruments, kept) ?? byTurnover(instruments)[0];
+  if (wanted) show({ ...wanted, timeframe: focus?.timeframe ?? timeframeOf(kept.timeframe) });
+}
+
+function show(chosen) {
+  const address = addressOf(chosen);
+  if (address !== location.hash) history.replaceState(null, "", address);
+  keepAddress(address);
+  if (focus && addressOf(focus) === address) return;
+  const other = !focus || !isChosen(chosen);
+  focus = chosen;
+  for (const button of byId("timeframes").children) button.ariaPressed = String(button.value === focus.timeframe);
+  prices.choose(focus);
   broadcast.focus(focus);
   void chart.choose(focus);
+  chart.takePrice(prices.latest(focus.venue, focus.symbol));
   extras.choose(focus);
   if (other) chooseSymbol();
 }
 
 /** Drops what the broadcast said of the chosen instrument. */
 function clearMarket() {
-  heldStats = null;
-  book.clear(focus);
-  trades.clear(focus);
-  contract.clear(focus);
-  paintSoon(paintHead);
+  head.takeStats(null);
+  book.clear(focus ?? {});
+  trades.clear(focus ?? {});
+  contract.clear(focus ?? {});
 }
 
 function chooseSymbol() {
-  prices.choose(focus.venue, focus.symbol);
+  document.body.classList.toggle("empty", !focus);
+  head.choose(focus, focus && prices.latest(focus.venue, focus.symbol));
   clearMarket();
-  quality.choose(focus);
-  compare.choose(focus);
-  analysis.choose(focus);
-  symbols.choose(focus, new Set(prices.instruments.map(({ venue }) => venue)).size > 1);
+  for (const panel of [quality, compare, analysis]) panel.choose(focus);
+  symbols.choose(focus);
+  currency.paint();
+  if (!focus) return;
   void readTrades();
   void readBook();
   void quality.refresh();
   void capabilities.choose(focus);
   void compare.refresh();
-  paintHead();
-  paintStates();
 }
 
-const isChosen = ({ venue, symbol }) => venue === focus.venue && symbol === focus.symbol;
+const isChosen = ({ venue, symbol }) => venue === focus?.venue && symbol === focus.symbol;
 
 async function readBook() {
   const chosen = focus;
@@ -183,14 +232,6 @@ async function readBook() {
   }
 }
 
-function chooseFirst() {
-  const parts = location.hash.slice(1).split("/");
-  const [of, name, timeframe] = parts.length > 2 ? parts : ["", ...parts]; // older links have no venue
-  const known = prices.instruments.filter(({ venue }) => !of || venue === of);
-  const wanted = known.find(({ symbol }) => symbol === name || encodeURIComponent(symbol) === name) ?? byTurnover(prices.instruments)[0];
-  if (wanted) choose({ ...wanted, timeframe: TIMEFRAMES.includes(timeframe) ? timeframe : "1m" });
-}
-
 /** Ordered by traded value, highest first. */
 function byTurnover(instruments) {
   const turnover = ({ venue, symbol }) => {
@@ -200,103 +241,37 @@ function byTurnover(instruments) {
   return instruments.toSorted((one, other) => turnover(other) - turnover(one));
 }
 
+function onAdded({ venue, symbol }) {
+  prices.expect(venue, symbol);
+  paintEmpty();
+  if (!focus) show({ venue, symbol, timeframe: TIMEFRAMES[0] });
+}
+
+/** One that is shown gives way to its neighbour in the list; after the last one nothing is shown. */
+function onRemoved(gone) {
+  const next = isChosen(gone) ? prices.neighbour(1) : null;
+  if (!prices.forget(gone.venue, gone.symbol)) return;
+  paintEmpty();
+  if (!isChosen(gone)) return;
+  if (!symbols.isOwn(gone)) note(`${gone.symbol} is no longer recorded: its chart and book have ended`);
+  if (next && prices.instruments.length) return show({ ...next, timeframe: focus.timeframe });
+  focus = null;
+  history.replaceState(null, "", location.pathname + location.search);
+  prices.choose(null);
+  broadcast.focus(null);
+  chart.close();
+  extras.choose(null);
+  chooseSymbol();
+}
+
+/** Says why the list is empty, and what to do. */
+function paintEmpty(reason = "") {
+  byId("empty").hidden = prices.instruments.length > 0;
+  byId("empty-reason").textContent = reason || "No symbol is recorded yet.";
+  byId("empty-advice").hidden = Boolean(reason);
+}
+
 // --- states of the whole page ---
-
-function paintHead() {
-  if (!focus) return;
-  const data = prices.latest(focus.venue, focus.symbol);
-  const decimals = precision.of(focus);
-  write(byId("symbol"), focus.symbol);
-  write(byId("venue"), focus.venue);
-  write(byId("price"), data ? fixed(data.price, decimals) : "–");
-  const change = data?.price_change_24h;
-  write(byId("change"), change == null ? "" : `${signed(change, decimals)}  ${percent(data.price_change_percent_24h)}`);
-  byId("change").dataset.way = wayOf(change);
-  write(byId("high"), fixed(heldStats?.high, decimals));
-  write(byId("low"), fixed(heldStats?.low, decimals));
-  write(byId("volume"), compact(data?.volume_24h));
-}
-
-function paintTitle() {
-  const data = focus && prices.latest(focus.venue, focus.symbol);
-  if (!data) return;
-  const shown = `${fixed(data.price, precision.of(focus))} ${focus.symbol} · marketflow`;
-  const { isCurrent, text } = freshness.ofPrice(focus.venue, focus.symbol);
-  document.title = isCurrent ? shown : `(${text}) ${shown}`;
-}
-
-function paintOrigin(origin) {
-  const text = ORIGINS[origin] ?? origin;
-  byId("banner").hidden = !text;
-  write(byId("banner"), text);
-}
-
-/** Paints all states: data that is not current is grey, with the reason. */
-function paintStates() {
-  freshness.atOnce(paintCurrency);
-}
-
-function paintCurrency() {
-  paintLight();
-  paintMissing();
-  accounts.paintStates();
-  for (const { venue, symbol } of prices.instruments) prices.mark(venue, symbol, freshness.ofPrice(venue, symbol));
-  if (!focus) return;
-  const of = (channels) => freshness.of(focus.venue, focus.symbol, channels);
-  const price = freshness.ofPrice(focus.venue, focus.symbol);
-  for (const [id, state] of [
-    ["head", price],
-    ["stage", of(OF_CANDLES)],
-    ["tape", of(OF_TRADES)],
-    ["analysis", of(OF_CANDLES)],
-    ["book", of(OF_BOOK)],
-    ["contract", of(OF_MARK)],
-  ]) {
-    byId(id).classList.toggle("old", !state.isCurrent);
-    byId(id).dataset.currency = state.state;
-  }
-  const shown = price.state === "live" ? "" : price.text;
-  write(byId("state"), shown);
-  byId("state").title = shown && price.about;
-  write(byId("tape-state"), of(OF_TRADES).isCurrent ? "" : of(OF_TRADES).text);
-  book.say(of(OF_BOOK));
-  contract.say(of(OF_MARK), { hasOrders: freshness.has(focus.venue, focus.symbol, LIQUIDATIONS) });
-  contract.tick();
-  quality.paintLatency(price.isCurrent);
-}
-
-function paintLight() {
-  const { name, url, retryAt } = broadcast.state;
-  const cut = name !== "live";
-  const silent = heardAt ? `data ${age(performance.now() - heardAt)} old` : "no data yet";
-  const waits = Math.max(0, Math.ceil((retryAt - performance.now()) / 1_000));
-  const again = name === "waiting" ? `again in ${waits} s` : "connecting…";
-  document.body.classList.toggle("cut", cut && heardAt > 0);
-  if (cut) return light(name, `${silent} · ${again}`, `${url ?? "the broadcast"} is not reached; click to try now`);
-  if (!focus) return light("connecting", "waiting for the first prices", "the broadcast is live, and has no price yet");
-  const { state, text, about, isCurrent } = stateOfFocus();
-  if (isCurrent && chart.isWaiting) return light("connecting", "waiting for the first candles", about || "the broadcast is live");
-  light(state, text, about);
-}
-
-/** The worst state of the chosen instrument; while all is current, that of its price. */
-function stateOfFocus() {
-  const whole = freshness.of(focus.venue, focus.symbol);
-  return whole.isCurrent ? freshness.ofPrice(focus.venue, focus.symbol) : whole;
-}
-
-/** What is down by the API's status, and what is not current by the states of this page. */
-function paintMissing() {
-  const missing = [...down, ...freshness.missing()];
-  byId("missing").hidden = !missing.length;
-  write(byId("missing"), missing.join(" · "));
-}
-
-function light(state, text, about) {
-  byId("light").dataset.state = state;
-  byId("light").title = about;
-  write(byId("light-text"), text);
-}
 
 async function readStatus() {
   try {
@@ -305,42 +280,38 @@ async function readStatus() {
     broadcast.follow(status.hub_urls);
     const parts = status.parts.filter(({ name, up }) => !up && !name.startsWith("hub "));
     const lines = status.lines.filter(({ state }) => state !== "live");
-    down = [
-      ...parts.map(({ name, since, reason }) => `${name} is down since ${since}: ${reason}`),
+    currency.takeDown([
+      ...parts.map(({ name, since, reason }) => `${name} is down since ${since ? momentOf(since) : "the start"}: ${reason}`),
       ...lines.map(({ venue, line, state, reason }) => `line ${line} of ${venue} is ${state}: ${reason}`),
-    ];
+    ]);
   } catch (error) {
-    down = [error.message];
-  }
-  paintStates();
-}
-
-async function readPrices() {
-  try {
-    for (const price of await get("/api/prices")) takePrice(price, price.venue);
-  } catch (error) {
-    note(error.message, { bad: true });
+    currency.takeDown([error.message]);
   }
 }
 
-async function readSymbols() {
+/** Reads the recorded symbols and their prices; the list says why it is empty. */
+async function readList() {
   try {
-    const followed = (await get("/api/symbols")).filter((state) => state.followed || state.wanted);
-    for (const { venue, symbol } of followed) prices.expect(venue, symbol);
+    const [found, states] = await Promise.all([get("/api/prices"), get("/api/symbols")]);
+    for (const price of found) takePrice(price, price.venue);
+    for (const { venue, symbol, followed, wanted } of states) if (followed || wanted) prices.expect(venue, symbol);
+    paintEmpty();
   } catch (error) {
-    note(error.message, { bad: true });
+    paintEmpty(error.message);
+    if (prices.instruments.length) noteError(error);
   }
 }
 
 // --- actions of the user ---
 
 function onKey(event) {
-  if (event.target.matches("input") || event.ctrlKey || event.metaKey || event.altKey || !focus) return;
+  if (event.target.matches(OWN_KEYS) || event.ctrlKey || event.metaKey || event.altKey) return;
   const step = { ArrowDown: 1, ArrowUp: -1, ArrowRight: 1, ArrowLeft: -1 }[event.key];
   const timeframe = TIMEFRAMES[Number(event.key) - 1];
-  if (step) choose(prices.neighbour(step));
-  else if (timeframe) choose({ timeframe });
-  else if (event.key === "/") byId("add-symbol").focus();
+  if (event.key === "/") byId("add-symbol").focus();
+  else if (!focus) return;
+  else if (step) go(prices.neighbour(step));
+  else if (timeframe) go({ timeframe });
   else if (event.key === "End") chart.showNewest();
   else return;
   event.preventDefault();
@@ -349,23 +320,38 @@ function onKey(event) {
 for (const timeframe of TIMEFRAMES) {
   const button = Object.assign(document.createElement("button"), { value: timeframe, textContent: timeframe });
   button.title = `key ${TIMEFRAMES.indexOf(timeframe) + 1}`;
-  button.onclick = () => choose({ timeframe });
+  button.onclick = () => focus && go({ timeframe });
   byId("timeframes").append(button);
 }
 byId("light").onclick = () => broadcast.retryNow();
 byId("unlock").onclick = unlock;
 byId("refresh").onclick = async () => {
+  if (!focus) return;
   byId("refresh").disabled = true;
   try {
     await refresh(focus, post);
     await chart.reload({ fresh: true });
   } catch (error) {
-    note(error.message, { bad: true });
+    noteError(error);
   }
   byId("refresh").disabled = false;
 };
 addEventListener("keydown", onKey);
+addEventListener("hashchange", follow);
+addEventListener("popstate", follow);
 globalThis.marketflow = chart; // for the console: marketflow.candles
+
+function paintZone() {
+  for (const shown of document.querySelectorAll(".zone-label")) shown.textContent = zoneLabel();
+}
+onZone(() => {
+  paintZone();
+  chart.retime();
+  trades.retime();
+  contract.retime();
+  quality.retime();
+});
+paintZone();
 
 /** Calls `work` periodically while the page is visible. */
 function every(ms, work) {
@@ -373,14 +359,15 @@ function every(ms, work) {
 }
 
 openTheme(() => chart.recolour());
-every(PAINT_MS, paintStates);
-setInterval(paintTitle, 1_000); // also in a background tab
+every(PAINT_MS, currency.paint);
+setInterval(() => head.paintTitle(focus ? freshness.ofPrice(focus.venue, focus.symbol) : undefined), 1_000); // also in a background tab
 every(5_000, readStatus);
-every(5_000, () => focus ?? readPrices().then(chooseFirst)); // a deployment that has just started
+every(5_000, () => focus ?? readList().then(follow)); // a deployment that has just started
 every(10_000, () => quality.refresh());
 every(2_000, () => compare.refresh());
+every(5_000, () => prices.arrange());
 every(30_000, () => chart.candles.length && analysis.refresh());
 every(60_000, () => accounts.refresh());
-await Promise.all([chart.open(), readPrices(), readStatus(), readSymbols()]);
-chooseFirst();
+await Promise.all([chart.open(), readList(), readStatus()]);
+follow();
 void accounts.refresh();

@@ -1,4 +1,4 @@
-/** Document helpers: elements, painting once a frame, notes to the user. */
+/** Document helpers: elements, painting once a frame, notes and questions to the user. */
 
 export const byId = (id) => document.getElementById(id);
 
@@ -43,11 +43,39 @@ function paintAll() {
   for (const paint of paints) paint();
 }
 
-/** Shows a sentence for a few seconds. */
-export function note(text, { bad = false } = {}) {
-  const shown = element("div", bad ? "note bad" : "note", text);
+const NOTE_MS = 6_000;
+const ACTION_MS = 20_000; // time to read it, and to reach the button
+
+/** Shows a sentence for a while; with `action`, `{ text, run }`, a button beside it. `about` is for operators. */
+export function note(text, { bad = false, action = null, about = "" } = {}) {
+  const shown = element("div", bad ? "note bad" : "note", element("span", "", text));
+  shown.title = about;
+  if (action) {
+    const button = element("button", "", action.text);
+    button.onclick = () => {
+      shown.remove();
+      action.run();
+    };
+    shown.append(button);
+  }
   byId("notes").append(shown);
-  setTimeout(() => shown.remove(), 6_000);
+  setTimeout(() => shown.remove(), action ? ACTION_MS : NOTE_MS);
+}
+
+/** Shows what an error says to the viewer; its text for operators is in the tooltip. */
+export const noteError = (error) => note(error.message, { bad: true, about: error.detail ?? "" });
+
+/** Whether the user agrees to `action` in a dialog; Escape, and whatever else closes it, is a no. */
+export function agreed({ title, text, action }) {
+  const question = byId("question");
+  write(byId("question-title"), title);
+  write(byId("question-text"), text);
+  write(byId("question-yes"), action);
+  question.returnValue = "";
+  question.showModal();
+  return new Promise((resolve) => {
+    question.onclose = () => resolve(question.returnValue === "yes");
+  });
 }
 
 /** A colour of the style sheet as the browser resolved it: dark or light. */

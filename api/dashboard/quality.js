@@ -1,8 +1,9 @@
 /** The quality strip: completeness, equality with the exchange's candles, last incident, latency. */
 
 import { byId, write } from "./page.js";
-import { NONE, age, clock, fixed, isBefore, share } from "./format.js";
+import { NONE, age, fixed, isBefore, share } from "./format.js";
 import { get } from "./rest.js";
+import { clock } from "./zone.js";
 
 const LATENCIES = 200;
 const MEASURED_MS = 5_000;
@@ -67,6 +68,13 @@ export class Quality {
   onIncident(incident) {
     if (this.#incident && isBefore(incident.begin, this.#incident.begin)) return;
     this.#incident = incident;
+    this.retime();
+  }
+
+  /** Writes the last incident again, as in another time zone. */
+  retime() {
+    const incident = this.#incident;
+    if (!incident) return;
     const where = incident.symbol || incident.venue;
     const text = `${incident.kind} ${clock(incident.begin)} ${where}`;
     this.#say("incident", text, "", [incident.cause, incident.outcome].filter(Boolean).join(": "));
@@ -74,7 +82,7 @@ export class Quality {
 
   #paintTrades(trades) {
     const found = trades?.find(({ symbol }) => symbol === this.#focus.symbol);
-    if (!found) return this.#say("completeness", trades ? "no trades yet" : "no trade store", "");
+    if (!found) return this.#say("completeness", trades ? "no trades yet" : "trades are not stored here", "");
     const about = `${fixed(found.held, 0)} of ${fixed(found.issued, 0)} trade ids of the last hour`;
     this.#say("completeness", share(found.completeness), found.completeness >= 1 ? "good" : "warn", about);
   }

@@ -2,11 +2,30 @@
 
 const KEPT = "marketflow.token";
 
+/** What the viewer reads where the API's own text is for operators and programs. */
+const SENTENCES = {
+  unreachable: "marketflow does not answer. Is it running? This page goes on by itself when it is back.",
+  no_data: "there is no data of it yet",
+  collecting: "there are too few trades of it so far",
+  not_ready: "marketflow is not ready yet; this page tries again",
+  request_timeout: "the connection to marketflow is too slow at the moment",
+  store_unavailable: "stored data cannot be reached at the moment",
+  trade_store_absent: "trades are not stored here",
+  too_many_connections: "too many viewers are connected at the moment",
+  unauthorized: "this needs a token",
+  no_right: "the token does not open this",
+  wrong_origin: "marketflow does not serve this page's address",
+  wrong_host: "marketflow does not serve this page's address",
+  unreadable_data: "a part of the stored data cannot be read",
+  internal: "something went wrong in marketflow; its log has the details",
+};
+
 export class Failure extends Error {
-  /** `code` is the API's, or `unreachable`. */
-  constructor(code, message) {
-    super(message);
+  /** `code` is the API's, or `unreachable`; `detail` is the text for operators. */
+  constructor(code, detail) {
+    super(SENTENCES[code] ?? detail);
     this.code = code;
+    this.detail = detail;
   }
 }
 
@@ -27,9 +46,9 @@ async function ask(method, path, query, body) {
     response = await fetch(address, { method, headers, body: body && JSON.stringify(body) });
     answer = await response.json();
   } catch (error) {
-    throw new Failure("unreachable", `the interface does not answer: ${error.message}`);
+    throw new Failure("unreachable", error.message);
   }
-  if (response.status === 401 && askForToken("This interface needs its token (api.token):")) return ask(method, path, query, body);
+  if (response.status === 401 && askForToken("This page needs the token of marketflow (setting api.token):")) return ask(method, path, query, body);
   if (!answer.success) throw new Failure(answer.error.code, answer.error.message);
   return answer.data;
 }

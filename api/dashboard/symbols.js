@@ -1,64 +1,99 @@
 /** Adding and removing symbols: a subscription request to the flow, and its confirmation. */
 
-import { byId, element, note, sleep } from "./page.js";
+import { agreed, byId, note, noteError, sleep } from "./page.js";
 import { get, post, remove } from "./rest.js";
 
 const PATIENCE = 30; // polls, one a second
 
 export class Symbols {
   #venue; // new symbols are of the shown venue
+  #dropped = new Set(); // by this page
 
-  constructor(prices) {
-    this.prices = prices;
+  /** `onAdded(instrument)`, `onRemoved(instrument)`: the list has one more, or one less. */
+  constructor({ onAdded, onRemoved }) {
+    this.onAdded = onAdded;
+    this.onRemoved = onRemoved;
     byId("add").onsubmit = (event) => {
       event.preventDefault();
-      void this.#told(() => this.#add(byId("add-symbol").value.trim()));
+      void this.#noted(() => this.#add(byId("add-symbol").value.trim()));
     };
-    byId("add-symbol").onfocus = () => void this.#told(() => this.#offer());
   }
 
-  choose({ venue }, isOneOfSeveral) {
-    this.#venue = venue;
-    byId("add-symbol").placeholder = isOneOfSeveral ? `Add at ${venue}  /` : "Add a symbol  /";
+  choose(focus) {
+    this.#venue = focus?.venue;
   }
 
-  /** Removes a symbol once the flow confirms it. */
+  /** Records an instrument from now on. */
+  add({ venue, symbol }) {
+    void this.#noted(() => this.#follow(venue, symbol));
+  }
+
+  /** Asks the user, then removes a symbol; it leaves the list once the flow confirms it. */
   async drop({ venue, symbol }) {
-    await this.#told(async () => {
-      await remove(`/api/symbols/${encodeURIComponent(symbol)}`, { venue });
-      if (await confirmed(venue, symbol, false)) this.prices.forget(venue, symbol);
-      else note(`the flow has not let go of ${symbol} yet`, { bad: true });
+    const isSure = await agreed({
+      title: `Stop recording ${symbol}?`,
+      text: `Recording of ${symbol} at ${venue} ends for everybody who uses this marketflow. What is stored stays; what is traded from now on is missing until it is recorded again.`,
+      action: "Stop recording",
     });
+    if (isSure) await this.#noted(() => this.#drop(venue, symbol));
+  }
+
+  /** Whether this page's own user removed it. */
+  isOwn({ venue, symbol }) {
+    return this.#dropped.has(`${venue} ${symbol}`);
+  }
+
+  async #drop(venue, symbol) {
+    this.#dropped.add(`${venue} ${symbol}`);
+    const states = await get("/api/symbols", { venue });
+    const { streams = [] } = states.find((state) => state.symbol === symbol) ?? {};
+    await remove(`/api/symbols/${encodeURIComponent(symbol)}`, { venue });
+    const undo = { text: "Undo", run: () => void this.#noted(() => this.#follow(venue, symbol, streams)) };
+    note(`${symbol} is no longer recorded`, { action: undo });
+    if (await confirmed(venue, symbol, false)) this.onRemoved({ venue, symbol });
+    else if (await isWanted(venue, symbol)) return; // by an undo
+    else note(`${symbol} is still being recorded: the flow has not answered yet`, { bad: true });
   }
 
   async #add(name) {
     if (!name) return;
-    const { venue, symbol } = await post("/api/symbols", { symbol: name, venue: this.#venue });
+    const { symbol } = await this.#follow(this.#venue, name);
     byId("add-symbol").value = "";
-    this.prices.expect(venue, symbol);
-    if (await confirmed(venue, symbol, true)) note(`${symbol} is followed`);
-    else note(`the flow does not follow ${symbol} yet`, { bad: true });
+    return symbol;
   }
 
-  async #offer() {
-    const { symbols } = await get("/api/supported-symbols", { venue: this.#venue });
-    const options = symbols.map(({ symbol }) => Object.assign(element("option"), { value: symbol }));
-    byId("supported").replaceChildren(...options);
+  async #follow(wantedVenue, name, streams = []) {
+    const { venue, symbol } = await post("/api/symbols", { symbol: name, venue: wantedVenue, streams });
+    this.#dropped.delete(`${venue} ${symbol}`);
+    this.onAdded({ venue, symbol });
+    void this.#noted(async () => {
+      if (await confirmed(venue, symbol, true)) note(`${symbol} is recorded`);
+      else if (await isWanted(venue, symbol)) note(`${symbol} is not recorded yet: the flow has not answered`, { bad: true });
+    });
+    return { venue, symbol };
   }
 
-  async #told(work) {
+  async #noted(work) {
     try {
       await work();
     } catch (error) {
-      note(error.message, { bad: true });
+      noteError(error);
     }
   }
 }
 
+async function stateOf(venue, symbol) {
+  const states = await get("/api/symbols", { venue });
+  return states.find((state) => state.symbol === symbol);
+}
+
+const isWanted = async (venue, symbol) => (await stateOf(venue, symbol))?.wanted ?? false;
+
+/** Whether the flow follows it as wanted, within the patience, and unless something else is wanted meanwhile. */
 async function confirmed(venue, symbol, followed) {
   for (let look = 0; look < PATIENCE; look++) {
-    const states = await get("/api/symbols", { venue });
-    const found = states.find((state) => state.symbol === symbol);
+    const found = await stateOf(venue, symbol);
+    if ((found?.wanted ?? false) !== followed) return false;
     if ((found?.followed ?? false) === followed) return true;
     await sleep(1_000);
   }

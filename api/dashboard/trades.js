@@ -1,7 +1,8 @@
 /** The last trades, of the broadcast and before them of the store, each once, newest first. */
 
 import { byId, element, paintSoon, write } from "./page.js";
-import { clock, decimalsOf, fixed, precision } from "./format.js";
+import { decimalsOf, fixed, precision } from "./format.js";
+import { clock } from "./zone.js";
 
 const ROWS = 60;
 
@@ -27,6 +28,11 @@ export class Trades {
   take(trades) {
     for (const trade of trades) this.#byId.set(trade.id, trade);
     if (this.#byId.size > 4 * ROWS) this.#byId = new Map(this.#newest().map((trade) => [trade.id, trade]));
+    paintSoon(this.#paint);
+  }
+
+  /** Another time zone was chosen. */
+  retime() {
     paintSoon(this.#paint);
   }
 

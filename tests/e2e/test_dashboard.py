@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import pytest
 import pytest_asyncio
@@ -33,10 +33,11 @@ from flows.settings import Hub as HubSettings
 from flows.settings import Trades as TradesSettings
 from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
 from sources.replay.synthetic.market import SyntheticMarket
-from tests.fakes.browser import LIBRARY, NO_BROWSER, NO_LIBRARY, chromium, running_browser
+from tests.fakes.browser import LIBRARY, NO_LIBRARY
 from tests.fakes.candles import candle, forming
 from tests.fakes.deployment import RunningFlow, flow_settings, free_port, running_flow
-from tests.fakes.interface import NOW, Deployment, Interface, fill, interface, price, state, until
+from tests.fakes.interface import NOW, price, state, until
+from tests.fakes.pages import DESKTOP, PATIENCE_MS, PHONE, SMALL, Told, changed, keep
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]  # the browser is of one loop
 
@@ -48,8 +49,6 @@ CALM: Final = 2.0
 """Where no candle is waited for."""
 TRADES_PER_S: Final = 4.0
 """Of each symbol; on the wall ten times as many."""
-PATIENCE_MS: Final = 60_000
-"""Longest wait for something that should take a second or a candle: a bound for broken runs, not a measure."""
 PACE_S: Final = 30
 """Time in which the streams show at what pace they speak."""
 PAUSE_SHOWN_S: Final = 5
@@ -58,10 +57,6 @@ HANG_SHOWN_S: Final = 3
 """Within so long it says that nothing is known of a flow that hangs."""
 MARGIN_S: Final = 40
 """For a busy machine."""
-DESKTOP: Final = (1440, 900)
-USUAL: Final = (1280, 720)
-PHONE: Final = (390, 844)
-SMALL: Final = (1024, 600)
 LEAST_LEVELS: Final = 5
 """Levels of each side that any window has room for."""
 LEVELS_SEEN: Final = """() => Object.fromEntries(["asks", "bids"].map((side) => {
@@ -80,7 +75,6 @@ LEVELS_SEEN: Final = """() => Object.fromEntries(["asks", "bids"].map((side) => 
 IS_WHOLE: Final = """() => marketflow.candles.length > 0 && marketflow.candles.every(({ time }, index, all) =>
   !index || time === all[index - 1].time + 60_000)"""
 """Whether the chart holds candles, each a minute after the one before."""
-Told: TypeAlias = tuple[Page, Deployment, Interface]
 MARK: Final = MarkPrice("BTCUSDT", NOW, 100.5, 100.25, 100.0, 0.000125, NOW + 3_600_000, venue="binance")
 FUNDING_NOW: Final = FundingState(
     "binance", "BTCUSDT", NOW, 0.000125, NOW + 3_600_000, 8, 0.02, -0.02,
@@ -154,15 +148,6 @@ class Stage:
         assert complaints == []
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    """One for all tests: each has windows of its own, which share nothing."""
-    executable = chromium() or pytest.skip(NO_BROWSER)
-    expect.set_options(timeout=PATIENCE_MS)
-    async with running_browser(executable) as found:
-        yield found
-
-
 @asynccontextmanager
 async def staged(folder: Path, mongod_uri: str, browser: Browser, *, speed: float = SPEED) -> AsyncIterator[Stage]:
     """A synthetic exchange, an interface and a browser."""
@@ -190,13 +175,6 @@ async def market(tmp_path_factory: pytest.TempPathFactory, mongod_uri: str, brow
         yield found
 
 
-async def changed(locator: Locator) -> tuple[str, str]:
-    """Waits until a text is another one; both."""
-    before = await locator.inner_text()
-    await expect(locator).not_to_have_text(before)
-    return before, await locator.inner_text()
-
-
 async def opening(page: Page) -> str:
     """When the candle in the chart's legend began, as far as it is the newest."""
     return (await page.locator("#legend-status").inner_text()).partition(" · ")[0]
@@ -205,13 +183,6 @@ async def opening(page: Page) -> str:
 async def drawn(page: Page) -> bool:
     """Whether the chart has something on its canvas."""
     return await page.locator("#canvas canvas").count() > 0
-
-
-async def keep(page: Page, folder: Path, name: str) -> None:
-    """A picture of the page, for people to look at."""
-    chosen = Path(os.environ.get("SCREENSHOTS", folder))
-    chosen.mkdir(parents=True, exist_ok=True)
-    await page.screenshot(path=chosen / f"{name}.png", full_page=True)
 
 
 async def test_a_cut_is_shown_and_what_was_missed_is_filled(stage: Stage, tmp_path: Path) -> None:
@@ -240,32 +211,6 @@ async def shown_minutes(page: Page, begun: str) -> list[int]:
     held = await page.evaluate("marketflow.candles.map((candle) => candle.time)")
     since = await page.evaluate("(text) => Date.parse(text)", f"{begun.replace(' ', 'T')}Z")
     return [time // 60_000 for time in held if time >= since]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def window(browser: Browser) -> AsyncIterator[Page]:
-    """One for all tests with a hub of their own: a new one costs a second, and what a page keeps is of its address."""
-    page = await browser.new_page()
-    yield page
-    await page.close()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def told(tmp_path: Path, mongod_uri: str, window: Page) -> AsyncIterator[Told]:
-    """The page on a hub that says what the test tells it to, with ten stored candles."""
-    deployment = Deployment(tmp_path, mongod_uri)
-    fill(deployment)
-    deployment.list_instruments("BTCEUR", "BTCUSDT", "ETHUSDT", "SOLUSDT")
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(deployment.stop_hub)
-        running = await stack.enter_async_context(interface(deployment))
-        await window.set_viewport_size({"width": USUAL[0], "height": USUAL[1]})
-        await window.mouse.move(0, 0)
-        stack.push_async_callback(window.goto, "about:blank")
-        await window.goto(f"{running.url}/#BTCUSDT/1m")
-        await expect(window.locator("#legend-status")).to_contain_text("forming")
-        await expect(window.locator("#light")).to_have_attribute("data-state", "live")
-        yield window, deployment, running
 
 
 async def test_a_price_that_rises_lights_up(told: Told) -> None:
@@ -422,9 +367,10 @@ async def test_a_symbol_is_added_and_removed(told: Told) -> None:
     await expect(added.locator(".price")).to_have_text("…")
     deployment.tell(price(20.0, "SOLUSDT"))
     await expect(added.locator(".price")).to_have_text("20.00")
-    await expect(page.locator(".note")).to_have_text("SOLUSDT is followed")
+    await expect(page.locator(".note")).to_have_text("SOLUSDT is recorded")
     await added.hover()
     await added.locator(".remove").click()
+    await page.locator("#question-yes").click()
 
     async def is_unwanted() -> bool:
         states = await running.data("/api/symbols")
@@ -597,7 +543,7 @@ async def test_symbol_and_timeframe_are_chosen_by_keys_and_by_pointer(market: St
     async with market.page(color_scheme="light") as page:
         await page.keyboard.press("ArrowDown")
         await expect(page.locator("#symbol")).to_have_text("ETHUSDT")
-        await expect(page.locator("#prices li[aria-selected]")).to_have_attribute("data-symbol", "ETHUSDT")
+        await expect(page.locator("#prices li:has([aria-current])")).to_have_attribute("data-symbol", "ETHUSDT")
         await page.keyboard.press("2")
         await expect(page.locator("#timeframes button[aria-pressed=true]")).to_have_text("5m")
         assert page.url.endswith("#binance/ETHUSDT/5m")

@@ -36,6 +36,7 @@ from sources.replay.market.lives import LifeOrder, Word
 from sources.replay.market.symbol_market import SymbolMarket
 from sources.venues import VENUES
 from tests.fakes.mutations import mutated
+from tests.fakes.parsed import runs_of
 from tests.fakes.venue_line import LEVELS, VenueLine, venue_line
 from tests.fakes.venue_peers import BEGIN, PEERS
 
@@ -461,7 +462,7 @@ def test_no_changed_frame_raises(name: str, run: Played) -> None:
         run.line.feed.channel_of(frame)
         run.line.feed.control_of(frame)
         parsed = parser.parse(RawFrames(polled.line, [frame, original], 0, polled.streams))
-        assert all(len({type(event) for event in events}) == 1 for _, events in parsed.events)
+        assert all(len({type(event) for event in events}) == 1 for _, events in runs_of(parsed))
         assert all(isinstance(one, Rejected) and one.reason for one in parsed.rejected)
         rejected += len(parsed.rejected)
     assert rejected > FRAMES // 20

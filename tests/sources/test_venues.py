@@ -8,6 +8,7 @@ from flows.model import RawFrames
 from flows.settings import Feed, Rest
 from sources.venue import Venue
 from sources.venues import VENUES
+from tests.fakes.parsed import runs_of
 
 
 @pytest.fixture(params=VENUES)
@@ -35,7 +36,7 @@ def test_every_venue_builds_its_own_feed(venue: Venue) -> None:
 
 def test_every_parser_refuses_what_is_no_message(venue: Venue) -> None:
     parsed = venue.parser().parse(RawFrames("market", [b"no message"], 1))
-    assert not parsed.events
+    assert not runs_of(parsed)
     assert len(parsed.rejected) == 1
 
 

@@ -2,16 +2,12 @@
 
 import { colour } from "../page.js";
 import { compact, fixed } from "../format.js";
+import { minuteOf, tickOf } from "../zone.js";
+import { Lines } from "./lines.js";
 import { ProfileOverlay, VacuumOverlay } from "./overlays.js";
 
-const LIBRARY = "/static/vendor/lightweight-charts.standalone.production.mjs";
-const LINES = {
-  "ema:20": { ema: "line-1" },
-  "ema:50": { ema: "line-2" },
-  bbands: { upper: "line-3", lower: "line-3" },
-  rsi: { rsi: "line-1" },
-};
-const PANE = { rsi: 1 };
+const LIBRARY = "../vendor/lightweight-charts.standalone.production.mjs";
+const USUAL_WIDTH = 100; // candles
 const WAYS = ["up", "down"];
 
 export async function openCanvas(host) {
@@ -20,20 +16,25 @@ export async function openCanvas(host) {
 
 const seconds = (candle) => candle.time / 1_000;
 
+/** Whether trades were refilled, or what was published first was amended later. */
+const isAmended = ({ status, revision, is_closed: isClosed }) => isClosed && (status === "repaired" || revision > 1);
+
 class Canvas {
-  #library;
   #chart;
   #candles;
   #volume;
-  #lines = new Map();
+  #price; // its line
+  #priceWay = "";
+  #lines;
+  #marks; // the library's, below candles that were amended
+  #marked = new Map(); // by time
   #colours = {};
   #profile = new ProfileOverlay();
   #vacuums = new VacuumOverlay();
   #shown = { profile: null, vacuums: [] };
 
   constructor(library, host) {
-    const { createChart, CandlestickSeries, HistogramSeries, CrosshairMode } = library;
-    this.#library = library;
+    const { createChart, CandlestickSeries, HistogramSeries, CrosshairMode, LineStyle } = library;
     this.#chart = createChart(host, {
       autoSize: true,
       crosshair: { mode: CrosshairMode.Normal },
@@ -41,7 +42,11 @@ class Canvas {
       rightPriceScale: { scaleMargins: { top: 0.08, bottom: 0.24 }, borderVisible: false },
       localization: { locale: "en-GB" },
     });
-    this.#candles = this.#chart.addSeries(CandlestickSeries, { borderVisible: false });
+    // the library's own label is that of the last candle in view, which is another one after scrolling back
+    const options = { borderVisible: false, lastValueVisible: false, priceLineVisible: false };
+    this.#candles = this.#chart.addSeries(CandlestickSeries, options);
+    this.#price = this.#candles.createPriceLine({ price: 0, lineWidth: 1, lineStyle: LineStyle.Dotted, title: "" });
+    this.setPrice(null);
     this.#volume = this.#chart.addSeries(HistogramSeries, {
       priceScaleId: "volume",
       priceFormat: { type: "custom", formatter: compact, minMove: 1e-8 },
@@ -49,6 +54,8 @@ class Canvas {
       priceLineVisible: false,
     });
     this.#volume.priceScale().applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
+    this.#marks = library.createSeriesMarkers(this.#candles, []);
+    this.#lines = new Lines(library, this.#chart);
     this.#candles.attachPrimitive(this.#vacuums);
     this.#candles.attachPrimitive(this.#profile);
     this.recolour();
@@ -79,9 +86,41 @@ class Canvas {
       timeScale: { borderColor: grid },
     });
     this.#candles.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down });
-    for (const [key, line] of this.#lines) line.applyOptions({ color: colour(key.split("/")[2]) });
+    this.#lines.recolour();
+    this.#paintPriceLine();
     this.showProfile(this.#shown.profile);
     this.showVacuums(this.#shown.vacuums);
+  }
+
+  /** Writes times in the chosen zone; those of candles of whole days are days of UTC. */
+  setTimes(isOfDays) {
+    this.#chart.applyOptions({
+      localization: { timeFormatter: (time) => minuteOf(time * 1_000, isOfDays) },
+      timeScale: { tickMarkFormatter: (time) => tickOf(time * 1_000, isOfDays) },
+    });
+  }
+
+  /** The latest price, and which way it went; null without one. */
+  setPrice(price, way = "") {
+    this.#priceWay = way;
+    this.#price.applyOptions({ price: price ?? 0, lineVisible: price !== null, axisLabelVisible: price !== null });
+    this.#paintPriceLine();
+  }
+
+  /** The price that the axis names; null without one. */
+  get axisPrice() {
+    const { price, axisLabelVisible } = this.#price.options();
+    return axisLabelVisible ? price : null;
+  }
+
+  /** Whether the newest candle is in view. */
+  get newestIsInView() {
+    return this.#chart.timeScale().scrollPosition() >= 0;
+  }
+
+  #paintPriceLine() {
+    const color = this.#colours[this.#priceWay] ?? this.#colours.soft;
+    if (color) this.#price.applyOptions({ color, axisLabelColor: color, axisLabelTextColor: this.#colours.panel });
   }
 
   setDecimals(decimals) {
@@ -91,17 +130,45 @@ class Canvas {
   setCandles(candles) {
     this.#candles.setData(candles.map((candle) => this.#bar(candle)));
     this.#volume.setData(candles.map((candle) => this.#column(candle)));
+    this.#marked = new Map(candles.filter(isAmended).map((candle) => [candle.time, this.#mark(candle)]));
+    this.#paintMarks();
   }
 
   /** Draws the last candle, or with `amended` an earlier one. */
   update(candle, amended) {
     this.#candles.update(this.#bar(candle), amended);
     this.#volume.update(this.#column(candle), amended);
+    if (isAmended(candle) === this.#marked.has(candle.time)) return;
+    if (!this.#marked.delete(candle.time)) this.#marked.set(candle.time, this.#mark(candle));
+    this.#paintMarks();
+  }
+
+  /** Times of the candles that are marked as refilled or amended, ms UTC. */
+  get marked() {
+    return [...this.#marked.keys()];
+  }
+
+  #mark(candle) {
+    return { time: seconds(candle), position: "belowBar", shape: "circle", size: 0.4, color: this.#colours.accent };
+  }
+
+  #paintMarks() {
+    this.#marks.setMarkers([...this.#marked.values()].sort((one, other) => one.time - other.time));
   }
 
   showNewest() {
     this.#chart.timeScale().resetTimeScale();
     this.#chart.priceScale("right").applyOptions({ autoScale: true });
+  }
+
+  /** Scrolls so that a candle, which is the one with this number, stands in the middle, and marks it with the cursor. */
+  showCandle(candle, index) {
+    const scale = this.#chart.timeScale();
+    const { from, to } = scale.getVisibleLogicalRange() ?? { from: 0, to: USUAL_WIDTH };
+    scale.setVisibleLogicalRange({ from: index - (to - from) / 2, to: index + (to - from) / 2 });
+    // a range is applied in the next frame, and the cursor stays at its place on the screen
+    const mark = () => this.#chart.setCrosshairPosition(candle.close, seconds(candle), this.#candles);
+    requestAnimationFrame(() => requestAnimationFrame(mark));
   }
 
   showProfile(profile) {
@@ -115,46 +182,9 @@ class Canvas {
     this.#vacuums.show(vacuums, { zone: this.#colours.warn });
   }
 
-  /** Draws exactly these indicators. `times` are those of their entries, ms UTC. */
-  showIndicators(times, indicators) {
-    const wanted = new Set();
-    for (const { wish, values } of indicators) {
-      for (const [output, colourName] of Object.entries(LINES[wish])) {
-        const key = `${wish}/${output}/${colourName}`;
-        wanted.add(key);
-        const points = times.map((time, index) => {
-          const value = values[output][index];
-          return value === null ? { time: time / 1_000 } : { time: time / 1_000, value };
-        });
-        this.#line(key, PANE[wish] ?? 0).setData(points);
-      }
-    }
-    for (const [key, line] of this.#lines) {
-      if (wanted.has(key)) continue;
-      this.#chart.removeSeries(line);
-      this.#lines.delete(key);
-    }
-    const [main, below] = this.#chart.panes();
-    if (below) {
-      main.setStretchFactor(4);
-      below.setStretchFactor(1);
-    }
-  }
-
-  #line(key, pane) {
-    if (!this.#lines.has(key)) {
-      const [wish, , colourName] = key.split("/");
-      const options = {
-        color: colour(colourName),
-        lineWidth: 1,
-        priceLineVisible: false,
-        lastValueVisible: pane > 0,
-        crosshairMarkerVisible: false,
-        title: pane > 0 ? wish.toUpperCase() : "",
-      };
-      this.#lines.set(key, this.#chart.addSeries(this.#library.LineSeries, options, pane));
-    }
-    return this.#lines.get(key);
+  /** Lines of indicators. */
+  get lines() {
+    return this.#lines;
   }
 
   /** Marks a candle with missing trades. */

@@ -1,16 +1,21 @@
 /** The candle chart of the chosen instrument: history over REST, new and forming candles from the broadcast. */
 
-import { Candles } from "./candles.js";
+import { Candles, lengthMs } from "./candles.js";
 import { openCanvas } from "./canvas.js";
-import { compact, decimalsOf, fixed, percent, precision } from "../format.js";
+import { compact, decimalsOf, fixed, percent, precision, wayOf } from "../format.js";
 import { byId, note, paintSoon, sleep, write } from "../page.js";
 import { get } from "../rest.js";
+import { minuteOf } from "../zone.js";
 
 const PAGE = 500;
 const UNMET_TRIES = 3; // a flow may still store what lies between: so many answers that do not meet the chart wait for it
 const UNMET_UNDER_WAY = 10; // the same while the flow says that it fetches them
 const HOLE_PAUSES_MS = [3_000, 6_000, 12_000, 24_000, 48_000]; // a hole that is still there after these is one of the market
-const MARGIN = 40; // candles left of the view below which older ones are fetched
+const MARGIN = 40; // candles left of the view, and of what its indicators need, below which older ones are fetched
+const DAY_MS = 86_400_000;
+const MOST_PAGES = 40; // read at once to reach a time
+const MOMENT_MS = 50;
+const SETTLED_MS = 300; // by then what a new view needs is being read
 const TRIES = 8;
 const WHOLE_MS = 60_000; // as long as the API does not repeat a request to the flow (ASK_AGAIN_MS)
 const FAILED_MS = 3_000;
@@ -21,6 +26,7 @@ export class Chart {
   #focus = null;
   #candles = null;
   #generation = 0;
+  #reserve;
   #early = [];
   #changed = new Map(); // times of candles to draw; true: it is before the last one
   #drawnTo = 0;
@@ -31,10 +37,14 @@ export class Chart {
   #marketHoles = new Set(); // times of the candles after holes that stay
   #cursor = null;
   #chosenAt = 0;
+  #price = null;
+  #left = Infinity; // candles left of the view
 
   /** `onClosed()`: the chart was read anew, or has its first candle, or a closed one more. */
   constructor({ onClosed }) {
     this.onClosed = onClosed;
+    this.onPaint = () => {}; // the last candle, or the one under the cursor, is another
+    this.#reserve = 0;
   }
 
   /** Whether the chart library is installed; without it all but the drawing works. */
@@ -45,7 +55,10 @@ export class Chart {
       byId("no-chart").hidden = false;
       return;
     }
-    this.#canvas.onScroll((left) => left < MARGIN && this.#loadOlder());
+    this.#canvas.onScroll((left) => {
+      this.#left = left;
+      this.#loadForView();
+    });
     this.#canvas.onCursor((time) => {
       this.#cursor = time;
       this.#paintLegend();
@@ -58,6 +71,27 @@ export class Chart {
 
   get candles() {
     return this.#candles?.list ?? [];
+  }
+
+  /** The candles as they are drawn: the forming one goes on with the price. */
+  get shown() {
+    const list = this.candles;
+    return list.length ? [...list.slice(0, -1), this.#drawn(list.at(-1))] : list;
+  }
+
+  /** Time of the candle under the cursor, null without one. */
+  get cursor() {
+    return this.#cursor;
+  }
+
+  /** Candles that are loaded besides those in view, for what is computed of them. */
+  set reserve(candles) {
+    this.#reserve = candles;
+    this.#loadForView();
+  }
+
+  #loadForView() {
+    if (this.#left < MARGIN + this.#reserve) void this.#loadOlder();
   }
 
   /** Whether there is nothing to show, and has not been for a while. */
@@ -75,9 +109,30 @@ export class Chart {
     this.#wholeUntil = 0;
     this.#unmet = 0;
     this.#marketHoles.clear();
+    this.#price = null;
+    this.#canvas?.setPrice(null);
+    this.#canvas?.setTimes(this.#isOfDays);
     this.#paintLegend();
     byId("canvas").classList.add("loading");
     await this.reload({ fresh: true });
+  }
+
+  /** Shows nothing. */
+  close() {
+    this.#generation++;
+    this.#focus = null;
+    this.#candles = null;
+    this.#price = null;
+    this.#changed.clear();
+    this.#canvas?.setPrice(null);
+    this.#canvas?.setCandles([]);
+    byId("canvas").classList.remove("loading");
+    this.#say("");
+    this.#paintLegend();
+  }
+
+  get #isOfDays() {
+    return lengthMs(this.#focus.timeframe) >= DAY_MS;
   }
 
   /** Reads the newest candles again, after a disconnect or a refresh; the view stays. */
@@ -103,9 +158,32 @@ export class Chart {
     this.onClosed();
   }
 
-  /** Takes a candle of the broadcast. */
-  take({ symbol, timeframe, candle }) {
+  /** Takes the latest price, `{ price, timestamp }`; undefined without one. */
+  takePrice(data) {
+    if (!data || data.price === this.#price?.price) {
+      if (data) this.#price = data;
+      return;
+    }
+    this.#price = data;
+    paintSoon(this.#paintPrice);
+  }
+
+  /**
+   * A candle as it is drawn. Prices never wait, candles wait for trades that are late: until these have come, the forming
+   * one goes on with the price, as all else on the page.
+   */
+  #drawn(candle) {
+    const { price, timestamp } = this.#price ?? {};
+    const isLast = candle === this.#candles.last && !candle.is_closed;
+    if (!isLast || price === undefined || !(timestamp > (candle.asOf ?? 0))) return candle;
+    if (timestamp < candle.time || timestamp >= candle.time + this.#candles.lengthMs) return candle;
+    return { ...candle, close: price, high: Math.max(candle.high, price), low: Math.min(candle.low, price) };
+  }
+
+  /** Takes a candle of the broadcast; `timestamp` is the time of what made this version of it. */
+  take({ symbol, timeframe, candle: version, timestamp }) {
     if (symbol !== this.#focus?.symbol || timeframe !== this.#focus.timeframe) return;
+    const candle = { ...version, asOf: timestamp };
     if (this.#early) {
       this.#early.push(candle);
       return;
@@ -132,8 +210,39 @@ export class Chart {
     if (this.#candles) this.#draw();
   }
 
+  /** Another time zone was chosen. */
+  retime() {
+    if (this.#focus) this.#canvas?.setTimes(this.#isOfDays);
+    this.#paintLegend();
+  }
+
   showNewest() {
     this.#canvas?.showNewest();
+  }
+
+  /** Scrolls to the candle of a time, ms UTC, and reads what lies between; false where there is none. */
+  async showTime(time) {
+    const focus = this.#focus;
+    let pages = 0, shownAt = null;
+    while (this.#focus === focus && pages < MOST_PAGES) {
+      if (this.#early || this.#loadingOlder || !this.#candles) {
+        await sleep(MOMENT_MS);
+        continue;
+      }
+      const list = this.#candles.list;
+      if (list[0]?.time <= time) {
+        const index = list.findLastIndex((candle) => candle.time <= time);
+        if (index === shownAt) return time < list[index].time + this.#candles.lengthMs;
+        this.#canvas?.showCandle(list[index], index);
+        shownAt = index; // what is read for this view moves it: then it is shown again
+        await sleep(SETTLED_MS);
+        continue;
+      }
+      if (!list.length || performance.now() < this.#wholeUntil) return false;
+      pages += 1;
+      await this.#loadOlder();
+    }
+    return this.#focus !== focus; // another chart was chosen meanwhile
   }
 
   async #loadOlder() {
@@ -200,7 +309,7 @@ export class Chart {
         this.#say("");
         return answer;
       }
-      this.#say("the flow is asked for older candles");
+      this.#say("older candles are being fetched from the exchange");
       await sleep(1_000 * Math.max(1, answer.wait_s));
     }
     this.#say("");
@@ -217,31 +326,43 @@ export class Chart {
     this.#drawnTo = this.#candles.last?.time ?? 0;
     const decimals = precision.see(this.#focus, ...list.slice(-200).map((candle) => candle.close));
     this.#canvas?.setDecimals(decimals);
-    this.#canvas?.setCandles(list);
-    this.#paintLegend();
+    this.#canvas?.setCandles(this.shown);
+    this.#paintPrice();
   }
 
   #paintChanged = () => {
     for (const [time, amended] of this.#changed) {
       const last = this.#drawnTo;
-      this.#canvas?.update(this.#candles.at(time), amended || time < last);
+      this.#canvas?.update(this.#drawn(this.#candles.at(time)), amended || time < last);
       this.#drawnTo = Math.max(last, time);
     }
     this.#changed.clear();
+    this.#paintPrice();
+  };
+
+  /** The price at the axis, and in the forming candle. */
+  #paintPrice = () => {
+    const last = this.#candles?.last;
+    const drawn = last && this.#drawn(last);
+    if (drawn && drawn !== last && last.time >= this.#drawnTo) this.#canvas?.update(drawn, false);
+    const price = this.#price?.price ?? last?.close;
+    this.#canvas?.setPrice(price ?? null, wayOf(price - (last?.open ?? price)));
     this.#paintLegend();
   };
 
   #paintLegend() {
-    const candle = this.#candles?.at(this.#cursor) ?? this.#candles?.last;
+    const found = this.#candles?.at(this.#cursor) ?? this.#candles?.last;
+    const candle = found && this.#drawn(found);
     byId("legend").hidden = !candle;
+    this.onPaint();
     if (!candle) return;
     const decimals = Math.max(precision.of(this.#focus), decimalsOf([candle.close]));
     for (const name of ["open", "high", "low", "close"]) write(byId(`legend-${name}`), fixed(candle[name], decimals));
     write(byId("legend-volume"), compact(candle.volume));
     write(byId("legend-move"), percent((candle.close / candle.open - 1) * 100));
-    byId("legend-move").dataset.way = candle.close >= candle.open ? "up" : "down";
+    byId("legend-move").dataset.way = wayOf(candle.close - candle.open);
     const revised = candle.revision > 1 ? `, revision ${candle.revision}` : "";
-    write(byId("legend-status"), `${new Date(candle.time).toISOString().slice(0, 16).replace("T", " ")} · ${candle.status}${revised}`);
+    write(byId("legend-status"), `${minuteOf(candle.time, this.#isOfDays)} · ${candle.status}${revised}`);
     byId("legend").dataset.open = candle.open;
     byId("legend").dataset.close = candle.close;
   }

@@ -18,6 +18,7 @@ from sources.replay.market.klines import Kline
 
 HISTORY = PIECE | {"base_ms": pl.Int64}
 """A piece, and the length of the period to which it was rolled up."""
+_PIECE, _HISTORY = pl.Schema(PIECE), pl.Schema(HISTORY)
 
 SECONDS = 7_200
 """How many seconds are kept at least where nothing else is said."""
@@ -66,8 +67,8 @@ class History:
         seconds: int = SECONDS,
     ) -> None:
         """`source` returns the rows (`HISTORY`); it is called when they are first needed. `old` returns those before
-        them, whenever they are needed: they are not kept here. `seconds`: of how many the periods of a second are kept
-        at least; older ones become minutes.
+        them (`HISTORY`, or narrowed), whenever they are needed: they are not kept here. `seconds`: of how many the
+        periods of a second are kept at least; older ones become minutes.
         """
         self._source = source
         self._old = old
@@ -76,7 +77,7 @@ class History:
         self._pending: list[tuple[Callable[[], pl.DataFrame], str]] = []
         self._opens = np.empty(0, np.int64)
         self._wholes: dict[int, Kline] = {}  # by the row with which they begin
-        self._rows = pl.DataFrame(schema=HISTORY)
+        self._rows = pl.DataFrame(schema=HISTORY)  # each number in the smallest type that takes its column
 
     def append(self, pieces: Callable[[], pl.DataFrame], interval: str) -> None:
         """Adds what was played since, later rolled up to `interval`; old pieces may become coarser by it."""
@@ -90,7 +91,7 @@ class History:
         frames = [self._frame]
         if self._old is not None and not self._is_recent(interval, zone_ms, start_ms):
             frames.insert(0, self._old())
-        return pl.concat([frame.filter(wanted).select(*PIECE) for frame in frames])
+        return pl.concat([frame.filter(wanted).select(*PIECE).cast(_PIECE) for frame in frames])
 
     def first_open(self, interval: str, *, zone_ms: int = 0, before_ms: int = 0) -> int | None:
         """Begin of the oldest piece from which klines of an interval can be rolled up; None without any. One by
@@ -132,7 +133,7 @@ class History:
             rows = self._old().filter(pl.col("open_time") >= time_ms)
             if len(self._old_wholes) >= _OLD_WHOLES:
                 self._old_wholes.clear()
-            self._old_wholes[time_ms] = _whole(rows) if rows.height else None
+            self._old_wholes[time_ms] = _whole(rows.cast(_HISTORY)) if rows.height else None
         return self._old_wholes[time_ms]
 
     def _is_old(self, time_ms: int) -> bool:
@@ -146,7 +147,7 @@ class History:
             return None
         whole = self._wholes.get(row)
         if whole is None:
-            whole = self._wholes[row] = _whole(self._rows.slice(row))
+            whole = self._wholes[row] = _whole(self._rows.slice(row).cast(_HISTORY))
         return whole
 
     def close_before(self, time_ms: int) -> int | None:
@@ -171,7 +172,7 @@ class History:
             self._roll_up()
         if self._source is not None:
             before, self._source = self._source().select(*HISTORY), None
-            self._set(pl.concat([before, self._rows]))
+            self._set(pl.concat([before, self._rows.cast(_HISTORY)]))
         return self._rows
 
     def _roll_up(self) -> None:
@@ -182,10 +183,10 @@ class History:
             for one in intervals
         ]
         self._pending.clear()
-        self._set(pl.concat([self._rows, *added]))
+        self._set(pl.concat([self._rows.cast(_HISTORY), *added]))
 
     def _set(self, rows: pl.DataFrame) -> None:
-        self._rows = _thinned(rows.rechunk() if rows.n_chunks() > _PENDING else rows, self._tiers)
+        self._rows = narrowed(_thinned(rows.rechunk() if rows.n_chunks() > _PENDING else rows, self._tiers))
         self._opens = np.empty(0, np.int64)
         self._wholes.clear()
 
@@ -220,6 +221,13 @@ def _whole(pieces: pl.DataFrame) -> Kline:
     first, last = pl.col("open_time", "open", "first_id").first(), pl.col("close", "last_id").last()
     row = pieces.select(first, pl.col("high").max(), pl.col("low").min(), last, sums)
     return Kline(*row.select(*PIECE).row(0))
+
+
+def narrowed(rows: pl.DataFrame) -> pl.DataFrame:
+    """The same numbers, each column in the smallest type that takes it: two thirds of the memory. `History` casts them
+    back before it computes with them.
+    """
+    return pl.DataFrame([column.shrink_dtype() for column in rows])
 
 
 def _thinned(frame: pl.DataFrame, tiers: Iterable[tuple[str, int, str]]) -> pl.DataFrame:

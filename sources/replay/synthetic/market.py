@@ -12,7 +12,7 @@ from random import Random
 import polars as pl
 
 from sources.replay.market.encode import PayloadEncoder
-from sources.replay.market.history import HISTORY, SECONDS, History, Shelf
+from sources.replay.market.history import HISTORY, SECONDS, History, Shelf, narrowed
 from sources.replay.market.lives import ALWAYS, Life, Lives, State
 from sources.replay.market.market import MarketKind
 from sources.replay.market.playback import Playback
@@ -36,7 +36,7 @@ _ALL_SEGMENT_SLOTS = 20_000
 _WHOLE_HISTORIES = 8
 """With more symbols no history is kept whole."""
 _OLD_HISTORIES = 3
-"""Of these the old parts that were wanted last are kept, 6 MB each."""
+"""Of these the old parts that were wanted last are kept, 4 MB each."""
 _TAKEN_APART = 2
 """Histories that are kept for their trades, 6 MB each, once these are wanted."""
 _RECENT_MS = 26 * 3_600_000
@@ -196,7 +196,7 @@ class _MarketMaker:
 
     def old_history(self) -> pl.DataFrame:
         """The rest of it."""
-        return self.history().filter(pl.col("open_time") < self._begin_ms - _RECENT_MS)
+        return narrowed(self.history().filter(pl.col("open_time") < self._begin_ms - _RECENT_MS))
 
     def _history_since(self, since_ms: int) -> pl.DataFrame:
         if not self.life.is_listed_at_begin:

@@ -47,6 +47,18 @@ def test_what_a_connection_said_is_void_when_it_begins_anew() -> None:
     ]  # fmt: skip
 
 
+OTHERS = (
+    RESET.replace("const names = [", 'const names = ["onRefused", ')
+    .replace('{ type: "Reset" }', '{ type: "Pong", timestamp: "", seq: 4 }, { type: "Error", data: { reason: "why" } }')
+    .replace("[price]", '[price, { type: "Pong" }, { type: "News", data: {} }]')
+)
+
+
+def test_answers_without_data_are_no_messages_of_the_market() -> None:
+    url = "ws://127.0.0.1:1/ws"
+    assert printed(OTHERS, "connection.js").splitlines()[5:] == ["onRefused why", f"onMessage MarketData b true {url}"]
+
+
 @pytest.mark.parametrize(
     ("hub", "page", "found"),
     [

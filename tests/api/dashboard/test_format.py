@@ -27,3 +27,22 @@ def test_a_column_of_sums_has_its_points_in_one_place(
     most: float, places: int, sums: list[float], column: list[str], short: list[str]
 ) -> None:
     assert json.loads(printed(PLAY, "format.js", json.dumps([most, places, sums]))) == [column, short]
+
+
+SIGNS = """
+const { fixed, percent, signed, wayOf, wayOfPercent } = await import(process.argv[1]);
+const values = JSON.parse(process.argv[2]);
+const of = (value) => [percent(value), wayOfPercent(value), signed(value, 1), fixed(value, 0), wayOf(value, 1)];
+console.log(JSON.stringify(values.map(of)));
+"""
+
+
+def test_what_is_rounded_to_zero_has_no_sign_and_no_way() -> None:
+    assert json.loads(printed(SIGNS, "format.js", "[-0.004, 0.004, -0.3, 0.07, 0, -7]")) == [
+        ["0.00%", "", "0.0", "0", ""],
+        ["0.00%", "", "0.0", "0", ""],
+        ["-0.30%", "down", "-0.3", "0", "down"],
+        ["+0.07%", "up", "+0.1", "0", "up"],
+        ["0.00%", "", "0.0", "0", ""],
+        ["-7.00%", "down", "-7.0", "-7", "down"],
+    ]

@@ -151,7 +151,7 @@ def test_what_is_no_data_is_ignored_and_what_cannot_be_read_is_refused_alone() -
 def test_too_long_a_frame_is_refused() -> None:
     long = MATCH[:-1] + b',"x":"' + b"x" * 2_000_000 + b'"}'
     parsed = parse(long)
-    assert (parsed.events, len(parsed.rejected)) == ([], 1)
+    assert (runs_of(parsed), len(parsed.rejected)) == ([], 1)
 
 
 # --- recordings ---
@@ -190,7 +190,7 @@ def test_a_poll_of_the_whole_recording_gives_the_same_as_frame_by_frame() -> Non
     data = [frame for frame in exchange_frames() if b'"subscriptions"' not in frame]
     fast = CoinbaseParser("coinbase").parse(RawFrames("market", data, 0))
     assert (together.rejected, together.ignored) == ([], len(exchange_frames()) - len(data))
-    assert sorted(together.events, key=str) == sorted(fast.events, key=str)
+    assert sorted(runs_of(together), key=str) == sorted(runs_of(fast), key=str)
 
 
 def test_recorded_books_are_never_crossed_and_are_those_of_plain_sums() -> None:

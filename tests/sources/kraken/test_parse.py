@@ -126,7 +126,7 @@ def test_heartbeats_statuses_and_replies_are_no_events() -> None:
               b'{"method":"pong","req_id":1}', b'{"channel":"executions","data":[]}',
               b'{"error":"Currency pair not supported XBT/USDT","success":false,"method":"subscribe"}']  # fmt: skip
     parsed = KrakenParser().parse(polled(*frames))
-    assert (parsed.events, parsed.rejected, parsed.ignored) == ([], [], 5)
+    assert (runs_of(parsed), parsed.rejected, parsed.ignored) == ([], [], 5)
 
 
 # --- books ---
@@ -175,7 +175,7 @@ def test_a_status_is_given_when_it_changes_and_only_of_what_the_connection_carri
 
     def statuses(*frames: bytes) -> tuple[TradingStatus, ...]:
         parsed = parser.parse(polled(*frames))
-        assert (parsed.events, parsed.rejected, parsed.ignored) == ([], [], len(frames))
+        assert (runs_of(parsed), parsed.rejected, parsed.ignored) == ([], [], len(frames))
         return parsed.statuses
 
     both = ("BTC-USD", "ETH-USD")
@@ -203,7 +203,7 @@ def test_an_impossible_instrument_is_refused_with_its_frame(change: dict[str, An
     pair = {"symbol": "BTC/USD", "status": "online", "price_precision": 1, "qty_precision": 8} | change
     body = {"channel": "instrument", "type": "update", "data": {"assets": [], "pairs": [pair]}}
     parsed = KrakenParser().parse(polled(json.dumps(body, separators=(",", ":")).encode()))
-    assert (parsed.events, parsed.statuses, len(parsed.rejected)) == ([], (), 1)
+    assert (runs_of(parsed), parsed.statuses, len(parsed.rejected)) == ([], (), 1)
 
 
 def test_a_change_keeps_its_digits_for_the_checksum() -> None:

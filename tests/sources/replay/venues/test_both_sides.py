@@ -17,6 +17,7 @@ from sources.replay.exchange.server import running_exchange
 from sources.replay.venues.listed import SYNTHETIC
 from sources.venue import Venue, VenueRest
 from sources.venues import VENUES
+from tests.fakes.parsed import runs_of
 from tests.fakes.played import play_until
 
 BEGIN_MS = 1_767_225_600_000
@@ -59,7 +60,7 @@ async def test_the_products_feed_subscribes_and_its_parser_reads_every_frame(nam
                         queue.items.clear()
                         parsed = parser.parse(RawFrames(line=queue.line, payloads=frames, received_ns=0))
                         rejected += parsed.rejected
-                        for _, events in parsed.events:
+                        for _, events in runs_of(parsed):
                             kinds |= {type(event).__name__ for event in events}
                             trades |= {event.id: event for event in events if isinstance(event, Trade)}
         finally:

@@ -1,0 +1,79 @@
+"""The dashboard in windows of all sizes, in a real browser."""
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+from playwright.async_api import expect
+
+from flows.model import BookView
+from tests.fakes.candles import stats
+from tests.fakes.interface import NOW, price
+from tests.fakes.pages import (
+    DESKTOP,
+    LANDSCAPE,
+    PHONE,
+    SMALL,
+    SMALLEST,
+    THEMES,
+    Theme,
+    Told,
+    box_of,
+    keep,
+    resize,
+)
+
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]  # the browser is of one loop
+
+WIDE: Final = (2560, 1440)
+LEVELS: Final = 20
+LEAST_CHART: Final = {PHONE: 300, LANDSCAPE: 180, SMALLEST: 280, SMALL: 280, DESKTOP: 500, WIDE: 900}
+"""Least height of the chart in pixels."""
+LEAST_LEVELS: Final = {LANDSCAPE: 5, SMALLEST: 8, SMALL: 8, DESKTOP: 14, WIDE: 20}
+"""Least levels of each side that are seen as a whole."""
+LEVELS_SHOWN: Final = """(side) => {
+  const box = document.getElementById(side).getBoundingClientRect();
+  const isWhole = ({ top, bottom }) => top >= box.top - 1 && bottom <= box.bottom + 1;
+  const isIn = (row) => row.height > 0 && row.left < box.right && isWhole(row);
+  const rows = [...document.querySelectorAll(`#${side} .level`)].map((row) => row.getBoundingClientRect());
+  const shown = rows.filter(isIn);
+  return { count: shown.length, free: box.height - shown.reduce((sum, { height }) => sum + height, 0) };
+}"""
+"""Whole levels of a side, and the pixels that they leave free."""
+
+
+def full_book() -> BookView:
+    """Twenty levels a side."""
+    bids = [(99.25 - level, 1.0) for level in range(LEVELS)]
+    asks = [(100.25 + level, 2.0) for level in range(LEVELS)]
+    return BookView("binance", "BTCUSDT", True, 43, NOW, bids, asks)
+
+
+@pytest.mark.parametrize("size", LEAST_CHART)
+@pytest.mark.parametrize("theme", THEMES)
+async def test_chart_and_book_have_room_in_every_window(
+    told: Told, tmp_path: Path, size: tuple[int, int], theme: Theme
+) -> None:
+    page, deployment, _ = told
+    await page.emulate_media(color_scheme=theme)
+    await resize(page, size)
+    deployment.tell(full_book(), price(98_765.43), stats(10, high=109_876.54, low=98_765.43))
+    await expect(page.locator("#bids .level span").first).to_have_text("99.25")
+    stage = await box_of(page.locator("#stage"))
+    assert stage.height >= LEAST_CHART[size]
+    assert stage.top < size[1] / 2
+    assert await page.evaluate("document.documentElement.scrollWidth") <= size[0]
+    for side in ("asks", "bids") if size in LEAST_LEVELS else ():
+        found = await page.evaluate(LEVELS_SHOWN, side)
+        assert found["count"] >= LEAST_LEVELS[size]
+        assert found["count"] == LEVELS or found["free"] < 17, "another level would fit"
+    await keep(page, tmp_path, f"{size[0]}x{size[1]}-{theme}")
+
+
+async def test_a_phone_on_its_side_shows_chart_and_book_at_once(told: Told) -> None:
+    page, _, _ = told
+    await resize(page, LANDSCAPE)
+    stage, book = await box_of(page.locator("#stage")), await box_of(page.locator("#book"))
+    assert stage.bottom <= LANDSCAPE[1]
+    assert book.bottom <= LANDSCAPE[1]
+    assert book.left >= stage.right

@@ -1,0 +1,81 @@
+"""What tests of the dashboard in a real browser share."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+
+from playwright.async_api import Locator, Page, expect
+
+from tests.fakes.deployment import ROOT
+from tests.fakes.interface import Deployment, Interface
+
+PATIENCE_MS: Final = 60_000
+"""Longest wait for something that should take a second or a candle: a bound for broken runs, not a measure."""
+DESKTOP: Final = (1440, 900)
+USUAL: Final = (1280, 720)
+PHONE: Final = (390, 844)
+LANDSCAPE: Final = (844, 390)
+SMALL: Final = (1024, 600)
+SMALLEST: Final = (960, 600)
+"""Of a desktop."""
+AXE: Final = ROOT / ".venv-clients" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
+NO_AXE: Final = "axe-core is not installed: make .venv-clients/axe/.ready"
+Theme: TypeAlias = Literal["dark", "light"]
+THEMES: Final[tuple[Theme, ...]] = ("dark", "light")
+Told: TypeAlias = tuple[Page, Deployment, Interface]
+"""The page, on a hub that says what the test tells it to."""
+
+
+class Box(NamedTuple):
+    """Where an element is, in pixels."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    @property
+    def bottom(self) -> float:
+        return self.top + self.height
+
+    @property
+    def right(self) -> float:
+        return self.left + self.width
+
+
+async def box_of(locator: Locator) -> Box:
+    """Where it is on the screen; it must be shown."""
+    found = await locator.bounding_box()
+    assert found is not None
+    return Box(found["x"], found["y"], found["width"], found["height"])
+
+
+async def resize(page: Page, size: tuple[int, int]) -> None:
+    """Gives the window another size."""
+    await page.set_viewport_size({"width": size[0], "height": size[1]})
+
+
+async def changed(locator: Locator) -> tuple[str, str]:
+    """Waits until a text is another one; both."""
+    before = await locator.inner_text()
+    await expect(locator).not_to_have_text(before)
+    return before, await locator.inner_text()
+
+
+async def keep(page: Page, folder: Path, name: str) -> None:
+    """A picture of the page, for people to look at."""
+    chosen = Path(os.environ.get("SCREENSHOTS", folder))
+    chosen.mkdir(parents=True, exist_ok=True)
+    await page.screenshot(path=chosen / f"{name}.png", full_page=True)
+
+
+async def faults_of(page: Page) -> Mapping[str, list[str]]:
+    """What axe finds on the page as it is: selectors of the elements by rule, with what is wrong."""
+    if not await page.evaluate("'axe' in globalThis"):
+        await page.evaluate(AXE.read_text())  # not as an element: the page's policy would refuse it
+    found: Any = await page.evaluate("axe.run()")
+    return {
+        fault["id"]: [f"{node['target']}: {node['failureSummary']}" for node in fault["nodes"]]
+        for fault in found["violations"]
+    }
