@@ -42,6 +42,7 @@ from flows.settings import Settings, SettingsError, load_settings
 from flows.settings.account import withheld
 from flows.spellings import Catalogue
 from sinks.bridge import PartitionedWriterSink, SharedWriter, WriterSink
+from sinks.bus.stored import BusError
 from sinks.hub.broadcast import Broadcast
 from sinks.ledger import IncidentWriter, RejectWriter
 from sinks.mongo.identity import IDENTITY_FILE
@@ -228,9 +229,14 @@ def _open_broadcast(settings: Settings, metrics: FlowMetrics, venues: list[Venue
 def _open_bus(settings: Settings, report: Callable[[Incident], None], venues: list[VenueRuntime]) -> "BusWriter":
     """The publisher to the bus, whose client library is loaded only with one."""
     try:
+        from sinks.bus.client import check_credentials  # noqa: PLC0415
         from sinks.bus.writer import BusWriter  # noqa: PLC0415
+
+        check_credentials(settings.bus)
     except ModuleNotFoundError as error:
         raise SettingsError(f"bus.url is set, and {error.name} is not installed: {how_to_install('bus')}") from error
+    except BusError as error:
+        raise SettingsError(str(error)) from error
     return BusWriter(
         settings.bus,
         flow=settings.flow_name,

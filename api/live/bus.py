@@ -18,9 +18,11 @@ from api.live.state import VenueState
 from flows.backoff import backoff_s
 from flows.clock import wall_ms
 from flows.settings import Bus
-from sinks.bus.client import BusClient, connected, shown
+from sinks.bus.client import BusClient, check_credentials, connected, shown
 from sinks.bus.stored import BusError, Stored
 from sinks.bus.subjects import filters
+
+__all__ = ["BusConnection", "check_credentials"]
 
 _log = structlog.get_logger(__name__)
 

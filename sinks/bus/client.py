@@ -8,6 +8,7 @@ import random
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from importlib.util import find_spec
 from typing import Any, Final
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -59,6 +60,14 @@ class _Ack(Struct, frozen=True):
 
 
 _ACK: Final = msgspec.json.Decoder(_Ack)
+
+
+def check_credentials(settings: BusAddress) -> None:
+    """`BusError` when a file of credentials is set, and the package that reads it is not installed. There is no wheel
+    of it, so it is no part of the extra.
+    """
+    if settings.credentials and find_spec("nkeys") is None:
+        raise BusError("bus.credentials needs the package nkeys, which is not installed: pip install nkeys")
 
 
 @asynccontextmanager
