@@ -1,5 +1,7 @@
 """What waits to be published: a message, and from when it may be sent the bytes of it."""
 
+from typing import Final
+
 from msgspec import Struct
 
 from flows.model import TradeBatch
@@ -7,6 +9,8 @@ from sinks.bus.envelope import encoded, is_lasting, message_id, subject_of_messa
 from sinks.bus.subjects import venue_of
 from sinks.hub.market.venue_market import TRADES_A_MESSAGE
 from sinks.hub.messages import Message
+
+_HEADERS: Final = 64
 
 
 class Kept(Struct, frozen=True, array_like=True):
@@ -19,6 +23,11 @@ class Kept(Struct, frozen=True, array_like=True):
     """Number of trades, 0 for any other message."""
     corrects: bool = False
     """It has other values of trades that were published before."""
+
+    @property
+    def most_bytes(self) -> int:
+        """What counts against the bound of the servers, rounded up: the body, and headers with the id."""
+        return len(self.body) + len(self.message_id) + _HEADERS
 
 
 class Entry(Struct, eq=False):
