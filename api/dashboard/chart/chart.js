@@ -131,8 +131,13 @@ export class Chart {
     this.#paintLegend();
   }
 
+  /** Length of its candles in ms. */
+  get lengthMs() {
+    return this.#focus ? lengthMs(this.#focus.timeframe) : 0;
+  }
+
   get #isOfDays() {
-    return lengthMs(this.#focus.timeframe) >= DAY_MS;
+    return this.lengthMs >= DAY_MS;
   }
 
   /** Reads the newest candles again, after a disconnect or a refresh; the view stays. */
