@@ -94,13 +94,14 @@ export class Extras {
     }
   }
 
-  /** The values of all loaded candles; the first ones of an average are left out until it has settled. */
+  /** The values of all loaded candles; the first ones of an average are left out until it has settled, if there are older candles. */
   #compute() {
     const candles = this.chart.shown;
     this.#indicators = (candles.length ? this.labels : []).map((label) => {
       const parsed = parseLabel(label);
       const values = compute(parsed, candles);
-      for (const column of Object.values(values)) column.fill(null, 0, Math.min(column.length, settleOf(parsed)));
+      const open = this.chart.isWhole ? 0 : settleOf(parsed);
+      for (const column of Object.values(values)) column.fill(null, 0, Math.min(column.length, open));
       return { label, ...INDICATORS[parsed.name], name: parsed.name, parameters: parsed.values, values };
     });
     return candles;

@@ -33,6 +33,7 @@ export class Chart {
   #loadingOlder = false;
   #filling = null; // the generation whose holes are being filled
   #wholeUntil = 0;
+  #isWhole = false;
   #unmet = 0; // answers in a row that do not meet the chart
   #marketHoles = new Set(); // times of the candles after holes that stay
   #cursor = null;
@@ -94,6 +95,11 @@ export class Chart {
     if (this.#left < MARGIN + this.#reserve) void this.#loadOlder();
   }
 
+  /** Whether there were no older candles when they were read last: what is loaded is all. */
+  get isWhole() {
+    return this.#isWhole;
+  }
+
   /** Whether there is nothing to show, and has not been for a while. */
   get isWaiting() {
     return this.#focus !== null && !this.candles.length && performance.now() - this.#chosenAt > LOADING_MS;
@@ -107,6 +113,7 @@ export class Chart {
     this.#changed.clear();
     this.#cursor = null;
     this.#wholeUntil = 0;
+    this.#isWhole = false;
     this.#unmet = 0;
     this.#marketHoles.clear();
     this.#price = null;
@@ -265,9 +272,14 @@ export class Chart {
     }
     if (!page?.length) {
       this.#wholeUntil = performance.now() + (page ? WHOLE_MS : FAILED_MS);
+      if (page && !this.#isWhole) {
+        this.#isWhole = true;
+        this.onClosed();
+      }
       return;
     }
     this.#unmet = 0;
+    this.#isWhole = false;
     this.#candles.merge(page);
     this.#draw();
     void this.#fillHoles(generation);
