@@ -154,8 +154,8 @@ export class Chart {
     this.#loadingOlder = false;
     const held = fresh ? null : this.#candles;
     const answer = await this.#read(generation, {});
-    const page = isUnderWay(answer) ? meeting(answer, new Candles(this.#focus.timeframe)) : answer?.candles;
     if (generation !== this.#generation) return;
+    const page = isUnderWay(answer) ? meeting(answer, new Candles(this.#focus.timeframe)) : answer?.candles;
     byId("canvas").classList.remove("loading");
     const meets = held?.last && !(page?.length && page[0].timestamp > held.last.time);
     const candles = meets ? held : new Candles(this.#focus.timeframe); // after a long disconnect `held` is too old
