@@ -22,6 +22,7 @@ from api.stores.mongo import MongoStore
 from api.stores.trades import TradeArchive
 from flows.process.version import how_to_install
 from flows.settings import Settings, SettingsError
+from sinks.bus.stored import BusError
 from sinks.hub.messages import CHANNELS
 
 CHECK_TRADES_S: Final = 5.0
@@ -82,9 +83,13 @@ def _live_view(settings: Settings) -> LiveView:
     if not settings.follows_bus:
         return LiveView(*settings.hub_urls, token=settings.hub.best_token, channels=CHANNELS, cache_size=size)
     try:
-        from api.live.bus import BusConnection  # noqa: PLC0415
+        from api.live.bus import BusConnection, check_credentials  # noqa: PLC0415
+
+        check_credentials(settings.bus)
     except ModuleNotFoundError as error:
         raise SettingsError(f"bus.url is set, and {error.name} is not installed: {how_to_install('bus')}") from error
+    except BusError as error:
+        raise SettingsError(str(error)) from error
     open_bus = partial(BusConnection, settings.bus, venues=tuple(settings.by_venue), ring=settings.hub.ring)
     return LiveView(bus=open_bus, cache_size=size)
 

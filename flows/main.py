@@ -16,14 +16,14 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import structlog
 from bytewax.dataflow import Dataflow
 
 from flows.graph import Sinks, VenueParts, venues_flow
 from flows.loop_thread import EventLoopThread
-from flows.model import Incident, ListedInstrument, Publishable
+from flows.model import Incident, ListedInstrument
 from flows.process.descriptors import raise_descriptor_limit
 from flows.process.disk import DiskFullError, explained, is_no_room
 from flows.process.engine_end import explain_full_disk
@@ -41,7 +41,8 @@ from flows.runtime.venue import VenueRuntime, check_venues, with_own_names
 from flows.settings import Settings, SettingsError, load_settings
 from flows.settings.account import withheld
 from flows.spellings import Catalogue
-from sinks.bridge import PartitionedWriterSink, RecoverableWriter, SharedWriter, WriterSink
+from sinks.bridge import PartitionedWriterSink, SharedWriter, WriterSink
+from sinks.bus.stored import BusError
 from sinks.hub.broadcast import Broadcast
 from sinks.ledger import IncidentWriter, RejectWriter
 from sinks.mongo.identity import IDENTITY_FILE
@@ -49,6 +50,9 @@ from sinks.mongo.writer import MongoWriter, open_mongo_writer
 from sinks.trades.store import TradeStoreError, check_store
 from sinks.trades.writer import TradeWriter, part_of, partition_names
 from sources.bridge import SourceWorkers
+
+if TYPE_CHECKING:
+    from sinks.bus.writer import BusWriter
 
 REPLACED = "database replaced"
 """Id of the requests for the history of all symbols, when another database answers than before."""
@@ -96,6 +100,7 @@ def build_flow(
         Parts(
             ledger=ledger, rejects=rejects, broadcast=hub, documents=documents, folders=_folders(settings),
             venues=[_measured(settings, venue) for venue in venues], alerts=alerts.writer if alerts else None,
+            bus=bus,
         )
     )  # fmt: skip
     if settings.metrics.enabled:
@@ -221,14 +226,17 @@ def _open_broadcast(settings: Settings, metrics: FlowMetrics, venues: list[Venue
     return broadcast
 
 
-def _open_bus(
-    settings: Settings, report: Callable[[Incident], None], venues: list[VenueRuntime]
-) -> RecoverableWriter[Publishable]:
+def _open_bus(settings: Settings, report: Callable[[Incident], None], venues: list[VenueRuntime]) -> "BusWriter":
     """The publisher to the bus, whose client library is loaded only with one."""
     try:
+        from sinks.bus.client import check_credentials  # noqa: PLC0415
         from sinks.bus.writer import BusWriter  # noqa: PLC0415
+
+        check_credentials(settings.bus)
     except ModuleNotFoundError as error:
         raise SettingsError(f"bus.url is set, and {error.name} is not installed: {how_to_install('bus')}") from error
+    except BusError as error:
+        raise SettingsError(str(error)) from error
     return BusWriter(
         settings.bus,
         flow=settings.flow_name,

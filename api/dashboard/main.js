@@ -2,6 +2,7 @@
 
 import { Accounts } from "./accounts.js";
 import { addressOf, instrumentOf, keepAddress, keptAddress, readAddress } from "./address.js";
+import { Alerts } from "./alerts.js";
 import { Analysis } from "./analysis.js";
 import { Book } from "./book.js";
 import { Capabilities } from "./capabilities.js";
@@ -40,6 +41,7 @@ const contract = new Contract(() => focus && freshness.timeOf(focus.venue, focus
 const quality = new Quality();
 const capabilities = new Capabilities();
 const compare = new Compare();
+const alerts = new Alerts();
 const analysis = new Analysis();
 const accounts = new Accounts((account) => freshness.ofAccount(account), get, (...of) => prices.latest(...of));
 const chart = new Chart({ onClosed: onCandles });
@@ -89,6 +91,8 @@ function onMessage(message, venue, fromSnapshot, url) {
     takePrice(data, venue);
   } else if (type === "Incident") {
     quality.onIncident(data);
+  } else if (type === "Alert") {
+    alerts.take(data);
   } else if (type === "Balance" || type === "Position" || type === "Account") {
     accounts.take(type, data);
   } else if (type === "Status") {
@@ -354,6 +358,7 @@ onZone(() => {
   trades.retime();
   contract.retime();
   quality.retime();
+  alerts.paint();
 });
 paintZone();
 
@@ -375,3 +380,4 @@ every(60_000, () => accounts.refresh());
 await Promise.all([chart.open().then(() => tools.open()), readList(), readStatus()]);
 follow();
 void accounts.refresh();
+void alerts.refresh();

@@ -163,7 +163,7 @@ class StreamRelay(Relay):
             for message in event.messages:
                 if message.channel in CHANNELS:
                     self._recent.put(self._numbered(message))
-            self._is_filled = True
+            self._seq, self._is_filled = max(self._seq, event.seq), True
             return
         if isinstance(event, Lost):
             self._seq = max(self._seq, event.seq)

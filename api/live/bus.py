@@ -1,8 +1,8 @@
 """The connection to a bus: reads the state, then everything that comes; reconnects with backoff, and goes on behind the
 last message.
 
-A node that begins reads the newest message of every subject, and the last `ring` messages before that, so that clients
-of other nodes can resume at it. It needs nothing of any other node.
+A node that begins reads the newest message of every subject, and those of the last `ring` numbers before that, so that
+clients of other nodes can resume at it. It needs nothing of any other node.
 """
 
 import asyncio
@@ -18,9 +18,11 @@ from api.live.state import VenueState
 from flows.backoff import backoff_s
 from flows.clock import wall_ms
 from flows.settings import Bus
-from sinks.bus.client import BusClient, connected, shown
+from sinks.bus.client import BusClient, check_credentials, connected, shown
 from sinks.bus.stored import BusError, Stored
 from sinks.bus.subjects import filters
+
+__all__ = ["BusConnection", "check_credentials"]
 
 _log = structlog.get_logger(__name__)
 
@@ -31,7 +33,7 @@ class BusConnection:
     def __init__(
         self, settings: Bus, on_event: Callable[[LiveEvent], None], *, venues: Iterable[str], ring: int
     ) -> None:
-        """`venues` are those that are read. At most `ring` earlier messages are read for clients that resume."""
+        """`venues` are those that are read. Messages of the last `ring` numbers are read for clients that resume."""
         self._settings = settings
         venues = tuple(venues)
         self._subjects = filters(venues, accounts=settings.accounts)

@@ -70,9 +70,13 @@ class BusProtocol:
             state.is_connected = is_up
 
     def earlier(self, stored: Iterable[Stored]) -> Earlier:
-        """Messages from before the state, which they do not change."""
-        read = (self._read(one) for one in stored if channel_of(one.subject) != LOST)
-        return Earlier(self.url, tuple(one for one in read if one))
+        """Messages from before the state, which they do not change. No client can resume from before a loss, so what
+        came before one is left out.
+        """
+        some = list(stored)
+        lost = max((place for place, one in enumerate(some, 1) if channel_of(one.subject) == LOST), default=0)
+        read = [self._read(one) for one in some[lost:]]
+        return Earlier(self.url, tuple(one for one in read if one), self.seq)
 
     def on_message(self, stored: Stored) -> Iterator[LiveEvent]:
         """The events of a new message."""

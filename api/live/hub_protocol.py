@@ -59,6 +59,8 @@ class Earlier(Struct, frozen=True):
 
     url: str
     messages: tuple[HubMessage, ...]
+    seq: int
+    """The number of the stream up to which they go."""
 
 
 LiveEvent: TypeAlias = HubMessage | Joined | Replaced | Earlier | Lost | Cut

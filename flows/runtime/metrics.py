@@ -53,6 +53,28 @@ class RequestLimit(Protocol):
         """Time until it takes some again."""
 
 
+class Publishing(Protocol):
+    """The publisher to the bus."""
+
+    failures: int
+
+    @property
+    def published(self) -> dict[str, int]:
+        """Messages that the bus has taken, by channel."""
+
+    @property
+    def held(self) -> int:
+        """What waits for it."""
+
+    @property
+    def capacity(self) -> int:
+        """Most that may wait."""
+
+    @property
+    def outage(self) -> str:
+        """Why it takes nothing now."""
+
+
 class VenueMetrics(Struct, frozen=True):
     """The measured parts of a venue. `trades` grows as the engine opens partitions; None where the store is off."""
 
@@ -77,6 +99,7 @@ class Parts(Struct, frozen=True):
     folders: Mapping[str, Path]
     """By name, folders whose disks must not fill up; they need not exist yet."""
     alerts: AlertWriter | None = None
+    bus: Publishing | None = None
 
     @property
     def trades(self) -> list[TradeWriter] | None:
@@ -157,6 +180,9 @@ def _stored(parts: Parts) -> Iterator[Metric]:
     if parts.trades is not None:
         writes.add_metric(["rocksdb", "trades"], sum(writer.stored for writer in parts.trades))
         errors.add_metric(["rocksdb"], sum(writer.failures for writer in parts.trades))
+    if parts.bus:
+        writes.add_metric(["bus", "messages"], sum(parts.bus.published.values()))
+        errors.add_metric(["bus"], parts.bus.failures)
     yield writes
     yield errors
     yield _stores_up(parts)
@@ -168,6 +194,8 @@ def _stores_up(parts: Parts) -> Metric:
         up.add_metric(["mongodb"], not parts.documents.outage)
     if parts.trades is not None:
         up.add_metric(["rocksdb"], not any(writer.outage for writer in parts.trades))
+    if parts.bus:
+        up.add_metric(["bus"], not parts.bus.outage)
     return up
 
 
@@ -189,6 +217,8 @@ def _waiting(parts: Parts) -> Iterator[Metric]:
         add("mongodb", parts.documents.held, parts.documents.capacity)
     if parts.trades is not None:
         add("rocksdb", sum(one.held for one in parts.trades), sum(one.capacity for one in parts.trades))
+    if parts.bus:
+        add("bus", parts.bus.held, parts.bus.capacity)
     if parts.alerts:
         add("alerts", parts.alerts.waiting, MOST_WAITING)
     yield waiting

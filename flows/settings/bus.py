@@ -45,7 +45,7 @@ class Bus(Section):
     token: SecretText | None = Field(default=None, repr=False)
     """Token, where the servers take one."""
     credentials: Path | None = None
-    """File of credentials (`.creds`) of a user with a key."""
+    """File of credentials (`.creds`) of a user with a key; needs the package `nkeys`."""
     tls_ca: Path | None = None
     """File of the authority that vouches for the servers; default: those of the system."""
     tls_cert: Path | None = None
@@ -56,7 +56,8 @@ class Bus(Section):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.duplicate_s > self.age_hours * 3_600:
-            raise wrong_value("duplicate_s", "it is above age_hours: what is deleted cannot be known again")
+            key = "duplicate_s" if "duplicate_s" in self.model_fields_set else "age_hours"
+            raise wrong_value(key, "duplicate_s is longer than age_hours: what is deleted cannot be known again")
         if bool(self.tls_cert) != bool(self.tls_key):
-            raise wrong_value("tls_key", "tls_cert and tls_key belong together: set both, or none")
+            raise wrong_value("tls_cert" if self.tls_cert else "tls_key", "tls_cert and tls_key: set both, or none")
         return self

@@ -101,9 +101,11 @@ class BusBuffer(BoundedBuffer[Loss]):
             return not self._closed
 
     def take(self, most: int) -> list[Entry]:
-        """The first message of each subject, at most `most`, those that have waited longest first."""
+        """The first message of each subject, at most `most`: of those that may be replaced at most half as many, then
+        the lasting ones that have waited longest.
+        """
         with self._changed:
-            taken = [self._newest.pop(subject) for subject in list(self._newest)[:most]]
+            taken = [self._newest.pop(subject) for subject in list(self._newest)[: -(-most // 2)]]
             for subject, queue in self._queues.items():
                 if len(taken) >= most:
                     break

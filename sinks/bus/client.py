@@ -4,9 +4,11 @@ A connection that breaks is closed and opened anew by who uses it, so that nothi
 """
 
 import asyncio
+import random
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from importlib.util import find_spec
 from typing import Any, Final
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -60,9 +62,17 @@ class _Ack(Struct, frozen=True):
 _ACK: Final = msgspec.json.Decoder(_Ack)
 
 
+def check_credentials(settings: BusAddress) -> None:
+    """`BusError` when a file of credentials is set, and the package that reads it is not installed. There is no wheel
+    of it, so it is no part of the extra.
+    """
+    if settings.credentials and find_spec("nkeys") is None:
+        raise BusError("bus.credentials needs the package nkeys, which is not installed: pip install nkeys")
+
+
 @asynccontextmanager
 async def connected(settings: BusAddress, name: str) -> AsyncIterator["BusClient"]:
-    """A connection to the first server that answers. `BusError` when none does."""
+    """A connection to one of the servers, in any order. `BusError` when none answers."""
     client = await _connect(settings, name)
     try:
         yield client
@@ -77,7 +87,7 @@ async def open_client(settings: BusAddress, name: str) -> "BusClient":
 
 async def _connect(settings: BusAddress, name: str) -> "BusClient":
     causes = []
-    for url in settings.url:
+    for url in random.sample(settings.url, len(settings.url)):  # so that readers share the servers
         try:
             return await BusClient.open(settings, url, name)
         except (OSError, NatsError, TimeoutError, ValueError, BusError) as error:

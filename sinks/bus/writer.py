@@ -143,6 +143,11 @@ class BusWriter(BufferedWriter[Loss, Counter[str]]):
         self._buffer.wake()
 
     @property
+    def capacity(self) -> int:
+        """Most trades and other lasting messages that may wait."""
+        return 2 * super().capacity
+
+    @property
     def published(self) -> dict[str, int]:
         """Messages that the stream has taken, by channel."""
         return dict(self._summary.total)

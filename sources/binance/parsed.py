@@ -14,7 +14,9 @@ class Parsed(NamedTuple):
     """The parsed frames of a poll."""
 
     events: list[tuple[str, list[MarketEvent]]]
-    """Runs `(symbol, events)`: of one symbol, one type, in the order of arrival."""
+    """Runs `(symbol, events)`: of one symbol, one type, in the order of arrival. In a run of trades from the fast path
+    only the last one is checked for symbol and type; the sequencer checks the others together.
+    """
     rejected: list[Rejected]
     ignored: int
     """Messages without events: replies to requests and unknown event types."""

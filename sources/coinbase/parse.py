@@ -6,7 +6,7 @@ malformed frame, statuses), that poll takes the slow path, frame by frame. Only 
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, NamedTuple, TypeAlias
 
@@ -42,7 +42,6 @@ _NAN = float("nan")
 """For figures that the venue does not state."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_S = DAY_MS // 1_000
-_MICROSECOND = timedelta(microseconds=1)
 
 _Runs: TypeAlias = dict[tuple[str, str], list[Any]]
 """Events by symbol and kind, in the order of arrival."""
@@ -71,7 +70,7 @@ class CoinbaseParser:
     def __init__(self, venue: str) -> None:
         self._venue = venue
         self._exchange: Callable[[bytes], list[wire.ExchangeMessage]] = lines_of(wire.ExchangeMessage)
-        self._levels: Callable[[bytes], list[wire.LevelsMessage]] = lines_of(wire.LevelsMessage)
+        self._levels: Callable[[bytes], list[wire.BooksMessage]] = lines_of(wire.BooksMessage)
         self._trades: Callable[[bytes], list[wire.TradesMessage]] = lines_of(wire.TradesMessage)
         self._one = json.Decoder(wire.ExchangeMessage, strict=False)
         self._one_of_trades = json.Decoder(wire.TradesMessage, strict=False)
@@ -90,7 +89,7 @@ class CoinbaseParser:
         is_books, ignored = frames.line == BOOKS_LINE, 0
         try:
             if is_books:
-                _add_levels(runs, decoded(self._levels, frames.payloads, most_bytes=MOST_BOOK_BYTES))
+                ignored = _add_levels(runs, decoded(self._levels, frames.payloads, most_bytes=MOST_BOOK_BYTES))
             else:
                 ignored = self._add_market(runs, trades, frames)
         except UNREADABLE:
@@ -197,12 +196,19 @@ def milliseconds(time: datetime) -> int:
 
 def microseconds(time: datetime) -> int:
     """Since the epoch, UTC."""
-    return (time - _EPOCH) // _MICROSECOND
+    since = time - _EPOCH
+    return (since.days * _DAY_S + since.seconds) * 1_000_000 + since.microseconds
 
 
-def _add_levels(runs: _Runs, messages: Iterable[wire.LevelsMessage]) -> None:
-    """The venue has no update ids: the id of a change is its time, the same on every connection."""
+def _add_levels(runs: _Runs, messages: Iterable[wire.BooksMessage]) -> int:
+    """The venue has no update ids: the id of a change is its time, the same on every connection. Returns how many
+    messages are signs of life.
+    """
+    beats = 0
     for message in messages:
+        if isinstance(message, wire.HeartbeatsMessage):
+            beats += 1
+            continue
         time = milliseconds(message.timestamp)
         for event in message.events:
             symbol, bids, asks = event.product_id, *_sides(event.updates)
@@ -212,6 +218,7 @@ def _add_levels(runs: _Runs, messages: Iterable[wire.LevelsMessage]) -> None:
             else:
                 found = LineSnapshot(symbol, order, in_order(bids, is_bids=True), in_order(asks), time)
             runs[symbol, "depth"].append(found)
+    return beats
 
 
 def _without_trades(

@@ -143,6 +143,14 @@ class LevelsMessage(Struct, frozen=True, gc=False, tag_field="channel", tag="l2_
     events: list[LevelsEvent]
 
 
+class HeartbeatsMessage(Struct, frozen=True, gc=False, tag_field="channel", tag="heartbeats"):
+    """Channel `heartbeats` of the Advanced feed, a sign of life once a second: nothing in it is read."""
+
+
+BooksMessage: TypeAlias = LevelsMessage | HeartbeatsMessage
+"""Messages of a connection with books."""
+
+
 class AdvancedTrade(Struct, frozen=True, gc=False):
     """A trade of the Advanced feed, with the id that it has on the Exchange feed; the side is the maker's."""
 

@@ -19,6 +19,7 @@ Bytewax's own windows are not used for this. They emit only at the close, take t
 open a closed window again for a late trade as if it were new, and cost twenty to forty times as much.
 """
 
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from flows.bounds import ANY_VENUE, VenueRules
@@ -50,7 +51,7 @@ from flows.operators.candles.amend import Amendments, Key, OpenGaps
 from flows.operators.candles.bootstrap import Bootstrap
 from flows.operators.candles.bucket import NO_ID, BucketState
 from flows.operators.candles.pauses import STATUS
-from flows.operators.candles.periods import FrameState, Periods, by_period
+from flows.operators.candles.periods import FrameState, Periods, Timeframe, by_period
 from flows.operators.candles.whole_sources import WholeSources
 from flows.operators.state_version import check_version
 
@@ -368,7 +369,10 @@ class CandleBuilder:
         periods.is_dirty = False
         self._shown_local = now.local
         self._is_hidden = self._begins_by_clock_alone()
-        shown = [periods.forming(frame) for frame in periods.frames.values() if not self._bootstrap.hides(frame)]
+        frames: Iterable[Timeframe] = periods.frames.values()
+        if self._bootstrap.trades is not None:
+            frames = [frame for frame in frames if not self._bootstrap.hides(frame)]
+        shown = [periods.forming(frame) for frame in frames]
         return [candle for candle in shown if candle.trades] if self._is_hidden else shown
 
 

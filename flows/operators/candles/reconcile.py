@@ -111,7 +111,9 @@ class Reconciler:
         self._due: int | None = None
         """Local time of the next deadline, as computed last."""
         self._is_due_known = False
-        """Nothing has changed since that was computed: most of what passes are trades, which change no deadline."""
+        """Nothing has changed since that was computed. Trades and running candles change nothing, and nearly all that
+        passes is one of these.
+        """
         if state is not None:
             self._resume(restore(state, STATE_VERSION, ProofState, NAME))
 
@@ -129,7 +131,7 @@ class Reconciler:
 
     def on_events(self, events: TradeResult, now: Now) -> Results:
         """Takes one item."""
-        if type(events) is TradeBatch:
+        if type(events) is TradeBatch or (type(events) is Candle and self._passes(events)):
             return [events]
         self._is_due_known = False
         if type(events) is Candle:
@@ -212,6 +214,13 @@ class Reconciler:
         return ProofState(STATE_VERSION, tracks, waiting, self._disputed.state())
 
     # --- candles ---
+
+    def _passes(self, candle: Candle) -> bool:
+        """Whether a candle concerns nothing here: a running one that need not wait. That there is one is noted."""
+        if candle.is_closed or self._needs_history or self._history_by is not None:
+            return False
+        self._tracks[candle.timeframe].begin(candle)
+        return True
 
     def _take_or_hold(self, candle: Candle, now: Now) -> list[Published]:
         if self._history_by is None:

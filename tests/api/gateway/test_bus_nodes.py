@@ -11,12 +11,21 @@ import pytest
 from api.live.bus import BusConnection
 from api.live.view import LiveView
 from flows.clock import wall_ms
-from flows.model import BookView, Heartbeat, MarketData, Publishable, TradeBatch, VenueItems
+from flows.model import (
+    BookView,
+    ChannelStatus,
+    Heartbeat,
+    InstrumentStatus,
+    MarketData,
+    Publishable,
+    TradeBatch,
+    VenueItems,
+)
 from flows.settings import Bus
 from sinks.bus.writer import BusWriter
 from tests.fakes.bus_nodes import Node, node, received
 from tests.fakes.candles import BEGIN, candle
-from tests.fakes.hubs import ask, hear
+from tests.fakes.hubs import PATIENCE_S, ask, hear
 from tests.fakes.nats import NatsServer, bus, needs_nats, running_nats, until
 from tests.fakes.trades import trade
 
@@ -161,6 +170,33 @@ async def test_when_the_bus_is_away_and_back_clients_get_everything_once(server:
         assert {message["type"] for message in heard} == {"Trade"}
         assert one.live.connections[0].state.reconnections == 1
     await flow.close()
+
+
+async def test_when_one_of_two_flows_ends_only_its_symbols_are_unknown(server: NatsServer) -> None:
+    one, other = Flow(bus(server), "1of2"), Flow(bus(server), "2of2")
+
+    def live(symbol: str) -> InstrumentStatus:
+        return InstrumentStatus("binance", symbol, "live", BEGIN, "", (ChannelStatus("trades", "live", BEGIN, ""),))
+
+    await one.say(live("BTCUSDT"), MarketData("binance", "BTCUSDT", 100.0, BEGIN))
+    await other.say(live("ETHUSDT"), MarketData("binance", "ETHUSDT", 50.0, BEGIN))
+    async with node(bus(server)) as at:
+
+        def states() -> list[str]:
+            return [found.state for symbol in ("BTCUSDT", "ETHUSDT") if (found := at.live.state(symbol))]
+
+        async def beat(*flows: Flow, until_states: list[str]) -> None:
+            async with asyncio.timeout(PATIENCE_S):
+                while states() != until_states:
+                    for flow in flows:
+                        await flow.say(Heartbeat("binance", BEGIN, is_sure=True))
+                    await asyncio.sleep(0.1)
+
+        await beat(one, other, until_states=["live", "live"])
+        await one.close()
+        await beat(other, until_states=["unknown", "live"])
+        assert (at.live.price("BTCUSDT"), at.live.price("ETHUSDT")) == (100.0, 50.0)
+    await other.close()
 
 
 async def test_a_node_that_starts_before_any_flow_waits_and_says_for_what(server: NatsServer) -> None:

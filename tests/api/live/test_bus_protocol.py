@@ -114,6 +114,17 @@ def test_lost_messages_are_announced_once_and_never_from_the_past(protocol: BusP
     assert list(protocol.on_message(new)) == [Lost(URL, 7, 2)]
 
 
+def test_no_client_resumes_from_before_a_loss(protocol: BusProtocol) -> None:
+    flow = Publishing()
+    before, [after] = flow.say(at(0), price(1.0), price(2.0, "ETHUSDT")), flow.say(at(1_000), price(3.0), seq=10)
+    lost = Stored(5, "mf.binance.=.Lost.flow", b"{}", "", 0)
+    begin(protocol, after)
+    earlier = protocol.earlier([*before, lost, after])
+    assert isinstance(earlier, Earlier)
+    assert ([message.seq for message in earlier.messages], earlier.seq) == ([10], 10)
+    assert protocol.earlier([*before, lost]).messages == ()
+
+
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"type":"Trade","data":{"trades":1},"timestamp":"x"}', b'{"type":1}'])
 def test_what_cannot_be_read_is_passed_over(protocol: BusProtocol, body: bytes) -> None:
     begin(protocol, Stored(1, "mf.binance.BTCUSDT.Trade", body, "", 0))

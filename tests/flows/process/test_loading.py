@@ -19,7 +19,7 @@ print(gc.get_threshold()[0], *{name.partition(".")[0] for name, module in sys.mo
 """
 """Does the imports of a file of a package, as the command of the further arguments."""
 
-HEAVY = frozenset(("cryptography", "numpy", "polars", "pygments", "talib"))
+HEAVY = frozenset(("cryptography", "nats", "numpy", "polars", "pygments", "talib"))
 OF_STORES = frozenset(("bson", "pymongo", "rocksdict"))
 OF_HTTP = frozenset(("aiohttp", "httpx", "websockets"))
 OF_SETTINGS = frozenset(("pydantic", "pydantic_settings", "structlog"))

@@ -1,6 +1,6 @@
 import socket
 from pathlib import Path
-from typing import get_args
+from typing import ClassVar, get_args
 from urllib.request import urlopen
 
 import pytest
@@ -33,6 +33,14 @@ class Refused:
     banned_for_s = 12.5
 
 
+class OnTheBus:
+    failures = 2
+    published: ClassVar = {"Trade": 30, "ChartUpdate": 4}
+    held = 5
+    capacity = 200
+    outage = "away"
+
+
 def told(metrics: FlowMetrics) -> dict[tuple[str, ...], float]:
     """What somebody is told who asks for it."""
     port = free_port()
@@ -62,7 +70,7 @@ def test_what_the_parts_have_counted_is_told(tmp_path: Path) -> None:
         Parts(
             ledger, rejects, hub, None,
             [VenueMetrics(Waiting(), [trades], Refused(), clock, venue="binance", origin="replay", queue_frames=100)],
-            folders={"trades": tmp_path / "later" / "trades"}, alerts=alerts,
+            folders={"trades": tmp_path / "later" / "trades"}, alerts=alerts, bus=OnTheBus(),
         )
     )  # fmt: skip
     values = told(metrics)
@@ -99,6 +107,11 @@ def test_what_the_parts_have_counted_is_told(tmp_path: Path) -> None:
         ("market_data_alerts_total", "fired"): 0,
         ("market_data_alerts_total", "delivered"): 0,
         ("market_data_store_up", "rocksdb"): 1,
+        ("market_data_storage_writes_total", "messages", "bus"): 34,
+        ("market_data_storage_errors_total", "bus"): 2,
+        ("market_data_queue_depth", "bus", ""): 5,
+        ("market_data_queue_capacity", "bus", ""): 200,
+        ("market_data_store_up", "bus"): 0,
         ("market_data_line_up", "market", "binance"): 1,
         ("market_data_line_up", "public", "binance"): 0,
         ("market_data_clock_sure", "binance"): 1,

@@ -205,6 +205,23 @@ def test_a_user_who_may_only_publish_needs_a_stream(server: NatsServer) -> None:
 
 
 @pytest.mark.slow
+def test_what_was_stored_without_an_answer_is_not_there_twice(server: NatsServer) -> None:
+    writer = open_writer(bus(server))
+    writer.write(items(batch(1, 3)))
+    until(lambda: not writer.held)
+    server.halt()
+    writer.write(items(batch(4, 6), candle(0)))
+    until(lambda: writer.outage)
+    writer.write(items(batch(7, 9)))
+    server.go_on()
+    until(lambda: not writer.held, lambda: writer.outage)
+    writer.close()
+    found = all_stored(bus(server))
+    assert trade_ids(bus(server)) == [*range(1, 10)]
+    assert [len(bodies(found, channel)) for channel in ("Candle", "ChartUpdate")] == [1, 1]
+
+
+@pytest.mark.slow
 def test_nothing_is_lost_or_repeated_when_the_leader_of_three_is_killed(tmp_path: Path) -> None:
     with running_cluster(tmp_path) as servers:
         settings = bus(*servers, replicas=3)

@@ -24,6 +24,7 @@ from flows.model import (
 from sources.binance import wire
 from sources.binance.parse import BinanceParser
 from sources.binance.parsed import Parsed
+from tests.fakes.parsed import runs_of
 from tests.fakes.recordings import frames_of, line_of, recording
 
 AGG = {"e": "aggTrade", "E": 1767225600123, "s": "BTCUSDT", "a": 35, "p": "93120.51000000", "q": "0.01250000",
@@ -274,3 +275,49 @@ def test_real_tickers_and_klines_of_2022() -> None:
     assert (parsed.rejected, parsed.ignored) == ([], 0)
     for ticker in (event for _, run in parsed.events for event in run if isinstance(event, Ticker)):
         assert ticker.last_price - ticker.open == pytest.approx(ticker.price_change, abs=1e-7)
+
+
+# --- trades of streams that are known ---
+
+
+@pytest.mark.parametrize("size", [1, 3, 40])
+def test_trades_are_the_same_however_a_connection_is_cut_into_polls(size: int) -> None:
+    symbols = "BTCUSDT", "ETHUSDT", "SOLUSDT"
+    frames = [
+        wrapped(AGG | {"a": number, "s": symbols[number % 3]}, f"{symbols[number % 3].lower()}@aggTrade")
+        for number in range(120)
+    ]
+    parser, found = BinanceParser("binance"), dict[str, list[int]]()
+    for begin in range(0, len(frames), size):
+        parsed = parser.parse(RawFrames("market", frames[begin : begin + size], 7))
+        assert (parsed.rejected, parsed.ignored) == ([], 0)
+        for symbol, run in runs_of(parsed):
+            found.setdefault(symbol, []).extend(trade.id for trade in run)  # type: ignore[union-attr]
+    assert found == {symbol: list(range(place, 120, 3)) for place, symbol in enumerate(symbols)}
+
+
+OTHER = {"e": "trade", "E": AGG["E"], "T": AGG["T"], "s": "BTCUSDT", "t": 1, "p": "1", "q": "1", "m": True}
+
+
+@pytest.mark.parametrize(
+    ("body", "stream"),
+    [(AGG | {"s": "ETHUSDT"}, "btcusdt@aggTrade"), (OTHER, "btcusdt@aggTrade"), (AGG, "btcusdt@trade")],
+)
+def test_a_message_on_a_known_stream_of_trades_that_is_not_its_own_is_refused(body: Any, stream: str) -> None:
+    parser = BinanceParser("binance")
+    for _ in range(2):
+        parser.parse(RawFrames("market", [wrapped(AGG)], 7))
+    parsed = parser.parse(RawFrames("market", [wrapped(AGG), wrapped(body, stream), wrapped(AGG)], 7))
+    assert [trade.id for trade in parsed.trades] == [35, 35]
+    assert len(parsed.rejected) == 1
+
+
+def test_connections_whose_frames_come_in_turns_are_known_apart() -> None:
+    one, other = StreamNames(frozenset(("btcusdt@aggTrade",))), StreamNames(frozenset(("ethusdt@aggTrade",)))
+    parser, ether = BinanceParser("binance"), wrapped(AGG | {"s": "ETHUSDT"}, "ethusdt@aggTrade")
+    for _ in range(3):
+        for streams, own, foreign in ((one, wrapped(AGG), ether), (other, ether, wrapped(AGG))):
+            parsed = parser.parse(RawFrames("market", [own, foreign], 7, streams))
+            assert sum(len(run) for _, run in runs_of(parsed)) == 1
+            assert len(parsed.rejected) == 1
+    assert len(parsed.trades) == 1

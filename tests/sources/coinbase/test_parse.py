@@ -220,6 +220,16 @@ def test_recorded_books_are_never_crossed_and_are_those_of_plain_sums() -> None:
     assert deltas == 773
 
 
+def test_signs_of_life_between_books_change_nothing() -> None:
+    beat = b'{"channel":"heartbeats","timestamp":"2026-01-01T00:00:01.02Z","sequence_num":3,"events":[]}'
+    frames = book_frames()[:50]
+    alone = CoinbaseParser("coinbase").parse(RawFrames("books", list(frames), 0))
+    between = CoinbaseParser("coinbase").parse(RawFrames("books", [beat, *frames[:9], beat, *frames[9:]], 0))
+    assert (between.events, between.rejected) == (alone.events, [])
+    assert between.ignored == 2
+    assert [deltas for _, deltas in alone.events] != []
+
+
 def test_of_all_recorded_messages_of_the_advanced_feed_only_books_and_new_trades_are_data() -> None:
     parsed = CoinbaseParser("coinbase").parse(RawFrames("books", list(advanced_frames()), 0))
     assert parsed.rejected == []
