@@ -7,7 +7,7 @@
 
 import { token } from "./rest.js";
 
-const EVERYTHING = ["MarketData", "Status", "Incident"];
+const EVERYTHING = ["MarketData", "Status", "Incident", "Alert"];
 const OF_SYMBOL = ["Trade", "OrderBook", "Stats", "MarkPrice", "Funding", "OpenInterest", "Liquidation"];
 const OF_TIMEFRAME = ["Candle"];
 const OF_ACCOUNTS = ["Balance", "Position", "Account"]; // left out by the hub without the right to them

@@ -2,6 +2,7 @@
 
 import { Accounts } from "./accounts.js";
 import { addressOf, instrumentOf, keepAddress, keptAddress, readAddress } from "./address.js";
+import { Alerts } from "./alerts.js";
 import { Analysis } from "./analysis.js";
 import { Book } from "./book.js";
 import { Capabilities } from "./capabilities.js";
@@ -20,6 +21,7 @@ import { get, post, unlock } from "./rest.js";
 import { Search } from "./search.js";
 import { Symbols } from "./symbols.js";
 import { openTheme } from "./theme.js";
+import { Tools } from "./tools.js";
 import { Trades } from "./trades.js";
 import { momentOf, onZone, openZones, zoneLabel } from "./zone.js";
 
@@ -39,10 +41,12 @@ const contract = new Contract(() => focus && freshness.timeOf(focus.venue, focus
 const quality = new Quality();
 const capabilities = new Capabilities();
 const compare = new Compare();
+const alerts = new Alerts();
 const analysis = new Analysis();
 const accounts = new Accounts((account) => freshness.ofAccount(account), get, (...of) => prices.latest(...of));
 const chart = new Chart({ onClosed: onCandles });
 const extras = new Extras(chart);
+const tools = new Tools(chart, extras);
 const prices = new Prices({ onRemove: (instrument) => symbols.drop(instrument) });
 const symbols = new Symbols({ onAdded, onRemoved });
 new Search({
@@ -87,6 +91,8 @@ function onMessage(message, venue, fromSnapshot, url) {
     takePrice(data, venue);
   } else if (type === "Incident") {
     quality.onIncident(data);
+  } else if (type === "Alert") {
+    alerts.take(data);
   } else if (type === "Balance" || type === "Position" || type === "Account") {
     accounts.take(type, data);
   } else if (type === "Status") {
@@ -194,6 +200,7 @@ function show(chosen) {
   void chart.choose(focus);
   chart.takePrice(prices.latest(focus.venue, focus.symbol));
   extras.choose(focus);
+  tools.choose(focus);
   if (other) chooseSymbol();
 }
 
@@ -261,6 +268,7 @@ function onRemoved(gone) {
   broadcast.focus(null);
   chart.close();
   extras.choose(null);
+  tools.choose(null);
   chooseSymbol();
 }
 
@@ -350,6 +358,7 @@ onZone(() => {
   trades.retime();
   contract.retime();
   quality.retime();
+  alerts.paint();
 });
 paintZone();
 
@@ -368,6 +377,7 @@ every(2_000, () => compare.refresh());
 every(5_000, () => prices.arrange());
 every(30_000, () => chart.candles.length && analysis.refresh());
 every(60_000, () => accounts.refresh());
-await Promise.all([chart.open(), readList(), readStatus()]);
+await Promise.all([chart.open().then(() => tools.open()), readList(), readStatus()]);
 follow();
 void accounts.refresh();
+void alerts.refresh();

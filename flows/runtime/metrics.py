@@ -63,7 +63,7 @@ class Publishing(Protocol):
         """Messages that the bus has taken, by channel."""
 
     @property
-    def held(self) -> int:
+    def waiting(self) -> int:
         """What waits for it."""
 
     @property
@@ -218,7 +218,7 @@ def _waiting(parts: Parts) -> Iterator[Metric]:
     if parts.trades is not None:
         add("rocksdb", sum(one.held for one in parts.trades), sum(one.capacity for one in parts.trades))
     if parts.bus:
-        add("bus", parts.bus.held, parts.bus.capacity)
+        add("bus", parts.bus.waiting, parts.bus.capacity)
     if parts.alerts:
         add("alerts", parts.alerts.waiting, MOST_WAITING)
     yield waiting

@@ -45,6 +45,11 @@ class BusBuffer(BoundedBuffer[Loss]):
     def __len__(self) -> int:
         return sum(self._sizes.values()) + len(self._newest)
 
+    @property
+    def fullest(self) -> int:
+        """Number of trades held, or of other lasting messages where those are more."""
+        return max(self._sizes.values())
+
     # --- the flow's side ---
 
     def wait_for_room(self) -> None:

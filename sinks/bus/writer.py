@@ -143,9 +143,9 @@ class BusWriter(BufferedWriter[Loss, Counter[str]]):
         self._buffer.wake()
 
     @property
-    def capacity(self) -> int:
-        """Most trades and other lasting messages that may wait."""
-        return 2 * super().capacity
+    def waiting(self) -> int:
+        """Number of trades that wait, or of other lasting messages where those are more; `capacity` bounds each."""
+        return self._buffer.fullest
 
     @property
     def published(self) -> dict[str, int]:

@@ -130,7 +130,10 @@ class BinanceParser:
         if not texts:
             return binary
         other = self._parse_each(structs.replace(frames, payloads=texts))
-        return Parsed(binary.events + other.events, binary.rejected + other.rejected, binary.ignored + other.ignored)
+        return Parsed(
+            binary.events + other.events, binary.rejected + other.rejected, binary.ignored + other.ignored,
+            trades=binary.trades,
+        )  # fmt: skip
 
     # --- slow path ---
 

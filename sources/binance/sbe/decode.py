@@ -5,7 +5,7 @@ milliseconds. Messages of unknown templates are passed over, and so are fields t
 added to blocks and entries.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from struct import Struct
 from struct import error as StructError  # noqa: N812 - the library's class has a lower-case name
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -26,6 +26,7 @@ from sources.binance.sbe.layout import (
     Group,
     entry_of,
 )
+from sources.frames import MOST_BYTES
 
 MOST_LEVELS: Final = 10_000
 """Most levels of a side of a book in one message, as of the JSON streams."""
@@ -39,9 +40,12 @@ _NO_JSON = b"\0"
 _SCHEMA_BYTES = slice(4, 6)
 _COUNT, _COUNT_AT = Struct("<I"), 28
 """The number of trades in such a message, and where it is."""
-_TRADE = Struct(TEMPLATES[TRADES].groups[0].entry)
+_USUAL_TRADE = Struct(TEMPLATES[TRADES].groups[0].entry.replace("q", "Q"))
+"""Without signs: what is negative is beyond all bounds then."""
+MOST_ID: Final = 2**63 - 1
 _USUAL = Struct("<8sqq2sHI")
 """Header, block and the head of the group of a message of trades."""
+_HEAD_BYTES, _TRADE_BYTES = _USUAL.size, _USUAL_TRADE.size
 _USUAL_SCALES = {
     Struct("<bb").pack(-price, -quantity): (
         SCALES[-price].down, SCALES[-price].price_end, SCALES[-quantity].down, SCALES[-quantity].quantity_end,
@@ -78,7 +82,7 @@ class SbeDecoder:
         try:
             if frame.startswith(_USUAL_TRADES):
                 [count] = _COUNT.unpack_from(frame, _COUNT_AT)
-                usual = self._of_trades.get(frame[_USUAL.size + count * _TRADE.size :])
+                usual = self._of_trades.get(frame[_HEAD_BYTES + count * _TRADE_BYTES :])
                 if usual is not None:
                     return usual[0]
             elif not is_sbe(frame):
@@ -120,31 +124,38 @@ class SbeDecoder:
             raise SbeError(f"an event time of {root[0]} microseconds")
         return name, symbol, _EVENTS[number](symbol, root, spans)
 
-    def add_usual(self, frame: bytes, runs: dict[bytes, list[Any]]) -> bool:
-        """Adds the trades of a message to the run of its stream, if there is one: `runs` are those of trades, none
-        empty, by `end_of` their symbols. False for any other message, for one to which a later version has added
-        something, and where anything is wrong: `decode` says what.
+    def take_usual(self, frames: Sequence[bytes], at: int, symbols: Mapping[bytes, str], trades: list[Trade]) -> int:
+        """Adds the trades of frames from one on to `trades`, up to the first that is no usual message: any other than
+        trades of `symbols`, which are known by `end_of`, one to which a later version has added something, and one in
+        which anything is wrong; `decode` says what. Returns its index, the number of frames where there is none.
         """
+        head_of, rows_of, add = _USUAL.unpack_from, _USUAL_TRADE.iter_unpack, trades.append
+        whole = len(trades)
         try:
-            header, event_us, made_us, exponents, size, count = _USUAL.unpack_from(frame)
-            end = _USUAL.size + count * _TRADE.size
-            run = runs[frame[end:]]
-            price_unit, price_end, quantity_unit, quantity_end = _USUAL_SCALES[exponents]
-            if header != _USUAL_TRADES or size != _TRADE.size:
-                return False
-            if not EARLIEST_US <= event_us < END_US or not EARLIEST_US <= made_us < END_US:
-                return False
-            event_time, time, symbol, before = event_us // 1_000, made_us // 1_000, run[0].symbol, len(run)
-            for number, paid, traded, maker in _TRADE.iter_unpack(frame[_USUAL.size : end]):
-                if number < 0 or not 0 <= paid < price_end or not 0 <= traded < quantity_end or maker > TRUE:
-                    del run[before:]
-                    return False
-                run.append(
-                    Trade(symbol, number, time, paid / price_unit, traded / quantity_unit, maker == TRUE, event_time)
-                )
+            for at in range(at, len(frames)):  # noqa: B020, PLR1704 - the hot path: where it stops is its result
+                frame, whole = frames[at], len(trades)
+                header, event_us, made_us, exponents, size, count = head_of(frame)
+                end = _HEAD_BYTES + count * _TRADE_BYTES
+                symbol = symbols[frame[end:]]
+                price_unit, price_end, quantity_unit, quantity_end = _USUAL_SCALES[exponents]
+                if header != _USUAL_TRADES or size != _TRADE_BYTES or end > MOST_BYTES:
+                    return at
+                if not EARLIEST_US <= event_us < END_US or not EARLIEST_US <= made_us < END_US:
+                    return at
+                event_time, time = event_us // 1_000, made_us // 1_000
+                for number, paid, traded, maker in rows_of(frame[_HEAD_BYTES:end]):
+                    if number > MOST_ID or paid >= price_end or traded >= quantity_end or maker > TRUE:
+                        del trades[whole:]
+                        return at
+                    add(
+                        Trade(
+                            symbol, number, time, paid / price_unit, traded / quantity_unit, maker == TRUE, event_time
+                        )
+                    )
         except _UNUSUAL:
-            return False
-        return True
+            del trades[whole:]
+            return at
+        return len(frames)
 
     def _name(self, number: int, tail: bytes, *, is_longer: bool) -> tuple[str, str]:
         """Name and symbol from the end of a message, which may be followed by more in later versions of the schema."""

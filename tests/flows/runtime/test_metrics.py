@@ -36,7 +36,7 @@ class Refused:
 class OnTheBus:
     failures = 2
     published: ClassVar = {"Trade": 30, "ChartUpdate": 4}
-    held = 5
+    waiting = 5
     capacity = 200
     outage = "away"
 

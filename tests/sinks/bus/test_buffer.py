@@ -132,6 +132,7 @@ def test_at_the_bound_new_trades_are_lost_and_candles_still_have_room() -> None:
     buffer.put(closed(0))
     assert buffer.take_losses() == [Loss("binance", messages=1, trades=2)]
     assert [kept.trades for kept in buffer.pending()] == [5, 0]
+    assert buffer.fullest == 5
     buffer.close()
     assert buffer.take_rest() == [Loss("binance", messages=2, trades=5)]
     assert len(buffer) == 0

@@ -9,25 +9,7 @@ from hypothesis import strategies as st
 from flows.model import BookSnapshot, Trade
 from sources.binance.sbe.decimals import float_of
 from sources.binance.sbe.decode import MOST_LEVELS, SbeDecoder, SbeError, end_of, is_sbe
-from tests.sources.binance.sbe.vectors import BEST, DEPTH, MEANINGS, MS, TRADES
-
-SYMBOL = b"\x07BTCUSDT"
-US = MS * 1_000
-
-
-def trades_frame(
-    *rows: tuple[int, int, int, int], exponents: tuple[int, int] = (-2, -8), times: tuple[int, int] = (US, US),
-    symbol: bytes = SYMBOL, header: tuple[int, int, int, int] = (18, 10_000, 1, 0), size: int = 25,
-) -> bytes:  # fmt: skip
-    """A message of trades, built from the schema's page."""
-    entries = b"".join(struct.pack("<qqqB", *row) + bytes(size - 25) for row in rows)
-    return (
-        struct.pack("<4H2q2b", *header, *times, *exponents)
-        + bytes(header[0] - 18)
-        + struct.pack("<HI", size, len(rows))
-        + entries
-        + symbol
-    )
+from tests.sources.binance.sbe.vectors import BEST, DEPTH, MEANINGS, MS, SYMBOL, TRADES, US, trades_frame
 
 
 def refusal_of(frame: bytes) -> str:
@@ -101,9 +83,9 @@ def test_trades_have_the_nearest_floats_or_are_refused(
         for number, price, quantity, maker in rows
     ]  # fmt: skip
     before, decoder = [Trade("BTCUSDT", 0, 0, 0.0, 0.0, False, 0)], SbeDecoder()
-    runs = {end_of("BTCUSDT"): list(before)}
-    is_usual = decoder.add_usual(frame, runs)
-    assert runs == {end_of("BTCUSDT"): before + (trades if is_usual else [])}
+    taken = [*before]
+    is_usual = decoder.take_usual([frame], 0, {end_of("BTCUSDT"): "BTCUSDT"}, taken) == 1
+    assert taken == before + (trades if is_usual else [])
     if all(trade.price < 1e12 and trade.quantity < 1e24 for trade in trades):
         assert decoder.decode(frame) == ("btcusdt@trade", "BTCUSDT", trades)
         assert is_usual == (max(exponents) <= 0)
@@ -122,11 +104,13 @@ def test_trades_have_the_nearest_floats_or_are_refused(
         trades_frame((1, 1, 1, 1), times=(US, 0)), trades_frame((1, 1, 1, 1), times=(0, US)),
     ],
 )  # fmt: skip
-def test_what_is_unusual_is_not_added_to_a_run_and_leaves_it_as_it_was(frame: bytes) -> None:
-    before = [Trade("BTCUSDT", 0, 0, 0.0, 0.0, False, 0)]
-    runs = {end_of("BTCUSDT"): list(before)}
-    assert not SbeDecoder().add_usual(frame, runs)
-    assert runs == {end_of("BTCUSDT"): before}
+def test_what_is_unusual_is_not_taken_and_nothing_of_it(frame: bytes) -> None:
+    usual, symbols, trades = trades_frame((7, 1, 1, 1)), {end_of("BTCUSDT"): "BTCUSDT"}, list[Trade]()
+    decoder = SbeDecoder()
+    assert decoder.take_usual([usual, usual, frame, usual], 1, symbols, trades) == 2
+    assert [trade.id for trade in trades] == [7]
+    assert decoder.take_usual([usual, usual, frame, usual], 3, symbols, trades) == 4
+    assert [trade.id for trade in trades] == [7, 7]
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,20 @@
 import json
 import struct
+from itertools import chain, pairwise
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flows.model import RawFrames, StreamNames, Trade
 from sources.binance.parse import BinanceParser
 from sources.binance.parsed import Parsed
-from tests.sources.binance.sbe.vectors import BEST, DEPTH, MEANINGS, TRADES
+from sources.binance.sbe.decode import end_of
+from tests.sources.binance.sbe.vectors import BEST, DEPTH, MEANINGS, TRADES, trades_frame
 
 STREAMS = StreamNames(frozenset(("btcusdt@trade", "btcusdt@bestBidAsk", "btcusdt@depth")))
+LATER: dict[str, Any] = {"header": (18, 10_000, 1, 1), "size": 26}
+"""Of a trade's message by a later version of the schema."""
 SHUTDOWN = b'{"e":"serverShutdown","E":1767225600123}'
 
 
@@ -18,6 +26,41 @@ def test_messages_become_runs_by_stream() -> None:
     parsed = parse(TRADES, BEST, TRADES, DEPTH)
     (_, _, trades), (_, _, best), (_, _, depth) = MEANINGS
     assert parsed == Parsed([("BTCUSDT", trades * 2), ("BTCUSDT", best), ("BTCUSDT", depth)], [], 0)
+
+
+@given(
+    st.lists(st.sampled_from(["BTCUSDT", "ETHUSDT"]), max_size=12),
+    st.lists(st.integers(0, 12), max_size=4),
+    st.sets(st.integers(0, 11)),
+)
+def test_the_trades_of_a_symbol_keep_their_order_however_polls_are_cut(
+    symbols: list[str], cuts: list[int], longer: set[int]
+) -> None:
+    """`longer`: which messages have fields of a later version, and so are not usual."""
+    frames = [
+        trades_frame((number, 1, 1, 0), symbol=end_of(symbol), **(LATER if number in longer else {}))
+        for number, symbol in enumerate(symbols)
+    ]
+    edges = [0, *sorted(min(cut, len(frames)) for cut in cuts), len(frames)]
+    streams = StreamNames(frozenset(("btcusdt@trade", "ethusdt@trade")))
+    parser = BinanceParser("binance")
+    ids: dict[str, list[int]] = {}
+    for begin, end in pairwise(edges):
+        parsed = parser.parse(RawFrames("trades", frames[begin:end], 7, streams))
+        assert parsed.rejected == []
+        for trade in chain(parsed.trades, *(run for _, run in parsed.events)):
+            assert isinstance(trade, Trade)
+            ids.setdefault(trade.symbol, []).append(trade.id)
+    assert ids == {
+        symbol: [number for number, own in enumerate(symbols) if own == symbol] for symbol in dict.fromkeys(symbols)
+    }
+
+
+def test_a_stream_that_ended_is_forgotten_with_its_subscription() -> None:
+    parser, ended = BinanceParser("binance"), StreamNames(frozenset(), frozenset(("btcusdt@trade",)))
+    assert parser.parse(RawFrames("trades", [TRADES], 7, STREAMS)).events
+    assert list(parser.parse(RawFrames("trades", [TRADES], 7, STREAMS)).trades) == MEANINGS[0][2]
+    assert parser.parse(RawFrames("trades", [TRADES, TRADES], 7, ended)) == Parsed([], [], 2)
 
 
 def test_a_bad_message_is_refused_alone_with_symbol_and_kind() -> None:

@@ -1,5 +1,6 @@
 """Messages of Binance's SBE streams, as bytes that were computed from the schema alone, and their meaning."""
 
+import struct
 from typing import Any
 
 from flows.model import BookDelta, BookTicker, Trade
@@ -17,6 +18,8 @@ DEPTH = bytes.fromhex(
     "000000004c848900000000000000000000000000100001007a84890000000000002d3101000000000742544355534454"
 )
 MS = 1_767_225_600_123
+US = MS * 1_000
+SYMBOL = b"\x07BTCUSDT"
 
 MEANINGS: list[tuple[bytes, str, list[Any]]] = [
     (
@@ -39,3 +42,18 @@ MEANINGS: list[tuple[bytes, str, list[Any]]] = [
     ),
 ]
 """Frame, stream, events."""
+
+
+def trades_frame(
+    *rows: tuple[int, int, int, int], exponents: tuple[int, int] = (-2, -8), times: tuple[int, int] = (US, US),
+    symbol: bytes = SYMBOL, header: tuple[int, int, int, int] = (18, 10_000, 1, 0), size: int = 25,
+) -> bytes:  # fmt: skip
+    """A message of trades, built from the schema's page."""
+    entries = b"".join(struct.pack("<qqqB", *row) + bytes(size - 25) for row in rows)
+    return (
+        struct.pack("<4H2q2b", *header, *times, *exponents)
+        + bytes(header[0] - 18)
+        + struct.pack("<HI", size, len(rows))
+        + entries
+        + symbol
+    )

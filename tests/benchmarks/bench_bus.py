@@ -1,0 +1,144 @@
+"""What the bus costs: publishing to a real server on loopback, against the bare client with the same bytes; and the
+time from a flow's thread to the event at a node that is another process.
+"""
+
+import asyncio
+import multiprocessing
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import nats
+
+from api.live.hub_protocol import LiveEvent
+from api.live.messages import HubMessage
+from flows.model import Heartbeat, Trade, TradeBatch, VenueItems
+from flows.settings import Bus
+from sinks.bus.entry import Entry, Kept
+from sinks.bus.writer import BusWriter
+from sinks.hub.messages import Message, Topic
+from tests.benchmarks.rows import Row, in_turns, median_ratio, percentile
+from tests.fakes.bus_nodes import node
+from tests.fakes.candles import BEGIN
+from tests.fakes.nats import BINARY, bus, running_nats, until
+
+SYMBOLS: Final = tuple(f"S{number}USDT" for number in range(200))
+ROUNDS: Final = 3
+TURNS: Final = 30
+"""Messages of each symbol in a round."""
+HOPS: Final = 1_000
+PAUSE_S: Final = 0.01
+
+
+def run() -> list[Row]:
+    """Publishing, and one hop; nothing where there is no server."""
+    if BINARY is None:
+        return []
+    with tempfile.TemporaryDirectory() as folder, running_nats(Path(folder)) as server:
+        settings = bus(server)
+        numbers = iter(range(10**9))
+        bare, own = in_turns(
+            ROUNDS, lambda: _bare(settings, next(numbers)), lambda: _published(settings, next(numbers))
+        )
+        delays = _hops(settings)
+    figures = [statistics.median(seconds) * 1e6 for seconds in (own, bare)]
+    p50, p99 = percentile(delays, 50), percentile(delays, 99)
+    return [
+        Row(
+            "bus, publishing a trade a message",
+            f"{figures[0]:.0f} µs of CPU a message",
+            f"bare nats-py with the same bytes, {figures[1]:.0f} µs",
+            median_ratio(bare, own),
+            0.6,
+        ),
+        Row("flow's thread ▶ event at a node by the bus", f"p50, ms; p99 {p99:.1f}", "", p50, 2, at_most=True),
+    ]
+
+
+def _trade(symbol: str, number: int, price: float = 100.0) -> TradeBatch:
+    return TradeBatch("binance", symbol, [Trade(symbol, number, BEGIN + number, price, 1.0, False, BEGIN + number)])
+
+
+def _open(settings: Bus) -> BusWriter:
+    writer = BusWriter(settings, flow="flow", rate=100, origins={"binance": "replay"})
+    writer.write(VenueItems("binance", [Heartbeat("binance", BEGIN)]))
+    until(lambda: not writer.held)
+    return writer
+
+
+def _published(settings: Bus, round_number: int) -> float:
+    """CPU seconds of a message through the publisher."""
+    writer, first = _open(settings), round_number * TURNS
+    begin = time.process_time()
+    for number in range(first, first + TURNS):
+        writer.write(VenueItems("binance", [_trade(symbol, number) for symbol in SYMBOLS]))
+        until(lambda: not writer.held)  # else trades that wait are joined
+    spent = time.process_time() - begin
+    writer.close()
+    return spent / (TURNS * len(SYMBOLS))
+
+
+def _bare(settings: Bus, round_number: int) -> float:
+    """CPU seconds of a message with the client alone, which publishes as many and waits for the answers."""
+    turns = [
+        [
+            Entry.of(Message(Topic("Trade", symbol, venue="binance"), _trade(symbol, number), 0, BEGIN), "flow").fixed()
+            for symbol in SYMBOLS
+        ]
+        for number in range(round_number * TURNS, (round_number + 1) * TURNS)
+    ]
+    _open(settings).close()  # there is a stream
+
+    async def publish(some: list[list[Kept]]) -> float:
+        client = await nats.connect(settings.url[0])
+        stream = client.jetstream()
+        begin = time.process_time()
+        for turn in some:
+            answers = [
+                await stream.publish_async(one.subject, one.body, headers={"Nats-Msg-Id": one.message_id})
+                for one in turn
+            ]
+            await asyncio.gather(*answers)
+        spent = time.process_time() - begin
+        await client.close()
+        return spent / (TURNS * len(SYMBOLS))
+
+    return asyncio.run(publish(turns))
+
+
+def _hops(settings: Bus) -> list[float]:
+    """Of each trade, ms from the flow's thread to the event at a node, by the one clock of the machine."""
+    context = multiprocessing.get_context("spawn")
+    flow = context.Process(target=_publish_slowly, args=(settings.url,))
+    flow.start()
+    delays = asyncio.run(_received(settings))
+    flow.join()
+    return delays
+
+
+def _publish_slowly(url: tuple[str, ...]) -> None:
+    writer = _open(Bus(url=url))
+    time.sleep(3.0)  # until the node is there
+    for number in range(1, HOPS + 1):
+        writer.write(VenueItems("binance", [_trade("BTCUSDT", number, time.perf_counter())]))
+        time.sleep(PAUSE_S)
+    writer.close()
+
+
+async def _received(settings: Bus) -> list[float]:
+    delays: list[float] = []
+    is_done = asyncio.Event()
+
+    def take(event: LiveEvent) -> Any:
+        if isinstance(event, HubMessage) and event.channel == "Trade" and event.symbol == "BTCUSDT":
+            now = time.perf_counter()
+            delays.extend((now - row.price) * 1_000 for row in event.body.trades)
+            if len(delays) >= HOPS:
+                is_done.set()
+
+    async with node(settings) as at, asyncio.timeout(300):
+        at.live.subscribe(take)
+        await is_done.wait()
+    return delays

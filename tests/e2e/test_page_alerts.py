@@ -1,0 +1,43 @@
+"""Alerts on the page, in a real browser: what fired, and each new one once."""
+
+import pytest
+from playwright.async_api import expect
+
+from tests.fakes.alerts import alert
+from tests.fakes.pages import Told
+
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]  # the browser is of one loop
+
+
+async def test_a_new_alert_is_a_note_and_counted_until_it_is_seen(told: Told) -> None:
+    page, deployment, _ = told
+    button, dialog = page.locator("#alerted"), page.locator("#alerts")
+    await expect(button).to_be_hidden()
+    deployment.tell(alert(1), alert(1), alert(2, symbol="<b>X</b>"))
+    await expect(button).to_have_text("Alerts (2)")
+    await expect(page.locator(".note")).to_have_text(
+        ["BTCUSDT at binance: 100.5 is above 100 (trade 41)", "<b>X</b> at binance: 100.5 is above 100 (trade 42)"]
+    )
+    await button.click()
+    await expect(dialog.locator("p")).to_have_count(2)
+    await expect(dialog.locator("p").first).to_contain_text("<b>X</b> at binance")
+    await expect(dialog.locator("b")).to_have_count(0)
+    await expect(button).to_have_text("Alerts")
+    await page.keyboard.press("Escape")
+    await expect(dialog).to_be_hidden()
+
+
+async def test_what_fired_before_is_there_after_a_reload_without_a_note(told: Told) -> None:
+    page, deployment, _ = told
+    deployment.store([alert(number) for number in range(1, 26)])
+    await page.reload()
+    button, dialog = page.locator("#alerted"), page.locator("#alerts")
+    await expect(button).to_have_text("Alerts")
+    await expect(page.locator(".note")).to_have_count(0)
+    await button.click()
+    await expect(dialog.locator("p")).to_have_count(20)
+    await expect(dialog.locator("p").first).to_contain_text("(trade 65)")
+    await expect(dialog.locator("h2")).to_contain_text("0 rules")
+    deployment.tell(alert(25), alert(26))
+    await expect(dialog.locator("p").first).to_contain_text("(trade 66)")
+    await expect(button).to_have_text("Alerts")
