@@ -6,7 +6,9 @@ import { byId, element, write } from "./page.js";
 import { get } from "./rest.js";
 
 const KEPT = "marketflow.extras";
-const LABELS = { ema: ["ema:20", "ema:50"], bands: ["bbands:20:2"], rsi: ["rsi:14"] };
+const KEPT_LABELS = "marketflow.indicators";
+const USUAL_LABELS = ["ema:20", "ema:50"];
+const MOST_LABELS = 12;
 const EVERY_MS = 15_000;
 const FOLLOW_MS = 500; // indicators follow the price so often: each time costs a drawing
 const ZONES = 12; // the nearest to the price
@@ -14,7 +16,8 @@ const WIDTH_LEAST = 2e-5; // of the price: narrower zones are single ticks
 const PLACES = 2; // of values that are no prices
 
 export class Extras {
-  #on = new Set(JSON.parse(localStorage.getItem(KEPT) ?? '["ema"]'));
+  #on = new Set(JSON.parse(localStorage.getItem(KEPT) ?? "[]"));
+  #labels = new Set((JSON.parse(localStorage.getItem(KEPT_LABELS) ?? "null") ?? USUAL_LABELS).filter(parseLabel));
   #focus = null;
   #indicators = []; // with the values of all loaded candles
   #texts = new Map(); // elements of the values, by label
@@ -23,7 +26,10 @@ export class Extras {
   constructor(chart) {
     this.chart = chart;
     chart.onPaint = () => this.#follow();
-    for (const button of byId("extras").querySelectorAll("button")) {
+    this.onLabels = () => {}; // there are others
+    for (const button of byId("extras").querySelectorAll("[data-labels]")) button.onclick = () => this.#toggleLabels(button.dataset.labels.split(" "));
+    this.#paintButtons();
+    for (const button of byId("extras").querySelectorAll("[data-extra]")) {
       const name = button.dataset.extra;
       button.setAttribute("aria-pressed", this.#on.has(name));
       button.onclick = () => this.#toggle(button, name);
@@ -54,24 +60,55 @@ export class Extras {
     void this.refresh();
   }
 
-  get #labels() {
-    return Object.keys(LABELS).filter((name) => this.#on.has(name)).flatMap((name) => LABELS[name]);
+  /** The indicators that are drawn, with their parameters, as `macd:12:26:9`. */
+  get labels() {
+    return [...this.#labels];
   }
 
-  /** The values of all loaded candles; the first ones of an average are left out until it has settled. */
+  add(label) {
+    const parsed = parseLabel(label);
+    if (parsed) this.#keepLabels([...this.#labels, [parsed.name, ...parsed.values].join(":")]);
+  }
+
+  drop(label) {
+    this.#keepLabels([...this.#labels].filter((one) => one !== label));
+  }
+
+  #toggleLabels(labels) {
+    const has = labels.every((label) => this.#labels.has(label));
+    this.#keepLabels(has ? [...this.#labels].filter((one) => !labels.includes(one)) : [...this.#labels, ...labels]);
+  }
+
+  #keepLabels(labels) {
+    this.#labels = new Set(labels.slice(-MOST_LABELS));
+    localStorage.setItem(KEPT_LABELS, JSON.stringify([...this.#labels]));
+    this.#paintButtons();
+    this.onLabels();
+    void this.refresh();
+  }
+
+  #paintButtons() {
+    for (const button of byId("extras").querySelectorAll("[data-labels]")) {
+      const isOn = button.dataset.labels.split(" ").every((label) => this.#labels.has(label));
+      button.setAttribute("aria-pressed", String(isOn));
+    }
+  }
+
+  /** The values of all loaded candles; the first ones of an average are left out until it has settled, if there are older candles. */
   #compute() {
     const candles = this.chart.shown;
-    this.#indicators = (candles.length ? this.#labels : []).map((label) => {
+    this.#indicators = (candles.length ? this.labels : []).map((label) => {
       const parsed = parseLabel(label);
       const values = compute(parsed, candles);
-      for (const column of Object.values(values)) column.fill(null, 0, Math.min(column.length, settleOf(parsed)));
+      const open = this.chart.isWhole ? 0 : settleOf(parsed);
+      for (const column of Object.values(values)) column.fill(null, 0, Math.min(column.length, open));
       return { label, ...INDICATORS[parsed.name], name: parsed.name, parameters: parsed.values, values };
     });
     return candles;
   }
 
   #draw() {
-    this.chart.reserve = Math.max(0, ...this.#labels.map((label) => settleOf(parseLabel(label))));
+    this.chart.reserve = Math.max(0, ...this.labels.map((label) => settleOf(parseLabel(label))));
     this.chart.canvas?.lines.draw(this.#indicators, this.chart.shown);
     this.#texts = new Map(this.#indicators.map((indicator) => [indicator.label, textsOf(indicator, this.chart.canvas.lines)]));
     byId("legend-lines").replaceChildren(...[...this.#texts.values()].map(({ line }) => line));

@@ -21,6 +21,7 @@ import { get, post, unlock } from "./rest.js";
 import { Search } from "./search.js";
 import { Symbols } from "./symbols.js";
 import { openTheme } from "./theme.js";
+import { Tools } from "./tools.js";
 import { Trades } from "./trades.js";
 import { momentOf, onZone, openZones, zoneLabel } from "./zone.js";
 
@@ -45,6 +46,7 @@ const analysis = new Analysis();
 const accounts = new Accounts((account) => freshness.ofAccount(account), get, (...of) => prices.latest(...of));
 const chart = new Chart({ onClosed: onCandles });
 const extras = new Extras(chart);
+const tools = new Tools(chart, extras);
 const prices = new Prices({ onRemove: (instrument) => symbols.drop(instrument) });
 const symbols = new Symbols({ onAdded, onRemoved });
 new Search({
@@ -198,6 +200,7 @@ function show(chosen) {
   void chart.choose(focus);
   chart.takePrice(prices.latest(focus.venue, focus.symbol));
   extras.choose(focus);
+  tools.choose(focus);
   if (other) chooseSymbol();
 }
 
@@ -265,6 +268,7 @@ function onRemoved(gone) {
   broadcast.focus(null);
   chart.close();
   extras.choose(null);
+  tools.choose(null);
   chooseSymbol();
 }
 
@@ -373,7 +377,7 @@ every(2_000, () => compare.refresh());
 every(5_000, () => prices.arrange());
 every(30_000, () => chart.candles.length && analysis.refresh());
 every(60_000, () => accounts.refresh());
-await Promise.all([chart.open(), readList(), readStatus()]);
+await Promise.all([chart.open().then(() => tools.open()), readList(), readStatus()]);
 follow();
 void accounts.refresh();
 void alerts.refresh();

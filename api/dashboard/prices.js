@@ -5,6 +5,7 @@ import { fixed, percent, precision, wayOfPercent } from "./format.js";
 import { byId, element, paintSoon, write } from "./page.js";
 
 const FLASH_MS = 450;
+const REVEAL_MS = 5_000; // after the choice the chosen row stays in view while others come
 const KEPT_STARS = "marketflow.stars";
 const KEPT_ORDER = "marketflow.order";
 const figure = (value) => value ?? -Infinity; // what is not known comes last
@@ -22,6 +23,7 @@ export class Prices {
   #rows = new Map();
   #changed = new Set();
   #chosen = "";
+  #chosenAt = 0;
   #timeframe = "1m";
   #longest = { name: 0, price: 0 }; // letters
   #body = byId("prices");
@@ -127,7 +129,10 @@ export class Prices {
     const { line, star, link, close } = this.#row(focus.venue, focus.symbol);
     link.setAttribute("aria-current", "true");
     for (const part of [star, link, close]) part.tabIndex = 0; // one of the rows is reached by the tab key, the others from there
-    if (isOther) line.scrollIntoView({ block: "nearest", inline: "nearest" });
+    if (isOther) {
+      this.#chosenAt = performance.now();
+      line.scrollIntoView({ block: "nearest", inline: "nearest" });
+    }
     if (had) link.focus();
     if (focus.timeframe === this.#timeframe) return;
     this.#timeframe = focus.timeframe;
@@ -193,8 +198,12 @@ export class Prices {
     this.#makeRoom("name", symbol.length);
     const after = this.#inOrder()[this.#inOrder().indexOf(row) + 1];
     this.#body.insertBefore(line, after?.line ?? null);
+    if (performance.now() - this.#chosenAt < REVEAL_MS) paintSoon(this.#reveal);
     return row;
   }
+
+  /** Rows that came before the chosen one have moved it. */
+  #reveal = () => this.#rows.get(this.#chosen)?.line.scrollIntoView({ block: "nearest", inline: "nearest" });
 
   /** The panel is as wide as the longest name and price need; it grows only, so that it does not move with each price. */
   #makeRoom(part, letters) {

@@ -16,6 +16,7 @@ from aiohttp import ETag, hdrs, web
 
 from api.http.errors import Problem
 from api.http.responses import COMPRESS_BYTES, accepts_gzip
+from flows.clock import monotonic_ms
 
 PREFIX: Final = "/static/"
 """Begin of the addresses of the files."""
@@ -29,6 +30,8 @@ MEDIA: Final = {
 """Content types by suffix, as systems guess different ones; other files of the folder are not served."""
 FOR_GOOD: Final = "public, max-age=31536000, immutable"
 ANEW: Final = "no-cache"
+LOOK_AGAIN_MS: Final = 500
+"""Time after which files are looked at for changes."""
 _VERSION_LETTERS: Final = 16
 _VERSION: Final = re.compile(f"[0-9a-f]{{{_VERSION_LETTERS}}}")
 
@@ -51,13 +54,14 @@ class File(NamedTuple):
 
 
 class Files:
-    """The files of a folder by their paths, read again when one of them changed."""
+    """The files of a folder by their paths, read again soon after one of them changed."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._signature: _Signature | None = None
         self._files: dict[str, File] = {}
         self._version = ""
+        self._read_ms = 0
 
     def page(self, request: web.Request, name: str, headers: dict[str, str]) -> web.Response:
         """An HTML page whose files have addresses with their version. `KeyError` where it is missing."""
@@ -76,6 +80,10 @@ class Files:
         return _response(request, found, {hdrs.CACHE_CONTROL: cached})
 
     def _read(self) -> None:
+        now_ms = monotonic_ms()
+        if self._signature and now_ms < self._read_ms + LOOK_AGAIN_MS:
+            return
+        self._read_ms = now_ms
         paths = sorted(path for path in self._folder.rglob("*") if path.suffix in MEDIA and path.is_file())
         states = [(path, path.stat()) for path in paths]
         signature = tuple((str(path), state.st_mtime_ns, state.st_size) for path, state in states)

@@ -287,7 +287,10 @@ class BusClient:
             while True:
                 message = await self._next(arrived)
                 if message.headers and "Status" in message.headers:
-                    await self._on_status(message, expected)
+                    try:
+                        await self._on_status(message, expected)
+                    except (OSError, NatsError, TimeoutError) as error:
+                        raise _bus_error(error) from error
                     continue
                 stored, number = _stored(message)
                 expected += 1

@@ -79,6 +79,16 @@ async def test_indicators_are_there_as_far_as_there_are_candles(told: Told) -> N
 
 
 @needs_library
+async def test_of_a_young_market_indicators_begin_as_soon_as_they_are_defined(told: Told) -> None:
+    page, deployment, _ = told
+    young = [candle(minute, close=100.0 + minute % 7) for minute in range(-12, 0)]
+    deployment.store(young)
+    await page.reload()
+    shown = page.locator("#legend-lines")
+    await expect(shown).to_contain_text(re.compile("EMA 20 [0-9.]+ EMA 50 \N{EN DASH}"))
+
+
+@needs_library
 async def test_the_price_stays_at_the_axis_when_the_chart_is_scrolled_back(told: Told) -> None:
     page, deployment, _ = told
     deployment.store(older())

@@ -25,6 +25,8 @@ class Canvas {
   #volume;
   #price; // its line
   #priceWay = "";
+  #levels = []; // horizontal lines
+  #modes; // of the price scale
   #lines;
   #marks; // the library's, below candles that were amended
   #marked = new Map(); // by time
@@ -34,7 +36,8 @@ class Canvas {
   #shown = { profile: null, vacuums: [] };
 
   constructor(library, host) {
-    const { createChart, CandlestickSeries, HistogramSeries, CrosshairMode, LineStyle } = library;
+    const { createChart, CandlestickSeries, HistogramSeries, CrosshairMode, LineStyle, PriceScaleMode } = library;
+    this.#modes = PriceScaleMode;
     this.#chart = createChart(host, {
       autoSize: true,
       crosshair: { mode: CrosshairMode.Normal },
@@ -87,6 +90,7 @@ class Canvas {
     });
     this.#candles.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down });
     this.#lines.recolour();
+    this.setLevels(this.levels);
     this.#paintPriceLine();
     this.showProfile(this.#shown.profile);
     this.showVacuums(this.#shown.vacuums);
@@ -169,6 +173,45 @@ class Canvas {
     // a range is applied in the next frame, and the cursor stays at its place on the screen
     const mark = () => this.#chart.setCrosshairPosition(candle.close, seconds(candle), this.#candles);
     requestAnimationFrame(() => requestAnimationFrame(mark));
+  }
+
+  /** The price and the number of the candle at a place of the canvas; the price is null outside. */
+  placeAt(x, y) {
+    const index = this.#chart.timeScale().coordinateToLogical(x) ?? 0;
+    return { price: this.#candles.coordinateToPrice(y), index: Math.round(index) };
+  }
+
+  /** The numbers of the candles in view, `{ from, to }` with `to` behind the last one. */
+  view(count) {
+    const range = this.#chart.timeScale().getVisibleLogicalRange() ?? { from: 0, to: count };
+    const within = (place) => Math.min(count, Math.max(0, place));
+    return { from: within(Math.ceil(range.from)), to: within(Math.floor(range.to) + 1) };
+  }
+
+  /** `linear`, `logarithmic` or `percent`. */
+  setScale(name) {
+    const { Normal, Logarithmic, Percentage } = this.#modes;
+    const mode = { linear: Normal, logarithmic: Logarithmic, percent: Percentage }[name] ?? Normal;
+    this.#chart.priceScale("right").applyOptions({ mode });
+  }
+
+  /** Draws exactly these horizontal lines. */
+  setLevels(prices) {
+    for (const line of this.#levels) this.#candles.removePriceLine(line);
+    const { accent: color, panel } = this.#colours;
+    this.#levels = prices.map((price) =>
+      this.#candles.createPriceLine({ price, color, lineWidth: 1, axisLabelColor: color, axisLabelTextColor: panel, title: "" }),
+    );
+  }
+
+  /** The prices of the horizontal lines. */
+  get levels() {
+    return this.#levels.map((line) => line.options().price);
+  }
+
+  /** A picture of the chart, as a canvas. */
+  picture() {
+    return this.#chart.takeScreenshot();
   }
 
   showProfile(profile) {

@@ -33,6 +33,7 @@ export class Chart {
   #loadingOlder = false;
   #filling = null; // the generation whose holes are being filled
   #wholeUntil = 0;
+  #isWhole = false;
   #unmet = 0; // answers in a row that do not meet the chart
   #marketHoles = new Set(); // times of the candles after holes that stay
   #cursor = null;
@@ -94,6 +95,11 @@ export class Chart {
     if (this.#left < MARGIN + this.#reserve) void this.#loadOlder();
   }
 
+  /** Whether there were no older candles when they were read last: what is loaded is all. */
+  get isWhole() {
+    return this.#isWhole;
+  }
+
   /** Whether there is nothing to show, and has not been for a while. */
   get isWaiting() {
     return this.#focus !== null && !this.candles.length && performance.now() - this.#chosenAt > LOADING_MS;
@@ -107,6 +113,7 @@ export class Chart {
     this.#changed.clear();
     this.#cursor = null;
     this.#wholeUntil = 0;
+    this.#isWhole = false;
     this.#unmet = 0;
     this.#marketHoles.clear();
     this.#price = null;
@@ -131,8 +138,13 @@ export class Chart {
     this.#paintLegend();
   }
 
+  /** Length of its candles in ms. */
+  get lengthMs() {
+    return this.#focus ? lengthMs(this.#focus.timeframe) : 0;
+  }
+
   get #isOfDays() {
-    return lengthMs(this.#focus.timeframe) >= DAY_MS;
+    return this.lengthMs >= DAY_MS;
   }
 
   /** Reads the newest candles again, after a disconnect or a refresh; the view stays. */
@@ -142,8 +154,8 @@ export class Chart {
     this.#loadingOlder = false;
     const held = fresh ? null : this.#candles;
     const answer = await this.#read(generation, {});
-    const page = isUnderWay(answer) ? meeting(answer, new Candles(this.#focus.timeframe)) : answer?.candles;
     if (generation !== this.#generation) return;
+    const page = isUnderWay(answer) ? meeting(answer, new Candles(this.#focus.timeframe)) : answer?.candles;
     byId("canvas").classList.remove("loading");
     const meets = held?.last && !(page?.length && page[0].timestamp > held.last.time);
     const candles = meets ? held : new Candles(this.#focus.timeframe); // after a long disconnect `held` is too old
@@ -260,9 +272,14 @@ export class Chart {
     }
     if (!page?.length) {
       this.#wholeUntil = performance.now() + (page ? WHOLE_MS : FAILED_MS);
+      if (page && !this.#isWhole) {
+        this.#isWhole = true;
+        this.onClosed();
+      }
       return;
     }
     this.#unmet = 0;
+    this.#isWhole = false;
     this.#candles.merge(page);
     this.#draw();
     void this.#fillHoles(generation);

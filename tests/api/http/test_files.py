@@ -1,5 +1,6 @@
 """Files for browsers, served by a bare server on loopback."""
 
+import asyncio
 import gzip
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from multidict import CIMultiDictProxy
 from api.http.errors import Problem
 from api.http.files import ANEW, FOR_GOOD, Files
 
+PATIENCE_S = 60
 STYLE = "body { color: red }\n" * 200
 
 
@@ -95,7 +97,9 @@ async def test_a_long_file_is_compressed_for_those_who_take_it(served: Served) -
 async def test_a_changed_file_makes_another_version(served: Served) -> None:
     before = await served.version()
     (served.folder / "style.css").write_text(STYLE + "p {}")
-    after = await served.version()
+    async with asyncio.timeout(PATIENCE_S):
+        while (after := await served.version()) == before:
+            await asyncio.sleep(0.05)
     assert before != after
     status, headers, body = await served.get(f"/static/{before}/style.css")
     assert (status, headers["Cache-Control"], body.decode()) == (200, ANEW, STYLE + "p {}")
