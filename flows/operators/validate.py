@@ -53,10 +53,11 @@ class Validate:
         limit = now.feed + AHEAD_MS
         out: list[Validated] = []
         ahead: list[Batch] = []
-        if self._gate.is_busy or _are_trades_ahead(items, limit):
-            items = by_instrument(items)
         if self._gate.is_busy:
+            items = by_instrument(items)
             self._look_again(items, out)
+        elif _are_trades_ahead(items, limit):
+            items = by_instrument(items)
         newest = 0
         for item in items:
             if type(item) is Batch:
@@ -185,7 +186,10 @@ class Validate:
 
 def _are_trades_ahead(items: list[Parsed], limit: int) -> bool:
     """Whether one of trades that came together is: then they are looked at by instrument."""
-    return any(type(item) is Trades and item.newest > limit for item in items)
+    for item in items:  # noqa: SIM110 - a generator costs more than the two or three items of a live poll
+        if type(item) is Trades and item.newest > limit:
+            return True
+    return False
 
 
 def _is_any_ahead(batch: Batch, limit: int) -> bool:

@@ -73,7 +73,7 @@ class BinanceParser:
             if self._sbe is not None and any(map(is_sbe, frames.payloads)):
                 return self._parse_binary(self._sbe, frames)
             return self._parse_each(frames)
-        parsed = Parsed([], [], 0, trades=trades or ())
+        parsed = Parsed([], [], 0, (), trades or ())
         events, traded, of_trades = parsed.events, streams.traded, streams.of_trades
         ignored = 0
         for name, run in runs.items():

@@ -26,7 +26,7 @@ from sinks.bus.writer import BusWriter
 from tests.fakes.bus_nodes import Node, node, received
 from tests.fakes.candles import BEGIN, candle
 from tests.fakes.hubs import PATIENCE_S, ask, hear
-from tests.fakes.nats import NatsServer, bus, needs_nats, running_nats, until
+from tests.fakes.nats import NatsServer, bus, leader_of, needs_nats, running_cluster, running_nats, until
 from tests.fakes.trades import trade
 
 pytestmark = needs_nats
@@ -209,3 +209,22 @@ async def test_a_node_that_starts_before_any_flow_waits_and_says_for_what(server
         await asyncio.to_thread(until, lambda: connection.state.connected)
         assert live.price("BTCUSDT") == 100.0
         await flow.close()
+
+
+@pytest.mark.slow
+async def test_clients_miss_nothing_when_the_leader_of_three_is_killed(tmp_path: Path) -> None:
+    with running_cluster(tmp_path) as servers:
+        settings = bus(*servers, replicas=3)
+        flow = Flow(settings)
+        await flow.say(Heartbeat("binance", BEGIN))
+        async with node(settings) as a, node(settings) as b, a.client(ALL) as first, b.client(ALL) as second:
+            await ask(first, op="ping")
+            await ask(second, op="ping")
+            await flow.trade(20)
+            leader = leader_of(servers, settings.stream)
+            leader.kill()
+            await flow.trade(20)
+            heard = [await received(first, 40), await received(second, 40)]
+        await flow.close()
+    assert heard[0] == heard[1]
+    assert ids(heard[0]) == [*range(1, 41)]

@@ -2,6 +2,7 @@
 of life.
 """
 
+import msgspec
 import pytest
 
 from api.live.bus_protocol import BusProtocol
@@ -133,3 +134,31 @@ def test_what_cannot_be_read_is_passed_over(protocol: BusProtocol, body: bytes) 
     batch = TradeBatch("binance", "BTCUSDT", [trade(1, 1)])
     [event] = protocol.on_message(Publishing(first_seq=3).say(at(0), batch)[0])
     assert isinstance(event, HubMessage)
+
+
+FOREIGN = {
+    "mf.binance": b"hello",
+    "mf.binance.hello": b"{}",
+    "mf.binance.BTCUSDT.Trade": b"\xff\xfe",
+    "mf.binance.BTCUSDT.MarketData": b'{"type":"X","data":' + b"[" * 100_000,
+    "mf.binance.BTCUSDT.Other": b'{"type":"Other","data":{"symbol":[1]},"timestamp":"2025-01-01T00:00:00Z"}',
+    "mf.binance.=.Status.x": b'{"type":"Status","data":{"state":"alive","time":"x"},"timestamp":"2025-01-01T00:00Z"}',
+    "mf.binance.=.Lost.flow": b'{"type":"Lost","data":{"messages":"some"}}',
+    "mf.binance.=.Lost.other": b"",
+}
+
+
+@pytest.mark.parametrize("subject", FOREIGN)
+def test_a_message_that_no_flow_has_published_stops_nothing(protocol: BusProtocol, subject: str) -> None:
+    flow = Publishing()
+    [first, second] = (flow.say(at(1_000 * number), price(float(number)))[0] for number in (1, 3))
+    foreign = Stored(2, subject, FOREIGN[subject], "", 0)
+    begin(protocol, first, foreign)
+    protocol.earlier([first, foreign])
+    again = BusProtocol(URL, ["binance"])
+    begin(again, first)
+    assert not [event for event in again.on_message(foreign) if isinstance(event, Lost)]
+    for one in (protocol, again):
+        [event] = one.on_message(msgspec.structs.replace(second, seq=3))
+        assert isinstance(event, HubMessage)
+        assert event.body.price == 3.0
