@@ -14,6 +14,7 @@ import { Currency, paintOrigin } from "./currency.js";
 import { Extras } from "./extras.js";
 import { Freshness } from "./freshness.js";
 import { Head } from "./head.js";
+import { Layout } from "./layout.js";
 import { byId, note, noteError, paintSoon, sleep } from "./page.js";
 import { Prices } from "./prices.js";
 import { Quality } from "./quality.js";
@@ -28,11 +29,12 @@ import { momentOf, onZone, openZones, zoneLabel } from "./zone.js";
 const TIMEFRAMES = ["1m", "5m", "15m", "1h", "4h", "1d"];
 const PAINT_MS = 500; // ages count seconds; a flow silent for 2 s shows as unknown within 3 s
 const FLUSHED_MS = 2_000; // by then the trade store has the trades that were buffered
-const OWN_KEYS = "input, select, textarea, dialog *, [popover] *, .scrolls"; // where keys have a meaning of their own
+const OWN_KEYS = "input, select, textarea, dialog *, [popover] *, .scrolls, .edge"; // where keys have a meaning of their own
 
 let focus = null;
 
 openZones();
+new Layout();
 const freshness = new Freshness();
 const head = new Head();
 const book = new Book();

@@ -67,6 +67,9 @@ class BusConnection:
                 await self._follow()
             except BusError as error:
                 reason = str(error)
+            except Exception as error:  # noqa: BLE001
+                _log.exception("bus_reader_failed")  # a bug must not end the node's view for good
+                reason = repr(error)
             failures = 1 if self._is_up else failures + 1
             self._down(reason)
             await asyncio.sleep(backoff_s(failures))

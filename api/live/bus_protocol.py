@@ -6,16 +6,20 @@ still has is no sign of life.
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 import structlog
 
 from api.live.hub_protocol import Earlier, Joined, LiveEvent, Lost, Replaced
 from api.live.messages import HubMessage, decode, decode_body, ms_of
 from api.live.state import VenueState
+from flows.model import timeframe_ms
 from sinks.bus.stored import Stored
 from sinks.bus.subjects import LOST, channel_of, venue_of
-from sinks.hub.payloads import HeartbeatBody, InstrumentBody
+from sinks.hub.payloads import CandleBody, ChartUpdateBody, HeartbeatBody, InstrumentBody
 
+_UNREADABLE: Final = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
+"""Of a message that no flow has published; msgspec's are ValueErrors."""
 _log = structlog.get_logger(__name__)
 
 
@@ -84,16 +88,29 @@ class BusProtocol:
             return
         self.seq = stored.seq
         if channel_of(stored.subject) == LOST:
-            body = decode_body(LOST, decode(stored.body).data)
-            yield Lost(self.url, int(body["messages"]), stored.seq)
-        elif taken := self._applied(stored, is_new=True):
+            taken: LiveEvent | None = self._lost(stored)
+        else:
+            taken = self._applied(stored, is_new=True)
+        if taken:
             yield taken
+
+    def _lost(self, stored: Stored) -> Lost | None:
+        try:
+            messages = int(decode_body(LOST, decode(stored.body).data)["messages"])
+        except _UNREADABLE as error:
+            self._leave_out(stored, error)
+            return None
+        return Lost(self.url, messages, stored.seq)
 
     def _applied(self, stored: Stored, *, is_new: bool) -> HubMessage | None:
         message = self._read(stored)
         if message and (is_new or not isinstance(message.body, HeartbeatBody)):
             state = self._state_of(message)
-            state.take(message)
+            try:
+                state.take(message)
+            except _UNREADABLE as error:
+                self._leave_out(stored, error)
+                return None
             if isinstance(message.body, InstrumentBody):
                 self._own(message)
         return message
@@ -120,9 +137,14 @@ class BusProtocol:
         try:
             envelope = decode(stored.body)
             body = decode_body(envelope.type, envelope.data)
+            if isinstance(body, CandleBody | ChartUpdateBody):
+                timeframe_ms(body.timeframe)  # one that is none has no place among the candles
             venue, stamp = venue_of(stored.subject), ms_of(envelope.timestamp)
-        except (ValueError, KeyError, TypeError) as error:  # msgspec's are ValueErrors
-            self._unread += 1
-            _log.warning("bus_message_unreadable", subject=stored.subject, reason=str(error), total=self._unread)
+        except _UNREADABLE as error:
+            self._leave_out(stored, error)
             return None
         return HubMessage(venue, envelope.type, body, stamp, stored.seq, self.url, envelope.flow)
+
+    def _leave_out(self, stored: Stored, error: Exception) -> None:
+        self._unread += 1
+        _log.warning("bus_message_unreadable", subject=stored.subject, reason=str(error), total=self._unread)

@@ -123,7 +123,8 @@ class HubMessage(Struct, frozen=True):
     @property
     def symbol(self) -> str:
         """The instrument's symbol; "" where the message concerns no instrument."""
-        return getattr(self.body, "symbol", "") or (self.body.get("symbol", "") if isinstance(self.body, dict) else "")
+        found = self.body.get("symbol", "") if isinstance(self.body, dict) else getattr(self.body, "symbol", "")
+        return found if isinstance(found, str) else ""  # of a channel that is not known here it may be anything
 
     @property
     def time_ms(self) -> int:

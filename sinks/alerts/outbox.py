@@ -29,6 +29,7 @@ CREATE TABLE IF NOT EXISTS alerts (
 ) STRICT
 """
 _NEWEST: Final = "SELECT max(place) FROM alerts GROUP BY rule, venue, symbol"
+_THEN: Final = "; what waited in it is not delivered, and the recovered state knows what has fired"
 _log = structlog.get_logger(__name__)
 
 
@@ -56,7 +57,9 @@ class Outbox:
             raise self._refusal(error) from error
 
     def _refusal(self, error: Exception) -> "OutboxError":
-        hint = ": another process uses it" if "locked" in str(error) else ""
+        text = str(error)
+        is_damaged = any(word in text for word in ("damaged", "malformed", "not a database"))
+        hint = ": another process uses it" if "locked" in text else f": move it away{_THEN}" if is_damaged else ""
         return OutboxError(f"the outbox of alerts {self._path} cannot be opened (alerts.path): {error}{hint}")
 
     def _open(self) -> None:
@@ -64,6 +67,9 @@ class Outbox:
         run("PRAGMA locking_mode = EXCLUSIVE")
         run("PRAGMA journal_mode = WAL")
         run("PRAGMA synchronous = FULL")
+        [verdict] = run("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise OutboxError(f"it is damaged, {verdict}")
         run("BEGIN IMMEDIATE")
         [found] = run("PRAGMA user_version").fetchone()
         if found not in (0, VERSION):

@@ -10,6 +10,7 @@
 The key is what is behind `whsec_` in the secret, from base64.
 """
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -20,6 +21,7 @@ import httpx
 import msgspec
 from msgspec import Struct
 
+from flows.loop_thread import EventLoopThread
 from flows.model.alerts import Alert
 from flows.model.secret import Secret, webhook_key
 from flows.process.proxy import is_loopback, trusted_by
@@ -57,7 +59,8 @@ class Webhook:
         self._url = url
         self._secret = secret
         self.host = urlsplit(url).hostname or ""
-        self._client = httpx.Client(
+        self._network = EventLoopThread("webhook")
+        self._client = httpx.AsyncClient(
             headers={"User-Agent": _AGENT, "Content-Type": "application/json"},
             follow_redirects=False,
             verify=trusted_by(url),
@@ -65,7 +68,9 @@ class Webhook:
         )
 
     def send(self, alert: Alert, *, wall_s: int, timeout_s: float) -> str:
-        """One attempt; "" when the receiver has taken it, else why not."""
+        """One attempt, of `timeout_s` at most however slowly bytes come; "" when the receiver has taken it, else why
+        not.
+        """
         body = body_of(alert)
         headers = {
             "webhook-id": alert.id,
@@ -73,13 +78,20 @@ class Webhook:
             "webhook-signature": signature_of(webhook_key(self._secret), alert.id, wall_s, body),
         }
         try:
-            with self._client.stream("POST", self._url, content=body, headers=headers, timeout=timeout_s) as response:
-                return "" if response.is_success else f"{self.host} answered {response.status_code}"
-        except httpx.TimeoutException:
+            return self._network.start(self._post(body, headers, timeout_s)).result()
+        except TimeoutError:
             return f"{self.host} did not answer in time"
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             return f"{self.host} cannot be reached: {type(error).__name__}"
 
+    async def _post(self, body: bytes, headers: dict[str, str], timeout_s: float) -> str:
+        async with (
+            asyncio.timeout(timeout_s),
+            self._client.stream("POST", self._url, content=body, headers=headers, timeout=None) as response,
+        ):
+            return "" if response.is_success else f"{self.host} answered {response.status_code}"
+
     def close(self) -> None:
         """Closes the connection."""
-        self._client.close()
+        self._network.start(self._client.aclose()).result()
+        self._network.close()

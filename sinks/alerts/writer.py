@@ -58,6 +58,8 @@ class _AlertBuffer(BoundedBuffer[int]):
     def __init__(self, capacity: int, is_waiting: Callable[[], bool]) -> None:
         super().__init__(capacity)
         self._items: deque[Alert] = deque()
+        self._has_new = False
+        """Whether any came since they were last `held`."""
         self._is_waiting = is_waiting
 
     def __len__(self) -> int:
@@ -69,21 +71,36 @@ class _AlertBuffer(BoundedBuffer[int]):
             if self._closed:
                 return False
             self._items.extend(alerts)
+            self._has_new = True
             self._trim()
             self._changed.notify_all()
             return True
 
     def wait(self, pause_s: float) -> bool:
-        """Waits until something comes, or, where something waits for the webhook, for `pause_s`. False when closed."""
+        """Waits until something comes; after a failure for at most `pause_s`, and not at all while something waits for
+        the webhook. False when closed.
+        """
         with self._changed:
             has_more = pause_s or not self._is_waiting()
             if has_more:
-                self._changed.wait_for(lambda: self._closed or bool(self._items), pause_s or None)
+                self._changed.wait_for(
+                    lambda: self._closed or self._is_due(after_failure=bool(pause_s)), pause_s or None
+                )
             return not self._closed
+
+    def _is_due(self, *, after_failure: bool) -> bool:
+        """What the disk has just refused is not tried again at once."""
+        return self._has_new if after_failure else bool(self._items)
 
     def held(self) -> list[Alert]:
         """A copy."""
         with self._changed:
+            return list(self._items)
+
+    def take(self) -> list[Alert]:
+        """The same, to be written."""
+        with self._changed:
+            self._has_new = False
             return list(self._items)
 
     def settle(self, alerts: Iterable[Alert]) -> None:
@@ -99,7 +116,8 @@ class _AlertBuffer(BoundedBuffer[int]):
             self._losses[""] = self._losses.get("", 0) + 1
 
     def _give_up(self) -> None:
-        self._losses[""] = self._losses.get("", 0) + len(self._items)
+        if self._items:
+            self._losses[""] = self._losses.get("", 0) + len(self._items)
         self._items.clear()
 
 
@@ -177,7 +195,7 @@ class AlertWriter(BufferedWriter[int, Delivered]):
 
     def _store(self) -> None:
         """Writes what has come to the disk, and then to the history."""
-        alerts = self._buffer.held()
+        alerts = self._buffer.take()
         if alerts:
             self._outbox.add(alerts, now_ms=wall_ms(), waits=self._webhook is not None)
             self._buffer.settle(alerts)

@@ -124,10 +124,13 @@ class BusBuffer(BoundedBuffer[Loss]):
             self._sizes[_is_trades(entry)] -= entry.size - kept.trades
             entry.kept = kept
 
-    def settle(self, published: Iterable[Entry], failed: Iterable[Entry]) -> None:
-        """What was taken is published, or not; the latter waits again."""
+    def settle(self, published: Iterable[Entry], failed: Iterable[Entry], refused: Iterable[Entry] = ()) -> None:
+        """What was taken is published, or not; the latter waits again, and what is `refused` for good is lost."""
         with self._changed:
-            for entry in published:
+            lost = [entry for entry in refused if entry.lasting]
+            for entry in lost:
+                self._lose(entry)
+            for entry in (*published, *lost):
                 if entry.lasting:
                     self._sizes[_is_trades(entry)] -= entry.size
                     self._pop(entry)

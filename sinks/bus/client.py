@@ -34,8 +34,8 @@ from nats.js.errors import NotFoundError
 
 from sinks.bus.entry import Kept
 from sinks.bus.settings import BusAddress, BusSettings
-from sinks.bus.stored import NOTHING, BusError, Stored, StreamSpan
-from sinks.bus.subjects import TREES
+from sinks.bus.stored import NOTHING, BusError, Refused, Stored, StreamSpan
+from sinks.bus.subjects import TREES, is_ours
 
 OPEN_S: Final = 5.0
 ANSWER_S: Final = 5.0
@@ -47,6 +47,8 @@ BEAT_S: Final = 1.0
 SILENT_S: Final = 4.0
 MESSAGE_ID: Final = "Nats-Msg-Id"
 _FLOW_CONTROL: Final = "100"
+_TOO_LARGE: Final = 10_054
+"""The server's number of the error."""
 
 _log = structlog.get_logger(__name__)
 
@@ -171,7 +173,10 @@ class BusClient:
                 await self._jsm.add_stream(wanted)
                 _log.info("bus_stream_created", stream=settings.stream, replicas=settings.replicas)
             elif settings.create and (differing := _differing(found.config, wanted)):
-                await self._jsm.update_stream(wanted)
+                if foreign := [one for one in found.config.subjects or () if not is_ours(one)]:
+                    text = f"the stream {settings.stream} is of another program, with the subjects {', '.join(foreign)}"
+                    raise BusError(f"{text}: write another name as bus.stream")
+                await self._jsm.update_stream(found.config.evolve(**{one: getattr(wanted, one) for one in differing}))
                 _log.info("bus_stream_changed", stream=settings.stream, changed=differing)
         except (NatsError, TimeoutError) as error:
             raise _bus_error(error) from error
@@ -194,9 +199,9 @@ class BusClient:
 
     # --- publishing ---
 
-    async def publish(self, messages: Sequence[Kept]) -> list[int | str]:
+    async def publish(self, messages: Sequence[Kept]) -> list[int | str | Refused]:
         """Publishes messages and waits for the answers: for each its number in the stream, or why it is not known to be
-        there.
+        there, or never will be.
         """
         if not self._inbox:
             self._inbox = self._client.new_inbox()
@@ -207,6 +212,9 @@ class BusClient:
         cause = "it has not acknowledged"
         try:
             for number, kept in enumerate(messages):
+                if kept.most_bytes > self._client.max_payload:  # the server would close the connection
+                    answers[number].set_result(_Ack(error={"err_code": _TOO_LARGE, "description": "it is too large"}))
+                    continue
                 headers = {MESSAGE_ID: kept.message_id} if kept.message_id else None
                 await self._client.publish(kept.subject, kept.body, reply=f"{self._inbox}.{number}", headers=headers)
             await self._wait(answers)
@@ -279,7 +287,10 @@ class BusClient:
             while True:
                 message = await self._next(arrived)
                 if message.headers and "Status" in message.headers:
-                    await self._on_status(message, expected)
+                    try:
+                        await self._on_status(message, expected)
+                    except (OSError, NatsError, TimeoutError) as error:
+                        raise _bus_error(error) from error
                     continue
                 stored, number = _stored(message)
                 expected += 1
@@ -331,12 +342,15 @@ def _stored(message: Msg) -> tuple[Stored, int]:
     return Stored(seq, message.subject, message.data, message_id, pending), number
 
 
-def _outcome(answer: "asyncio.Future[_Ack]", cause: str) -> int | str:
+def _outcome(answer: "asyncio.Future[_Ack]", cause: str) -> int | str | Refused:
     if not answer.done():
         answer.cancel()
         return cause
     ack = answer.result()
-    return str(ack.error.get("description", ack.error)) if ack.error else ack.seq
+    if not ack.error:
+        return ack.seq
+    text = str(ack.error.get("description", ack.error))
+    return Refused(text) if ack.error.get("err_code") == _TOO_LARGE else text
 
 
 def _bus_error(error: Exception) -> BusError:

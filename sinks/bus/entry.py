@@ -1,5 +1,7 @@
 """What waits to be published: a message, and from when it may be sent the bytes of it."""
 
+from typing import Final
+
 from msgspec import Struct
 
 from flows.model import TradeBatch
@@ -7,6 +9,8 @@ from sinks.bus.envelope import encoded, is_lasting, message_id, subject_of_messa
 from sinks.bus.subjects import venue_of
 from sinks.hub.market.venue_market import TRADES_A_MESSAGE
 from sinks.hub.messages import Message
+
+_HEADERS: Final = 64
 
 
 class Kept(Struct, frozen=True, array_like=True):
@@ -20,6 +24,11 @@ class Kept(Struct, frozen=True, array_like=True):
     corrects: bool = False
     """It has other values of trades that were published before."""
 
+    @property
+    def most_bytes(self) -> int:
+        """What counts against the bound of the servers, rounded up: the body, and headers with the id."""
+        return len(self.body) + len(self.message_id) + _HEADERS
+
 
 class Entry(Struct, eq=False):
     """One message on its way: as the hub has it, and once it is `fixed` as bytes that do not change any more."""
@@ -30,6 +39,7 @@ class Entry(Struct, eq=False):
     lasting: bool
     message: Message | None
     kept: Kept | None = None
+    """Once it is there, the message counts no more."""
 
     @classmethod
     def of(cls, message: Message, flow: str) -> "Entry":
@@ -49,19 +59,19 @@ class Entry(Struct, eq=False):
         return len(batch.trades) if batch else (self.kept.trades if self.kept else 0) or 1
 
     def fixed(self) -> Kept:
-        """As it is published, from now on."""
-        if self.kept is None:
-            assert self.message is not None  # noqa: S101 - one of both is there
-            batch = self.batch()
-            self.kept = Kept(
+        """As it is published, from now on. Two threads may do this at once: they come to the same."""
+        kept, message = self.kept, self.message
+        if kept is None:
+            assert message is not None  # noqa: S101 - one of both is there
+            batch = message.item if isinstance(message.item, TradeBatch) else None
+            kept = self.kept = Kept(
                 self.subject,
-                message_id(self.message, self.subject) if self.lasting else "",
-                encoded(self.message, self.flow),
+                message_id(message, self.subject) if self.lasting else "",
+                encoded(message, self.flow),
                 len(batch.trades) if batch else 0,
                 corrects=bool(batch and batch.replaced),
             )
-            self.message = None
-        return self.kept
+        return kept
 
     def absorb(self, later: "Entry") -> bool:
         """Takes the trades of a later message of the same subject, if both fit into one; False: they do not."""
@@ -77,5 +87,5 @@ class Entry(Struct, eq=False):
 
     def batch(self) -> TradeBatch | None:
         """Its trades, while it is not fixed."""
-        item = self.message.item if self.message else None
+        item = self.message.item if self.message and self.kept is None else None
         return item if isinstance(item, TradeBatch) else None

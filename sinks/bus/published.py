@@ -9,11 +9,13 @@ import zlib
 from typing import Any, Final
 
 import msgspec
+import structlog
 
 from sinks.bus.entry import Kept
 from sinks.bus.subjects import channel_of
 
 _TRADES: Final = "Trade"
+_log = structlog.get_logger(__name__)
 
 
 class Published:
@@ -28,11 +30,17 @@ class Published:
         return len(self._messages)
 
     def add(self, subject: str, message_id: str, body: bytes) -> None:
-        """Takes a message of the stream."""
+        """Takes a message of the stream. One that cannot be read is of no flow, and is left out."""
         if message_id:
             self._messages.add(message_id)
-        if channel_of(subject) == _TRADES:
-            self._trades.setdefault(subject, set()).update(row["id"] for row in _rows(msgspec.json.decode(body)))
+        if channel_of(subject) != _TRADES:
+            return
+        try:
+            found = {row["id"] for row in _rows(msgspec.json.decode(body))}
+        except (ValueError, KeyError, TypeError, RecursionError) as error:  # msgspec's are ValueErrors
+            _log.warning("bus_message_unreadable", subject=subject, reason=str(error))
+            return
+        self._trades.setdefault(subject, set()).update(found)
 
     def without(self, kept: Kept) -> Kept | None:
         """What is not there yet of a message; None: nothing."""

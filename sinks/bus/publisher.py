@@ -14,7 +14,7 @@ from sinks.bus.client import BusClient, open_client
 from sinks.bus.entry import Entry, Kept
 from sinks.bus.published import Published
 from sinks.bus.settings import BusSettings
-from sinks.bus.stored import BusError
+from sinks.bus.stored import BusError, Refused
 from sinks.bus.subjects import LOST, MARKET, NONE, TREES, token
 from sinks.hub.payloads import iso_utc
 
@@ -32,6 +32,8 @@ class Turn(Struct):
     shortened: list[tuple[Entry, Kept]] = []
     """Those of which something was published before, and the rest of it."""
     cause: str = ""
+    refused: list[tuple[Entry, str]] = []
+    """Those that the stream will never take, and why."""
 
 
 class LostBody(Struct, frozen=True):
@@ -86,6 +88,9 @@ class Publisher:
                 self._newest = max(self._newest, answer)
                 self._uncertain.discard(id(entry))
                 turn.published.append(entry)
+            elif isinstance(answer, Refused):
+                self._uncertain.discard(id(entry))
+                turn.refused.append((entry, answer.reason))
             else:
                 turn.cause = answer
                 self._uncertain |= {id(entry)} if entry.lasting else set()

@@ -9,6 +9,12 @@ class BusError(Exception):
     """The bus cannot be used now; the text says why."""
 
 
+class Refused(Struct, frozen=True):
+    """In the place of a number of the stream: it will never take this message."""
+
+    reason: str
+
+
 class Stored(Struct, frozen=True):
     """A message of the stream."""
 

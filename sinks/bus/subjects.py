@@ -67,8 +67,13 @@ def filters(venues: Iterable[str], *, accounts: bool) -> list[str]:
 
 
 def channel_of(subject: str) -> str:
-    """The channel of a subject."""
-    return subject.split(".", 4)[3]
+    """The channel of a subject; "" for one that no flow publishes to."""
+    return (subject.split(".", 4) + [""] * 3)[3]
+
+
+def is_ours(subject: str) -> bool:
+    """Whether a subject, or a pattern of some, is in the trees of the bus."""
+    return subject.startswith((f"{MARKET}.", f"{ACCOUNT}."))
 
 
 def venue_of(subject: str) -> str:

@@ -80,6 +80,8 @@ class BusWriter(BufferedWriter[Loss, Counter[str]]):
         self._state = StateCache()
         self._markets = Markets(origins, rate=rate, state=self._state, emit=self._emit, forget=self._state.forget)
         self._again_ms = local_ms() + AGAIN_MS
+        self._refused: set[str] = set()
+        """Channels of which a message was refused."""
         self._own: list[list[Publishable]] = []
         """What this writer's thread itself has reported."""
         self._buffer = BusBuffer(capacity=settings.buffer)
@@ -206,14 +208,22 @@ class BusWriter(BufferedWriter[Loss, Counter[str]]):
         turn = self._network.start(self._publisher.publish(entries)).result()
         for entry, kept in turn.shortened:
             self._buffer.shorten(entry, kept)
-        self._buffer.settle(turn.published, turn.failed)
+        self._buffer.settle(turn.published, turn.failed, [entry for entry, _ in turn.refused])
+        for entry, reason in turn.refused:
+            self._name_refused(channel_of(entry.subject), entry, reason)
         self._summary.count(Counter(channel_of(entry.subject) for entry in turn.published))
         return turn.cause
+
+    def _name_refused(self, channel: str, entry: Entry, reason: str) -> None:
+        """Once for each channel: what is lost is counted besides."""
+        if channel not in self._refused:
+            self._refused.add(channel)
+            log.error("message_refused", subject=entry.subject, bytes=len(entry.fixed().body), reason=reason)
 
     def _report_loss(self, loss: Loss) -> None:
         log.error("messages_not_published", venue=loss.venue, messages=loss.messages, trades=loss.trades)
         self._outages.report(
-            "the bus took no messages, and the buffer no more of them",
+            "the bus took no messages, and the buffer no more of them, or they were too large for the bus",
             f"{loss.messages} messages with {loss.trades} trades are not published; the stores have them",
         )
         self._publisher.announce(loss)

@@ -23,7 +23,7 @@ from pymongo.database import Database
 from flows.clock import wall_ms
 from flows.foreign import visible
 from flows.model import DAY_MS
-from flows.model.alerts import MOST_RULES, Alert, AlertRule
+from flows.model.alerts import MOST_RULES, Alert, AlertRule, fault_of_rule
 from sinks.mongo.commands import date_ms
 from sinks.mongo.documents import DocumentError, plain
 
@@ -101,7 +101,10 @@ def rule_of(document: Mapping[str, Any]) -> StoredRule:
 
 def _rule_of(document: Mapping[str, Any]) -> AlertRule:
     terms = {name: document[name] for name in _TERMS if name in document}
-    return _converted({"id": document["_id"], "is_stored": True, **terms}, AlertRule)
+    rule = _converted({"id": document["_id"], "is_stored": True, **terms}, AlertRule)
+    if fault := fault_of_rule(rule):
+        raise ValueError(fault)
+    return rule
 
 
 def read_rules(database: Database[dict[str, Any]], unreadable: Callable[[str], None]) -> list[StoredRule]:

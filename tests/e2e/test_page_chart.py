@@ -121,6 +121,19 @@ async def test_the_forming_candle_goes_on_with_the_price_while_trades_are_late(t
     await expect(close).to_have_text("106.00")
 
 
+async def test_a_candle_closes_as_the_first_price_of_the_next_one_comes(told: Told) -> None:
+    page, deployment, _ = told
+    for minute in range(10, 16):
+        begin = BEGIN + (minute + 1) * 60_000
+        deployment.tell(
+            price(200.0 + minute, time=begin + 200),
+            candle(minute, close=105.0),
+            forming(minute + 1, close=106.0, event_time=begin + 100),
+        )
+        await expect(page.locator("#legend-status")).to_contain_text(f"00:{minute + 1:02d} · forming")
+        await expect(page.locator("#legend-close")).to_have_text(f"{200 + minute}.00")
+
+
 @needs_library
 async def test_refilled_and_amended_candles_are_marked(told: Told) -> None:
     page, deployment, _ = told

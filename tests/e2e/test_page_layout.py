@@ -77,3 +77,42 @@ async def test_a_phone_on_its_side_shows_chart_and_book_at_once(told: Told) -> N
     assert stage.bottom <= LANDSCAPE[1]
     assert book.bottom <= LANDSCAPE[1]
     assert book.left >= stage.right
+
+
+async def test_panels_are_resized_hidden_and_kept(told: Told) -> None:
+    page, _, _ = told
+    await resize(page, DESKTOP)
+    sizes = {name: await box_of(page.locator(f"#{name}")) for name in ("watch", "side", "analysis", "stage")}
+    for edge, place, moved in (
+        ("watch", "watch", (60, 0)),
+        ("side", "side", (-80, 0)),
+        ("below", "analysis", (0, -70)),
+    ):
+        box = await box_of(page.locator(f"#edge-{edge}"))
+        x, y = box.left + box.width / 2, box.top + box.height / 2
+        await page.mouse.move(x, y)
+        await page.mouse.down()
+        await page.mouse.move(x + moved[0], y + moved[1], steps=4)
+        await page.mouse.up()
+        now = await box_of(page.locator(f"#{place}"))
+        before = sizes[place]
+        grown = now.height - before.height if edge == "below" else now.width - before.width
+        assert grown == pytest.approx(abs(sum(moved)), abs=3), edge
+    await page.locator("#edge-side").focus()
+    wide = (await box_of(page.locator("#side"))).width
+    await page.keyboard.press("ArrowRight")
+    assert (await box_of(page.locator("#side"))).width == pytest.approx(wide - 24, abs=2)
+    await expect(page.locator("#symbol")).to_have_text("BTCUSDT")
+    await page.reload()
+    assert (await box_of(page.locator("#side"))).width == pytest.approx(wide - 24, abs=2)
+    await page.locator("#tools-open").click()
+    for panel in ("watch", "book", "tape", "analysis"):
+        await page.locator(f"#show-{panel}").uncheck()
+        await expect(page.locator(f"#{panel}")).to_be_hidden()
+    stage = await box_of(page.locator("#stage"))
+    assert (stage.width >= DESKTOP[0] - 8, stage.height > sizes["stage"].height + 100) == (True, True)
+    await page.locator("#usual-layout").click()
+    await page.keyboard.press("Escape")
+    for name, before in sizes.items():
+        now = await box_of(page.locator(f"#{name}"))
+        assert (now.width, now.height) == pytest.approx((before.width, before.height), abs=2), name

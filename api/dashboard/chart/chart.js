@@ -361,7 +361,7 @@ export class Chart {
   #paintPrice = () => {
     const last = this.#candles?.last;
     const drawn = last && this.#drawn(last);
-    if (drawn && drawn !== last && last.time >= this.#drawnTo) this.#canvas?.update(drawn, false);
+    if (drawn && drawn !== last && last.time === this.#drawnTo) this.#canvas?.update(drawn, false); // a later one waits for those before it
     const price = this.#price?.price ?? last?.close;
     this.#canvas?.setPrice(price ?? null, wayOf(price - (last?.open ?? price)));
     this.#paintLegend();

@@ -14,6 +14,7 @@ export class Lines {
   #chart;
   #shown = new Map(); // by label and output
   #labels = "";
+  #drawnTo = 0;
 
   constructor(library, chart) {
     this.#library = library;
@@ -23,6 +24,7 @@ export class Lines {
   /** Draws exactly these, `{ label, name, isPrice, values }`: a list for each output, one value for each candle. */
   draw(indicators, candles) {
     this.#arrange(indicators);
+    this.#drawnTo = candles.at(-1)?.time ?? 0;
     for (const { key, column } of columnsOf(indicators)) {
       this.#shown.get(key).series.setData(candles.map((candle, index) => pointOf(candle, column[index])));
     }
@@ -31,6 +33,8 @@ export class Lines {
   /** Draws the last value of each again. */
   update(indicators, candles) {
     const last = candles.length - 1;
+    if (candles[last].time < this.#drawnTo) return this.draw(indicators, candles);
+    this.#drawnTo = candles[last].time;
     for (const { key, column } of columnsOf(indicators)) this.#shown.get(key)?.series.update(pointOf(candles[last], column[last]));
   }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from api.live.bus import BusConnection
 from api.live.view import LiveView
@@ -26,7 +27,7 @@ from sinks.bus.writer import BusWriter
 from tests.fakes.bus_nodes import Node, node, received
 from tests.fakes.candles import BEGIN, candle
 from tests.fakes.hubs import PATIENCE_S, ask, hear
-from tests.fakes.nats import NatsServer, bus, needs_nats, running_nats, until
+from tests.fakes.nats import NatsServer, bus, leader_of, needs_nats, running_cluster, running_nats, until
 from tests.fakes.trades import trade
 
 pytestmark = needs_nats
@@ -124,6 +125,17 @@ async def test_a_client_may_be_ahead_of_the_node_at_which_it_resumes(server: Nat
     await flow.close()
 
 
+async def test_who_is_waited_for_counts_as_a_client(server: NatsServer) -> None:
+    flow = Flow(bus(server))
+    await flow.say(Heartbeat("binance", BEGIN))
+    async with node(bus(server), max_clients=1) as only, only.client(f"{ALL}&resume_after=1000000"):
+        with pytest.raises(InvalidStatus) as refused:
+            async with only.client(ALL):
+                pass
+        assert refused.value.response.status_code == 503
+    await flow.close()
+
+
 async def test_what_no_node_holds_any_more_is_announced(server: NatsServer) -> None:
     flow = Flow(bus(server))
     await flow.say(Heartbeat("binance", BEGIN))
@@ -209,3 +221,22 @@ async def test_a_node_that_starts_before_any_flow_waits_and_says_for_what(server
         await asyncio.to_thread(until, lambda: connection.state.connected)
         assert live.price("BTCUSDT") == 100.0
         await flow.close()
+
+
+@pytest.mark.slow
+async def test_clients_miss_nothing_when_the_leader_of_three_is_killed(tmp_path: Path) -> None:
+    with running_cluster(tmp_path) as servers:
+        settings = bus(*servers, replicas=3)
+        flow = Flow(settings)
+        await flow.say(Heartbeat("binance", BEGIN))
+        async with node(settings) as a, node(settings) as b, a.client(ALL) as first, b.client(ALL) as second:
+            await ask(first, op="ping")
+            await ask(second, op="ping")
+            await flow.trade(20)
+            leader = leader_of(servers, settings.stream)
+            leader.kill()
+            await flow.trade(20)
+            heard = [await received(first, 40), await received(second, 40)]
+        await flow.close()
+    assert heard[0] == heard[1]
+    assert ids(heard[0]) == [*range(1, 41)]

@@ -83,7 +83,7 @@ class Feeds:
                 raise AssertionError(f"the feed ended: {self.failure!r}")
             return self.seen[channel][-count:] if len(self.seen[channel]) >= count else None
 
-        return until(look, within_s=50)
+        return until(look, within_s=120)
 
 
 def _pointed(kind: Any, http: str, ws: str) -> Any:

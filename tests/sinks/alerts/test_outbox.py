@@ -2,6 +2,7 @@
 
 import sqlite3
 from pathlib import Path
+from random import randbytes
 
 import pytest
 
@@ -75,7 +76,7 @@ def test_a_file_of_another_version_or_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutboxError, match="it has version 9"):
         Outbox(tmp_path)
     (tmp_path / FILE).write_bytes(b"something else" * 500)
-    with pytest.raises(OutboxError, match="cannot be opened"):
+    with pytest.raises(OutboxError, match=r"cannot be opened.*move it away"):
         Outbox(tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(OutboxError, match="cannot be opened"):
@@ -88,3 +89,18 @@ def test_one_that_cannot_be_read_holds_up_no_other(tmp_path: Path) -> None:
     outbox._run("UPDATE alerts SET record = '{}' WHERE id = ?", alert(1).id)
     assert ids(outbox) == [alert(2).id]
     assert [one.number for one in outbox.recent()] == [2]
+
+
+@pytest.mark.parametrize("damage", ["cut in half", "zeros", "noise"])
+def test_a_damaged_file_is_refused_with_what_to_do(tmp_path: Path, damage: str) -> None:
+    outbox = Outbox(tmp_path)
+    outbox.add([alert(number) for number in range(1_000)], now_ms=1, waits=True)
+    outbox.close()
+    whole = (tmp_path / FILE).read_bytes()
+    rest = len(whole) - 8_192
+    kept = {"cut in half": whole[: len(whole) // 2], "zeros": whole[:8_192] + bytes(rest)}
+    (tmp_path / FILE).write_bytes(kept.get(damage, whole[:8_192] + randbytes(rest)))
+    with pytest.raises(OutboxError, match="move it away"):
+        Outbox(tmp_path)
+    (tmp_path / FILE).unlink()
+    Outbox(tmp_path).close()

@@ -2,6 +2,9 @@
 
 import base64
 import json
+import socketserver
+import threading
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -79,6 +82,28 @@ def test_a_receiver_that_is_not_there_is_a_reason_without_the_address() -> None:
     assert reason.startswith("127.0.0.1 cannot be reached")
     assert "hunter2" not in reason
     hook.close()
+
+
+@pytest.mark.parametrize("answer", ["", "HTTP/1.1 200 OK\r\nX: "])
+def test_a_receiver_whose_answer_never_ends_holds_up_nothing(answer: str) -> None:
+    ended = threading.Event()
+
+    class Slow(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError):
+                self.request.sendall(answer.encode())
+                while not ended.wait(0.05):
+                    self.request.sendall(b"x" if answer else b"")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Slow) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        hook = Webhook(f"http://127.0.0.1:{server.server_address[1]}/secret", Secret(SECRET))
+        try:
+            assert hook.send(alert(), wall_s=1, timeout_s=0.5) == "127.0.0.1 did not answer in time"
+        finally:
+            ended.set()
+            hook.close()
+            server.shutdown()
 
 
 def test_an_alert_about_a_state_has_no_price() -> None:

@@ -1,9 +1,13 @@
 """Alerts on their way out: durable first, then delivered in order, once in effect."""
 
+import queue
+import sqlite3
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from flows.model import Incident
 from flows.model.alerts import Alert
@@ -141,6 +145,44 @@ def test_what_is_not_on_disk_yet_is_part_of_the_recovered_state(tmp_path: Path) 
     again = Outbox(tmp_path)
     assert again.recent() == [alert(1)]
     again.close()
+
+
+class FullOutbox(Outbox):
+    """Its disk is full until there is room."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.attempts: queue.Queue[int] = queue.Queue()
+        self.has_room = False
+
+    def add(self, alerts: Sequence[Alert], *, now_ms: int, waits: bool) -> None:
+        self.attempts.put(len(alerts))
+        if not self.has_room:
+            raise sqlite3.OperationalError("database or disk is full")
+        super().add(alerts, now_ms=now_ms, waits=waits)
+
+
+def test_a_full_disk_is_tried_again_after_a_pause_or_when_more_comes(tmp_path: Path) -> None:
+    history, outbox = History(), FullOutbox(tmp_path)
+    mine = AlertWriter(outbox, webhook=None, history=history, first_retry_s=PATIENCE_S / 2)
+    mine.write([alert(1)])
+    assert outbox.attempts.get(timeout=PATIENCE_S) == 1
+    mine.write([alert(2)])
+    assert outbox.attempts.get(timeout=PATIENCE_S) == 2
+    with pytest.raises(queue.Empty):
+        outbox.attempts.get(timeout=1)
+    assert mine.pending() == [alert(1), alert(2)]
+    outbox.has_room = True
+    mine.write([alert(3)])
+    history.wait(3)
+    mine.close()
+    assert history.alerts == [alert(number).id for number in (1, 2, 3)]
+
+
+def test_a_close_with_nothing_held_loses_nothing() -> None:
+    buffer = module._AlertBuffer(2, lambda: False)
+    buffer.close()
+    assert buffer.take_rest() == []
 
 
 def test_what_memory_cannot_hold_is_lost_oldest_first_and_counted() -> None:

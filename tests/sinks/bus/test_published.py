@@ -68,3 +68,15 @@ def test_a_candle_is_the_same_with_another_price_and_not_with_another_value() ->
     assert published.without(of(candle(0, event_time=BEGIN + 70_000))) is None
     for other in (of(candle(0, revision=1)), of(candle(0, close=100.5)), of(candle(1))):
         assert published.without(other) is other
+
+
+@given(
+    st.sampled_from(["mf", "mf.binance", "mf.binance.BTCUSDT", "mf.binance.BTCUSDT.Trade", "mf.=.=.Trade"]),
+    st.binary() | st.sampled_from([b"{}", b"[]", b'{"data":{"trades":[{"id":[]}]}}', b'{"data":' + b"[" * 100_000]),
+)
+def test_what_no_flow_has_published_is_left_out(subject: str, body: bytes) -> None:
+    published = Published()
+    ours = kept_of([1, 2])
+    published.add(ours.subject, ours.message_id, ours.body)
+    published.add(subject, "", body)
+    assert ids(published.without(kept_of([2, 3]))) == [3]

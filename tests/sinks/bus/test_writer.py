@@ -1,5 +1,6 @@
 """The publisher against a real server: what is said is there, once and in order, whatever happens to either side."""
 
+import asyncio
 import queue
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -7,9 +8,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from nats.js.api import StreamConfig
 
 from flows.model import FeedStatus, Incident, MarketData, TradeBatch, VenueItems
 from flows.settings import Bus
+from sinks.bus.client import connected
 from sinks.bus.entry import Kept
 from sinks.bus.stored import Stored
 from sinks.bus.subjects import channel_of
@@ -238,3 +241,69 @@ def test_nothing_is_lost_or_repeated_when_the_leader_of_three_is_killed(tmp_path
         others = bus(*(one for one in servers if one is not leader), replicas=3)
         until(lambda: all_stored(others), servers[0].said)  # a consumer may be given to the server that is gone
         assert trade_ids(others) == [*range(1, 2_001)]
+
+
+def test_the_stream_of_another_program_stays_as_it_is(server: NatsServer) -> None:
+    async def orders(*, make: bool) -> tuple[Any, ...]:
+        async with connected(bus(server), "test") as client:
+            if make:
+                await client._jsm.add_stream(StreamConfig(name="orders", subjects=["orders.>"]))
+                await client._js.publish("orders.new", b"1")
+            found = await client._jsm.stream_info("orders")
+            return found.config.subjects, found.config.max_age, found.config.max_bytes, found.state.messages
+
+    before = asyncio.run(orders(make=True))
+    writer = open_writer(bus(server, stream="orders"))
+    writer.write(items(batch(1, 2)))
+    until(lambda: "another program" in writer.outage)
+    writer.close()
+    assert asyncio.run(orders(make=False)) == before
+
+
+def test_what_the_owner_of_the_servers_has_set_at_the_stream_stays(server: NatsServer) -> None:
+    async def described(description: str = "") -> str | None:
+        async with connected(bus(server), "test") as client:
+            found = await client._jsm.stream_info("marketflow")
+            if description:
+                await client._jsm.update_stream(found.config.evolve(description=description))
+            return found.config.description
+
+    first = open_writer(bus(server))
+    first.write(items(batch(1, 1)))
+    until(lambda: first.published)
+    first.close()
+    asyncio.run(described("ours, of the desk"))
+    writer = open_writer(bus(server, age_hours=2))
+    writer.write(items(batch(1, 2)))
+    until(lambda: writer.published)
+    writer.close()
+    assert asyncio.run(described()) == "ours, of the desk"
+
+
+@pytest.mark.parametrize("limit", ["the server's", "the stream's"])
+def test_a_message_that_is_too_large_is_a_loss_and_stops_no_other(tmp_path: Path, limit: str) -> None:
+    incidents: list[Incident] = []
+    with running_nats(tmp_path, config="max_payload: 4096" if limit == "the server's" else "") as server:
+        settings = bus(server)
+        writer = open_writer(settings, on_incident=incidents.append)
+        writer.write(items(candle(0)))
+        until(lambda: writer.published.get("Candle"))
+        if limit == "the stream's":
+            asyncio.run(limited(settings, 4_096))
+        writer.write(items(batch(1, 500)))
+        writer.write(items(TradeBatch("binance", "ETHUSDT", [trade(1, 1)])))
+        until(lambda: writer.published.get("Trade"))
+        until(lambda: not writer.held)
+        assert writer.outage == ""
+        writer.write(items(batch(501, 502)))
+        until(lambda: writer.published.get("Trade", 0) > 1)
+        writer.close()
+        assert sorted(trade_ids(settings)) == [1, 501, 502]
+    [lost] = [one for one in incidents if "not published" in one.outcome]
+    assert "500 trades" in lost.outcome
+
+
+async def limited(settings: Bus, most: int) -> None:
+    async with connected(settings, "test") as client:
+        found = await client._jsm.stream_info("marketflow")
+        await client._jsm.update_stream(found.config.evolve(max_msg_size=most))

@@ -1,5 +1,7 @@
 """Alerts and their rules in MongoDB."""
 
+from datetime import UTC, datetime
+from math import inf, nan
 from typing import Any
 
 import pytest
@@ -51,6 +53,9 @@ def test_an_alert_is_stored_once_and_read_back(mongo_database: Documents, one: A
     assert store.missing([one], timeout_s=TIMEOUT_S)[0] == []
 
 
+BEGIN_AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
 def test_the_document_of_an_alert_names_what_is_searched_for_and_ends_some_day() -> None:
     document = alert_document(alert(3), now_ms=5)
     assert {name: document[name] for name in ("_id", "rule", "kind", "venue", "symbol", "number")} == {
@@ -72,6 +77,11 @@ def test_a_document_that_is_none_is_named() -> None:
         alert_of({"_id": "x", "alert": {"id": "x"}, "created_at": DatetimeMS(1)})
     with pytest.raises(DocumentError, match=f"document y of {ALERTS} cannot be read"):
         rule_of({"_id": "y", "kind": "price_above", "price": "high"})
+    terms = {"_id": "z", "kind": "price_above", "symbol": "BTCUSDT", "price": 1.0, "created_at": BEGIN_AT}
+    assert rule_of(terms).rule.price == 1.0
+    for wrong in ({"price": None}, {"price": nan}, {"symbol": ""}, {"rearm": "after", "rearm_s": inf}, {"for_s": 1.0}):
+        with pytest.raises(DocumentError, match=f"document z of {ALERTS} cannot be read"):
+            rule_of(terms | wrong)
 
 
 async def test_the_flow_reads_the_rules_that_the_interface_makes(mongo_database: Documents, mongod_uri: str) -> None:
