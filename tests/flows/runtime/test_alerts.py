@@ -76,8 +76,10 @@ def test_without_the_server_stored_rules_are_not_known() -> None:
         assert ([one.rule for one in rules().rules], rules().is_complete) == ([OWN], False)
 
 
-def settings_in(folder: Path, **alerts: Any) -> Settings:
-    return Settings(trades=Trades(path=folder / "trades"), mongo=Mongo(enabled=False), alerts=Alerts(**alerts))
+def settings_in(folder: Path, *, venues: dict[str, Any] | None = None, **alerts: Any) -> Settings:
+    return Settings(
+        trades=Trades(path=folder / "trades"), mongo=Mongo(enabled=False), alerts=Alerts(**alerts), venues=venues or {}
+    )
 
 
 def test_what_has_fired_before_is_known_at_the_start(tmp_path: Path) -> None:
@@ -97,3 +99,32 @@ def test_what_has_fired_before_is_known_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"alerts\.path"):
         AlertRuntime(settings_in(tmp_path, enabled=True), None, lambda _: None)
     runtime.writer.close()
+
+
+@pytest.mark.parametrize(
+    ("venue", "symbol", "silent", "is_named"),
+    [
+        ("", "BTC/USD", False, False),
+        ("", "BTCUSDT", False, False),
+        ("", "BTCUSTD", False, True),
+        ("", "BTCUSTD", True, False),
+        ("kraken", "BTCUSDT", False, True),
+        ("kraken", "BTCUSDT", True, True),
+        ("binance", "BTCUSTD", True, False),
+    ],
+)
+def test_a_rule_of_what_no_venue_lists_is_named(
+    tmp_path: Path, venue: str, symbol: str, *, silent: bool, is_named: bool
+) -> None:
+    terms = {"kind": "price_above", "venue": venue, "symbol": symbol, "price": 1.0}
+    chosen = settings_in(tmp_path, rules={"x": terms, "all": {"kind": "gap"}}, venues={"binance": {}, "kraken": {}})
+    runtime = AlertRuntime(chosen, None, lambda _: None)
+    with capture_logs() as logs:
+        runtime.name_unlisted(
+            {
+                "binance": None if silent else [ListedInstrument("binance", "BTCUSDT", "TRADING", "BTC", "USDT")],
+                "kraken": [ListedInstrument("kraken", "BTC-USD", "TRADING", "BTC", "USD")],
+            }
+        )
+    runtime.writer.close()
+    assert [line["rule"] for line in logs if line["log_level"] == "warning"] == ["x"] * is_named
