@@ -17,7 +17,9 @@ _HEAD: Final = """\
 # The settings of marketflow. A line with `#` right before the name of a setting or section is its default, and has no
 # effect: take the `#` away to change it. The environment overrides this file: MARKETFLOW_FEED__SYMBOLS=BTCUSDT,ETHUSDT
 """
-_SECRET_KEYS: Final = frozenset(("token", "account_token", "password", "api_key", "api_secret", "webhook_secret"))
+_SECRET_KEYS: Final = frozenset(
+    ("token", "account_token", "password", "api_key", "api_secret", "webhook_secret", "webhook_url")
+)
 _HIDDEN: Final = "***"
 _USER: Final = re.compile(r"(?<=://)[^/@]*(?=@)")
 _QUERY_SECRET: Final = re.compile(r"(?<=[?&])([^=&]*(?:token|secret|password|key)[^=&]*)=[^&]*", re.IGNORECASE)

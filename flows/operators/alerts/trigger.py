@@ -29,7 +29,11 @@ class Trigger:
             self.number, self.fired_at = last.number, last.time
 
     def rearm(self, time: int, *, holds: bool) -> bool:
-        """An observation of that venue time; True when the rule is armed by it."""
+        """An observation of that venue time; True when the rule is armed by it. What fired before the venue's time was
+        known counts as of the first time that is.
+        """
+        if self.fired_at == 0:
+            self.fired_at = time
         if self.fired_at is None or not self._is_over(self.fired_at, time, holds=holds):
             return False
         self.fired_at = None

@@ -469,3 +469,13 @@ def test_the_span_has_the_lowest_and_highest_price(points: list[tuple[int, int]]
         assert min(within) <= span.low.price <= min(surely)
         assert max(surely) <= span.high.price <= max(within)
         assert len(span.kept()[0]) <= 201
+
+
+def test_what_fired_before_the_venues_time_was_known_is_not_armed_by_the_first_time() -> None:
+    machine = AlertKeeper("binance:", fresh_ms=FRESH_MS)
+    machine.on_events(RuleSet((WatchedRule(rule("store_outage", "after", rearm_s=60), T0),)), Now(0, 0))
+    away = StoreState(ChannelStatus("store", "not stored", 0, "it is away"))
+    assert [one.number for one in machine.on_events(away, Now(0, 0))] == [1]
+    assert machine.on_events(away, Now(T0, 1_000)) == []
+    assert machine.on_timer(Now(T0 + 59_999, 60_999)) == []
+    assert [one.number for one in machine.on_timer(Now(T0 + 60_000, 61_000))] == [2]
