@@ -175,7 +175,7 @@ def test_a_message_that_no_flow_has_published_stops_nothing(protocol: BusProtoco
         assert event.body.price == 3.0
 
 
-ODD = (
+ODD: tuple[Any, ...] = (
     None, True, 0, -1, 10**18, -(10**30), 1e308, "", "x", "7x", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+23:59",
     [], {}, ["x"], [[]],
 )  # fmt: skip
