@@ -94,6 +94,8 @@ def build_flow(
     if published:
         ledger.add_sink(published.open(), gets_flow_incidents=True)
     alerts = AlertRuntime(settings, documents, ledger.report) if settings.alerts.is_on else None
+    if alerts:
+        alerts.name_unlisted(listed)
     alert_writer: SharedWriter[Any] | None = SharedWriter(alerts.writer) if alerts else None
     incidents, refused = SharedWriter(ledger), SharedWriter(rejects)
     metrics.follow(

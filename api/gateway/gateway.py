@@ -142,7 +142,7 @@ class Gateway:
         return websocket
 
     def _options(self, request: web.Request) -> ClientOptions:
-        if len(self._clients) >= self._settings.max_clients or self._is_closed:
+        if len(self._clients) + len(self._awaited) >= self._settings.max_clients or self._is_closed:
             raise Problem("too_many_connections", "too many clients; the setting is hub.max_clients")
         rights = request.get(RIGHTS, MARKET)
         try:

@@ -13,9 +13,10 @@ import structlog
 from api.live.hub_protocol import Earlier, Joined, LiveEvent, Lost, Replaced
 from api.live.messages import HubMessage, decode, decode_body, ms_of
 from api.live.state import VenueState
+from flows.model import timeframe_ms
 from sinks.bus.stored import Stored
 from sinks.bus.subjects import LOST, channel_of, venue_of
-from sinks.hub.payloads import HeartbeatBody, InstrumentBody
+from sinks.hub.payloads import CandleBody, ChartUpdateBody, HeartbeatBody, InstrumentBody
 
 _UNREADABLE: Final = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 """Of a message that no flow has published; msgspec's are ValueErrors."""
@@ -136,6 +137,8 @@ class BusProtocol:
         try:
             envelope = decode(stored.body)
             body = decode_body(envelope.type, envelope.data)
+            if isinstance(body, CandleBody | ChartUpdateBody):
+                timeframe_ms(body.timeframe)  # one that is none has no place among the candles
             venue, stamp = venue_of(stored.subject), ms_of(envelope.timestamp)
         except _UNREADABLE as error:
             self._leave_out(stored, error)

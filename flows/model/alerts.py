@@ -40,6 +40,8 @@ MOST_RULES: Final = 200
 """Most rules of the settings, and most of the interface."""
 RULE_NAME: Final = r"[A-Za-z0-9_-]{1,64}"
 """The id of a rule."""
+SHORTEST_SPAN_S: Final = 0.001
+"""As short as the venues' times are exact: within less there is no trade."""
 LONGEST_SPAN_S: Final = 86_400.0
 LONGEST_REARM_S: Final = 31_536_000.0
 MOST_PRICE: Final = 1e15
@@ -82,7 +84,8 @@ class AlertRule(Struct, frozen=True, forbid_unknown_fields=True):
 
 def fault_of_rule(rule: AlertRule) -> str:
     """Why a rule cannot be one, with the name of the field; empty when it can."""
-    return next(filter(None, (_fault_of_place(rule), _fault_of_numbers(rule), _fault_of_rearm(rule))), "")
+    faults = (_fault_of_place, _fault_of_numbers, _fault_of_change, _fault_of_rearm)
+    return next(filter(None, (fault(rule) for fault in faults)), "")
 
 
 def _fault_of_place(rule: AlertRule) -> str:
@@ -93,6 +96,7 @@ def _fault_of_place(rule: AlertRule) -> str:
     return ""
 
 
+_WHOLE: Final = 100.0
 _BOUNDS: Final[Mapping[str, tuple[frozenset[AlertKind], bool, float, float]]] = {
     "price": (LEVEL_KINDS, True, 0.0, MOST_PRICE),
     "percent": (frozenset(("price_change",)), True, 0.0, MOST_PERCENT),
@@ -115,8 +119,16 @@ def _fault_of_numbers(rule: AlertRule) -> str:
             continue
         if not (isfinite(value) and (least < value <= most or (not is_needed and value == least))):
             return f"{name}: write a number {'above' if is_needed else 'of at least'} {least:g}, at most {most:g}"
+    return ""
+
+
+def _fault_of_change(rule: AlertRule) -> str:
     if rule.direction != "either" and rule.kind != "price_change":
         return f"direction: {rule.kind} has none; leave it out"
+    if rule.span_s is not None and rule.span_s < SHORTEST_SPAN_S:
+        return f"span_s: write at least {SHORTEST_SPAN_S:g}"
+    if rule.direction == "down" and (rule.percent or 0.0) > _WHOLE:
+        return f"percent: no price falls by more than {_WHOLE:g}"
     return ""
 
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -11,11 +11,11 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from flows.clock import wall_ms
-from flows.model import Incident
+from flows.model import Incident, ListedInstrument
 from flows.model.alerts import AlertRule, LastAlert, RuleBook, WatchedRule
 from flows.runtime.query_handlers import open_database
 from flows.settings import Settings, SettingsError
-from flows.spellings import Catalogue
+from flows.spellings import Catalogue, Spellings
 from flows.steps import AlertParts
 from sinks.alerts.outbox import Outbox, OutboxError
 from sinks.alerts.webhook import Webhook
@@ -113,12 +113,27 @@ class AlertRuntime:
         self.rules = StoredRules(
             chosen.own_rules, outbox.newest(), open_database(settings.mongo) if settings.mongo.enabled else None
         )
+        self._own = chosen.own_rules
         self._fresh_ms = int(chosen.fresh_s * 1_000)
         history: Callable[[Any], None] = documents.write if documents else lambda _: None
         self.writer = AlertWriter(
             outbox, webhook=webhook, history=history, on_incident=report, summary_s=settings.log.summary_s
         )
         self.rules.start()
+
+    def name_unlisted(self, listed: Mapping[str, Sequence[ListedInstrument] | None]) -> None:
+        """Names in the log the rules of the settings whose symbol no venue lists; where one is silent, it may list
+        it.
+        """
+        known = {venue: Spellings(instruments) for venue, instruments in listed.items() if instruments}
+        for rule in self._own:
+            venues = (rule.venue,) if rule.venue else listed
+            if (
+                rule.symbol
+                and known.keys() >= set(venues)
+                and not any(known[one].symbol(rule.symbol) for one in venues)
+            ):
+                _log.warning("alert_rule_of_no_instrument", rule=rule.id, symbol=rule.symbol, venues=list(venues))
 
     def parts(self, venue: str, catalogue: Catalogue) -> AlertParts:
         """What the flow of a venue needs."""

@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS alerts (
     symbol TEXT NOT NULL, added_ms INTEGER NOT NULL, waits INTEGER NOT NULL, record TEXT NOT NULL
 ) STRICT
 """
+_WAITING: Final = "CREATE INDEX IF NOT EXISTS waiting ON alerts (place) WHERE waits"
 _NEWEST: Final = "SELECT max(place) FROM alerts GROUP BY rule, venue, symbol"
 _THEN: Final = "; what waited in it is not delivered, and the recovered state knows what has fired"
 _log = structlog.get_logger(__name__)
@@ -43,6 +44,8 @@ class Outbox:
     def __init__(self, folder: Path, *, kept: int = KEPT, lock_s: float = LOCK_S) -> None:
         """Opens or makes the file. `OutboxError` when another process has it, or it is none."""
         self._kept = kept
+        self._added = kept
+        """How many were added since old ones were last deleted; at the start that is not known."""
         self._path = folder / FILE
         self._lock = threading.Lock()
         try:
@@ -76,6 +79,7 @@ class Outbox:
             text = f"it has version {found}, and this program reads {VERSION}"
             raise OutboxError(f"{text}: move it away, or use the program that wrote it")
         run(_TABLE)
+        run(_WAITING)
         run(f"PRAGMA user_version = {VERSION}")
         run("COMMIT")
 
@@ -92,6 +96,7 @@ class Outbox:
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 rows,
             )
+        self._added += len(rows)
 
     def next_waiting(self) -> Alert | None:
         """The oldest alert that waits. One that cannot be read is given up with an ERROR."""
@@ -110,14 +115,17 @@ class Outbox:
 
     def give_up(self, *, before_ms: int, most: int) -> int:
         """Gives up what was added before, and of what waits all but the newest `most`; their number."""
+        old = self._run("UPDATE alerts SET waits = 0 WHERE waits AND added_ms < ?", before_ms)
+        if self.waiting <= most:
+            return old
         newest = "SELECT place FROM alerts WHERE waits ORDER BY place DESC LIMIT ?"
-        return self._run(
-            f"UPDATE alerts SET waits = 0 WHERE waits AND (added_ms < ? OR place NOT IN ({newest}))",  # noqa: S608
-            before_ms, most,
-        )  # fmt: skip
+        return old + self._run(f"UPDATE alerts SET waits = 0 WHERE waits AND place NOT IN ({newest})", most)  # noqa: S608
 
     def trim(self) -> None:
-        """Deletes old ones that are delivered."""
+        """Deletes old ones that are delivered, when a tenth of those that are kept has come: it looks at all."""
+        if self._added < self._kept // 10:
+            return
+        self._added = 0
         newest = "SELECT place FROM alerts ORDER BY place DESC LIMIT ?"
         self._run(
             f"DELETE FROM alerts WHERE NOT waits AND place NOT IN ({newest}) AND place NOT IN ({_NEWEST})",  # noqa: S608

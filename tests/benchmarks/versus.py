@@ -68,6 +68,7 @@ def serve(cases: list[str]) -> None:
     works = {
         f"{kind} {case}": work for case in cases for kind, work in zip(("bare", "flow"), works_of(case), strict=True)
     }
+    import_module("flows.process.gc").tune_garbage_collector()  # as in the flow's process
     for line in sys.stdin:
         gc.collect()
         begin = time.process_time()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from api.live.bus import BusConnection
 from api.live.view import LiveView
@@ -121,6 +122,17 @@ async def test_a_client_may_be_ahead_of_the_node_at_which_it_resumes(server: Nat
             assert ids(await received(client, 2)) == [6, 7]
         async with slow.client(f"{ALL}&resume_after={seq + 1_000}") as client:
             assert (await hear(client))["type"] == "Reset"
+    await flow.close()
+
+
+async def test_who_is_waited_for_counts_as_a_client(server: NatsServer) -> None:
+    flow = Flow(bus(server))
+    await flow.say(Heartbeat("binance", BEGIN))
+    async with node(bus(server), max_clients=1) as only, only.client(f"{ALL}&resume_after=1000000"):
+        with pytest.raises(InvalidStatus) as refused:
+            async with only.client(ALL):
+                pass
+        assert refused.value.response.status_code == 503
     await flow.close()
 
 

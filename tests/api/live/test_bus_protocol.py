@@ -2,17 +2,28 @@
 of life.
 """
 
+import json
+from collections.abc import Iterator
+from typing import Any
+
 import msgspec
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from api.gateway.relay import StreamRelay
+from api.live.bus import BusConnection
 from api.live.bus_protocol import BusProtocol
 from api.live.freshness import state_of
 from api.live.hub_protocol import Earlier, Joined, Lost, Replaced
 from api.live.messages import HubMessage
-from flows.model import ChannelStatus, FeedStatus, Heartbeat, InstrumentStatus, MarketData, TradeBatch
+from api.live.view import LiveView
+from flows.clock import Now
+from flows.model import ChannelStatus, FeedStatus, Heartbeat, Incident, InstrumentStatus, MarketData, TradeBatch
+from flows.settings import Bus, Hub
 from sinks.bus.stored import Stored
 from tests.fakes.bus_nodes import Publishing
-from tests.fakes.candles import BEGIN
+from tests.fakes.candles import BEGIN, candle, forming
 from tests.fakes.trades import at, trade
 
 URL = "nats://one:4222"
@@ -162,3 +173,60 @@ def test_a_message_that_no_flow_has_published_stops_nothing(protocol: BusProtoco
         [event] = one.on_message(msgspec.structs.replace(second, seq=3))
         assert isinstance(event, HubMessage)
         assert event.body.price == 3.0
+
+
+ODD: tuple[Any, ...] = (
+    None, True, 0, -1, 10**18, -(10**30), 1e308, "", "x", "7x", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+23:59",
+    [], {}, ["x"], [[]],
+)  # fmt: skip
+SAID = Publishing().say(
+    at(0), BEAT, live("BTCUSDT"), price(1.0), candle(0), forming(1), TradeBatch("binance", "BTCUSDT", [trade(1, 1)]),
+    FeedStatus("binance", "line", "connected", ("BTCUSDT",), ""),
+    FeedStatus("binance", "", "removed", ("ETHUSDT",), ""),
+    Incident("gap", "binance", "BTCUSDT", BEGIN, BEGIN, "lost", "refilled", 1, 2),
+)  # fmt: skip
+
+
+def places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """All places in a document."""
+    yield place
+    for key, each in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from places(each, (*place, key))
+
+
+@st.composite
+def changed(draw: st.DrawFn) -> Stored:
+    """A message of a flow in which something says something else."""
+    said = draw(st.sampled_from(SAID))
+    document = [json.loads(said.body)]
+    *way, last = draw(st.sampled_from([(0, *place) for place in places(document[0])]))
+    inner: Any = document
+    for key in way:
+        inner = inner[key]
+    inner[last] = draw(st.sampled_from(ODD))
+    return Stored(len(SAID) + 1, said.subject, json.dumps(document[0]).encode(), "", 0)
+
+
+def candle_of_no_timeframe() -> Stored:
+    [said] = [one for one in SAID if one.subject.endswith(".Candle.1m")]
+    return msgspec.structs.replace(said, seq=len(SAID) + 1, body=said.body.replace(b'"1m"', b'"7x"'))
+
+
+@example(message=candle_of_no_timeframe(), is_first=True)
+@given(message=changed(), is_first=st.booleans())
+def test_whatever_a_message_says_the_next_one_is_taken(*, message: Stored, is_first: bool) -> None:
+    view = LiveView(bus=lambda on_event: BusConnection(Bus(url=(URL,)), on_event, venues=["binance"], ring=10))
+    relay = StreamRelay(Hub(), venues=["binance"])
+    protocol = BusProtocol(URL, ["binance"])
+
+    def events() -> Iterator[Any]:
+        yield from protocol.begin([*SAID, message] if is_first else SAID, len(SAID) + is_first)
+        yield protocol.earlier([*SAID, message] if is_first else SAID)
+        yield from protocol.on_message(message)
+        yield from protocol.on_message(Stored(len(SAID) + 2, SAID[-1].subject, SAID[-1].body, "", 0))
+
+    for event in events():
+        view._on_event(event)
+        relay.take(event, Now(BEGIN, 0))
+    assert isinstance(event, HubMessage)
+    assert (event.channel, event.seq) == ("Incident", len(SAID) + 2)

@@ -10,11 +10,12 @@ from api.mcp.tools import NO_ACCOUNT, Tools
 from flows.clock import FeedClock
 from flows.model import Disconnected, Funding, Incident, MarkPrice, RawFrames, Rejected, Trade
 from flows.operators.status.line_status import LineStatus
-from flows.settings import Settings
+from flows.settings import Api, Settings
 from flows.settings import Tools as ToolsSettings
 from sinks.hub.payloads import iso_utc
 from sources.binance.parse import BinanceParser
 from sources.connection.transport import closed_by_venue
+from tests.fakes.accounts import BALANCE, LABEL, POSITION, STATE
 from tests.fakes.candle_runs import wandering
 from tests.fakes.candles import BEGIN, gap
 from tests.fakes.interface import BOOK, LIVE, NOW, Deployment, interface, price, state, until
@@ -228,6 +229,27 @@ async def test_words_of_the_exchange_are_marked_as_its_own(deployment: Deploymen
 async def test_no_account_is_connected(filled: Tools) -> None:
     for reply in (await filled.current_position(), await filled.get_balances()):
         assert reply["data"] == {"connected": False, "accounts": [], "message": NO_ACCOUNT}
+
+
+async def test_an_account_is_there_with_its_age_for_who_has_the_right(deployment: Deployment) -> None:
+    fill(deployment)
+    deployment.tell(STATE, BALANCE, POSITION)
+    async with deployment.beating(), interface(deployment, token="market", account_token="own") as running:
+        await until(lambda: any(state.of_accounts("Position") for state in running.services.live.venue_states()))
+        tokens: dict[str, Any] = {"token": "market", "account_token": "own"}
+        settings = Settings(api=Api(**tokens), tools=ToolsSettings(api_url=running.url))
+        async with RestClient(settings, sees_accounts=True) as client:
+            of_owner = Tools(client, rows=200)
+            held, positions = await of_owner.get_balances(), await of_owner.current_position("binance")
+        async with RestClient(settings, sees_accounts=False) as client:
+            with pytest.raises(Failure, match="no_right"):
+                await Tools(client, rows=200).get_balances()
+    for reply in (held, positions):
+        assert (reply["data"]["connected"], reply["freshness"]["state"]) == (True, {f"binance:{LABEL}": "live"})
+    [account], [traded] = held["data"]["accounts"], positions["data"]["accounts"]
+    assert [(one["asset"], one["free"]) for one in account["balances"]] == [("XQZ", 98765.00000001)]
+    [position] = traded["positions"]
+    assert (position["symbol"], position["side"], position["quantity"]) == ("BTCUSDT", "SHORT", 98765.4)
 
 
 async def test_an_unknown_symbol_has_nearest_names(filled: Tools) -> None:

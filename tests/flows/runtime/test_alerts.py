@@ -1,6 +1,7 @@
 """The rules that a flow watches: those of the settings, those of MongoDB, and what is known to have fired."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from structlog.testing import capture_logs
 from flows.model import ListedInstrument
 from flows.model.alerts import AlertRule, LastAlert, RuleBook
 from flows.runtime.alerts import AlertRuntime, StoredRules
-from flows.settings import Alerts, Mongo, Settings, SettingsError, Trades
+from flows.settings import Alerts, Mongo, Settings, SettingsError, Trades, VenueFeed
+from flows.settings.feed import VenueName
 from flows.spellings import Catalogue
 from sinks.alerts.outbox import Outbox
 from sinks.mongo.alerts import ALERTS
@@ -76,8 +78,13 @@ def test_without_the_server_stored_rules_are_not_known() -> None:
         assert ([one.rule for one in rules().rules], rules().is_complete) == ([OWN], False)
 
 
-def settings_in(folder: Path, **alerts: Any) -> Settings:
-    return Settings(trades=Trades(path=folder / "trades"), mongo=Mongo(enabled=False), alerts=Alerts(**alerts))
+def settings_in(folder: Path, *, venues: Sequence[VenueName] = (), **alerts: Any) -> Settings:
+    return Settings(
+        trades=Trades(path=folder / "trades"),
+        mongo=Mongo(enabled=False),
+        alerts=Alerts(**alerts),
+        venues={name: VenueFeed() for name in venues},
+    )
 
 
 def test_what_has_fired_before_is_known_at_the_start(tmp_path: Path) -> None:
@@ -97,3 +104,32 @@ def test_what_has_fired_before_is_known_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"alerts\.path"):
         AlertRuntime(settings_in(tmp_path, enabled=True), None, lambda _: None)
     runtime.writer.close()
+
+
+@pytest.mark.parametrize(
+    ("venue", "symbol", "silent", "is_named"),
+    [
+        ("", "BTC/USD", False, False),
+        ("", "BTCUSDT", False, False),
+        ("", "BTCUSTD", False, True),
+        ("", "BTCUSTD", True, False),
+        ("kraken", "BTCUSDT", False, True),
+        ("kraken", "BTCUSDT", True, True),
+        ("binance", "BTCUSTD", True, False),
+    ],
+)
+def test_a_rule_of_what_no_venue_lists_is_named(
+    tmp_path: Path, venue: str, symbol: str, *, silent: bool, is_named: bool
+) -> None:
+    terms = {"kind": "price_above", "venue": venue, "symbol": symbol, "price": 1.0}
+    chosen = settings_in(tmp_path, rules={"x": terms, "all": {"kind": "gap"}}, venues=["binance", "kraken"])
+    runtime = AlertRuntime(chosen, None, lambda _: None)
+    with capture_logs() as logs:
+        runtime.name_unlisted(
+            {
+                "binance": None if silent else [ListedInstrument("binance", "BTCUSDT", "TRADING", "BTC", "USDT")],
+                "kraken": [ListedInstrument("kraken", "BTC-USD", "TRADING", "BTC", "USD")],
+            }
+        )
+    runtime.writer.close()
+    assert [line["rule"] for line in logs if line["log_level"] == "warning"] == ["x"] * is_named

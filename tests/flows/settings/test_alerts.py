@@ -64,6 +64,11 @@ def test_rules_of_the_environment_are_json(monkeypatch: pytest.MonkeyPatch) -> N
         ({"x": {"kind": "price_above", "symbol": "A", "price": float("inf")}}, "x: price: write a number"),
         ({"x": {"kind": "unsynced", "for_s": -1}}, "x: for_s: write a number of at least 0"),
         ({"x": {"kind": "price_change", "percent": 1, "span_s": 86_401}}, "x: span_s: write a number above 0"),
+        ({"x": {"kind": "price_change", "percent": 1, "span_s": 0.0001}}, "x: span_s: write at least 0.001"),
+        (
+            {"x": {"kind": "price_change", "percent": 200, "span_s": 60, "direction": "down"}},
+            "x: percent: no price falls by more than 100",
+        ),
         ({str(number): {"kind": "gap"} for number in range(MOST_RULES + 1)}, f"write at most {MOST_RULES}"),
     ],
 )
