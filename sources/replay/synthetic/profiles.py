@@ -3,6 +3,7 @@ gives the same market.
 """
 
 import hashlib
+import math
 from typing import NamedTuple
 
 from sources.replay.market.decimals import Decimals, decimals_of
@@ -43,6 +44,10 @@ _USDM: dict[str, tuple[float, Decimals]] = {
 # fmt: on
 
 
+_MOST_ORDER_LOTS = 1e11
+"""Of an average order: a month has 50 million trades at the usual activity."""
+
+
 class Profile(NamedTuple):
     """A synthetic symbol at its start."""
 
@@ -65,10 +70,14 @@ def reference_of(base: str, quote: str) -> str:
 
 
 def following(symbol: str, reference: str, *, price: int, quantity: int) -> Profile:
-    """The profile of a symbol that follows one of Binance spot; `price` and `quantity` are its decimals."""
+    """The profile of a symbol that follows one of Binance spot; `price` and `quantity` are its decimals. The last of a
+    quantity are 0 where the coin is so cheap that the volume of a month would outgrow 64 bits.
+    """
     leader = profile_of("spot", reference)
-    units = 10.0 ** (price - leader.decimals.price), 10.0 ** (quantity - leader.decimals.quantity)
-    shown = Decimals(price, quantity, price, quantity, price + quantity)
+    order = leader.order_lots / 10**leader.decimals.quantity
+    lots = min(quantity, max(int(math.log10(_MOST_ORDER_LOTS / order)), 0))
+    units = 10.0 ** (price - leader.decimals.price), 10.0 ** (lots - leader.decimals.quantity)
+    shown = Decimals(price, lots, price, quantity, price + quantity)
     digest = hashlib.sha256(symbol.encode()).digest()
     ids = 10_000_000 + int.from_bytes(digest[:3])
     return Profile(

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sources.replay.synthetic.profiles import profile_of
+from sources.replay.synthetic.profiles import following, profile_of
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,20 @@ def test_any_name_is_a_market_and_always_the_same(name: str) -> None:
     assert 1_000 <= profile.ticks < 10_000_000
     assert profile.order_lots > 10
     assert max(profile.decimals.price, profile.decimals.quantity) <= 8
+
+
+COINS = st.sampled_from(["BTC", "ETH", "SOL", "DOGE", "PEPE", "SHIB", "BONK", "FLOKI"])
+
+
+@given(COINS, st.integers(2, 10), st.integers(0, 8))
+def test_the_volume_of_a_month_stays_within_64_bits_on_every_venue(base: str, price: int, quantity: int) -> None:
+    profile = following(f"{base}-USD", f"{base}USDT", price=price, quantity=quantity)
+    assert profile.decimals.printed_quantity == quantity
+    assert profile.decimals.quantity <= quantity
+    orders_of_a_month = 31 * 86_400 * 20.0
+    assert profile.order_lots * orders_of_a_month < 2**63
+    assert profile.order_lots >= 1 or profile.decimals.quantity == quantity
+
+
+def test_quantities_of_dear_coins_have_all_decimals() -> None:
+    assert following("BTC-USD", "BTCUSDT", price=1, quantity=8).decimals.quantity == 8
