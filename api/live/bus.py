@@ -8,6 +8,7 @@ clients of other nodes can resume at it. It needs nothing of any other node.
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import aclosing
+from datetime import datetime
 
 import structlog
 
@@ -43,6 +44,8 @@ class BusConnection:
         self._protocol = BusProtocol(url, venues)
         self.state = ConnectionState(url, since_ms=wall_ms(), kind="bus")
         self._is_up = False
+        self._created: datetime | None = None
+        """When the stream was made that is read."""
 
     @property
     def venue_states(self) -> list[VenueState]:
@@ -79,7 +82,8 @@ class BusConnection:
         async with connected(self._settings, "marketflow api") as client:
             span = await client.span()
             seq = self._protocol.seq
-            if self._protocol.has_begun and span.first - 1 <= seq <= span.last:
+            is_same, self._created = self._created == span.created, span.created
+            if self._protocol.has_begun and is_same and span.first - 1 <= seq <= span.last:
                 self._emit(self._protocol.resume())
                 self._up()
                 await self._read(client, after=seq, earlier=None)

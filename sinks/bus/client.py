@@ -189,7 +189,7 @@ class BusClient:
             raise _bus_error(error) from error
         if found is None:
             raise BusError(f"there is no stream {self._stream} yet: a flow creates it")
-        return StreamSpan(found.state.first_seq, found.state.last_seq)
+        return StreamSpan(found.state.first_seq, found.state.last_seq, found.created)
 
     async def _info(self) -> StreamInfo | None:
         try:

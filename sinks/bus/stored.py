@@ -1,5 +1,6 @@
 """What is read of the stream."""
 
+from datetime import datetime
 from typing import Final
 
 from msgspec import Struct
@@ -35,3 +36,5 @@ class StreamSpan(Struct, frozen=True):
 
     first: int
     last: int
+    created: datetime | None = None
+    """When the stream was made: one of the same name that was made later has other messages under the same numbers."""

@@ -23,6 +23,7 @@ from flows.model import (
     VenueItems,
 )
 from flows.settings import Bus
+from sinks.bus.client import connected
 from sinks.bus.writer import BusWriter
 from tests.fakes.bus_nodes import Node, node, received
 from tests.fakes.candles import BEGIN, candle
@@ -158,6 +159,24 @@ async def test_a_new_node_shows_what_an_old_one_shows(server: NatsServer) -> Non
             await old.until(new.live.connections[0].seq)
             assert await shown(new) == await shown(old)
             assert [one["data"]["price"] for one in await shown(new) if one["type"] == "MarketData"] == [50.0, 101.0]
+    await flow.close()
+
+
+async def test_a_stream_that_was_made_anew_is_another_one(server: NatsServer) -> None:
+    flow = Flow(bus(server))
+    await flow.say(Heartbeat("binance", BEGIN))
+    async with node(bus(server)) as one, one.client(ALL) as client:
+        await ask(client, op="ping")
+        await flow.trade(2)
+        assert ids(await received(client, 2)) == [1, 2]
+        async with connected(bus(server), "test") as admin:
+            await admin._jsm.delete_stream("marketflow")
+        for number in range(3, 13):  # more than there were, so that the numbers alone say nothing
+            flow._writer.write(VenueItems("binance", [TradeBatch("binance", "BTCUSDT", [trade(number, number)])]))
+            await asyncio.to_thread(until, lambda: not flow._writer.held)
+        flow._writer.write(VenueItems("binance", [Heartbeat("binance", BEGIN + 1)]))
+        while (await hear(client))["type"] != "Reset":
+            pass
     await flow.close()
 
 
