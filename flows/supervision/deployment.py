@@ -107,6 +107,8 @@ def demo_environment(
         "FEED__BACKOFF_MAX_S": "4",  # an exchange on this machine that comes late needs no mercy
         "MONGO__URI": f"mongodb://127.0.0.1:{mongo_port}",
     }
+    if settings.alerts.enabled is None:
+        values["ALERTS__ENABLED"] = "true"  # so that rules can be tried on the page and over REST
     for number, venue in enumerate(venues if len(venues) > 1 or settings.venues else ()):
         section = _section(venue)
         values |= _addresses(section, settings, f"/{venue}" if number else "") | {f"{section}__ENABLED": "true"}

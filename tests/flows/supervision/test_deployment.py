@@ -108,6 +108,7 @@ def test_the_demo_is_all_in_its_folder_and_on_ports_of_its_own(monkeypatch: pyte
         "MARKETFLOW_FEED__BACKOFF_MAX_S": "4",
         "MARKETFLOW_MONGO__URI": "mongodb://127.0.0.1:27555",
         "MARKETFLOW_TRADES__PATH": "there/trades",
+        "MARKETFLOW_ALERTS__ENABLED": "true",
     }  # fmt: skip
 
 
@@ -148,6 +149,12 @@ def test_the_demos_settings_are_settings(monkeypatch: pytest.MonkeyPatch) -> Non
         ("coinbase", "synthetic", "ws://127.0.0.1:9555/coinbase", "http://127.0.0.1:9555/coinbase"),
     ]
     assert {one.backoff_min_s for one in demo.by_venue.values()} == {0.5}
+    assert demo.alerts.enabled
+
+
+def test_the_demo_has_no_alerts_where_the_settings_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MARKETFLOW_ALERTS__ENABLED", "false")
+    assert not [name for name in demo_environment(load_settings()) if "ALERTS" in name]
 
 
 @pytest.mark.parametrize("venues", [("binance",), DEMO_VENUES])
