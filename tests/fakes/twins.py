@@ -140,6 +140,7 @@ async def compared(
         async with following(calm) as (calm_flow, calm_client):
             async with following(killed) as (flow, client):
                 await begun(exchange, calm_client, client)
+                begin = min(_minute_of(message) for message in client.messages if message["type"] == "Trade")
                 await calm_client.close()
                 past = await asyncio.to_thread(_past, exchange.rest_url)
                 await _until(lambda: _is_known(mongod_uri, folder, killed, past))
@@ -155,7 +156,9 @@ async def compared(
             async with following(killed, kills) as (flow, client):
                 await client.subscribe("Trade")
                 await traded(client)  # what is missing shows by the first trade behind it
-                await client.until(lambda m: m["type"] == "Trade" and _second_of(m) in MID_MINUTE_S)
+                await client.until(
+                    lambda m: m["type"] == "Trade" and _second_of(m) in MID_MINUTE_S and _minute_of(m) > begin + 1
+                )  # a whole minute has been closed at least
                 await asyncio.to_thread(exchange.pause)
                 await _until_complete(exchange, mongod_uri, folder, calm, killed)
                 codes = await asyncio.gather(flow.stop(), calm_flow.stop())
@@ -170,6 +173,12 @@ def _second_of(message: dict[str, Any]) -> int:
     """The second of the minute of the newest trade."""
     second: int = message["data"]["trades"][-1]["timestamp"] // 1_000 % 60
     return second
+
+
+def _minute_of(message: dict[str, Any]) -> int:
+    """The minute of the newest trade, counted from 1970."""
+    minute: int = message["data"]["trades"][-1]["timestamp"] // 60_000
+    return minute
 
 
 async def _live(flow: RunningFlow, chance: random.Random, number: int, on_kill: Callable[[int], None]) -> None:
