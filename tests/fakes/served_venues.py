@@ -1,8 +1,10 @@
 """What the replay exchange says over REST in each dialect, read by what has nothing in common with our clients."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any, Protocol
 
 import httpx
@@ -15,6 +17,10 @@ Trade = tuple[int, int, float, float, bool]
 """Id, time in ms, price, quantity, whether the buyer was the maker."""
 Minute = tuple[float, ...]
 """Open, high, low, close, volume."""
+
+
+BUSY_S = 60.0
+"""Longest wait for a venue that answers too many requests."""
 
 
 class ServedVenue(Protocol):
@@ -45,7 +51,13 @@ class _Client:
         self._http.close()
 
     def _get(self, path: str, **parameters: Any) -> Any:
-        return self._http.get(path, params=parameters).raise_for_status().json()
+        """The answer; waits where the flow beside it, which has the same address, has used the limit up."""
+        end = time.monotonic() + BUSY_S
+        while (answer := self._http.get(path, params=parameters)).status_code == HTTPStatus.TOO_MANY_REQUESTS:
+            if time.monotonic() > end:
+                break
+            time.sleep(1)
+        return answer.raise_for_status().json()
 
 
 class ServedBinance(_Client):
