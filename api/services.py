@@ -20,8 +20,8 @@ from api.stores.history import History
 from api.stores.instruments import Instruments
 from api.stores.mongo import MongoStore
 from api.stores.trades import TradeArchive
-from flows.process.version import how_to_install
 from flows.settings import Settings, SettingsError
+from flows.settings.extras import needs_extra
 from sinks.bus.stored import BusError
 from sinks.hub.messages import CHANNELS
 
@@ -82,12 +82,10 @@ def _live_view(settings: Settings) -> LiveView:
     size = settings.api.cache_size
     if not settings.follows_bus:
         return LiveView(*settings.hub_urls, token=settings.hub.best_token, channels=CHANNELS, cache_size=size)
-    try:
+    with needs_extra("bus", "bus.url"):
         from api.live.bus import BusConnection, check_credentials  # noqa: PLC0415
-
+    try:
         check_credentials(settings.bus)
-    except ModuleNotFoundError as error:
-        raise SettingsError(f"bus.url is set, and {error.name} is not installed: {how_to_install('bus')}") from error
     except BusError as error:
         raise SettingsError(str(error)) from error
     open_bus = partial(BusConnection, settings.bus, venues=tuple(settings.by_venue), ring=settings.hub.ring)

@@ -30,7 +30,6 @@ from flows.process.engine_end import explain_full_disk
 from flows.process.exit_codes import TRY_AGAIN, refuse_to_run
 from flows.process.gc import tune_garbage_collector
 from flows.process.logs import set_up_logs
-from flows.process.version import how_to_install
 from flows.recovered import prefix_of, state_fault
 from flows.recovery import EngineFlags, RecoveryError, check, engine_flags
 from flows.runtime.accounts import AccountRuntime
@@ -40,6 +39,7 @@ from flows.runtime.query_handlers import open_query_handlers
 from flows.runtime.venue import VenueRuntime, check_venues, with_own_names
 from flows.settings import Settings, SettingsError, load_settings
 from flows.settings.account import withheld
+from flows.settings.extras import needs_extra
 from flows.spellings import Catalogue
 from sinks.bridge import PartitionedWriterSink, SharedWriter, WriterSink
 from sinks.bus.stored import BusError
@@ -230,13 +230,11 @@ def _open_broadcast(settings: Settings, metrics: FlowMetrics, venues: list[Venue
 
 def _open_bus(settings: Settings, report: Callable[[Incident], None], venues: list[VenueRuntime]) -> "BusWriter":
     """The publisher to the bus, whose client library is loaded only with one."""
-    try:
+    with needs_extra("bus", "bus.url"):
         from sinks.bus.client import check_credentials  # noqa: PLC0415
         from sinks.bus.writer import BusWriter  # noqa: PLC0415
-
+    try:
         check_credentials(settings.bus)
-    except ModuleNotFoundError as error:
-        raise SettingsError(f"bus.url is set, and {error.name} is not installed: {how_to_install('bus')}") from error
     except BusError as error:
         raise SettingsError(str(error)) from error
     return BusWriter(
