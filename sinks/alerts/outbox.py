@@ -7,12 +7,14 @@ of the process, whatever it was, what waits is delivered by the next one, and no
 import sqlite3
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import structlog
 
+from flows.clock import wall_ms
 from flows.model.alerts import Alert, LastAlert
 
 FILE: Final = "outbox.sqlite"
@@ -30,7 +32,8 @@ CREATE TABLE IF NOT EXISTS alerts (
 """
 _WAITING: Final = "CREATE INDEX IF NOT EXISTS waiting ON alerts (place) WHERE waits"
 _NEWEST: Final = "SELECT max(place) FROM alerts GROUP BY rule, venue, symbol"
-_THEN: Final = "; what waited in it is not delivered, and the recovered state knows what has fired"
+_FILES: Final = ("", "-wal", "-shm")
+"""Endings of the files that SQLite has for one database."""
 _log = structlog.get_logger(__name__)
 
 
@@ -42,7 +45,9 @@ class Outbox:
     """Every method may be called from any thread, and raises `sqlite3.Error` when the disk takes nothing."""
 
     def __init__(self, folder: Path, *, kept: int = KEPT, lock_s: float = LOCK_S) -> None:
-        """Opens or makes the file. `OutboxError` when another process has it, or it is none."""
+        """Opens or makes the file. One that is damaged is moved away with an ERROR: the market is recorded without it,
+        and what has fired is in the recovered state too. `OutboxError` when another process has it, or it is none.
+        """
         self._kept = kept
         self._added = kept
         """How many were added since old ones were last deleted; at the start that is not known."""
@@ -50,20 +55,34 @@ class Outbox:
         self._lock = threading.Lock()
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._database = sqlite3.connect(self._path, timeout=lock_s, isolation_level=None, check_same_thread=False)
-        except (OSError, sqlite3.Error) as error:
-            raise self._refusal(error) from error
+            self._database = self._connected(lock_s)
+        except (OSError, sqlite3.Error, OutboxError) as error:
+            if not _is_damage(error):
+                raise self._refusal(error) from error
+            self._move_away(str(error))
+            self._database = self._connected(lock_s)
+
+    def _connected(self, lock_s: float) -> sqlite3.Connection:
+        """The file, checked and open."""
+        self._database = sqlite3.connect(self._path, timeout=lock_s, isolation_level=None, check_same_thread=False)
         try:
             self._open()
-        except (OutboxError, sqlite3.Error) as error:
+        except BaseException:
             self._database.close()
-            raise self._refusal(error) from error
+            raise
+        return self._database
 
     def _refusal(self, error: Exception) -> "OutboxError":
-        text = str(error)
-        is_damaged = any(word in text for word in ("damaged", "malformed", "not a database"))
-        hint = ": another process uses it" if "locked" in text else f": move it away{_THEN}" if is_damaged else ""
+        hint = ": another process uses it" if "locked" in str(error) else ""
         return OutboxError(f"the outbox of alerts {self._path} cannot be opened (alerts.path): {error}{hint}")
+
+    def _move_away(self, reason: str) -> None:
+        """What waited in it is not delivered."""
+        aside = f"{self._path}.damaged-{wall_ms()}"
+        for ending in _FILES:
+            with suppress(FileNotFoundError):
+                Path(f"{self._path}{ending}").rename(f"{aside}{ending}")
+        _log.error("outbox_damaged", reason=reason, moved_to=aside)
 
     def _open(self) -> None:
         run = self._database.execute
@@ -165,6 +184,11 @@ class Outbox:
     def _run(self, sql: str, *values: Any) -> int:
         with self._lock:
             return self._database.execute(sql, values).rowcount
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether the file is not what was written."""
+    return any(word in str(error) for word in ("damaged", "malformed", "not a database"))
 
 
 def _alert_of(record: str) -> Alert | None:

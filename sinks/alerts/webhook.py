@@ -28,7 +28,17 @@ from flows.process.proxy import is_loopback, trusted_by
 from sinks.hub.payloads import AlertBody
 from sinks.hub.payloads.form import iso_utc_or_none
 
+OF_CONTENT: Final = frozenset({400, 413, 415, 422})
+"""Answers by which a receiver may refuse one alert and take the next one."""
 _AGENT: Final = "marketflow"
+
+
+class Refusal(Struct, frozen=True):
+    """Why an attempt failed."""
+
+    cause: str
+    of_content: bool = False
+    """Whether it may be this alert alone that the receiver does not take."""
 
 
 class Event(Struct, frozen=True):
@@ -67,10 +77,8 @@ class Webhook:
             trust_env=not is_loopback(url),
         )
 
-    def send(self, alert: Alert, *, wall_s: int, timeout_s: float) -> str:
-        """One attempt, of `timeout_s` at most however slowly bytes come; "" when the receiver has taken it, else why
-        not.
-        """
+    def send(self, alert: Alert, *, wall_s: int, timeout_s: float) -> Refusal | None:
+        """One attempt, of `timeout_s` at most however slowly bytes come; None when the receiver has taken it."""
         body = body_of(alert)
         headers = {
             "webhook-id": alert.id,
@@ -80,16 +88,19 @@ class Webhook:
         try:
             return self._network.start(self._post(body, headers, timeout_s)).result()
         except TimeoutError:
-            return f"{self.host} did not answer in time"
+            return Refusal(f"{self.host} did not answer in time")
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            return f"{self.host} cannot be reached: {type(error).__name__}"
+            return Refusal(f"{self.host} cannot be reached: {type(error).__name__}")
 
-    async def _post(self, body: bytes, headers: dict[str, str], timeout_s: float) -> str:
+    async def _post(self, body: bytes, headers: dict[str, str], timeout_s: float) -> Refusal | None:
         async with (
             asyncio.timeout(timeout_s),
             self._client.stream("POST", self._url, content=body, headers=headers, timeout=None) as response,
         ):
-            return "" if response.is_success else f"{self.host} answered {response.status_code}"
+            if response.is_success:
+                return None
+            status = response.status_code
+            return Refusal(f"{self.host} answered {status}", of_content=status in OF_CONTENT)
 
     def close(self) -> None:
         """Closes the connection."""

@@ -16,7 +16,7 @@ from flows.backoff import backoff_s
 from flows.clock import wall_ms
 from flows.model.alerts import Alert
 from sinks.alerts.outbox import Outbox
-from sinks.alerts.webhook import Webhook
+from sinks.alerts.webhook import Refusal, Webhook
 from sinks.buffered.buffer import BoundedBuffer
 from sinks.buffered.outage import OnIncident, OutageWatch, StoreNames
 from sinks.buffered.summary import Summary
@@ -32,6 +32,8 @@ RESENT_MS: Final = 86_400_000
 """Age of alerts that the history gets again at the start."""
 FIRST_RETRY_S: Final = 1.0
 LAST_RETRY_S: Final = 60.0
+REFUSED_TRIES: Final = 8
+"""How often the receiver may refuse the content of an alert, in some two minutes; then the next ones go on."""
 ANSWER_S: Final = 10.0
 """How long the receiver may take."""
 HINT: Final = "look at the receiver that alerts.webhook_url names; alerts wait on disk for a day"
@@ -141,6 +143,8 @@ class AlertWriter(BufferedWriter[int, Delivered]):
         self._webhook = webhook
         self._history = history
         self._first_retry_s = first_retry_s
+        self._refused = ("", 0)
+        """The alert whose content was refused last, and how often in a row."""
         self.waiting = self._count_waiting()
         """Number of alerts that wait for the webhook; 0 without one."""
         self._buffer = _AlertBuffer(CAPACITY, lambda: self.waiting > 0)
@@ -217,13 +221,28 @@ class AlertWriter(BufferedWriter[int, Delivered]):
             return True, ""
         wall = wall_ms()
         timeout_s = max(min(ANSWER_S, self._time_left_s()), 0.1)
-        if cause := self._webhook.send(alert, wall_s=wall // 1_000, timeout_s=timeout_s):
-            return False, cause
+        refusal = self._webhook.send(alert, wall_s=wall // 1_000, timeout_s=timeout_s)
+        if refusal:
+            if self._is_given_up(alert, refusal):
+                log.error("alert_refused", id=alert.id, rule=alert.rule.id, reason=refusal.cause)
+                self._settle(alert)
+            return False, refusal.cause
+        self._settle(alert)
+        self._summary.count(Delivered(delivered=1))
+        return True, ""
+
+    def _is_given_up(self, alert: Alert, refusal: Refusal) -> bool:
+        """Whether the receiver has refused just this alert often enough."""
+        last, times = self._refused
+        if refusal.of_content:
+            self._refused = (alert.id, times + 1 if alert.id == last else 1)
+        return refusal.of_content and self._refused[1] >= REFUSED_TRIES
+
+    def _settle(self, alert: Alert) -> None:
+        """It waits no more."""
         self._outbox.settle(alert.id)
         self._outbox.trim()
         self.waiting = self._count_waiting()
-        self._summary.count(Delivered(delivered=1))
-        return True, ""
 
     def _count_waiting(self) -> int:
         return self._outbox.waiting if self._webhook else 0

@@ -5,6 +5,7 @@ from pathlib import Path
 from random import randbytes
 
 import pytest
+from structlog.testing import capture_logs
 
 from flows.model.alerts import LastAlert
 from sinks.alerts.outbox import FILE, Outbox, OutboxError
@@ -68,15 +69,12 @@ def test_a_second_process_is_refused_while_the_first_has_the_file(tmp_path: Path
     Outbox(tmp_path).close()
 
 
-def test_a_file_of_another_version_or_kind_is_refused(tmp_path: Path) -> None:
+def test_a_file_of_another_version_or_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     Outbox(tmp_path).close()
     with sqlite3.connect(tmp_path / FILE) as database:
         database.execute("PRAGMA user_version = 9")
     database.close()
     with pytest.raises(OutboxError, match="it has version 9"):
-        Outbox(tmp_path)
-    (tmp_path / FILE).write_bytes(b"something else" * 500)
-    with pytest.raises(OutboxError, match=r"cannot be opened.*move it away"):
         Outbox(tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(OutboxError, match="cannot be opened"):
@@ -91,16 +89,20 @@ def test_one_that_cannot_be_read_holds_up_no_other(tmp_path: Path) -> None:
     assert [one.number for one in outbox.recent()] == [2]
 
 
-@pytest.mark.parametrize("damage", ["cut in half", "zeros", "noise"])
-def test_a_damaged_file_is_refused_with_what_to_do(tmp_path: Path, damage: str) -> None:
+@pytest.mark.parametrize("damage", ["cut in half", "zeros", "noise", "foreign"])
+def test_a_damaged_file_is_moved_away_whole_and_alerts_go_on(tmp_path: Path, damage: str) -> None:
     outbox = Outbox(tmp_path)
     outbox.add([alert(number) for number in range(1_000)], now_ms=1, waits=True)
     outbox.close()
     whole = (tmp_path / FILE).read_bytes()
     rest = len(whole) - 8_192
-    kept = {"cut in half": whole[: len(whole) // 2], "zeros": whole[:8_192] + bytes(rest)}
-    (tmp_path / FILE).write_bytes(kept.get(damage, whole[:8_192] + randbytes(rest)))
-    with pytest.raises(OutboxError, match="move it away"):
-        Outbox(tmp_path)
-    (tmp_path / FILE).unlink()
-    Outbox(tmp_path).close()
+    kept = {"cut in half": whole[: len(whole) // 2], "zeros": whole[:8_192] + bytes(rest), "foreign": b"text" * 2_000}
+    there = kept.get(damage, whole[:8_192] + randbytes(rest))
+    (tmp_path / FILE).write_bytes(there)
+    with capture_logs() as logs:
+        again = Outbox(tmp_path)
+    [line] = logs
+    assert (line["event"], line["log_level"]) == ("outbox_damaged", "error")
+    assert Path(line["moved_to"]).read_bytes() == there
+    again.add([alert(1)], now_ms=2, waits=True)
+    assert ids(again) == [alert(1).id]

@@ -12,7 +12,7 @@ import pytest
 from flows.clock import wall_ms
 from flows.model.alerts import Alert, AlertRule
 from flows.model.secret import Secret, webhook_key
-from sinks.alerts.webhook import Webhook, body_of, signature_of
+from sinks.alerts.webhook import Refusal, Webhook, body_of, signature_of
 from tests.fakes.alerts import BEGIN, SECRET, alert, receiver
 from tests.fakes.deployment import ROOT, free_port
 
@@ -43,10 +43,10 @@ def test_what_is_no_secret_of_a_webhook_is_refused(text: str) -> None:
 def test_a_request_says_what_was_seen_and_is_signed() -> None:
     with receiver() as there:
         hook = Webhook(there.url, Secret(SECRET))
-        assert hook.send(alert(3), wall_s=1_767_225_700, timeout_s=60) == ""
+        assert hook.send(alert(3), wall_s=1_767_225_700, timeout_s=60) is None
         there.refusals = [500, 302]
-        assert hook.send(alert(4), wall_s=1, timeout_s=60) == "127.0.0.1 answered 500"
-        assert hook.send(alert(4), wall_s=2, timeout_s=60) == "127.0.0.1 answered 302"
+        assert hook.send(alert(4), wall_s=1, timeout_s=60) == Refusal("127.0.0.1 answered 500")
+        assert hook.send(alert(4), wall_s=2, timeout_s=60) == Refusal("127.0.0.1 answered 302")
         hook.close()
     assert there.wrong == []
     assert there.attempts == [alert(3).id, alert(4).id, alert(4).id]
@@ -71,16 +71,17 @@ def test_the_body_is_the_same_at_every_attempt_and_names_any_symbol_in_ascii_hea
     assert one.id.isascii()
     with receiver() as there:
         hook = Webhook(there.url, Secret(SECRET))
-        assert hook.send(one, wall_s=1, timeout_s=60) == ""
+        assert hook.send(one, wall_s=1, timeout_s=60) is None
         hook.close()
     assert there.taken[0]["data"]["symbol"] == "币安人生USDT"
 
 
 def test_a_receiver_that_is_not_there_is_a_reason_without_the_address() -> None:
     hook = Webhook(f"http://127.0.0.1:{free_port()}/secret-path?key=hunter2", Secret(SECRET))
-    reason = hook.send(alert(), wall_s=1, timeout_s=60)
-    assert reason.startswith("127.0.0.1 cannot be reached")
-    assert "hunter2" not in reason
+    refusal = hook.send(alert(), wall_s=1, timeout_s=60)
+    assert refusal
+    assert refusal.cause.startswith("127.0.0.1 cannot be reached")
+    assert "hunter2" not in refusal.cause
     hook.close()
 
 
@@ -99,7 +100,7 @@ def test_a_receiver_whose_answer_never_ends_holds_up_nothing(answer: str) -> Non
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         hook = Webhook(f"http://127.0.0.1:{server.server_address[1]}/secret", Secret(SECRET))
         try:
-            assert hook.send(alert(), wall_s=1, timeout_s=0.5) == "127.0.0.1 did not answer in time"
+            assert hook.send(alert(), wall_s=1, timeout_s=0.5) == Refusal("127.0.0.1 did not answer in time")
         finally:
             ended.set()
             hook.close()

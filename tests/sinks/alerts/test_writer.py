@@ -65,6 +65,18 @@ def test_alerts_are_delivered_in_their_order_and_those_that_are_refused_first(tm
     assert (mine.counts.fired, mine.counts.delivered) == (3, 3)
 
 
+def test_an_alert_whose_content_is_refused_holds_up_the_others_for_some_attempts_only(tmp_path: Path) -> None:
+    with receiver() as there:
+        there.refusals = [400, 500, *[422] * (module.REFUSED_TRIES - 1)]
+        mine = writer(tmp_path, there)
+        mine.write([alert(1), alert(2)])
+        there.wait(taken=1)
+        mine.close()
+        assert numbers(there) == [2]
+        assert there.attempts == [alert(1).id] * (module.REFUSED_TRIES + 1) + [alert(2).id]
+    assert (mine.counts.delivered, mine.waiting) == (1, 0)
+
+
 def test_what_was_not_delivered_is_after_the_next_start(tmp_path: Path) -> None:
     with receiver() as there:
         there.refusals = [500] * 1_000
