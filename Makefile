@@ -18,7 +18,7 @@ CLIENT_GROUPS := clients spot-connector usdm-connector
 
 CHART := api/dashboard/vendor/lightweight-charts.standalone.production.mjs
 
-.PHONY: run demo dev test test-fast laws check check-platforms conformance operations bench soak fresh image wheel lock lock-clients licences picture pictures dashboard clean help
+.PHONY: run demo dev compiled test test-fast test-plain laws check check-platforms conformance operations bench soak fresh image wheel lock lock-clients licences picture pictures dashboard clean help
 
 help:      ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -41,15 +41,18 @@ $(READY_DEV): deploy/requirements-dev.lock | $(RUN)
 $(CHART): | $(READY)
 	@$(RUN) deploy/chart.py || true
 
-dev: $(READY_DEV)  ## the environment with the tools of developers, a notebook's too
+compiled: | $(RUN)  ## what is written in C, in place, where there is a compiler: two seconds, once
+	@$(RUN) deploy/extensions.py || true
+
+dev: $(READY_DEV) compiled  ## the environment with the tools of developers, a notebook's too
 
 dashboard: $(READY)  ## fetches the page's chart library anew, as api/dashboard/package-lock.json names it
 	$(RUN) deploy/chart.py
 
-run: $(READY) $(CHART)  ## the live exchange
+run: $(READY) $(CHART) compiled  ## the live exchange
 	$(RUN) -m flows run || test $$? -eq 130
 
-demo: $(READY) $(CHART)  ## the same flow against the bundled replay exchange; needs no network
+demo: $(READY) $(CHART) compiled  ## the same flow against the bundled replay exchange; needs no network
 	@$(RUN) -m flows demo || test $$? -eq 130
 
 # without npm or a network the tests of accessibility are left out
@@ -58,13 +61,16 @@ $(AXE)/.ready: tests/axe/package-lock.json
 	@cp tests/axe/package.json tests/axe/package-lock.json $(@D)
 	@! command -v npm >/dev/null || npm ci --prefix $(@D) --ignore-scripts --silent --no-fund --no-audit && touch $@ || true
 
-test: $(READY_DEV) $(CHART) $(AXE)/.ready  ## all tests
+test: $(READY_DEV) $(CHART) $(AXE)/.ready compiled  ## all tests
 	$(RUN) -m pytest -n 3 --dist worksteal
 
-test-fast: $(READY_DEV)  ## those that need no browser, no database and no processes
+test-fast: $(READY_DEV) compiled  ## those that need no browser, no database and no processes
 	$(RUN) -m pytest -n 2 --dist worksteal -m 'not e2e and not database and not slow'
 
-laws: $(READY_DEV)  ## the laws with ten times the examples
+test-plain: $(READY_DEV)  ## what is also written in C, in plain Python: those of the machines and parsers
+	MARKETFLOW_NO_EXTENSIONS=1 $(RUN) -m pytest -q -n 2 tests/flows/operators tests/flows/test_compiled.py tests/sources/binance/test_parse.py
+
+laws: $(READY_DEV) compiled  ## the laws with ten times the examples
 	THOROUGH=1 $(RUN) -m pytest -n 2 $$(grep -rlE 'hypothesis|fakes.examples' tests --include='test_*.py')
 
 check: $(READY_DEV)  ## style, types, layers
@@ -99,10 +105,10 @@ $(CLIENTS)/node/.ready: $(CLIENT_LOCKS)/package-lock.json
 conformance: $(CLIENT_GROUPS:%=$(CLIENTS)/%/.ready) $(CLIENTS)/node/.ready  ## foreign clients against the replay exchange; ONLY='ccxt*' names some
 	$(RUN) -m tests.conformance $(if $(ONLY),'$(ONLY)')
 
-bench: $(READY_DEV) $(CHART)  ## speed, as ratios within one run
+bench: $(READY_DEV) $(CHART) compiled  ## speed, as ratios within one run
 	$(RUN) -m tests.benchmarks
 
-soak: $(READY_DEV)  ## whether it stays as fast and as small: ten minutes, or make soak MINUTES=60
+soak: $(READY_DEV) compiled  ## whether it stays as fast and as small: ten minutes, or make soak MINUTES=60
 	$(RUN) -m tests.benchmarks soak --minutes $(or $(MINUTES),10)
 
 fresh:     ## the README's commands in a bare Debian made for it; needs root, debootstrap and a network
@@ -135,7 +141,7 @@ picture: $(READY_DEV)  ## brings the picture of the flow and the generated table
 licences: $(READY_DEV)  ## brings docs/licences.md up to date with what is installed
 	$(RUN) -m tests.licences
 
-pictures: $(READY_DEV) $(CHART)  ## draws the pictures in docs/ anew, which takes four minutes, py-spy and chromium
+pictures: $(READY_DEV) $(CHART) compiled  ## draws the pictures in docs/ anew, which takes four minutes, py-spy and chromium
 	$(RUN) -m tests.benchmarks.pictures
 
 clean:     ## forgets the environments; data/ stays

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import structlog
 from bytewax.dataflow import Dataflow
 
+from flows.compiled import parts as compiled_parts
 from flows.graph import Sinks, VenueParts, venues_flow
 from flows.loop_thread import EventLoopThread
 from flows.model import Incident, ListedInstrument
@@ -314,6 +315,8 @@ def _build() -> Dataflow:
         refuse_to_run(error)
     _stop_on_signals(stop)
     tune_garbage_collector()
+    in_c, in_python = compiled_parts()
+    _log.info("compiled_parts", in_c=in_c, in_python=in_python)
     if reason := withheld(settings).get("hub"):
         _log.warning("accounts_withheld", reason=reason)
     for name, feed in settings.by_venue.items():

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -39,10 +40,36 @@ def test_it_holds_every_module_and_file_of_the_packages_and_nothing_else(wheel: 
         path.relative_to(ROOT).as_posix()
         for package in PACKAGES
         for path in (ROOT / package).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith("package")
+        if path.is_file()
+        and "__pycache__" not in path.parts
+        and not path.name.startswith("package")
+        and path.suffix != ".so"
     }
-    assert held == files | {"flows/command/explore.py"}  # the notebook, for `marketflow notebook`
+    compiled = {name for name in held if name.endswith(".so")}
+    assert held - compiled == files | {"flows/command/explore.py"}  # the notebook, for `marketflow notebook`
     assert {f"{package}/py.typed" for package in PACKAGES} < held
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no compiler is here")
+def test_it_holds_what_is_written_in_c_compiled_for_this_platform(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    ending = sysconfig.get_config_var("EXT_SUFFIX")
+    written = [name for name in names if name.endswith(".c")]
+    assert {name.removesuffix(".c") + ending for name in written} <= names
+    assert written
+    assert not wheel.stem.endswith("-any")
+
+
+def test_without_a_compiler_it_is_one_for_any_platform(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
+    environment = os.environ | {"CC": str(tmp_path / "missing")}
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, env=environment)
+    [path] = tmp_path.glob("*.whl")
+    assert path.stem.endswith("-py3-none-any")
+    assert "_runs.c is not compiled" in done.stdout + done.stderr
+    with zipfile.ZipFile(path) as archive:
+        assert not [name for name in archive.namelist() if name.endswith(".so")]
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Step `parse`: what a source carries becomes events of instruments."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -19,6 +18,7 @@ from flows.model import (
     TradesRefused,
     VenueParser,
 )
+from flows.operators.runs import by_symbol, newest_event
 
 MOST_KEYS = 20_000
 """Symbols whose key is remembered; of more, it is made each time."""
@@ -41,7 +41,7 @@ class Trades(Struct, gc=False):
     are sorted where that is needed: before the keyed steps, when more have come, and where one of them is in doubt.
     """
 
-    trades: Sequence[Trade]
+    trades: list[Trade]
     newest: int
     """Their newest event time."""
     keys: Mapping[str, str]
@@ -67,14 +67,6 @@ Parsed: TypeAlias = Batch | Trades | InstrumentEvent | ConnectionEvent | Rejecte
 """What this step hands on."""
 Validated: TypeAlias = Parsed | Incident
 """What the step `validate` makes of that."""
-
-
-def by_symbol(trades: Iterable[Trade]) -> dict[str, list[Trade]]:
-    """The trades of each symbol, in their order."""
-    runs: defaultdict[str, list[Trade]] = defaultdict(list)
-    for trade in trades:
-        runs[trade.symbol].append(trade)
-    return runs
 
 
 def by_instrument(items: Iterable[Parsed]) -> list[Parsed]:
@@ -118,8 +110,8 @@ class Parse:
             out += parsed.rejected
             lacking = {one.symbol: one.reason for one in parsed.rejected if one.kind in TRADE_KINDS}
             out += [InstrumentEvent(keys[symbol], TradesRefused(reason)) for symbol, reason in lacking.items()]
-        if trades := parsed.trades:
-            out.append(Trades(trades, max([trade.event_time for trade in trades]), keys, line))
+        if trades := list(parsed.trades):
+            out.append(Trades(trades, newest_event(trades), keys, line))
         out += [Batch(keys[symbol], events, line) for symbol, events in parsed.events]
         for status in parsed.statuses:
             self._tell_instruments(status, out)

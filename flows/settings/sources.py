@@ -10,9 +10,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from flows.compiled import PLAIN
 from flows.names import did_you_mean, nearest
 
 PREFIX: Final = "MARKETFLOW_"
+_NO_SETTINGS: Final = ("config", PLAIN.removeprefix(PREFIX).lower())
+"""Variables that are no settings: the file of them, and whether compiled parts are left out."""
 VENUES: Final = "venues"
 """The section with a section for each venue, here named as in `venues.kraken`."""
 Values: TypeAlias = dict[str, dict[str, Any]]
@@ -98,7 +101,7 @@ def environment(known: Mapping[str, Iterable[str]]) -> Written:
     variables = sorted((name for name in os.environ if name.upper().startswith(PREFIX)), key=_place_in_order)
     for name in variables:
         section, key = section_and_key(name)
-        if (section, key) == ("config", ""):
+        if not key and section in _NO_SETTINGS:
             continue
         if of_file := _key_of_file(key, known.get(section, ())):
             if of_file in values.get(section, {}):

@@ -91,7 +91,10 @@ class BinanceParser:
         """Adds the trades of streams that are known to `trades`, and gives everything else."""
         runs: _Runs = defaultdict(list)
         if frames.line != PUBLIC_LINE:
-            _collect(decoded(self._market, frames.payloads), streams, trades, runs)
+            read, payloads = streams.read(frames.payloads)
+            trades += read
+            if payloads:
+                _collect(decoded(self._market, payloads), streams, trades, runs)
         elif self._has_typed_book_ticker:
             _collect(decoded(self._book, frames.payloads), streams, trades, runs)
         else:

@@ -2,9 +2,12 @@
 
 from typing import Any, NamedTuple
 
-from flows.model import StreamNames
+from flows.compiled import compiled
+from flows.model import StreamNames, Trade
 from sources.binance import wire
 from sources.binance.usdm_wire import ContractInfoMessage, ForceOrderMessage, MarkPriceMessage
+
+_agg_trades = compiled("sources.binance._agg_trades")
 
 MOST_STREAMS = 10_000
 """Most streams of a connection that are remembered; others are computed each time."""
@@ -44,6 +47,7 @@ class ConnectionStreams:
         """By name the symbols of streams that have trades of one symbol, `of_trades` all of them."""
         self.of_trades: type | None = None
         """Type of these trades on the wire."""
+        self._reader = None if _agg_trades is None else _agg_trades.Reader(wire.AggTradeMessage)
         self._known: dict[str, Stream] = {}
         names = None if streams is None else streams.subscribed
         self._followed = None if names is None else {name.partition("@")[0].upper() for name in names}
@@ -57,7 +61,18 @@ class ConnectionStreams:
                 self._known[name] = stream
                 if stream.trades is not None and self.of_trades in (None, stream.trades):
                     self.traded[name], self.of_trades = stream.symbol, stream.trades
+                    if self._reader is not None and stream.trades is wire.AggTradeMessage:
+                        self._reader.add(name, stream.symbol)
         return stream
+
+    def read(self, payloads: list[bytes]) -> tuple[list[Trade], list[bytes]]:
+        """Aggregate trades of known streams in their usual form, where that is compiled, and all other frames. Where
+        one of a known stream has another form, that is all of them: the order of a stream's trades stays.
+        """
+        found: tuple[list[Trade], list[bytes]] | None = None
+        if self._reader is not None and self.of_trades is wire.AggTradeMessage:
+            found = self._reader.read(payloads)
+        return found or ([], payloads)
 
     def follow(self, symbol: str) -> bool:
         """Whether the connection has a stream of this symbol alone."""

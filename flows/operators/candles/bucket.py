@@ -11,12 +11,12 @@ them as for the one or two of a live feed's batch.
 
 from collections.abc import Iterable
 from math import fsum
-from operator import mul
 from typing import Self, TypeAlias
 
-from flows.model import AggregateTrade, Figures, Kline, Prices, Trade
+from flows.model import Figures, Kline, Prices, Trade
 from flows.model.exact_sums import fold
 from flows.model.printed import printed
+from flows.operators.runs import IS_COMPILED, add_up, plain
 
 NO_ID = -1
 """First and last id of a period without trades, as the exchange reports it."""
@@ -25,8 +25,10 @@ MAX_PARTS = 16
 """Parts of a sum; one more, and they are added up into as few as are exact, mostly two. They are few, as each candle
 that is shown adds them up.
 """
-MOST_WAITING = 160
-"""Trades that wait to be added up; one more, and they are."""
+MOST_WAITING = 0 if IS_COMPILED else 160
+"""Trades that wait to be added up; one more, and they are. In C they are added up at once: a call is cheap there, and
+trades that wait leave the processor's cache.
+"""
 
 
 BucketState: TypeAlias = tuple[object, ...]
@@ -54,32 +56,18 @@ class Totals:
 
     def add(self, trades: list[Trade]) -> None:
         """Adds trades; `high` and `low` begin as the price of one of them."""
-        bought = [t for t in trades if not t.buyer_is_maker]
-        if bought:
-            self._add_side(bought, is_bought=True)
-        if len(bought) < len(trades):
-            self._add_side([t for t in trades if t.buyer_is_maker] if bought else trades, is_bought=False)
-        self.trades += _raw_trades(trades)
-        if len(self.volume) > MAX_PARTS or len(self.quote_volume) > MAX_PARTS:
-            self._fold()
-
-    def _add_side(self, trades: list[Trade], *, is_bought: bool) -> None:
-        """Adds trades that takers have bought, or sold, all of them."""
-        prices = [t.price for t in trades]
-        quantities = [t.quantity for t in trades]
-        values = list(map(mul, prices, quantities))
-        ordered = sorted(prices)  # for floats it costs less than min() and max()
-        high, low, least = ordered[-1], ordered[0], min(quantities)
+        sums = self.volume, self.quote_volume, self.taker_buy_volume, self.taker_buy_quote_volume
+        try:
+            high, low, count = add_up(trades, *sums)
+        except OverflowError:
+            high, low, count = plain.add_up(trades, *sums)
         if high > self.high:  # noqa: PLR1730 - the hot path: max() costs twice as much
             self.high = high
         if low < self.low:  # noqa: PLR1730 - as above
             self.low = low
-        volume, quote_volume = exact_parts(quantities, least), exact_parts(values, low * least)
-        self.volume += volume
-        self.quote_volume += quote_volume
-        if is_bought:
-            self.taker_buy_volume += volume
-            self.taker_buy_quote_volume += quote_volume
+        self.trades += count
+        if len(self.volume) > MAX_PARTS or len(self.quote_volume) > MAX_PARTS:
+            self._fold()
 
     def merge(self, other: "Totals") -> None:
         """Adds those of other trades."""
@@ -243,30 +231,3 @@ class Bucket:
             totals.taker_buy_volume, totals.trades, totals.volume,
         ) = state  # type: ignore[assignment]  # fmt: skip
         return bucket
-
-
-def exact_parts(values: list[float], least: float) -> tuple[float, ...]:
-    """Parts of the exact sum of `values`, none of which is below `least`. The list is used up.
-
-    All values are multiples of the last place of `least`, and so are their quick sum and what that has lost. No more
-    than `least`, this is at most 2⁵³ of these places: then it is a float64, and `fsum` has not rounded it.
-    """
-    part = sum(values, 0.0)
-    values.append(-part)
-    rest = fsum(values)
-    if -least <= rest <= least:
-        return part, rest
-    parts = [part]
-    while rest:
-        parts.append(rest)
-        values.append(-rest)
-        rest = fsum(values)
-    return tuple(parts)
-
-
-def _raw_trades(trades: list[Trade]) -> int:
-    """Aggregates count as the raw trades that they cover, as the exchange counts them."""
-    if not isinstance(trades[0], AggregateTrade):
-        return len(trades)
-    spanned = trades[-1].last_id - trades[0].first_id + 1
-    return spanned if spanned == len(trades) else sum([t.last_id - t.first_id + 1 for t in trades])

@@ -21,7 +21,8 @@ from flows.model import (
     TradeInput,
     TradesRefused,
 )
-from flows.operators.parse import Batch, InstrumentEvent, Trades, Validated, by_symbol
+from flows.operators.parse import Batch, InstrumentEvent, Trades, Validated
+from flows.operators.runs import by_symbol
 
 ENOUGH = 4_000
 """Trades after which a batch is large enough to go at once."""

@@ -4,11 +4,11 @@ Nearly all trades pass here and nowhere else in the step `sequence`, so each is 
 is quicker than columns for the short runs of a live feed, and as quick for long ones.
 """
 
-from collections.abc import Sequence
 from typing import TypeAlias
 
 from flows.bounds import BACK_MS, MOST_FILLS, TRADE_AHEAD_MS
 from flows.model import MARKET_FILL, AggregateTrade, Trade
+from flows.operators.runs import scan_aggregates, scan_fills
 
 Place: TypeAlias = tuple[int, int, int]
 """Where a sequence stands: id of the next trade; first fill of the next aggregate, -1 when it is not known; time of the
@@ -16,56 +16,25 @@ newest trade, ms UTC.
 """
 
 
-def times_of_aggregates(trades: Sequence[Trade], place: Place, *, fills_follow: bool) -> tuple[int, int] | None:
+def times_of_aggregates(trades: list[Trade], place: Place, *, fills_follow: bool) -> tuple[int, int] | None:
     """The least and the largest time of aggregates that continue; None when they do not, or something else is among
     them. Their fills are a chain too: without a gap where `fills_follow`, else rising.
     """
     following, fill, newest = place
-    begin = end = trades[0].time
-    if fill < 0:
-        fill = trades[0].first_id
-    try:
-        for trade in trades:
-            first, last, time = trade.first_id, trade.last_id, trade.time
-            if trade.id != following or (first != fill and (fills_follow or first < fill)):
-                return None
-            if last != first and not first < last < first + MOST_FILLS:
-                return None
-            following += 1
-            fill = last + 1
-            if time >= end:
-                end = time
-            elif time < begin:
-                begin = time
-    except AttributeError:
-        return None
-    return (begin, end) if _is_possible(begin, end, newest, trades) else None
+    times = scan_aggregates(trades, following, fill, fills_follow, MOST_FILLS)
+    return times if times is not None and _is_possible(times, newest, trades) else None
 
 
-def times_of_fills(trades: Sequence[Trade], place: Place) -> tuple[int, int] | None:
+def times_of_fills(trades: list[Trade], place: Place) -> tuple[int, int] | None:
     """The same of single fills, all of one type."""
     following, _, newest = place
-    begin = end = trades[0].time
-    kind = type(trades[0])
-    if issubclass(kind, AggregateTrade):
+    if isinstance(trades[0], AggregateTrade):
         return None
-    try:
-        for trade in trades:
-            time = trade.time
-            if trade.id != following or type(trade) is not kind:  # a tenth of what `isinstance` costs
-                return None
-            if not (trade.price and trade.quantity) and trade.fill == MARKET_FILL:
-                return None
-            following += 1
-            if time >= end:
-                end = time
-            elif time < begin:
-                begin = time
-    except AttributeError:
-        return None
-    return (begin, end) if _is_possible(begin, end, newest, trades) else None
+    times = scan_fills(trades, following, MARKET_FILL)
+    return times if times is not None and _is_possible(times, newest, trades) else None
 
 
-def _is_possible(begin: int, end: int, newest: int, trades: Sequence[Trade]) -> bool:
-    """Whether trades were made between `begin` and `end` after others of which the newest was made at `newest`."""
+def _is_possible(times: tuple[int, int], newest: int, trades: list[Trade]) -> bool:
+    """Whether trades were made at these times after others of which the newest was made at `newest`."""
+    begin, end = times
     return begin >= newest - BACK_MS and end <= trades[-1].event_time + TRADE_AHEAD_MS

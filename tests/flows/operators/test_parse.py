@@ -42,7 +42,7 @@ def test_trades_of_several_instruments_stay_as_they_came() -> None:
     parse = Parse("binance", Scripted([Found([], [], 0, trades=trades)]))
     [together] = parse([RawFrames("market", [b"..."], 1)])
     assert isinstance(together, Trades)
-    assert (together.trades, together.newest, together.line) == (trades, BEGIN + 5, "market")
+    assert (together.trades, together.newest, together.line) == ([*trades], BEGIN + 5, "market")
     assert by_instrument([Flush(), together]) == [
         Flush(),
         Batch("binance:BTCUSDT", [trade(1, 0), trade(2, 3)], "market"),

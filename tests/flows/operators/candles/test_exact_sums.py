@@ -14,8 +14,9 @@ from msgspec import structs
 
 from flows.model import Candle, Gap, Trade, TradeBatch, timeframe_ms
 from flows.model.printed import printed
-from flows.operators.candles.bucket import Bucket, exact_parts
+from flows.operators.candles.bucket import Bucket
 from flows.operators.candles.builder import CandleBuilder
+from flows.operators.runs.plain import exact_parts
 from tests.fakes.trades import BEGIN, at, trade
 
 K = TypeVar("K")
@@ -147,12 +148,18 @@ def batch_of(trades: list[Trade], *, late: bool = False) -> TradeBatch:
 
 
 def check(candles: Iterable[Candle], trades: list[Trade]) -> None:
-    """Each candle has the exact sums of the trades of its period."""
+    """Each candle has all figures of the trades of its period, its sums exact."""
     for candle in candles:
         end = candle.open_time + timeframe_ms(candle.timeframe)
         inside = [t for t in trades if candle.open_time <= t.time < end]
         found = candle.volume, candle.quote_volume, candle.taker_buy_volume, candle.taker_buy_quote_volume
         assert found == sums_of(inside), candle
+        prices = [t.price for t in inside]
+        flat = [candle.open, candle.open, candle.open, candle.open]  # a period without trades
+        expected = [prices[0], max(prices), min(prices), prices[-1]] if prices else flat
+        ids = (inside[0].id, inside[-1].id) if inside else (-1, -1)
+        assert [candle.open, candle.high, candle.low, candle.close] == expected, candle
+        assert (candle.trades, (candle.first_id, candle.last_id)) == (len(inside), ids), candle
 
 
 def untimed(candles: dict[K, Candle]) -> dict[K, Candle]:

@@ -1,0 +1,16 @@
+from flows.model import Trade
+
+def scan_aggregates(
+    trades: list[Trade], following: int, fill: int, fills_follow: bool, most_fills: int, /
+) -> tuple[int, int] | None: ...
+def scan_fills(trades: list[Trade], following: int, market: str, /) -> tuple[int, int] | None: ...
+def add_up(
+    trades: list[Trade],
+    volume: list[float],
+    quote_volume: list[float],
+    bought: list[float],
+    bought_value: list[float],
+    /,
+) -> tuple[float, float, int]: ...
+def by_symbol(trades: list[Trade], /) -> dict[str, list[Trade]]: ...
+def newest_event(trades: list[Trade], /) -> int: ...
