@@ -54,6 +54,10 @@ class GatewaySocket:
         if self._closing is None:
             self._closing = asyncio.get_running_loop().create_task(self._close_in_time(code, reason))
 
+    def cut(self) -> None:
+        """Cuts the connection without a closing handshake."""
+        self._transport.abort()
+
     async def wait_room(self) -> None:
         """Waits until there is room again, or the connection is lost."""
         self._room.clear()

@@ -16,13 +16,13 @@ from api.signalr.protocol import (
     Cancellation,
     Close,
     Codec,
-    Incoming,
     Invocation,
     ProtocolError,
     handshake_refusal,
 )
+from api.signalr.resumable import ResumableTransport
 from api.signalr.session import Session
-from api.signalr.transports import Transport
+from api.signalr.transports import Transport, WebSocketTransport
 from flows.clock import monotonic_ms
 from sinks.hub.auth import REQUESTS_PER_S, TokenBucket
 from sinks.hub.client import STALLED_MS, Client
@@ -31,6 +31,8 @@ from sinks.hub.subscription import RequestError, RightError, Subscription, build
 
 MOST_STREAMS: Final = 16
 """Most streams of a connection at a time."""
+MOST_WAITING: Final = 64
+"""Most messages of a client that wait to be served; then nothing more is read."""
 _CHECK_S: Final = 1.0
 _PUSHES: Final = {name: PushForm(codec) for name, codec in CODECS.items()}
 _DIMENSIONS: Final = ("channels", "symbols", "timeframes", "venues")
@@ -65,24 +67,37 @@ class Connection:
         self._transport = transport
         self._gateway = gateway
         self._calls = calls
-        self._rights = rights
-        self._session = Session(monotonic_ms())
-        self._is_serving = False
+        self.rights = rights
+        """Those of its client."""
+        self._resumable = transport if isinstance(transport, ResumableTransport) else None
+        self._session = Session(monotonic_ms(), may_resume=self._resumable is not None)
+        self._waiting: asyncio.Queue[Invocation | Cancellation | Close] = asyncio.Queue(MOST_WAITING)
         self._client: Client | None = None
         self._streams: dict[str, Client] = {}
         transport.on_writable = self._on_writable
+        if self._resumable:
+            self._resumable.on_cut = self._on_cut
 
     async def serve(self) -> None:
         """Serves it, from the handshake to the close."""
-        watch = asyncio.create_task(self._watch())
+        work = [asyncio.create_task(task) for task in (self._read(), self._serve_messages(), self._watch())]
         try:
-            await self._serve_messages()
+            await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            watch.cancel()
-            await asyncio.wait([watch])
+            for task in work:
+                task.cancel()
+            results = await asyncio.gather(*work, return_exceptions=True)
             for client in self._clients():
                 self._gateway.relay.leave(client)
             await self._transport.wait_closing()
+        for error in results:
+            if isinstance(error, Exception):
+                raise error
+
+    @property
+    def transport_name(self) -> str:
+        """For logs."""
+        return type(self._transport).__name__
 
     def _clients(self) -> list[Client]:
         return [*([self._client] if self._client else []), *self._streams.values()]
@@ -90,7 +105,14 @@ class Connection:
     # --- sending ---
 
     def write(self, records: bytes) -> bool:
-        """Writes finished messages; False when there is no more room."""
+        """Writes finished messages of those that a stateful reconnect counts; False when there is no more room."""
+        resumption = self._session.resumption
+        if resumption is None:
+            return self._write_uncounted(records)
+        resumption.on_written(records)
+        return self._write_uncounted(records) and not resumption.is_full
+
+    def _write_uncounted(self, records: bytes) -> bool:
         self._session.on_sent(monotonic_ms())
         codec = self._session.codec
         return self._transport.write(records, is_binary=codec is not None and codec.is_binary)
@@ -99,7 +121,7 @@ class Connection:
         """Says why, and closes."""
         codec = self._session.codec
         if codec is not None:
-            self.write(codec.close(reason, allow_reconnect=allow_reconnect))
+            self._write_uncounted(codec.close(reason, allow_reconnect=allow_reconnect))
         self._transport.begin_close(code, reason)
 
     def _reply(self, data: bytes) -> None:
@@ -108,57 +130,113 @@ class Connection:
         self._gateway.relay.reply(self._client, [Record(data)], self._gateway.now())
 
     def _on_writable(self) -> None:
+        resumption = self._session.resumption
+        if resumption and resumption.is_full:
+            return
         for client in self._clients():
             self._gateway.relay.on_writable(client, self._gateway.now())
+
+    # --- time ---
 
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(_CHECK_S)
-            now, codec = monotonic_ms(), self._session.codec
-            if self._transport.has_fetched():
-                self._session.on_seen(now)
-            if self._session.is_silent(now) and not self._is_serving:
-                self.end(WSCloseCode.GOING_AWAY, "the client is silent")
-            elif codec is not None and self._session.wants_ping(now):
-                self.write(codec.ping())
+            if self._resumable and self._resumable.is_kept and self._resumable.is_away:
+                self._check_return(monotonic_ms())
+            else:
+                self._check_line(monotonic_ms())
+
+    def _check_return(self, now_ms: int) -> None:
+        resumption = self._session.resumption
+        if resumption and resumption.has_left(now_ms):
+            self.end(WSCloseCode.GOING_AWAY, "the client has not come back")
+
+    def _check_line(self, now_ms: int) -> None:
+        codec, resumption = self._session.codec, self._session.resumption
+        if self._transport.has_fetched():
+            self._session.on_seen(now_ms)
+        if self._session.is_silent(now_ms) and not self._waiting.full():
+            self.end(WSCloseCode.GOING_AWAY, "the client is silent")
+        elif resumption and (ack := resumption.take_ack()):
+            self._write_uncounted(ack)
+        elif codec is not None and self._session.wants_ping(now_ms):
+            self._write_uncounted(codec.ping())
+
+    # --- stateful reconnects ---
+
+    @property
+    def may_resume(self) -> bool:
+        """Whether the client may come back over another connection."""
+        return self._resumable is not None and self._resumable.is_kept and self._resumable.is_open
+
+    def resume(self, line: WebSocketTransport) -> None:
+        """The client has come back; only while it may."""
+        transport, resumption = self._resumable, self._session.resumption
+        if transport is None or resumption is None:
+            return
+        transport.replace(line)
+        self._session.on_seen(monotonic_ms())
+        self._write_uncounted(resumption.again())
+        self._on_writable()
+
+    def _on_cut(self) -> None:
+        if self._session.resumption:
+            self._session.resumption.on_cut()
 
     # --- messages of the client ---
 
-    async def _serve_messages(self) -> None:
+    async def _read(self) -> None:
         bucket = TokenBucket(now_ms=monotonic_ms())
         async for frame in self._transport.frames():
-            was_open = self._session.codec is not None
+            was_open, was_full = self._session.codec is not None, self._is_full
             try:
                 messages = self._session.on_frame(frame, monotonic_ms())
             except ProtocolError as error:
                 if not was_open:
-                    self.write(handshake_refusal(str(error)))
+                    self._write_uncounted(handshake_refusal(str(error)))
                 self.end(WSCloseCode.PROTOCOL_ERROR, str(error)[:100], allow_reconnect=False)
                 return
             if not was_open and not self._begin():
                 return
+            if was_full and not self._is_full:
+                self._on_writable()
             for message in messages:
-                if isinstance(message, Close):
-                    self._transport.begin_close(WSCloseCode.OK, "")
-                    return
-                if not bucket.take(monotonic_ms()):
+                if not isinstance(message, Close) and not bucket.take(monotonic_ms()):
                     self.end(WSCloseCode.POLICY_VIOLATION, f"more than {REQUESTS_PER_S} messages a second")
                     return
-                self._is_serving = True
-                try:
-                    if not await self._serve(message):
-                        return
-                finally:
-                    self._is_serving = False
+                if isinstance(message, Invocation | Cancellation | Close) and not await self._put(message):
+                    return
+
+    @property
+    def _is_full(self) -> bool:
+        return self._session.resumption is not None and self._session.resumption.is_full
+
+    async def _put(self, message: Invocation | Cancellation | Close) -> bool:
+        """Has a message served in its turn; False when the connection ends. One that may be resumed is read on, as what
+        the client acknowledges is among what it sends.
+        """
+        if self._session.resumption and self._waiting.full():
+            self.end(WSCloseCode.TRY_AGAIN_LATER, "calls, but does not read")
+            return False
+        await self._waiting.put(message)
+        return True
+
+    async def _serve_messages(self) -> None:
+        while not isinstance(message := await self._waiting.get(), Close):
+            if not await self._serve(message):
+                return
+        self._transport.begin_close(WSCloseCode.OK, "")
 
     def _begin(self) -> bool:
         codec = self._codec
         if codec.is_binary and not self._transport.takes_binary:
-            self.write(handshake_refusal("this transport carries text alone: use the protocol json"))
+            self._write_uncounted(handshake_refusal("this transport carries text alone: use the protocol json"))
             self._transport.begin_close(WSCloseCode.UNSUPPORTED_DATA, "")
             return False
-        self.write(HANDSHAKE_OK)
-        self._client = self._join(_PUSHES[codec.name], Subscription((), self._rights))
+        self._write_uncounted(HANDSHAKE_OK)
+        if self._resumable:
+            self._resumable.is_kept = self._session.resumption is not None
+        self._client = self._join(_PUSHES[codec.name], Subscription((), self.rights))
         return True
 
     @property
@@ -169,7 +247,7 @@ class Connection:
     def _join(self, form: PushForm | StreamForm, subscription: Subscription) -> Client:
         return self._gateway.relay.join(Lane(self), self._gateway.now(), encoding=form, subscription=subscription)
 
-    async def _serve(self, message: Incoming) -> bool:
+    async def _serve(self, message: Invocation | Cancellation) -> bool:
         """Serves one message; False when the connection ends. A client that does not read must wait."""
         try:
             async with asyncio.timeout(STALLED_MS / 1_000):
@@ -227,7 +305,7 @@ class Connection:
             channels = DEFAULT_CHANNELS if wanted else _subscribed(self._client.subscription)
         rule = build_rule(
             wanted=wanted,
-            channels=granted(self._rights, channels, ()) if wanted else channels,
+            channels=granted(self.rights, channels, ()) if wanted else channels,
             symbols=named.get("symbols"),
             timeframes=named.get("timeframes"),
             venues=named.get("venues"),
@@ -246,7 +324,7 @@ class Connection:
             raise RequestError("StreamPrices has symbols")
         symbols = _names(arguments[0]) if arguments else None
         rule = build_rule(wanted=True, channels=("MarketData",), symbols=symbols, timeframes=None)
-        client = self._join(StreamForm(self._codec, id_), Subscription((), self._rights))
+        client = self._join(StreamForm(self._codec, id_), Subscription((), self.rights))
         self._streams[id_] = client
         _, snapshot = self._gateway.relay.change(client, rule, self._gateway.now())
         self._gateway.relay.reply(client, snapshot, self._gateway.now())

@@ -16,7 +16,7 @@ MESSAGE_BYTES: Final = 32_768
 VERSIONS: Final = (0, 1, 2)
 """Versions of the protocol in a handshake: some clients send 0; 2 adds stateful reconnects."""
 _LENGTH_BYTES: Final = 5
-_INVOCATION, _ITEM, _COMPLETION, _STREAM, _CANCEL, _PING, _CLOSE = range(1, 8)
+_INVOCATION, _ITEM, _COMPLETION, _STREAM, _CANCEL, _PING, _CLOSE, _ACK, _SEQUENCE = range(1, 10)
 _ERROR, _VOID, _RESULT = range(1, 4)
 
 
@@ -47,11 +47,26 @@ class Close(Struct, frozen=True):
     """The client closes the connection."""
 
 
+class Ack(Struct, frozen=True):
+    """The client has all counted messages up to this number."""
+
+    number: int
+
+
+class Sequence(Struct, frozen=True):
+    """The number of the counted message that comes next, after a reconnect."""
+
+    number: int
+
+
 class Ignored(Struct, frozen=True):
     """A message of a type that is not known, or not used."""
 
+    is_counted: bool = False
+    """Whether a stateful reconnect numbers it, as items and completions of the client's own streams."""
 
-Incoming: TypeAlias = Invocation | Cancellation | Ping | Close | Ignored
+
+Incoming: TypeAlias = Invocation | Cancellation | Ping | Close | Ack | Sequence | Ignored
 
 
 class Codec(Protocol):
@@ -85,12 +100,22 @@ class Codec(Protocol):
     def close(self, error: str, *, allow_reconnect: bool) -> bytes:
         """The end of the connection."""
 
+    def ack(self, number: int) -> bytes:
+        """All counted messages up to this number have come."""
+
+    def sequence(self, number: int) -> bytes:
+        """The number of the counted message that comes next."""
+
+    def count(self, records: bytes) -> int:
+        """The number of finished messages."""
+
 
 class _Message(Struct, frozen=True, rename="camel"):
     type: int
     target: str | None = None
     arguments: list[Any] | None = None
     invocation_id: str | None = None
+    sequence_id: int | None = None
 
 
 class JsonCodec:
@@ -110,7 +135,8 @@ class JsonCodec:
             message = _JSON_MESSAGE.decode(record)
         except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
             raise ProtocolError(f"not understood: {error}") from error
-        return _incoming(message.type, message.target, message.arguments, message.invocation_id)
+        id_ = message.sequence_id if message.type in (_ACK, _SEQUENCE) else message.invocation_id
+        return _incoming(message.type, message.target, message.arguments, id_)
 
     def push(self, target: str, *arguments: Any) -> bytes:
         """A call of a method of the client, without an answer."""
@@ -139,6 +165,18 @@ class JsonCodec:
     def close(self, error: str, *, allow_reconnect: bool) -> bytes:
         """The end of the connection."""
         return self._record({"type": _CLOSE, "error": error, "allowReconnect": allow_reconnect})
+
+    def ack(self, number: int) -> bytes:
+        """All counted messages up to this number have come."""
+        return self._record({"type": _ACK, "sequenceId": number})
+
+    def sequence(self, number: int) -> bytes:
+        """The number of the counted message that comes next."""
+        return self._record({"type": _SEQUENCE, "sequenceId": number})
+
+    def count(self, records: bytes) -> int:
+        """The number of finished messages: within one the byte is escaped."""
+        return records.count(RECORD_END)
 
     @staticmethod
     def _record(message: dict[str, Any]) -> bytes:
@@ -169,7 +207,9 @@ class MessagePackCodec:
             if kind in (_INVOCATION, _STREAM):
                 _, _, id_, target, arguments, *_ = fields
                 return _incoming(kind, *msgspec.convert((target, arguments, id_), _Call))
-            return _incoming(msgspec.convert(kind, int), None, None, fields[2] if kind == _CANCEL else None)
+            kind = msgspec.convert(kind, int)
+            at = {_CANCEL: 2, _ACK: 1, _SEQUENCE: 1}.get(kind)
+            return _incoming(kind, None, None, None if at is None else fields[at])
         except (msgspec.DecodeError, RecursionError, UnicodeError, ValueError, IndexError) as error:
             raise ProtocolError(f"not understood: {error}") from error
 
@@ -201,6 +241,23 @@ class MessagePackCodec:
         """The end of the connection."""
         return self._framed([_CLOSE, error, allow_reconnect])
 
+    def ack(self, number: int) -> bytes:
+        """All counted messages up to this number have come."""
+        return self._framed([_ACK, number])
+
+    def sequence(self, number: int) -> bytes:
+        """The number of the counted message that comes next."""
+        return self._framed([_SEQUENCE, number])
+
+    def count(self, records: bytes) -> int:
+        """The number of finished messages."""
+        count = place = 0
+        while place < len(records):
+            length, place = _length(records, place)
+            place += length
+            count += 1
+        return count
+
     @staticmethod
     def _framed(message: list[Any]) -> bytes:
         body = _MSGPACK.encode(message)
@@ -222,9 +279,13 @@ def _incoming(kind: int, target: str | None, arguments: list[Any] | None, id_: o
         if not isinstance(id_, str):
             raise ProtocolError("a cancellation needs its id")
         return Cancellation(id_)
+    if kind in (_ACK, _SEQUENCE):
+        if not isinstance(id_, int) or isinstance(id_, bool) or id_ < 0:
+            raise ProtocolError("Ack and Sequence need the number of a message")
+        return Ack(id_) if kind == _ACK else Sequence(id_)
     if kind == _PING:
         return Ping()
-    return Close() if kind == _CLOSE else Ignored()
+    return Close() if kind == _CLOSE else Ignored(is_counted=kind in (_ITEM, _COMPLETION))
 
 
 def encoded_length(length: int) -> bytes:
@@ -256,8 +317,17 @@ HANDSHAKE_OK: Final = b"{}" + RECORD_END
 """The answer to a handshake."""
 
 
-def read_handshake(data: bytes) -> tuple[Codec, bytes]:
-    """The codec of a handshake, and what follows it in the same frame; `ProtocolError` when it is refused."""
+class Handshake(NamedTuple):
+    """What a handshake has agreed on."""
+
+    codec: Codec
+    version: int
+    rest: bytes
+    """What follows it in the same frame."""
+
+
+def read_handshake(data: bytes) -> Handshake:
+    """The first message; `ProtocolError` when it is refused."""
     record, end, rest = data.partition(RECORD_END)
     if not end:
         raise ProtocolError("the first message is no handshake: it does not end with 0x1E")
@@ -270,7 +340,7 @@ def read_handshake(data: bytes) -> tuple[Codec, bytes]:
         raise ProtocolError(f"unknown protocol; known are {', '.join(CODECS)}")
     if handshake.version not in VERSIONS:
         raise ProtocolError(f"version {handshake.version} of the protocol is not supported")
-    return codec, rest
+    return Handshake(codec, handshake.version, rest)
 
 
 def handshake_refusal(reason: str) -> bytes:

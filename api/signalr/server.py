@@ -5,7 +5,8 @@ gateway's.
 | case | answer |
 |---|---|
 | an `id` that was not negotiated, has ended, or was not used for 15 s | 404 |
-| a WebSocket for an `id` whose connection is open; a message while another one of the same `id` arrives | 409 |
+| a WebSocket for an `id` whose connection is open and cannot be resumed; a second message of an `id` at a time | 409 |
+| a stateful reconnect with other rights than before | 403 |
 | a WebSocket without `id` | a new connection |
 | anything else without `id`; another transport than the first one | 400 |
 | too many negotiated ids or clients, too many messages that wait | 503 |
@@ -13,6 +14,7 @@ gateway's.
 """
 
 import asyncio
+from collections.abc import Coroutine
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -25,7 +27,8 @@ from api.http.connections import connection_of
 from api.http.errors import Problem
 from api.signalr.connection import Calls, Connection
 from api.signalr.protocol import MESSAGE_BYTES
-from api.signalr.tickets import Tickets
+from api.signalr.resumable import ResumableTransport
+from api.signalr.tickets import Ticket, Tickets
 from api.signalr.transports import HttpTransport, Transport, WebSocketTransport
 from flows.clock import monotonic_ms
 from sinks.hub.connection import CLOSE_S
@@ -63,23 +66,24 @@ class SignalR:
         self._connections: set[Connection] = set()
         self._by_http: dict[str, _HttpConnection] = {}
         self._by_websocket: set[str] = set()
+        self._by_resumable: dict[str, Connection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def negotiate(self, version: int) -> dict[str, Any]:
+    def negotiate(self, version: int, *, may_resume: bool) -> dict[str, Any]:
         """The answer to a negotiation; `Problem` when there are too many. In version 0 one id is both public and the
-        one that opens the connection.
+        one that opens the connection. `may_resume`: the client asks for stateful reconnects, which it gets over
+        WebSockets.
         """
-        ticket = self._tickets.issue(monotonic_ms())
-        if ticket is None:
+        id_ = self._tickets.issue(monotonic_ms(), may_resume=may_resume)
+        if id_ is None:
             raise Problem("too_many_connections", "too many connections are negotiated and not opened")
         if version == 0:
-            return {"connectionId": ticket, "availableTransports": TRANSPORTS}
-        return {
-            "negotiateVersion": 1,
-            "connectionId": ticket[:8],
-            "connectionToken": ticket,
-            "availableTransports": TRANSPORTS,
-        }
+            answer: dict[str, Any] = {"connectionId": id_}
+        else:
+            answer = {"negotiateVersion": 1, "connectionId": id_[:8], "connectionToken": id_}
+        if may_resume:
+            answer["useStatefulReconnect"] = True
+        return answer | {"availableTransports": TRANSPORTS}
 
     async def open(self, request: web.Request) -> web.StreamResponse:
         """Opens a connection, or takes its messages. `Problem` for a request that is refused."""
@@ -128,32 +132,72 @@ class SignalR:
         line, transport = connection_of(request), request.transport
         if line is None or transport is None:
             raise Problem("bad_request", "the connection is closed")
-        self._check_room()
         id_ = request.query.get("id")
+        rights = request.get(RIGHTS, MARKET)
+        resumed = self._by_resumable.get(id_ or "")
+        if resumed and resumed.may_resume:
+            if resumed.rights != rights:
+                raise Problem("no_right", "this connection has other rights")
+            await websocket.prepare(request)
+            await self._resume(resumed, WebSocketTransport(websocket, line, transport))
+            return websocket
+        self._check_room()
         if id_ in self._by_http or id_ in self._by_websocket:
             raise Problem("conflict", "the connection of this id is open")
-        if id_ is not None:
-            self._take_ticket(id_)
-            self._by_websocket.add(id_)
+        ticket = None if id_ is None else self._take_ticket(id_)
+        if id_ is None or ticket is None:
+            await websocket.prepare(request)
+            await self._serve(self._connection(WebSocketTransport(websocket, line, transport), rights))
+            return websocket
+        self._by_websocket.add(id_)
         try:
             await websocket.prepare(request)
-            await self._serve(WebSocketTransport(websocket, line, transport), request.get(RIGHTS, MARKET))
+            opened = WebSocketTransport(websocket, line, transport)
+            if ticket.may_resume:
+                self._start(self._serve_resumable(id_, opened, rights))
+                await opened.is_read.wait()
+            else:
+                await self._serve(self._connection(opened, rights))
         finally:
-            self._by_websocket.discard(id_ or "")
+            self._by_websocket.discard(id_)
         return websocket
+
+    async def _serve_resumable(self, id_: str, line: WebSocketTransport, rights: Rights) -> None:
+        connection = self._by_resumable[id_] = self._connection(ResumableTransport(line), rights)
+        try:
+            await self._serve(connection)
+        finally:
+            del self._by_resumable[id_]
+
+    async def _resume(self, connection: Connection, line: WebSocketTransport) -> None:
+        if connection.may_resume:
+            connection.resume(line)
+            await line.is_read.wait()
+        else:  # it has ended during the handshake
+            line.begin_close(WSCloseCode.GOING_AWAY, "the connection has ended")
+            await line.wait_closing()
 
     def _check_room(self) -> None:
         if len(self._connections) >= self._max_clients:
             raise Problem("too_many_connections", "too many clients; the setting is hub.max_clients")
 
-    def _take_ticket(self, id_: str) -> None:
-        if not self._tickets.take(id_, monotonic_ms()):
+    def _take_ticket(self, id_: str) -> Ticket:
+        ticket = self._tickets.take(id_, monotonic_ms())
+        if ticket is None:
             raise Problem("not_found", "this id was not negotiated, was used, or is too old")
+        return ticket
 
-    async def _serve(self, transport: Transport, rights: Rights) -> None:
-        connection = Connection(transport, self._gateway, self._calls, rights)
+    def _connection(self, transport: Transport, rights: Rights) -> Connection:
+        return Connection(transport, self._gateway, self._calls, rights)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, connection: Connection) -> None:
         self._connections.add(connection)
-        _log.info("signalr_connected", clients=len(self._connections), transport=type(transport).__name__)
+        _log.info("signalr_connected", clients=len(self._connections), transport=connection.transport_name)
         try:
             await connection.serve()
         finally:
@@ -172,14 +216,12 @@ class SignalR:
         self._check_room()
         self._take_ticket(id_)
         made = self._by_http[id_] = _HttpConnection(is_polled=is_polled)
-        task = asyncio.create_task(self._serve_http(id_, made, rights))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._start(self._serve_http(id_, made, rights))
         return made
 
     async def _serve_http(self, id_: str, made: _HttpConnection, rights: Rights) -> None:
         try:
-            await self._serve(made.transport, rights)
+            await self._serve(self._connection(made.transport, rights))
         finally:
             made.transport.begin_close(WSCloseCode.OK, "")
             del self._by_http[id_]

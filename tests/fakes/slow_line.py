@@ -1,4 +1,4 @@
-"""A TCP line to a server that can be made slow: what the server says arrives late, and nothing else changes."""
+"""A TCP line to a server that can be made slow, so that what the server says arrives late, and that can be cut."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,6 +14,15 @@ class SlowLine:
         self.port = port
         """Where it listens, on 127.0.0.1."""
         self.delay_s = 0.0
+        self.writers: set[asyncio.StreamWriter] = set()
+        """Of all connections, to both sides."""
+
+    def cut(self) -> int:
+        """Cuts all connections, with what is on its way in them; returns how many there were. New ones are accepted."""
+        cut, self.writers = self.writers, set()
+        for writer in cut:
+            writer.transport.abort()
+        return len(cut) // 2
 
 
 @asynccontextmanager
@@ -27,9 +36,11 @@ async def slow_line(to_port: int) -> AsyncIterator[SlowLine]:
         connections.add(task)
         with suppress(OSError):
             server_reader, server_writer = await asyncio.open_connection("127.0.0.1", to_port)
+            line.writers |= {writer, server_writer}
             try:
                 await asyncio.gather(_carry(reader, server_writer), _carry(server_reader, writer, line))
             finally:
+                line.writers -= {writer, server_writer}
                 server_writer.close()
         writer.close()
         connections.discard(task)

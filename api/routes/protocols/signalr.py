@@ -22,9 +22,10 @@ CALLS: Final = {
 
 
 class NegotiateParams(Struct, frozen=True, forbid_unknown_fields=True):
-    """The version of the negotiation."""
+    """The version of the negotiation, and whether the client may come back after a cut."""
 
     version: Annotated[int, Meta(ge=0, le=1)] = msgspec.field(name="negotiateVersion", default=0)
+    may_resume: bool = msgspec.field(name="useStatefulReconnect", default=False)
 
 
 def routes(hub: SignalR) -> list[RawRoute]:
@@ -32,7 +33,7 @@ def routes(hub: SignalR) -> list[RawRoute]:
 
     async def negotiate(_: web.Request, params: NegotiateParams) -> web.StreamResponse:
         """An id for a connection."""
-        return web.json_response(hub.negotiate(params.version))
+        return web.json_response(hub.negotiate(params.version, may_resume=params.may_resume))
 
     async def open_(request: web.Request, _: NoParams) -> web.StreamResponse:
         """A connection, or its messages."""

@@ -6,21 +6,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from api.routes.protocols.signalr import PATH
 from tests.fakes.interface import PATIENCE_S, Deployment, fill, interface, price
-from tests.fakes.node import NODE
+from tests.fakes.node import NODE, PACKAGES, needs_signalr
 
-INSTALLED = Path(__file__).parents[3] / ".venv-clients" / "node" / "node_modules"
 WAYS = ("json", "messagepack", "without negotiation", "events", "polling", "polling messagepack")
 
-pytestmark = pytest.mark.skipif(
-    not (INSTALLED / "@microsoft" / "signalr").is_dir(),
-    reason="the client is not installed: make conformance installs it",
-)
 
-
+@needs_signalr
 async def test_it_calls_subscribes_and_streams_in_both_encodings(deployment: Deployment) -> None:
     fill(deployment)
     async with interface(deployment, token="secret") as served:
@@ -29,7 +22,7 @@ async def test_it_calls_subscribes_and_streams_in_both_encodings(deployment: Dep
             str(Path(__file__).with_name("client.cjs")),
             served.url + PATH,
             "secret",
-            env={**os.environ, "NODE_PATH": str(INSTALLED)},
+            env={**os.environ, "NODE_PATH": str(PACKAGES)},
             stdout=asyncio.subprocess.PIPE,
         )
         assert process.stdout is not None

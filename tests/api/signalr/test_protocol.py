@@ -1,7 +1,6 @@
 """The protocol's framing against encoders of other libraries, and input that is none."""
 
 import json
-from typing import Any
 
 import msgpack
 import pytest
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 
 from api.signalr.protocol import (
     CODECS,
+    Ack,
     Cancellation,
     Close,
     Ignored,
@@ -17,11 +17,13 @@ from api.signalr.protocol import (
     Invocation,
     Ping,
     ProtocolError,
+    Sequence,
     encoded_length,
     read_handshake,
 )
 from api.signalr.session import HANDSHAKE_MS, KEEP_ALIVE_MS, SILENCE_MS, Session
 from api.signalr.tickets import MOST, UNUSED_MS, Tickets
+from tests.fakes.signalr import as_json, packed
 
 JSON, PACKED = CODECS["json"], CODECS["messagepack"]
 VALUES = st.recursive(
@@ -37,38 +39,13 @@ MESSAGES = st.lists(
         st.builds(Cancellation, IDS),
         st.just(Ping()),
         st.just(Close()),
-        st.just(Ignored()),
+        st.sampled_from([Ignored(), Ignored(is_counted=True)]),
+        st.builds(Ack, st.integers(0, 2**53)),
+        st.builds(Sequence, st.integers(0, 2**53)),
     ),
     min_size=1,
     max_size=5,
 )
-
-
-def as_json(message: Incoming) -> bytes:
-    """As a JavaScript client writes it."""
-    body: dict[str, Any]
-    match message:
-        case Invocation():
-            body = {"type": 4 if message.is_stream else 1, "target": message.target, "arguments": message.arguments}
-            body |= {"invocationId": message.id} if message.id else {}
-        case Cancellation():
-            body = {"type": 5, "invocationId": message.id}
-        case _:
-            body = {"type": {Ping: 6, Close: 7, Ignored: 99}[type(message)], "more": 1}
-    return json.dumps(body).encode() + b"\x1e"
-
-
-def packed(message: Incoming) -> bytes:
-    body: Any
-    match message:
-        case Invocation():
-            body = [4 if message.is_stream else 1, {}, message.id, message.target, message.arguments, []]
-        case Cancellation():
-            body = [5, {"header": "x"}, message.id]
-        case _:
-            body = {Ping: [6], Close: [7, None], Ignored: [99, {}, 1]}[type(message)]
-    data: bytes = msgpack.packb(body)
-    return encoded_length(len(data)) + data
 
 
 @given(MESSAGES)

@@ -2,104 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
-import msgpack
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from api.routes.protocols.signalr import PATH
-from api.signalr.protocol import encoded_length
 from tests.fakes.hubs import PATIENCE_S
 from tests.fakes.interface import Deployment, Interface, fill, interface, price
-
-NAMES = {1: ("target", "arguments"), 2: ("invocationId", "item"), 3: ("invocationId",), 6: (), 7: ("error",)}
-
-
-class Peer:
-    """A client of one of the two encodings."""
-
-    def __init__(self, line: ClientConnection, *, packed: bool) -> None:
-        self.line = line
-        self.packed = packed
-        self.heard: list[dict[str, Any]] = []
-        self.calls = 0
-
-    async def send(self, *messages: dict[str, Any]) -> None:
-        if not self.packed:
-            await self.line.send("".join(json.dumps(message) + "\x1e" for message in messages))
-            return
-        data = b""
-        for message in messages:
-            if message["type"] in (1, 4):
-                fields = [message["type"], {}, message.get("invocationId"), message["target"], message["arguments"]]
-            else:
-                fields = [message["type"], {}, message["invocationId"]]
-            body = msgpack.packb(fields)
-            data += encoded_length(len(body)) + body
-        await self.line.send(data)
-
-    async def hear(self) -> dict[str, Any]:
-        """The next message but pings."""
-        while not self.heard:
-            async with asyncio.timeout(PATIENCE_S):
-                data = await self.line.recv()
-            self.heard = [message for message in self._read(data) if message["type"] != 6]
-        return self.heard.pop(0)
-
-    def _read(self, data: str | bytes) -> list[dict[str, Any]]:
-        if isinstance(data, str):
-            return [json.loads(record) for record in data.split("\x1e")[:-1]]
-        messages, unpacker = [], msgpack.Unpacker()
-        while data:
-            length = shift = 0
-            while True:
-                length, shift, byte, data = length | (data[0] & 127) << shift, shift + 7, data[0], data[1:]
-                if byte < 128:
-                    break
-            unpacker.feed(data[:length])
-            data = data[length:]
-            messages.append(_named(next(iter(unpacker))))
-        return messages
-
-    async def call(self, target: str, *arguments: Any) -> dict[str, Any]:
-        """The completion of a call; what comes before it is kept aside."""
-        self.calls += 1
-        id_ = str(self.calls)
-        await self.send({"type": 1, "target": target, "arguments": list(arguments), "invocationId": id_})
-        message = await self.hear()
-        assert (message["type"], message["invocationId"]) == (3, id_), message
-        return message
-
-
-def _named(fields: list[Any]) -> dict[str, Any]:
-    match fields:
-        case [1, _, _, target, arguments, *_]:
-            return {"type": 1, "target": target, "arguments": arguments}
-        case [2, _, id_, item]:
-            return {"type": 2, "invocationId": id_, "item": item}
-        case [3, _, id_, kind, *value]:
-            return {"type": 3, "invocationId": id_} | (
-                {} if kind == 2 else {("", "error", "", "result")[kind]: value[0]}
-            )
-        case [kind, *_]:
-            return {"type": kind}
-    raise AssertionError(fields)
-
-
-@asynccontextmanager
-async def peer(served: Interface, query: str = "", *, packed: bool = False) -> AsyncIterator[Peer]:
-    async with connect(
-        served.url.replace("http", "ws", 1) + PATH + query, open_timeout=PATIENCE_S, ping_interval=None
-    ) as line:
-        made = Peer(line, packed=packed)
-        await line.send(json.dumps({"protocol": "messagepack" if packed else "json", "version": 1}) + "\x1e")
-        answer = await line.recv()
-        assert answer in ("{}\x1e", b"{}\x1e")
-        yield made
+from tests.fakes.signalr import peer
 
 
 async def refusal(served: Interface, query: str) -> int:
