@@ -18,6 +18,7 @@ from api.metrics import ApiMetrics
 from api.readiness import Readiness
 from api.stores.history import History
 from api.stores.instruments import Instruments
+from api.stores.lake import WithLake
 from api.stores.mongo import MongoStore
 from api.stores.trades import TradeArchive
 from flows.settings import Settings, SettingsError
@@ -52,10 +53,11 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
     api = settings.api
     live = _live_view(settings)
     mongo = MongoStore(settings.mongo, timeout_s=api.store_timeout_s)
-    trades = TradeArchive(settings.trades, venues=tuple(settings.by_venue))
-    instruments = Instruments(settings.by_venue, live, mongo)
+    trades = TradeArchive(settings.trades, venues=tuple(settings.by_venue), lake=settings.lake.path)
+    lake = WithLake(mongo, settings.lake.path) if settings.lake.path else None
+    instruments = Instruments(settings.by_venue, live, mongo, older=lake)
     gateway = Gateway(settings.hub, live, venues=settings.by_venue, names_of=instruments.names_of)
-    history = History(mongo, live.candles)
+    history = History(lake or mongo, live.candles)
     analysis = AnalysisService(settings, history, live)
     record = AnalysisRecorder(analysis, live, mongo, retention_days=settings.analysis.retention_days)
     readiness = Readiness(settings, live, mongo, trades)

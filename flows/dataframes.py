@@ -10,7 +10,8 @@ from sinks.dataframes import Frames
 
 def open_frames(settings: Settings, *, venue: str | None = None) -> Frames:
     """The stored data of a venue, by default the first of the settings; use it with `with`. Errors as of `Frames`."""
-    return Frames(settings.mongo, settings.trades.path, venue=venue or settings.first_feed.venue)
+    of = venue or settings.first_feed.venue
+    return Frames(settings.mongo, settings.trades.path, venue=of, lake=settings.lake.path)
 
 
 def settings_of(folder: Path | str) -> Settings:

@@ -23,6 +23,7 @@ from bytewax.dataflow import Dataflow
 
 from flows.compiled import parts as compiled_parts
 from flows.graph import Sinks, VenueParts, venues_flow
+from flows.lake.night import LakeNight
 from flows.loop_thread import EventLoopThread
 from flows.model import Incident, ListedInstrument
 from flows.process.descriptors import raise_descriptor_limit
@@ -94,6 +95,8 @@ def build_flow(
     published: SharedWriter[Any] | None = SharedWriter(bus) if bus else None
     if published:
         ledger.add_sink(published.open(), gets_flow_incidents=True)
+    if settings.lake.path and settings.lake.at:
+        LakeNight(settings.lake.at, stop=stop, report=ledger.report, venue=settings.first_feed.venue).start()
     alerts = AlertRuntime(settings, documents, ledger.report) if settings.alerts.is_on else None
     if alerts:
         alerts.name_unlisted(listed)

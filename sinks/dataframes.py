@@ -32,6 +32,9 @@ from sinks.bars.frame import bar_frame
 from sinks.bars.rule import BarRule
 from sinks.bars.span import SpanBars
 from sinks.document_rows import frame_of
+from sinks.lake.candles import LakeCandles
+from sinks.lake.place import Lake
+from sinks.lake.trades import older_trades
 from sinks.mongo.analyses import MARKET_ANALYSIS
 from sinks.mongo.derivatives import FUNDING_RATES, LIQUIDATIONS, MARK_PRICES, OPEN_INTEREST
 from sinks.mongo.documents import (
@@ -137,13 +140,17 @@ class Frames:
     context manager.
     """
 
-    def __init__(self, mongo: MongoAddress, trades: Path, *, venue: str) -> None:
-        """`MongoAddressError` for an invalid address."""
+    def __init__(self, mongo: MongoAddress, trades: Path, *, venue: str, lake: Path | None = None) -> None:
+        """Candles and trades that the stores have no more are read from the `lake`, if there is one; what of it cannot
+        be read is a `LakeError`, or of trades a `TradeStoreError`. `MongoAddressError` for an invalid address.
+        """
         self.venue = venue
         self._client = open_client(mongo)
         self._database = self._client[mongo.database]
         self.trades_path = trades
         self._reader: TradeReader | None = None
+        self._lake = Lake(lake) if lake else None
+        self._old_candles = LakeCandles(self._lake, venue) if self._lake else None
 
     def close(self) -> None:
         """Closes the stores."""
@@ -165,8 +172,22 @@ class Frames:
         of those; `is_closed`; `status` (`forming final repaired venue partial unproven`), `revision` (Int64, how often
         it was amended) and `proof` (how it compared with the exchange's own, empty while it was not).
         """
+        parts = list(self.iterate_candles(symbol, timeframe, start, end))
+        return pl.concat(parts) if parts else _stamped(pl.DataFrame(schema=CANDLE_SCHEMA), "open_time")
+
+    def iterate_candles(
+        self, symbol: str, timeframe: str, start: Moment = 0, end: Moment = END_MS, *, rows: int = 0
+    ) -> Iterator[pl.DataFrame]:
+        """The same in frames of at most `rows` rows, or of a day of the lake; 0: as many as the database delivers at
+        once.
+        """
         of = {"venue": self.venue, "symbol": symbol, "timeframe": timeframe}
-        return self._documents(MARKET_DATA, of, "open_time", start, end, CANDLE_SCHEMA)
+        found = self.iterate_documents(MARKET_DATA, of, "open_time", start, end, CANDLE_SCHEMA, rows=rows)
+        if self._old_candles is None:
+            return found
+        stored = (frame.drop("timestamp") for frame in found)
+        whole = self._old_candles.filled(stored, symbol, timeframe, _ms(start), _ms(end))
+        return (_stamped(frame, "open_time") for frame in whole)
 
     def last_candle(self, symbol: str, timeframe: str) -> int | None:
         """When the newest candle opened, ms UTC; None without any."""
@@ -312,11 +333,12 @@ class Frames:
         """The symbols with stored candles."""
         with _answered():
             found = self._database[MARKET_DATA].distinct("symbol", {"venue": self.venue})
-        return sorted(symbol for symbol in found if isinstance(symbol, str))
+        older = self._old_candles.symbols() if self._old_candles else ()
+        return sorted({*older, *(symbol for symbol in found if isinstance(symbol, str))})
 
     def _trades(self) -> TradeReader:
         if self._reader is None:
-            self._reader = TradeReader(self.trades_path / self.venue)
+            self._reader = TradeReader(self.trades_path / self.venue, older=older_trades(self._lake, self.venue))
         self._reader.catch_up()
         return self._reader
 

@@ -36,6 +36,7 @@ from sinks.bars.rule import BarKind
 from sinks.bars.span import SpanBars
 from sinks.export.formats import KINDS, Encoder, Format
 from sinks.export.parquet import ParquetParts
+from sinks.lake.manifest import LakeError
 from sinks.mongo.documents import DocumentError
 from sinks.trades.codec import END_MS
 
@@ -182,14 +183,16 @@ class Exports:
 
     async def _documents(self, venue: str, selection: rows.Selection) -> AsyncGenerator[pl.DataFrame, None]:
         settings = self._services.settings
-        frames = await asyncio.to_thread(dataframes.Frames, settings.mongo, settings.trades.path, venue=venue)
+        frames = await asyncio.to_thread(
+            dataframes.Frames, settings.mongo, settings.trades.path, venue=venue, lake=settings.lake.path
+        )
         try:
             found = rows.iterate(frames, selection)
             while (frame := await asyncio.to_thread(next, found, None)) is not None:
                 yield frame
         except dataframes.DatabaseAwayError as error:
             raise Problem("store_unavailable", str(error)) from error
-        except DocumentError as error:
+        except (DocumentError, LakeError) as error:
             raise Problem("unreadable_data", str(error)) from error
         finally:
             await asyncio.to_thread(frames.close)

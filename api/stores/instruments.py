@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol
 
 from api.http.errors import Problem
 from api.live.view import LiveView
@@ -23,11 +23,24 @@ RELOAD_MS: Final = 2_000
 """Least time between two reads for symbols that were not found."""
 
 
+class OlderSymbols(Protocol):
+    """Candles that the database has no more."""
+
+    async def symbols(self, venue: str) -> Collection[str]:
+        """The symbols with such candles."""
+        ...
+
+
 class Instruments:
     """The instruments that the flow follows or lists, or that have stored candles."""
 
-    def __init__(self, feeds: Mapping[str, Feed], live: LiveView, mongo: MongoStore) -> None:
-        """`feeds` are the settings by venue; the first is that of requests which name neither venue nor symbol."""
+    def __init__(
+        self, feeds: Mapping[str, Feed], live: LiveView, mongo: MongoStore, *, older: OlderSymbols | None = None
+    ) -> None:
+        """`feeds` are the settings by venue; the first is that of requests which name neither venue nor symbol. `older`
+        knows further symbols.
+        """
+        self._older = older
         self._feeds = feeds
         self._first = next(iter(feeds))
         self._live = live
@@ -189,7 +202,8 @@ class Instruments:
         now_ms = monotonic_ms()
         if venue in self._read_ms and now_ms - self._read_ms[venue] < kept_ms:
             return
-        self._stored[venue] = await self._mongo.symbols(venue)
+        older = await self._older.symbols(venue) if self._older else ()
+        self._stored[venue] = [*older, *await self._mongo.symbols(venue)]
         async with self._mongo.guarded():
             self._listed[venue] = await self._mongo.commands.instruments(venue)
         self._spellings[venue] = Spellings(self._listed[venue])

@@ -13,6 +13,8 @@ from api.http.errors import Problem
 from api.stores.health import Watch
 from flows.process.late import late_module
 from flows.settings import Trades
+from sinks.lake.place import Lake
+from sinks.lake.trades import older_trades
 from sinks.trades.codec import END_MS, MINUTE_MS, decode_frame
 from sinks.trades.reader import FRAME_ROWS, TradeReader, in_order
 from sinks.trades.record_checks import OnBad
@@ -44,8 +46,11 @@ class TradeArchive:
     Frames are as those of `TradeView`, with rows in the order of time and id.
     """
 
-    def __init__(self, settings: Trades, *, venues: Collection[str]) -> None:
-        """`venues` are those whose stores the flow writes: all of them are watched."""
+    def __init__(self, settings: Trades, *, venues: Collection[str], lake: Path | None = None) -> None:
+        """`venues` are those whose stores the flow writes: all of them are watched. What these have no more is read
+        from the `lake`.
+        """
+        self._lake = Lake(lake) if lake else None
         self._path: Path = settings.path
         self._venues = venues
         self._down: dict[str, str] = {}
@@ -212,7 +217,7 @@ class TradeArchive:
 
     def _reader(self, venue: str) -> TradeReader:
         if venue not in self._readers:
-            self._readers[venue] = TradeReader(self._path / venue)
+            self._readers[venue] = TradeReader(self._path / venue, older=older_trades(self._lake, venue))
         return self._readers[venue]
 
 

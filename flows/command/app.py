@@ -22,6 +22,7 @@ from flows.command import (
     tail,
 )
 from flows.command.doctor import command as doctor
+from flows.command.lake import command as lake
 from flows.command.outcome import Commands
 from flows.process.gc import keep_loaded
 from flows.process.interrupts import raise_on_interrupt
@@ -85,7 +86,7 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
-    stored = importing, backup, export, notebook
+    stored = importing, backup, export, lake, notebook
     for part in (deployment, status, health, tail, symbols, handover, *stored, config, doctor):
         part.add_to(app)
     return app

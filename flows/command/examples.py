@@ -41,6 +41,20 @@ EXAMPLES: Final[Mapping[str, tuple[Example, ...]]] = {
         Example("marketflow export bars BTCUSDT --by dollar --size 1000000 -o bars.parquet", "bars of equal value"),
         Example("marketflow --of data/demo export incidents -f ndjson | jq .kind", "what went wrong in the demo"),
     ),
+    "lake write": (
+        Example(
+            "marketflow lake write --lake data/lake", "every closed day that it lacks, or that a repair has changed"
+        ),
+        Example("marketflow lake write --lake data/lake --kind trades --symbols BTCUSDT", "of one kind and symbol"),
+        Example(
+            "marketflow lake write --lake data/lake --start 2026-01-01 --all",
+            "compare all of these days with the stores",
+        ),
+    ),
+    "lake verify": (
+        Example("marketflow lake verify --lake data/lake", "exit code 0 when every file is what its manifest says"),
+        Example("marketflow lake verify --lake data/lake --kind candles --json | jq .series", "for programs"),
+    ),
     "backup": (
         Example("marketflow backup backups/monday", "both stores, also beside a live flow"),
         Example("marketflow --of data/demo backup demo-copy", "those of the demo"),

@@ -54,6 +54,7 @@ def export(
     from flows.dataframes import open_frames
     from flows.settings import load_settings
     from sinks.dataframes import DatabaseAwayError
+    from sinks.lake.manifest import LakeError
     from sinks.mongo.documents import DocumentError
     from sinks.trades.store import TradeStoreError
 
@@ -68,7 +69,7 @@ def export(
     try:
         with open_frames(load_settings(), venue=venue) as frames:
             rows = _write(frames, selection, chosen, out)
-    except (DatabaseAwayError, DocumentError, TradeStoreError, OSError) as error:
+    except (DatabaseAwayError, DocumentError, LakeError, TradeStoreError, OSError) as error:
         raise CommandError(str(error)) from error
     say(f"{rows:,} rows" + (f" in {out}" if out else ""))
 

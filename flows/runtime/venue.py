@@ -16,6 +16,7 @@ from flows.runtime.query_handlers import open_database
 from flows.runtime.subscriptions import SubscriptionController, is_own, listed_in, statuses_of, wanted
 from flows.settings import Feed, Settings, SettingsError
 from flows.spellings import Catalogue, Spellings
+from sinks.lake.retention import deletable_of
 from sinks.mongo.commands import CommandConsumer, NoCommands
 from sinks.mongo.writer import MongoWriter
 from sinks.trades.compaction import Clocks
@@ -80,6 +81,7 @@ class VenueRuntime(Struct, frozen=True, kw_only=True):
 
     def open_partition(self, part: str) -> TradeWriter:
         """Opens a partition of the trade store. `TradeStoreError` when that fails."""
+        lake = self.settings.lake
         writer = open_trade_writer(
             self.settings.trades,
             venue=self.venue.name,
@@ -90,6 +92,7 @@ class VenueRuntime(Struct, frozen=True, kw_only=True):
                 venue_now=lambda: self.clock.now().feed if self.clock.is_sure else None,
                 wall_bound=wall_ms if self.feed.is_timely else None,
             ),
+            deletable=deletable_of(lake.path, self.venue.name) if lake.holds_trades else None,
         )
         self.partitions.append(writer)
         return writer

@@ -37,7 +37,7 @@ from flows.settings.sources import (
     nested,
     shown_under,
 )
-from flows.settings.stores import Mongo, Trades
+from flows.settings.stores import Lake, Mongo, Trades
 from flows.settings.tools import Backfill, Replay, Tools
 from flows.settings.values import reachable
 from flows.settings.venues import VenueFeed, inherited
@@ -55,6 +55,7 @@ __all__ = [
     "Feed",
     "Heartbeat",
     "Hub",
+    "Lake",
     "Log",
     "Metrics",
     "Mongo",
@@ -87,6 +88,7 @@ class Settings(BaseSettings):
     rest: Rest = Rest()
     mongo: Mongo = Mongo()
     trades: Trades = Trades()
+    lake: Lake = Lake()
     books: Books = Books()
     accounts: Accounts = Accounts()
     alerts: Alerts = Alerts()

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from flows.settings.section import Section, wrong_value
 from flows.settings.values import (
     MOST_DAYS,
+    ClockTime,
     DatabaseName,
     Days,
     Folder,
@@ -82,3 +83,22 @@ class Trades(Section):
     """Days that trades are kept, counted from the newest one of the same symbol; 0 keeps them for ever."""
     merge_after_minutes: Annotated[int, Field(ge=1, le=525_600)] = 60
     """Seconds older than this are merged into minutes."""
+
+
+class Lake(Section):
+    """The lake: closed days as Parquet files, which stay when the stores have deleted them."""
+
+    path: Folder | None = None
+    """Directory of the lake; default: none. Frames and the interface read from it what the stores have no more."""
+    at: ClockTime | None = None
+    """Time of day, UTC, at which the flow brings the lake up to date, as in 00:30; default: never, as by
+    `marketflow lake write`.
+    """
+    holds_trades: bool = True
+    """Delete trades for their age only when their day is in the lake, where there is one."""
+
+    @model_validator(mode="after")
+    def _has_a_place(self) -> Self:
+        if self.at is not None and self.path is None:
+            raise wrong_value("at", "it needs lake.path: the folder that is brought up to date then")
+        return self

@@ -18,7 +18,7 @@ from sinks.dataframes import (
     TRADE_SCHEMA,
     Frames,
 )
-from sinks.mongo.documents import INCIDENTS, MARKET_DATA, MARKET_STATS
+from sinks.mongo.documents import INCIDENTS, MARKET_STATS
 
 Exported: TypeAlias = Literal["candles", "trades", "bars", "statistics", "incidents"]
 DOCUMENT_ROWS: Final = 10_000
@@ -59,12 +59,16 @@ def iterate(frames: Frames, selection: Selection) -> Iterator[pl.DataFrame]:
     if rule is not None:
         yield from frames.iterate_bars(symbol or "", rule, start, end)
         return
+    if kind == "candles":
+        found = frames.iterate_candles(symbol or "", timeframe, start, end, rows=DOCUMENT_ROWS)
+        yield from (frame for frame in found if frame.height)
+        return
     of: dict[str, Any] = {"venue": frames.venue}
     if kind == "incidents":
         of |= {"kind": {"$nin": list(PRIVATE_KINDS)}} | ({} if symbol is None else {"symbol": {"$in": [symbol, ""]}})
     else:
-        of |= {"symbol": symbol} | ({"timeframe": timeframe} if kind == "candles" else {})
-    collection = {"candles": MARKET_DATA, "statistics": MARKET_STATS, "incidents": INCIDENTS}[kind]
+        of |= {"symbol": symbol}
+    collection = {"statistics": MARKET_STATS, "incidents": INCIDENTS}[kind]
     time = next(iter(_SCHEMAS[kind]))
     found = frames.iterate_documents(collection, of, time, start, end, _SCHEMAS[kind], rows=DOCUMENT_ROWS)
     yield from (frame for frame in found if frame.height)

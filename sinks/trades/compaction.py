@@ -42,6 +42,12 @@ WallNow = Callable[[], int]
 """The wall clock, ms UTC."""
 
 
+Deletable = Callable[[str, int], int]
+"""Up to which time, ms UTC, trades of a symbol may be deleted whose oldest record starts then. It may raise `OSError`,
+or whatever else keeps it from knowing: then nothing is deleted.
+"""
+
+
 def unsure() -> None:
     """A clock that never knows the time, so that nothing is deleted."""
     return
@@ -73,16 +79,18 @@ class TradeCompactor:
         merge_after_minutes: int,
         venue: str = "",
         clocks: Clocks | None = None,
+        deletable: Deletable | None = None,
         on_incident: OnIncident = lambda _: None,
         local_ms: Callable[[], int] = monotonic_ms,
     ) -> None:
-        """Without `clocks` nothing is deleted."""
+        """Without `clocks` nothing is deleted; with `deletable` only what it permits."""
         self._store = store
         self._begins = TradeBegins(store.path.parent)
         self._retention_ms = int(retention_days * DAY_MS)
         self._merge_after_ms = merge_after_minutes * MINUTE_MS
         self._venue = venue
         self._clocks = clocks or Clocks()
+        self._deletable = deletable
         self._on_incident = on_incident
         self._local_ms = local_ms
         self._merged_until: dict[str, int] = {}
@@ -193,7 +201,7 @@ class TradeCompactor:
         self._check_ahead(symbol, bound_ms)
         if newest_ms is None:
             return False
-        before_ms = minute_of(newest_ms - self._retention_ms)
+        before_ms = self._permitted(symbol, minute_of(newest_ms - self._retention_ms))
         extent = self._store.extent(symbol, before_ms)
         if extent is None:
             return False
@@ -210,6 +218,22 @@ class TradeCompactor:
             until=_text(before_ms),
         )
         return True
+
+    def _permitted(self, symbol: str, before_ms: int) -> int:
+        """The earlier one of this time and that up to which trades may be deleted."""
+        oldest_ms = next(self._store.starts(symbol, 0, before_ms), None) if self._deletable else None
+        if self._deletable is None or oldest_ms is None:
+            return before_ms
+        try:
+            until_ms, reason = self._deletable(symbol, oldest_ms), "are not in the lake"
+        except Exception as error:  # noqa: BLE001 - whatever it is, the trades stay
+            until_ms, reason = 0, f"may not be in the lake: {error}"
+        if until_ms >= before_ms:
+            self._reported.discard(f"held {symbol}")
+            return before_ms
+        cause = f"trades from {_text(max(oldest_ms, until_ms))} on are old enough to be deleted, and {reason}"
+        self._report_once(f"held {symbol}", cause, "they are kept until they are there", symbol)
+        return minute_of(until_ms)
 
     def _newest_ms(self, symbol: str, bound_ms: int) -> int | None:
         """Start of the newest record of a symbol that is not ahead of the clock."""

@@ -9,7 +9,7 @@ from heapq import merge
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from flows.process.late import late_module
 from sinks.trades.codec import COLUMNS, END_MS, MINUTE_MS, TradeColumns, decode_frame, minute_of
@@ -25,6 +25,37 @@ else:
 FRAME_ROWS = 100_000
 """Default of the rows of a frame that `iterate` yields."""
 
+FirstStored = Callable[[str, int, int], int | None]
+"""Start of the first stored record of a symbol in `[begin, end)`, ms UTC; None without any."""
+
+
+class OlderTrades(Protocol):
+    """Trades that the partitions have no more. Every method raises `TradeStoreError` when they cannot be read."""
+
+    def symbols(self) -> list[str]:
+        """The symbols with such trades."""
+        ...
+
+    def has(self, symbol: str, begin_ms: int, end_ms: int) -> bool:
+        """Whether there may be such trades in `[begin_ms, end_ms)`."""
+        ...
+
+    def records(self, symbol: str, begin_ms: int, end_ms: int) -> Iterator[tuple[int, TradeColumns]]:
+        """Start and columns of the minutes that start in `[begin_ms, end_ms)`, oldest first."""
+        ...
+
+    def starts(self, symbol: str, begin_ms: int, end_ms: int) -> Iterator[int]:
+        """Starts of these minutes."""
+        ...
+
+    def newest_of(self, symbol: str, *, until_ms: int) -> int | None:
+        """Start of the last minute that begins at a time or before; None without any."""
+        ...
+
+
+OpenOlder = Callable[[FirstStored], OlderTrades]
+"""Opens them beside a store."""
+
 
 class TradeView:
     """The trades of some partitions, read together.
@@ -37,8 +68,10 @@ class TradeView:
     trades than are stored. Where `on_bad` is given it gets those records, and the answer is that of the others.
     """
 
-    def __init__(self, stores: Sequence[TradeStore]) -> None:
+    def __init__(self, stores: Sequence[TradeStore], *, older: OpenOlder | None = None) -> None:
+        """With `older` the trades that are there are read too."""
         self._stores = list(stores)
+        self._older = older(self._first_stored) if older else None
 
     @property
     def stores(self) -> Sequence[TradeStore]:
@@ -47,7 +80,8 @@ class TradeView:
 
     def symbols(self) -> list[str]:
         """The symbols that are stored, in alphabetical order."""
-        return sorted({symbol for store in self._stores for symbol in store.symbols()})
+        older = self._older.symbols() if self._older else ()
+        return sorted({*older, *(symbol for store in self._stores for symbol in store.symbols())})
 
     def trades(
         self,
@@ -158,12 +192,19 @@ class TradeView:
 
     def _first_from(self, symbol: str, begin_ms: int) -> int | None:
         """Start of the first record from a time on; None without any."""
-        firsts = (next(store.starts(symbol, begin_ms, END_MS), None) for store in self._stores)
+        firsts = [self._first_stored(symbol, begin_ms, END_MS)]
+        firsts += [next(self._older.starts(symbol, begin_ms, END_MS), None)] if self._older else []
+        return min((start for start in firsts if start is not None), default=None)
+
+    def _first_stored(self, symbol: str, begin_ms: int, end_ms: int) -> int | None:
+        """The same, of a span of the partitions."""
+        firsts = (next(store.starts(symbol, begin_ms, end_ms), None) for store in self._stores)
         return min((start for start in firsts if start is not None), default=None)
 
     def _last_before(self, symbol: str, end_ms: int) -> int | None:
         """Start of the last record before a time; None without any."""
-        lasts = (store.newest_of(symbol, until_ms=end_ms - 1) for store in self._stores)
+        lasts = [store.newest_of(symbol, until_ms=end_ms - 1) for store in self._stores]
+        lasts += [self._older.newest_of(symbol, until_ms=end_ms - 1)] if self._older else []
         return max((start for start in lasts if start is not None), default=None)
 
     def _minutes(self, symbol: str, start_ms: int, end_ms: int, on_bad: OnBad | None) -> Iterator[list[TradeColumns]]:
@@ -171,6 +212,8 @@ class TradeView:
         begin_ms = minute_of(start_ms)
         stores = (store for store in self._stores if store.bounds(symbol))
         streams = [store.records(symbol, begin_ms, end_ms, on_bad=on_bad) for store in stores]
+        if self._older and self._older.has(symbol, begin_ms, end_ms):
+            streams.append(self._older.records(symbol, begin_ms, end_ms))
         records = streams[0] if len(streams) == 1 else merge(*streams, key=itemgetter(0))
         for _, found in groupby(records, lambda record: record[0] // MINUTE_MS):
             yield [columns for _, columns in found]
@@ -229,12 +272,13 @@ class TradeReader(TradeView):
     writer. Close it, or use it as a context manager: each reader has a small temporary directory.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, older: OpenOlder | None = None) -> None:
         """`path` is the directory of a venue, or one partition in it. `FileNotFoundError` when there is no such
-        directory; `TradeStoreError` when a partition cannot be opened. A venue without a partition is empty.
+        directory and nothing `older`; `TradeStoreError` when a partition cannot be opened. A venue without a partition
+        is empty.
         """
-        super().__init__([])
-        if not path.is_dir():
+        super().__init__([], older=older)
+        if not path.is_dir() and not (self._older and self._older.symbols()):
             raise FileNotFoundError(f"there is no trade store at {path}: start the flow, or set trades.path")
         self._path = path
         self._scratch = tempfile.TemporaryDirectory(prefix="marketflow-trades-")

@@ -19,7 +19,7 @@ from sinks.buffered.summary import Summary
 from sinks.buffered.writer import BufferedWriter
 from sinks.trades.buffer import Loss, TradeBuffer
 from sinks.trades.codec import SECOND_MS
-from sinks.trades.compaction import Clocks, TradeCompactor
+from sinks.trades.compaction import Clocks, Deletable, TradeCompactor
 from sinks.trades.disputes import Dispute
 from sinks.trades.merge import add_batches
 from sinks.trades.reader import TradeView
@@ -91,13 +91,14 @@ class TradeWriter(BufferedWriter[Loss, Counter[str]]):
         first_retry_s: float = 0.25,
         record_ms: int = SECOND_MS,
         clocks: Clocks | None = None,
+        deletable: Deletable | None = None,
         on_incident: OnIncident = lambda _: None,
         are_incidents_stored: Callable[[], bool] = lambda: True,
     ) -> None:
         """Opens the store, and creates it if need be. `TradeStoreError` when that fails; no other method raises.
         `record_ms` is the length of a record: a second, or a minute where all trades are old. Old trades are deleted by
-        `clocks`, see `TradeCompactor`; without them, never. Stored trades are replaced or dropped by what is vouched
-        for when `are_incidents_stored`, which may wait; until then the write is tried again.
+        `clocks` and `deletable`, see `TradeCompactor`; without clocks, never. Stored trades are replaced or dropped by
+        what is vouched for when `are_incidents_stored`, which may wait; until then the write is tried again.
         """
         self._are_incidents_stored = are_incidents_stored
         self._reported: list[Dispute] = []
@@ -121,6 +122,7 @@ class TradeWriter(BufferedWriter[Loss, Counter[str]]):
             merge_after_minutes=merge_after_minutes,
             venue=venue,
             clocks=clocks,
+            deletable=deletable,
             on_incident=self._outages.notify,
         )
         self._busy_s = 0.0
@@ -294,10 +296,11 @@ def open_trade_writer(
     summary_s: float = 60.0,
     record_ms: int = SECOND_MS,
     clocks: Clocks | None = None,
+    deletable: Deletable | None = None,
     are_incidents_stored: Callable[[], bool] = lambda: True,
 ) -> TradeWriter:
     """The writer of a partition (`part-00`, …) of a venue, by the settings. `TradeStoreError` when the store cannot be
-    opened. `clocks` and `are_incidents_stored`: see `TradeWriter`.
+    opened. `clocks`, `deletable` and `are_incidents_stored`: see `TradeWriter`.
     """
     return TradeWriter(
         settings.path / venue / partition,
@@ -308,6 +311,7 @@ def open_trade_writer(
         summary_s=summary_s,
         record_ms=record_ms,
         clocks=clocks,
+        deletable=deletable,
         on_incident=on_incident,
         are_incidents_stored=are_incidents_stored,
     )
