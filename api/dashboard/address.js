@@ -1,16 +1,17 @@
-/** The address of a chart, `#venue/symbol/timeframe`, and a time behind it to begin with; the last one of the visit before. */
+/** The address of a chart, `#venue/symbol/timeframe`, a time behind it to begin with, a layout behind `?`; the last one of the visit before. */
 
 const KEPT = "marketflow.last";
-const WORST_LENGTH = 200;
+const WORST_LENGTH = 2_000;
 
 /**
- * `{ venue, symbol, timeframe, time }` of an address; "" where it does not say one, and null without a time (ms UTC).
+ * `{ venue, symbol, timeframe, time, layout }` of an address; "" where it does not say one, and null without a time (ms UTC).
  * Older links have no venue.
  */
 export function readAddress(hash) {
-  const parts = hash.replace(/^#/, "").slice(0, WORST_LENGTH).split("/").map(decoded);
+  const [name, layout = ""] = hash.replace(/^#/, "").slice(0, WORST_LENGTH).split("?");
+  const parts = name.split("/").map(decoded);
   const [venue, symbol = "", timeframe = "", when = ""] = parts.length > 2 ? parts : ["", ...parts];
-  return { venue, symbol, timeframe, time: Date.parse(when) || null };
+  return { venue, symbol, timeframe, time: Date.parse(when) || null, layout };
 }
 
 /** The address of a chart, at a `time` (ms UTC) if there is one. */

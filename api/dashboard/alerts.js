@@ -1,23 +1,34 @@
-/** Alerts: what fired last, in a dialog. A new one is also a note, and the button counts those that were not seen yet. */
+/** Alerts: what fired last, and the rules, in a dialog. A new one is also a note, and the button counts those that were not seen yet. */
 
-import { byId, element, note, paintSoon, write } from "./page.js";
+import { RuleForm } from "./alerts/form.js";
+import { Rules, textOf } from "./alerts/rules.js";
+import { byId, element, note, paintSoon, removable, write } from "./page.js";
 import { get } from "./rest.js";
 import { momentOf } from "./zone.js";
 
 const SHOWN = 20;
 const NOTES = 3; // at a time: what fires with many others is in the dialog
 const NOTES_MS = 6_000;
+const READ_MS = 1_000; // what fires with many others is read of once
 
 export class Alerts {
+  rules = new Rules();
+  #form = new RuleForm(this.rules);
   #fired = new Map(); // by id, the newest last
-  #rules = 0;
   #unseen = 0;
   #notedAt = [];
+  #reading = null;
 
-  constructor() {
+  /** `focusOf()` is the shown instrument with its `price`; null without one. */
+  constructor(focusOf) {
+    this.rules.onChange(() => this.paint());
     byId("alerts").addEventListener("toggle", ({ newState }) => {
       this.#unseen = 0;
-      if (newState === "open") void this.refresh();
+      if (newState === "open") {
+        const shown = focusOf();
+        this.#form.choose(shown, shown?.price);
+        void this.refresh();
+      }
       this.paint();
     });
   }
@@ -29,32 +40,48 @@ export class Alerts {
     if (!byId("alerts").matches(":popover-open")) this.#unseen += 1;
     this.#announce(alert.text);
     paintSoon(this.paint);
+    this.#reading ??= setTimeout(() => {
+      this.#reading = null;
+      void this.#readRules(); // its rule may have ended with it
+    }, READ_MS);
   }
 
-  /** Reads how many rules there are, and what has fired; as it was where it cannot be read. */
+  /** Reads the rules, and what has fired; as it was where it cannot be read. */
   async refresh() {
-    try {
-      const [{ rules }, { alerts }] = await Promise.all([
-        get("/api/alerts"), get("/api/alerts/history", { limit: SHOWN }),
-      ]);
-      this.#rules = rules.length;
-      this.#keep(alerts.toReversed());
-    } catch {
-      return;
-    }
+    await Promise.all([this.#readRules(), this.#readFired()]);
     this.paint();
   }
 
+  async #readRules() {
+    await this.rules.refresh().catch(() => {});
+  }
+
+  async #readFired() {
+    try {
+      this.#keep((await get("/api/alerts/history", { limit: SHOWN })).alerts.toReversed());
+    } catch {
+      return; // what is known of them stays
+    }
+  }
+
   paint = () => {
-    byId("alerted").hidden = !this.#rules && !this.#fired.size;
+    const { list, isOn } = this.rules;
+    byId("alerted").hidden = !list.length && !this.#fired.size && !isOn;
+    byId("draw-alert").hidden = byId("add-rule").hidden = !isOn;
     write(byId("alerted"), this.#unseen ? `Alerts (${this.#unseen})` : "Alerts");
+    write(byId("rule-count"), list.length === 1 ? "1 rule" : `${list.length} rules`);
+    byId("rules").replaceChildren(...list.map((rule) => this.#rowOfRule(rule)));
     const rows = [...this.#fired.values()].toReversed().map(rowOf);
-    const rules = this.#rules === 1 ? "1 rule" : `${this.#rules} rules`;
-    byId("alerts").replaceChildren(
-      element("h2", "", "Alerts ", element("small", "", rules)),
-      ...(rows.length ? rows : [element("p", "", "Nothing has fired yet.")]),
-    );
+    byId("fired").replaceChildren(...(rows.length ? rows : [element("p", "", "Nothing has fired yet.")]));
   };
+
+  #rowOfRule(rule) {
+    const isOver = this.rules.isOver(rule);
+    const text = textOf(rule) + (isOver ? " · has fired" : rule.watched ? "" : " · alerts are off");
+    const row = rule.origin === "api" ? removable(text, () => void this.rules.drop(rule)) : element("li", "", element("span", "", `${text} · of the settings`));
+    row.classList.toggle("over", isOver || !rule.watched);
+    return row;
+  }
 
   #keep(alerts) {
     for (const alert of alerts) {

@@ -34,6 +34,7 @@ class Line {
   #venues = [];
   #socket;
   #focus;
+  #charts = [];
   #focused; // the timer of its request
   #hasFocus = false; // whether this connection has its channels
   #heardAt = 0;
@@ -46,8 +47,10 @@ class Line {
     this.#open();
   }
 
-  focus(focus) {
+  /** Follows the chosen instrument, and the candles of `charts`. */
+  focus(focus, charts) {
     this.#focus = focus;
+    this.#charts = charts;
     clearTimeout(this.#focused);
     this.#focused = setTimeout(() => this.#sendFocus(), FOCUS_MS);
   }
@@ -129,10 +132,13 @@ class Line {
     if (this.#hasFocus) this.#send({ op: "unsubscribe", channels: [...OF_SYMBOL, ...OF_TIMEFRAME] });
     this.#hasFocus = Boolean(this.#focus);
     if (!this.#focus) return;
-    const { venue, symbol, timeframe } = this.#focus;
-    const venues = [venue];
-    this.#send({ op: "subscribe", channels: OF_SYMBOL, symbols: [symbol], venues });
-    this.#send({ op: "subscribe", channels: OF_TIMEFRAME, symbols: [symbol], timeframes: [timeframe], venues });
+    const { venue, symbol } = this.#focus;
+    this.#send({ op: "subscribe", channels: OF_SYMBOL, symbols: [symbol], venues: [venue] });
+    const alike = Map.groupBy(this.#charts, ({ venue: of, timeframe }) => `${of} ${timeframe}`);
+    for (const charts of alike.values()) {
+      const symbols = charts.map((one) => one.symbol);
+      this.#send({ op: "subscribe", channels: OF_TIMEFRAME, symbols, timeframes: [charts[0].timeframe], venues: [charts[0].venue] });
+    }
   }
 
   #send(request) {
@@ -150,6 +156,7 @@ export class Broadcast {
   #lines = new Map();
   #handlers;
   #focus;
+  #charts = [];
 
   constructor(handlers) {
     this.#handlers = handlers;
@@ -163,13 +170,15 @@ export class Broadcast {
       if (this.#lines.has(url)) continue;
       const line = new Line(url, this.#handlers);
       this.#lines.set(url, line);
-      if (this.#focus) line.focus(this.#focus);
+      if (this.#focus) line.focus(this.#focus, this.#charts);
     }
   }
 
-  focus(focus) {
+  /** Follows the chosen instrument, null for none, and the candles of `charts`, `{ venue, symbol, timeframe }`. */
+  focus(focus, charts = []) {
     this.#focus = focus;
-    for (const line of this.#lines.values()) line.focus(focus);
+    this.#charts = charts;
+    for (const line of this.#lines.values()) line.focus(focus, charts);
   }
 
   retryNow() {

@@ -6,7 +6,6 @@ import { byId, write } from "./page.js";
 
 const PANELS = {
   head: OF_PRICE,
-  stage: OF_CANDLES,
   tape: OF_TRADES,
   analysis: OF_CANDLES,
   book: OF_BOOK,
@@ -31,8 +30,8 @@ export class Currency {
   #down = []; // sentences for dependencies and venue connections that are down
 
   /** `focus()` is the chosen instrument; the rest are parts of the page. */
-  constructor({ focus, freshness, broadcast, chart, prices, book, contract, quality, accounts }) {
-    Object.assign(this, { focus, freshness, broadcast, chart, prices, book, contract, quality, accounts });
+  constructor({ focus, freshness, broadcast, panes, prices, book, contract, quality, accounts }) {
+    Object.assign(this, { focus, freshness, broadcast, panes, prices, book, contract, quality, accounts });
   }
 
   /** A message came. */
@@ -56,6 +55,7 @@ export class Currency {
     for (const { venue, symbol } of this.prices.instruments) {
       this.prices.mark(venue, symbol, this.freshness.ofPrice(venue, symbol));
     }
+    this.panes.paintStates(({ venue, symbol }) => this.freshness.of(venue, symbol, OF_CANDLES));
     const focus = this.focus();
     if (focus) this.#paintPanels(focus);
   }
@@ -88,7 +88,7 @@ export class Currency {
     if (cut) return light(name, `${silent} · ${again}`, `${url ?? "the broadcast"} is not reached; click to try now`);
     if (!this.focus()) return light("connecting", "waiting for the first prices", "the broadcast is live, and has no price yet");
     const { state, text, about, isCurrent } = this.#stateOfFocus();
-    if (isCurrent && this.chart.isWaiting) {
+    if (isCurrent && this.panes.active.chart.isWaiting) {
       return light("connecting", "waiting for the first candles", about || "the broadcast is live");
     }
     light(state, text, about);

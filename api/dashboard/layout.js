@@ -27,6 +27,18 @@ export class Layout {
     this.#paint();
   }
 
+  /** The panels that are not shown. */
+  get hidden() {
+    return this.#kept.hidden ?? [];
+  }
+
+  set hidden(panels) {
+    this.#kept.hidden = panels;
+    for (const panel of PANELS) byId(`show-${panel}`).checked = !panels.includes(panel);
+    this.#keep();
+    this.#paint();
+  }
+
   #openEdge(handle, name, { of, isWide, way }) {
     const sizeOf = () => byId(of).getBoundingClientRect()[isWide ? "width" : "height"];
     const grow = (size) => {
@@ -53,9 +65,7 @@ export class Layout {
   }
 
   #keepHidden() {
-    this.#kept.hidden = PANELS.filter((panel) => !byId(`show-${panel}`).checked);
-    this.#keep();
-    this.#paint();
+    this.hidden = PANELS.filter((panel) => !byId(`show-${panel}`).checked);
   }
 
   #reset() {

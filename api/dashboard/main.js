@@ -6,15 +6,20 @@ import { Alerts } from "./alerts.js";
 import { Analysis } from "./analysis.js";
 import { Book } from "./book.js";
 import { Capabilities } from "./capabilities.js";
-import { Chart, refresh } from "./chart/chart.js";
+import { refresh } from "./chart/refresh.js";
+import { isOfFlow, timeframeOf, TIMEFRAMES } from "./chart/timeframe.js";
 import { Compare } from "./compare.js";
 import { Broadcast } from "./connection.js";
 import { Contract } from "./contract.js";
 import { Currency, paintOrigin } from "./currency.js";
+import { DrawingLists } from "./drawings/lists.js";
 import { Extras } from "./extras.js";
 import { Freshness } from "./freshness.js";
 import { Head } from "./head.js";
 import { Layout } from "./layout.js";
+import { LayoutControls } from "./layouts/controls.js";
+import { KeptCharts } from "./layouts/kept.js";
+import { Panes } from "./layouts/panes.js";
 import { byId, note, noteError, paintSoon, sleep } from "./page.js";
 import { Prices } from "./prices.js";
 import { Quality } from "./quality.js";
@@ -26,7 +31,6 @@ import { Tools } from "./tools.js";
 import { Trades } from "./trades.js";
 import { momentOf, onZone, openZones, zoneLabel } from "./zone.js";
 
-const TIMEFRAMES = ["1m", "5m", "15m", "1h", "4h", "1d"];
 const PAINT_MS = 500; // ages count seconds; a flow silent for 2 s shows as unknown within 3 s
 const FLUSHED_MS = 2_000; // by then the trade store has the trades that were buffered
 const OWN_KEYS = "input, select, textarea, dialog *, [popover] *, .scrolls, .edge"; // where keys have a meaning of their own
@@ -34,7 +38,7 @@ const OWN_KEYS = "input, select, textarea, dialog *, [popover] *, .scrolls, .edg
 let focus = null;
 
 openZones();
-new Layout();
+const layout = new Layout();
 const freshness = new Freshness();
 const head = new Head();
 const book = new Book();
@@ -43,13 +47,22 @@ const contract = new Contract(() => focus && freshness.timeOf(focus.venue, focus
 const quality = new Quality();
 const capabilities = new Capabilities();
 const compare = new Compare();
-const alerts = new Alerts();
+const alerts = new Alerts(() => focus && { ...focus, price: prices.latest(focus.venue, focus.symbol)?.price });
 const analysis = new Analysis();
 const accounts = new Accounts((account) => freshness.ofAccount(account), get, (...of) => prices.latest(...of));
-const chart = new Chart({ onClosed: onCandles });
-const extras = new Extras(chart);
-const tools = new Tools(chart, extras);
+const extras = new Extras();
+const kept = new KeptCharts();
+const panes = new Panes({
+  kept, extras, rules: alerts.rules, onCandles,
+  onActive: (shown) => show(shown),
+  onCharts: () => focus && broadcast.focus(focus, panes.charts),
+  onAlert: ({ venue, symbol }, price) => alerts.rules.add({ kind: "price_cross", venue, symbol, price }),
+  priceOf: (...of) => prices.latest(...of),
+});
+const drawings = new DrawingLists(panes);
 const prices = new Prices({ onRemove: (instrument) => symbols.drop(instrument) });
+const tools = new Tools(panes, extras, () => prices.instruments);
+const controls = new LayoutControls({ kept, panes, layout, extras, tools });
 const symbols = new Symbols({ onAdded, onRemoved });
 new Search({
   onChoose: (found) => (found.followed ? go(found) : symbols.add(found)),
@@ -69,13 +82,12 @@ const broadcast = new Broadcast({
   onOrigin: paintOrigin,
 });
 const currency = new Currency({
-  focus: () => focus, freshness, broadcast, chart, prices, book, contract, quality, accounts,
+  focus: () => focus, freshness, broadcast, panes, prices, book, contract, quality, accounts,
 });
 
 /** What is made of candles is read when there are some. */
-function onCandles() {
-  void extras.refresh();
-  if (chart.candles.length && !analysis.isKnown) void analysis.refresh();
+function onCandles(pane) {
+  if (pane === panes.active && panes.candles.length && !analysis.isKnown) void analysis.refresh();
 }
 
 // --- messages of the broadcast ---
@@ -93,6 +105,8 @@ function onMessage(message, venue, fromSnapshot, url) {
     takePrice(data, venue);
   } else if (type === "Incident") {
     quality.onIncident(data);
+  } else if (type === "Candle") {
+    panes.take({ ...data, venue });
   } else if (type === "Alert") {
     alerts.take(data);
   } else if (type === "Balance" || type === "Position" || type === "Account") {
@@ -107,7 +121,6 @@ function onMessage(message, venue, fromSnapshot, url) {
 }
 
 const ofFocus = {
-  Candle: (data) => chart.take(data),
   OrderBook: (data) => book.take(data),
   Trade: (data) => trades.take(data.trades),
   MarkPrice: (data) => contract.take("MarkPrice", data),
@@ -119,17 +132,15 @@ const ofFocus = {
 
 function takePrice(data, venue) {
   prices.take(data, venue);
-  if (data.symbol !== focus?.symbol || venue !== focus.venue) return;
   const latest = prices.latest(venue, data.symbol);
-  head.take(latest);
-  chart.takePrice(latest);
+  panes.takePrice(latest, { venue, symbol: data.symbol });
+  if (data.symbol === focus?.symbol && venue === focus.venue) head.take(latest);
 }
 
 /** Connected, or messages were lost: reads from the stores what was missed. */
 function onLive(venue) {
-  if (focus?.venue !== venue) return;
-  void chart.reload();
-  void readTrades();
+  panes.reload(venue);
+  if (focus?.venue === venue) void readTrades();
 }
 
 async function readTrades() {
@@ -160,20 +171,21 @@ function go(to) {
 /** Shows what the address says: that of a link, a pasted one, one before or after in the history. */
 function follow() {
   const wanted = readAddress(location.hash);
+  controls.take(wanted.layout);
   const found = instrumentOf(prices.instruments, wanted);
   if (!found) {
     if (wanted.symbol && prices.instruments.length) sayUnknown(wanted);
     return chooseFirst();
   }
-  show({ ...found, timeframe: timeframeOf(wanted.timeframe) });
+  show({ ...found, timeframe: knownTimeframe(wanted.timeframe) });
   if (wanted.time !== null) void showTime(wanted.time);
 }
 
 async function showTime(time) {
-  if (!(await chart.showTime(time))) note(`no candles of ${momentOf(time)} are stored`, { bad: true });
+  if (!(await panes.active.chart.showTime(time))) note(`no candles of ${momentOf(time)} are stored`, { bad: true });
 }
 
-const timeframeOf = (wanted) => (TIMEFRAMES.includes(wanted) ? wanted : (focus?.timeframe ?? TIMEFRAMES[0]));
+const knownTimeframe = (wanted) => timeframeOf(wanted) || (focus?.timeframe ?? TIMEFRAMES[0]);
 
 function sayUnknown({ symbol, venue }) {
   const add = { text: "Add it", run: () => document.querySelector("#add-symbol").focus() };
@@ -182,11 +194,11 @@ function sayUnknown({ symbol, venue }) {
 
 /** The one of the visit before, else the one with the highest traded value. */
 function chooseFirst() {
-  const kept = readAddress(keptAddress());
+  const last = readAddress(keptAddress());
   const { instruments } = prices;
   const found = focus && instrumentOf(instruments, focus);
-  const wanted = found ?? instrumentOf(instruments, kept) ?? byTurnover(instruments)[0];
-  if (wanted) show({ ...wanted, timeframe: focus?.timeframe ?? timeframeOf(kept.timeframe) });
+  const wanted = found ?? instrumentOf(instruments, last) ?? byTurnover(instruments)[0];
+  if (wanted) show({ ...wanted, timeframe: focus?.timeframe ?? knownTimeframe(last.timeframe) });
 }
 
 function show(chosen) {
@@ -196,14 +208,17 @@ function show(chosen) {
   if (focus && addressOf(focus) === address) return;
   const other = !focus || !isChosen(chosen);
   focus = chosen;
-  for (const button of byId("timeframes").children) button.ariaPressed = String(button.value === focus.timeframe);
+  paintTimeframe();
   prices.choose(focus);
-  broadcast.focus(focus);
-  void chart.choose(focus);
-  chart.takePrice(prices.latest(focus.venue, focus.symbol));
-  extras.choose(focus);
+  panes.choose(focus);
   tools.choose(focus);
+  drawings.choose(focus);
   if (other) chooseSymbol();
+}
+
+function paintTimeframe() {
+  for (const button of byId("timeframes").querySelectorAll("button")) button.ariaPressed = String(button.value === focus.timeframe);
+  byId("timeframe").value = isOfFlow(focus.timeframe) ? "" : focus.timeframe;
 }
 
 /** Drops what the broadcast said of the chosen instrument. */
@@ -268,9 +283,9 @@ function onRemoved(gone) {
   history.replaceState(null, "", location.pathname + location.search);
   prices.choose(null);
   broadcast.focus(null);
-  chart.close();
-  extras.choose(null);
+  panes.choose(null);
   tools.choose(null);
+  drawings.choose(null);
   chooseSymbol();
 }
 
@@ -318,11 +333,16 @@ function onKey(event) {
   if (event.target.matches(OWN_KEYS) || event.ctrlKey || event.metaKey || event.altKey) return;
   const step = { ArrowDown: 1, ArrowUp: -1, ArrowRight: 1, ArrowLeft: -1 }[event.key];
   const timeframe = TIMEFRAMES[Number(event.key) - 1];
+  const tool = { t: "trend", a: "alert", m: "measure" }[event.key];
   if (event.key === "/") byId("add-symbol").focus();
   else if (!focus) return;
   else if (step) go(prices.neighbour(step));
   else if (timeframe) go({ timeframe });
-  else if (event.key === "End") chart.showNewest();
+  else if (event.key === "End") panes.active.chart.showNewest();
+  else if (tool && !byId(`draw-${tool}`).hidden) tools.toggle(tool);
+  else if (["Delete", "Backspace"].includes(event.key) && !event.target.closest("#prices")) {
+    if (!panes.dropSelected()) return;
+  }
   else return;
   event.preventDefault();
 }
@@ -331,8 +351,15 @@ for (const timeframe of TIMEFRAMES) {
   const button = Object.assign(document.createElement("button"), { value: timeframe, textContent: timeframe });
   button.title = `key ${TIMEFRAMES.indexOf(timeframe) + 1}`;
   button.onclick = () => focus && go({ timeframe });
-  byId("timeframes").append(button);
+  byId("timeframe").before(button);
 }
+byId("timeframe").onchange = ({ target }) => {
+  const timeframe = timeframeOf(target.value);
+  if (timeframe && focus) go({ timeframe });
+  else if (target.value.trim()) note(`${target.value} is no timeframe: write a number and s, m, h, d or w, as in 7m`, { bad: true });
+  if (focus) paintTimeframe();
+};
+byId("timeframe").onkeydown = ({ key, target }) => key === "Enter" && target.blur();
 byId("light").onclick = () => broadcast.retryNow();
 byId("unlock").onclick = unlock;
 byId("refresh").onclick = async () => {
@@ -340,7 +367,7 @@ byId("refresh").onclick = async () => {
   byId("refresh").disabled = true;
   try {
     await refresh(focus, post);
-    await chart.reload({ fresh: true });
+    await panes.active.reload({ fresh: true });
   } catch (error) {
     noteError(error);
   }
@@ -349,14 +376,14 @@ byId("refresh").onclick = async () => {
 addEventListener("keydown", onKey);
 addEventListener("hashchange", follow);
 addEventListener("popstate", follow);
-globalThis.marketflow = chart; // for the console: marketflow.candles
+globalThis.marketflow = panes; // for the console: marketflow.candles
 
 function paintZone() {
   for (const shown of document.querySelectorAll(".zone-label")) shown.textContent = zoneLabel();
 }
 onZone(() => {
   paintZone();
-  chart.retime();
+  panes.retime();
   trades.retime();
   contract.retime();
   quality.retime();
@@ -369,7 +396,7 @@ function every(ms, work) {
   setInterval(() => document.hidden || work(), ms);
 }
 
-openTheme(() => chart.recolour());
+openTheme(() => panes.recolour());
 every(PAINT_MS, currency.paint);
 setInterval(() => head.paintTitle(focus ? freshness.ofPrice(focus.venue, focus.symbol) : undefined), 1_000); // also in a background tab
 every(5_000, readStatus);
@@ -377,9 +404,10 @@ every(5_000, () => focus ?? readList().then(follow)); // a deployment that has j
 every(10_000, () => quality.refresh());
 every(2_000, () => compare.refresh());
 every(5_000, () => prices.arrange());
-every(30_000, () => chart.candles.length && analysis.refresh());
+every(30_000, () => panes.candles.length && analysis.refresh());
 every(60_000, () => accounts.refresh());
-await Promise.all([chart.open().then(() => tools.open()), readList(), readStatus()]);
+every(2_000, () => panes.poll());
+await Promise.all([panes.open(), readList(), readStatus()]);
 follow();
 void accounts.refresh();
 void alerts.refresh();

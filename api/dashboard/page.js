@@ -86,3 +86,10 @@ export function colour(name) {
 }
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** An entry of a list, with a cross that removes it. */
+export function removable(text, drop) {
+  const cross = Object.assign(element("button", "", "×"), { type: "button", onclick: drop });
+  cross.setAttribute("aria-label", `remove ${text}`);
+  return element("li", "", element("span", "", text), cross);
+}

@@ -1,37 +1,27 @@
-/** Tools of the chart: indicators with their parameters, price scale, lines, measuring, files, the full screen. */
+/** Tools of the charts: indicators with their parameters, price scale, drawing, comparing, files, the full screen. */
 
-import { compute, INDICATORS, parseLabel } from "./chart/indicators.js";
-import { Measure } from "./chart/measure.js";
+import { instrumentOf } from "./address.js";
+import { INDICATORS } from "./chart/indicators.js";
 import { csvOf, download } from "./chart/save.js";
-import { decimalsOf, fixed, precision } from "./format.js";
-import { byId, element, note } from "./page.js";
+import { nameOf } from "./extras.js";
+import { byId, element, note, removable } from "./page.js";
 
 const KEPT_SCALE = "marketflow.scale";
-const KEPT_LEVELS = "marketflow.levels";
-const MOST_LEVELS = 50; // of an instrument
-
-const keyOf = ({ venue, symbol }) => `${venue}:${symbol}`;
-const readLevels = () => JSON.parse(localStorage.getItem(KEPT_LEVELS) ?? "{}");
+const DRAWN = ["measure", "trend", "alert"]; // tools of the pointer
 
 export class Tools {
   #focus = null;
-  #measure;
 
-  /** `extras` has the indicators, which are added and removed here. */
-  constructor(chart, extras) {
-    this.chart = chart;
-    this.extras = extras;
-    extras.onLabels = () => this.#paintIndicators();
-    this.#measure = new Measure({
-      placeAt: (x, y) => chart.canvas?.placeAt(x, y) ?? { price: null, index: 0 },
-      of: () => ({ lengthMs: chart.lengthMs, decimals: precision.of(this.#focus ?? {}) }),
-      onEnd: () => byId("measure-on").setAttribute("aria-pressed", "false"),
-    });
+  /** `panes` are the charts, `extras` has their indicators, `instruments()` are those of the list. */
+  constructor(panes, extras, instruments) {
+    Object.assign(this, { panes, extras, instruments });
+    extras.onChange(() => this.#paintIndicators());
+    panes.onTool = (name) => this.#paintTool(name);
     this.#openIndicators();
     this.#openScale();
-    this.#openLevels();
-    byId("measure-on").onclick = () => this.#toggleMeasure();
-    addEventListener("keydown", (event) => event.key === "Escape" && this.#measure.isOn && (this.#measure.isOn = false));
+    this.#openCompare();
+    for (const name of DRAWN) byId(`draw-${name}`).onclick = () => this.toggle(name);
+    addEventListener("keydown", (event) => event.key === "Escape" && panes.tool && panes.use(""));
     byId("save-picture").onclick = () => this.#savePicture();
     byId("save-table").onclick = () => this.#saveTable();
     byId("full-screen").onclick = () => void this.#toggleFullScreen();
@@ -39,7 +29,16 @@ export class Tools {
 
   choose(focus) {
     this.#focus = focus;
-    this.#paintLevels();
+  }
+
+  /** Takes a tool of the pointer, or puts it away. */
+  toggle(name) {
+    this.panes.use(this.panes.tool === name ? "" : name);
+    if (this.panes.tool) byId("tools").hidePopover();
+  }
+
+  #paintTool(name) {
+    for (const each of DRAWN) byId(`draw-${each}`).ariaPressed = String(each === name);
   }
 
   // --- indicators ---
@@ -55,6 +54,8 @@ export class Tools {
       const values = [...byId("parameters").querySelectorAll("input")].map(({ value }) => value);
       this.extras.add([byId("indicator").value, ...values].join(":"));
     };
+    byId("profile-of").value = this.extras.profileOf;
+    byId("profile-of").onchange = () => (this.extras.profileOf = byId("profile-of").value);
     this.#paintParameters();
     this.#paintIndicators();
   }
@@ -69,74 +70,46 @@ export class Tools {
   }
 
   #paintIndicators() {
-    const rows = this.extras.labels.map((label) => {
-      const { name, values } = parseLabel(label);
-      return removable(`${name.toUpperCase()} ${values.join(" ")}`.trim(), () => this.extras.drop(label));
-    });
+    const rows = this.extras.labels.map((label) => removable(nameOf(label), () => this.extras.drop(label)));
     byId("indicators").replaceChildren(...rows);
   }
 
   // --- price scale ---
 
+  get scale() {
+    return byId("scale").value;
+  }
+
+  set scale(name) {
+    byId("scale").value = name;
+    localStorage.setItem(KEPT_SCALE, name);
+    this.panes.scale = name;
+  }
+
   #openScale() {
-    byId("scale").value = localStorage.getItem(KEPT_SCALE) ?? "linear";
-    byId("scale").onchange = () => {
-      localStorage.setItem(KEPT_SCALE, byId("scale").value);
-      this.chart.canvas?.setScale(byId("scale").value);
+    this.scale = localStorage.getItem(KEPT_SCALE) ?? "linear";
+    byId("scale").onchange = () => (this.scale = this.scale);
+  }
+
+  // --- other instruments in the chart ---
+
+  #openCompare() {
+    const field = byId("compare-with");
+    field.onfocus = () => {
+      const options = this.instruments().map(({ venue, symbol }) => Object.assign(element("option"), { value: `${venue}:${symbol}` }));
+      byId("compare-names").replaceChildren(...options);
     };
-  }
-
-  /** The chart is there. */
-  open() {
-    this.chart.canvas?.setScale(byId("scale").value);
-    this.#paintLevels();
-  }
-
-  // --- lines, kept by instrument ---
-
-  #openLevels() {
-    byId("add-level").onsubmit = (event) => {
+    byId("add-compared").onsubmit = (event) => {
       event.preventDefault();
-      this.#addLevel(byId("level").valueAsNumber);
-      byId("level").value = "";
+      const [symbol, venue = ""] = field.value.trim().split(":").reverse();
+      const found = instrumentOf(this.instruments(), { venue, symbol });
+      if (!found) return note(`${field.value} is not recorded here`, { bad: true });
+      this.panes.active.compared.add(found);
+      field.value = "";
     };
-    byId("stage").addEventListener("click", (event) => {
-      if (!event.altKey || !this.chart.canvas || this.#measure.isOn) return;
-      const box = byId("canvas").getBoundingClientRect();
-      const { price } = this.chart.canvas.placeAt(event.clientX - box.left, event.clientY - box.top);
-      if (price !== null) this.#addLevel(Number(price.toFixed(precision.of(this.#focus ?? {}))));
-    });
   }
 
-  get #levels() {
-    return (this.#focus && readLevels()[keyOf(this.#focus)]) ?? [];
-  }
-
-  #addLevel(price) {
-    if (!this.#focus || !(price > 0)) return;
-    this.#keepLevels([...new Set([...this.#levels, price])].sort((one, other) => other - one).slice(0, MOST_LEVELS));
-  }
-
-  #keepLevels(levels) {
-    localStorage.setItem(KEPT_LEVELS, JSON.stringify({ ...readLevels(), [keyOf(this.#focus)]: levels }));
-    this.#paintLevels();
-  }
-
-  #paintLevels() {
-    const levels = this.#levels;
-    this.chart.canvas?.setLevels(levels);
-    const text = (price) => fixed(price, Math.max(precision.of(this.#focus), decimalsOf([price])));
-    const drop = (price) => this.#keepLevels(levels.filter((one) => one !== price));
-    byId("levels").replaceChildren(...levels.map((price) => removable(text(price), () => drop(price))));
-  }
-
-  // --- measuring, files, the full screen ---
-
-  #toggleMeasure() {
-    this.#measure.isOn = !this.#measure.isOn;
-    byId("measure-on").setAttribute("aria-pressed", String(this.#measure.isOn));
-    if (this.#measure.isOn) byId("tools").hidePopover();
-  }
+  // --- files, the full screen ---
 
   get #name() {
     const { venue, symbol, timeframe } = this.#focus;
@@ -144,18 +117,19 @@ export class Tools {
   }
 
   #savePicture() {
-    if (!this.#focus || !this.chart.canvas) return;
-    this.chart.canvas.picture().toBlob((blob) => download(blob, `${this.#name}.png`));
+    if (!this.#focus || !this.panes.canvas) return;
+    this.panes.canvas.picture().toBlob((blob) => download(blob, `${this.#name}.png`));
   }
 
   /** The candles in view, with the values of the indicators. */
   #saveTable() {
-    if (!this.#focus || !this.chart.canvas) return;
-    const all = this.chart.shown;
-    const { from, to } = this.chart.canvas.view(all.length);
+    if (!this.#focus || !this.panes.canvas) return;
+    const { chart, studies } = this.panes.active;
+    const all = chart.shown;
+    const { from, to } = chart.canvas.view(all.length);
     const columns = {};
     for (const label of this.extras.labels) {
-      for (const [output, column] of Object.entries(compute(parseLabel(label), all))) columns[`${label}/${output}`] = column.slice(from, to);
+      for (const [output, column] of Object.entries(studies.valuesOf(label))) columns[`${label}/${output}`] = column.slice(from, to);
     }
     download(new Blob([csvOf(all.slice(from, to), columns)], { type: "text/csv" }), `${this.#name}.csv`);
   }
@@ -169,11 +143,4 @@ export class Tools {
       note("this browser gives no full screen", { bad: true });
     }
   }
-}
-
-/** An entry of a list, with a cross that removes it. */
-function removable(text, drop) {
-  const cross = Object.assign(element("button", "", "×"), { type: "button", onclick: drop });
-  cross.setAttribute("aria-label", `remove ${text}`);
-  return element("li", "", element("span", "", text), cross);
 }

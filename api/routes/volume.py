@@ -1,4 +1,4 @@
-"""Volume profile and liquidity vacuums, from the stored trades of the last hours.
+"""Volume profile and liquidity vacuums, from the stored trades of the last hours, or for the profile of any time.
 
 The hours end with the newest stored trade, so a replay of an old day works as on that day.
 """
@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from api.analytics.profile import Step, VolumeByPrice, VolumeProfile
 from api.analytics.vacuums import PERCENTILE, WIDTH, Vacuum, find_vacuums
 from api.http.errors import Problem
-from api.http.route import STORE_ERRORS, SYMBOL_ERRORS, AnyRoute, Route, Symbol, Venue
+from api.http.route import STORE_ERRORS, SYMBOL_ERRORS, AnyRoute, Route, Symbol, Time, Venue
 from api.live.freshness import OF_TRADES, age_ms, is_stale, state_name
 from api.services import Services
 from flows.process.late import late_module
@@ -26,20 +26,24 @@ else:
     pl = late_module("polars")
 
 HOUR_MS: Final = 3_600_000
+MOST_HOURS: Final = 168
 COLUMNS: Final = ("id", "time", "price", "quantity", "buyer_is_maker")
 ERRORS: Final = ("bad_request", *SYMBOL_ERRORS, "no_data", "collecting", "trade_store_absent", *STORE_ERRORS)
 Share = Annotated[float, Meta(ge=0.01, le=1)]
+Hours = Annotated[int, Meta(ge=1, le=MOST_HOURS)]
 
 
 class ProfileParams(Struct, frozen=True, forbid_unknown_fields=True):
-    """Trades of the last `hours`, in at most `bins` rows, or in rows of `tick`; the value area grows by `step` rows
-    at a time, 2 as on TradingView. With fewer than `min_trades` the response is the error `collecting`, with the
-    time to wait.
+    """Trades of the last `hours`, or of `[start, end)`, which is a week at most, in at most `bins` rows, or in rows of
+    `tick`; the value area grows by `step` rows at a time, 2 as on TradingView. With fewer than `min_trades` the
+    response is the error `collecting`, with the time to wait.
     """
 
     symbol: Symbol
     venue: Venue = ""
-    hours: Annotated[int, Meta(ge=1, le=168)] = 24
+    hours: Hours = 24
+    start: Time | None = None
+    end: Time | None = None
     bins: Annotated[int, Meta(ge=1, le=1_000)] = 100
     tick: Annotated[float, Meta(gt=0, le=1e9)] | None = None
     value_area: Share = 0.7
@@ -52,7 +56,7 @@ class VacuumParams(Struct, frozen=True, forbid_unknown_fields=True):
 
     symbol: Symbol
     venue: Venue = ""
-    hours: Annotated[int, Meta(ge=1, le=168)] = 24
+    hours: Hours = 24
     bins: Annotated[int, Meta(ge=10, le=1_000)] = 200
     percentile: Annotated[float, Meta(ge=1, le=50)] = PERCENTILE
     width: Annotated[int, Meta(ge=1, le=100)] = WIDTH
@@ -125,7 +129,10 @@ class Volumes:
     async def profile(self, params: ProfileParams) -> ProfileAnswer:
         """The volume profile of a symbol: rows, point of control and value area."""
         venue, symbol = await self._services.instruments.find(params.symbol, params.venue)
-        traded = await self._read(venue, symbol, params.hours, params.min_trades)
+        span = params.start, params.end
+        if params.start is not None and params.end is not None:
+            _check_span(params.start, params.end)
+        traded = await self._read(venue, symbol, params.hours, params.min_trades, *span)
         try:
             found = traded.counted.profile(
                 bins=params.bins, tick=params.tick, value_area=params.value_area, step=params.step
@@ -154,13 +161,22 @@ class Volumes:
         current = self._currency(venue, symbol, basis)
         return VacuumAnswer(venue, symbol, basis, price, book is not None, found, *current)
 
-    async def _read(self, venue: str, symbol: str, hours: int, min_trades: int) -> _Traded:
+    async def _read(
+        self, venue: str, symbol: str, hours: int, min_trades: int, start: int | None = None, end: int | None = None
+    ) -> _Traded:
+        """The trades of `[start, end)`; without one of the two, of the hours before or after the other, and without
+        both of those before the newest trade.
+        """
         archive = self._services.trades
         last = await archive.last_time(venue, symbol)
         if last is None:
             raise Problem("no_data", f"no trade of {symbol} is stored yet; /api/status has the state of its feed")
         traded = _Traded(VolumeByPrice())
-        await archive.feed(venue, symbol, last + 1 - hours * HOUR_MS, END_MS, traded.take, columns=COLUMNS)
+        if end is None:
+            end = END_MS if start is None else start + hours * HOUR_MS
+        if start is None:
+            start = min(last + 1, end) - hours * HOUR_MS
+        await archive.feed(venue, symbol, start, end, traded.take, columns=COLUMNS)
         collecting = traded.counted.collecting(min_trades)
         if collecting:
             wait = "" if collecting.wait_s is None else f", so about {collecting.wait_s:g} s more"
@@ -189,10 +205,20 @@ class Volumes:
         )
 
 
+def _check_span(start: int, end: int) -> None:
+    if end <= start:
+        raise Problem("bad_request", f"end={end} must be later than start={start}")
+    if end - start > MOST_HOURS * HOUR_MS:
+        raise Problem("range_too_large", f"the trades of more than {MOST_HOURS} hours are not read for one profile")
+
+
 def routes(services: Services) -> list[AnyRoute]:
     """The routes of this file."""
     volumes = Volumes(services)
     return [
-        Route("GET", "/api/volume-profile/{symbol}", volumes.profile, ProfileAnswer, ProfileParams, errors=ERRORS),
+        Route(
+            "GET", "/api/volume-profile/{symbol}", volumes.profile, ProfileAnswer, ProfileParams,
+            errors=(*ERRORS, "range_too_large"),
+        ),
         Route("GET", "/api/liquidity-vacuums/{symbol}", volumes.vacuums, VacuumAnswer, VacuumParams, errors=ERRORS),
-    ]
+    ]  # fmt: skip

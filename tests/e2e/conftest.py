@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -30,10 +31,17 @@ async def window(browser: Browser) -> AsyncIterator[Page]:
     await page.close()
 
 
+@pytest.fixture
+def alerts() -> dict[str, Any]:
+    """The section of alerts of the page's deployment; tests have another one as a parameter."""
+    return {}
+
+
 @pytest_asyncio.fixture(loop_scope="module")
-async def told(tmp_path: Path, mongod_uri: str, window: Page) -> AsyncIterator[Told]:
+async def told(tmp_path: Path, mongod_uri: str, window: Page, alerts: dict[str, Any]) -> AsyncIterator[Told]:
     """The page on a hub that says what the test tells it to, with ten stored candles. Its scripts must not fail."""
     deployment = Deployment(tmp_path, mongod_uri)
+    deployment.alerts = alerts
     fill(deployment)
     deployment.list_instruments("BTCEUR", "BTCUSDT", "ETHUSDT", "SOLUSDT")
     failures: list[str] = []

@@ -98,7 +98,7 @@ async def test_lines_are_kept_for_each_symbol(told: Told) -> None:
 async def test_measuring_says_the_way_in_price_and_time(told: Told) -> None:
     page, _, _ = told
     await open_tools(page)
-    await page.locator("#measure-on").click()
+    await page.locator("#draw-measure").click()
     await expect(page.locator("#tools")).to_be_hidden()
     box = await box_of(page.locator("#measure"))
     places = [(box.width / 3, box.height / 4), (box.width / 3 + 70, box.height / 2)]

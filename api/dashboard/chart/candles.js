@@ -1,6 +1,6 @@
 /** The candles of one chart: ordered, each once; an older version never replaces a newer one. */
 
-const UNITS_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+const UNITS_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
 
 export const lengthMs = (timeframe) => Number.parseInt(timeframe, 10) * UNITS_MS[timeframe.at(-1)];
 

@@ -4,11 +4,12 @@ import { colour } from "../page.js";
 import { compact, fixed } from "../format.js";
 import { minuteOf, tickOf } from "../zone.js";
 import { Lines } from "./lines.js";
-import { ProfileOverlay, VacuumOverlay } from "./overlays.js";
+import { hasRoom } from "./overlays.js";
 
 const LIBRARY = "../vendor/lightweight-charts.standalone.production.mjs";
 const USUAL_WIDTH = 100; // candles
 const WAYS = ["up", "down"];
+const COLOURS = ["up", "down", "soft", "text", "grid", "panel", "warn", "accent"];
 
 export async function openCanvas(host) {
   return new Canvas(await import(LIBRARY), host);
@@ -25,19 +26,21 @@ class Canvas {
   #volume;
   #price; // its line
   #priceWay = "";
-  #levels = []; // horizontal lines
+  #rules = { levels: [], alerts: [] }; // horizontal lines, by what they are of
   #modes; // of the price scale
   #lines;
   #marks; // the library's, below candles that were amended
   #marked = new Map(); // by time
   #colours = {};
-  #profile = new ProfileOverlay();
-  #vacuums = new VacuumOverlay();
-  #shown = { profile: null, vacuums: [] };
+  #style; // of the library's lines
+  #compared = new Map(); // series of other instruments, by key
+  #library;
 
   constructor(library, host) {
     const { createChart, CandlestickSeries, HistogramSeries, CrosshairMode, LineStyle, PriceScaleMode } = library;
     this.#modes = PriceScaleMode;
+    this.#style = LineStyle;
+    this.#library = library;
     this.#chart = createChart(host, {
       autoSize: true,
       crosshair: { mode: CrosshairMode.Normal },
@@ -59,8 +62,6 @@ class Canvas {
     this.#volume.priceScale().applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
     this.#marks = library.createSeriesMarkers(this.#candles, []);
     this.#lines = new Lines(library, this.#chart);
-    this.#candles.attachPrimitive(this.#vacuums);
-    this.#candles.attachPrimitive(this.#profile);
     this.recolour();
   }
 
@@ -75,7 +76,7 @@ class Canvas {
   }
 
   recolour() {
-    for (const name of ["up", "down", "soft", "grid", "panel", "warn", "accent"]) this.#colours[name] = colour(name);
+    for (const name of COLOURS) this.#colours[name] = colour(name);
     for (const way of WAYS) this.#colours[`${way}-soft`] = colour(`${way}-soft`);
     const { up, down, soft, grid, panel } = this.#colours;
     this.#chart.applyOptions({
@@ -90,10 +91,19 @@ class Canvas {
     });
     this.#candles.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down });
     this.#lines.recolour();
-    this.setLevels(this.levels);
+    for (const [kind, lines] of Object.entries(this.#rules)) this.setRules(kind, lines.map(({ given }) => given));
+    for (const { series, colourName } of this.#compared.values()) series.applyOptions({ color: colour(colourName) });
     this.#paintPriceLine();
-    this.showProfile(this.#shown.profile);
-    this.showVacuums(this.#shown.vacuums);
+  }
+
+  /** The colours of the style sheet, by name. */
+  get colours() {
+    return this.#colours;
+  }
+
+  /** Draws a primitive with the candles. */
+  attach(primitive) {
+    this.#candles.attachPrimitive(primitive);
   }
 
   /** Writes times in the chosen zone; those of candles of whole days are days of UTC. */
@@ -195,34 +205,100 @@ class Canvas {
     this.#chart.priceScale("right").applyOptions({ mode });
   }
 
-  /** Draws exactly these horizontal lines. */
-  setLevels(prices) {
-    for (const line of this.#levels) this.#candles.removePriceLine(line);
-    const { accent: color, panel } = this.#colours;
-    this.#levels = prices.map((price) =>
-      this.#candles.createPriceLine({ price, color, lineWidth: 1, axisLabelColor: color, axisLabelTextColor: panel, title: "" }),
-    );
+  /** Draws exactly these horizontal lines of a kind, `{ price, title, isDashed, isFaint }`. */
+  setRules(kind, wanted) {
+    for (const { line } of this.#rules[kind]) this.#candles.removePriceLine(line);
+    const { panel, soft } = this.#colours;
+    this.#rules[kind] = wanted.map((given) => {
+      const color = given.isFaint ? soft : this.#colours[kind === "alerts" ? "warn" : "accent"];
+      const lineStyle = given.isDashed ? this.#style.Dashed : this.#style.Solid;
+      const options = { price: given.price, color, lineWidth: 1, lineStyle, axisLabelColor: color, axisLabelTextColor: panel };
+      return { given, line: this.#candles.createPriceLine({ ...options, title: given.title ?? "" }) };
+    });
   }
 
-  /** The prices of the horizontal lines. */
+  /** Moves the line with this number. */
+  moveRule(kind, index, price) {
+    this.#rules[kind][index]?.line.applyOptions({ price });
+  }
+
+  /** The prices of the viewer's horizontal lines. */
   get levels() {
-    return this.#levels.map((line) => line.options().price);
+    return this.#rules.levels.map(({ line }) => line.options().price);
+  }
+
+  /** Those of the price alerts. */
+  get alerts() {
+    return this.#rules.alerts.map(({ line }) => line.options().price);
+  }
+
+  /** Where a price is, in pixels from above. */
+  yOf(price) {
+    return this.#candles.priceToCoordinate(price);
+  }
+
+  /** Where the candle with a number is, in pixels; the number may have a fraction, and lie outside of what there is. */
+  xOf(index) {
+    return this.#chart.timeScale().logicalToCoordinate(index);
+  }
+
+  /** Whether dragging and wheels move the chart. */
+  set isFrozen(on) {
+    this.#chart.applyOptions({ handleScroll: !on, handleScale: !on });
+  }
+
+  /** `{ pricePerPixel }` for footprints; null where candles are too narrow. */
+  get footprintScale() {
+    const height = this.#chart.panes()[0]?.getHeight() ?? 0;
+    const [top, bottom] = [this.#candles.coordinateToPrice(0), this.#candles.coordinateToPrice(height)];
+    if (!hasRoom(this.#chart.timeScale().options().barSpacing) || top === null || bottom === null) return null;
+    return { pricePerPixel: Math.abs(top - bottom) / height };
+  }
+
+  /** Shows the line of another instrument, `points` of `{ time, value }` at times of candles, s UTC. */
+  setCompared(key, points, colourName) {
+    if (!this.#compared.has(key)) {
+      const options = { color: colour(colourName), lineWidth: 2, priceLineVisible: false, crosshairMarkerVisible: false };
+      this.#compared.set(key, { series: this.#chart.addSeries(this.#library.LineSeries, options, 0), colourName });
+    }
+    this.#compared.get(key).series.setData(points);
+  }
+
+  /** Draws the last point of another instrument. */
+  updateCompared(key, point) {
+    this.#compared.get(key)?.series.update(point);
+  }
+
+  dropCompared(key) {
+    const found = this.#compared.get(key);
+    if (found) this.#chart.removeSeries(found.series);
+    this.#compared.delete(key);
+  }
+
+  /** Shows the candles with these numbers, which may have fractions. */
+  setView({ from, to }) {
+    this.#chart.timeScale().setVisibleLogicalRange({ from, to });
+  }
+
+  /** The numbers of the candles at the edges of the view; null without any. */
+  get edges() {
+    return this.#chart.timeScale().getVisibleLogicalRange();
+  }
+
+  /** Puts the cursor at a candle; null takes it away. */
+  setCursor(candle) {
+    if (candle) this.#chart.setCrosshairPosition(candle.close, seconds(candle), this.#candles);
+    else this.#chart.clearCrosshairPosition();
+  }
+
+  /** Width of a candle in pixels. */
+  set candleWidth(pixels) {
+    this.#chart.timeScale().applyOptions({ barSpacing: pixels });
   }
 
   /** A picture of the chart, as a canvas. */
   picture() {
     return this.#chart.takeScreenshot();
-  }
-
-  showProfile(profile) {
-    this.#shown.profile = profile;
-    const { up, down, accent } = this.#colours;
-    this.#profile.show(profile, { buy: up, sell: down, line: accent });
-  }
-
-  showVacuums(vacuums) {
-    this.#shown.vacuums = vacuums;
-    this.#vacuums.show(vacuums, { zone: this.#colours.warn });
   }
 
   /** Lines of indicators. */

@@ -2,12 +2,12 @@
 
 import { Candles, lengthMs } from "./candles.js";
 import { openCanvas } from "./canvas.js";
-import { compact, decimalsOf, fixed, percent, precision, wayOf } from "../format.js";
-import { byId, note, paintSoon, sleep, write } from "../page.js";
-import { get } from "../rest.js";
-import { minuteOf } from "../zone.js";
+import { paintLegend } from "./legend.js";
+import { readBarsFrom, readCandles } from "./source.js";
+import { isOfFlow } from "./timeframe.js";
+import { precision, wayOf } from "../format.js";
+import { paintSoon, sleep, write } from "../page.js";
 
-const PAGE = 500;
 const UNMET_TRIES = 3; // a flow may still store what lies between: so many answers that do not meet the chart wait for it
 const UNMET_UNDER_WAY = 10; // the same while the flow says that it fetches them
 const HOLE_PAUSES_MS = [3_000, 6_000, 12_000, 24_000, 48_000]; // a hole that is still there after these is one of the market
@@ -41,33 +41,50 @@ export class Chart {
   #price = null;
   #left = Infinity; // candles left of the view
 
-  /** `onClosed()`: the chart was read anew, or has its first candle, or a closed one more. */
-  constructor({ onClosed }) {
-    this.onClosed = onClosed;
+  /**
+   * `parts` are its elements. `onClosed()`: the chart was read anew, or has its first candle, or a closed one more.
+   * `onCursor(time)`: the cursor is at another candle; null: at none. `onView()`: another part of it is in view.
+   */
+  constructor({ parts, onClosed, onCursor = () => {}, onView = () => {} }) {
+    Object.assign(this, { parts, onClosed, onCursor, onView });
     this.onPaint = () => {}; // the last candle, or the one under the cursor, is another
+    this.onDraw = () => {}; // all candles were drawn anew
     this.#reserve = 0;
   }
 
   /** Whether the chart library is installed; without it all but the drawing works. */
   async open() {
     try {
-      this.#canvas = await openCanvas(byId("canvas"));
+      this.#canvas = await openCanvas(this.parts.canvas);
     } catch {
-      byId("no-chart").hidden = false;
+      this.parts.absent.hidden = false;
       return;
     }
     this.#canvas.onScroll((left) => {
       this.#left = left;
       this.#loadForView();
+      this.onView();
     });
     this.#canvas.onCursor((time) => {
       this.#cursor = time;
       this.#paintLegend();
+      this.onCursor(time);
     });
+    if (!this.#focus) return;
+    this.#canvas.setTimes(this.#isOfDays); // what was read meanwhile is drawn
+    if (!this.#candles) return;
+    this.#draw();
+    this.#canvas.showNewest();
+    this.onClosed();
   }
 
   get canvas() {
     return this.#canvas;
+  }
+
+  /** `{ venue, symbol, timeframe }`; null without one. */
+  get focus() {
+    return this.#focus;
   }
 
   get candles() {
@@ -120,7 +137,7 @@ export class Chart {
     this.#canvas?.setPrice(null);
     this.#canvas?.setTimes(this.#isOfDays);
     this.#paintLegend();
-    byId("canvas").classList.add("loading");
+    this.parts.canvas.classList.add("loading");
     await this.reload({ fresh: true });
   }
 
@@ -133,7 +150,7 @@ export class Chart {
     this.#changed.clear();
     this.#canvas?.setPrice(null);
     this.#canvas?.setCandles([]);
-    byId("canvas").classList.remove("loading");
+    this.parts.canvas.classList.remove("loading");
     this.#say("");
     this.#paintLegend();
   }
@@ -156,7 +173,7 @@ export class Chart {
     const answer = await this.#read(generation, {});
     if (generation !== this.#generation) return;
     const page = isUnderWay(answer) ? meeting(answer, new Candles(this.#focus.timeframe)) : answer?.candles;
-    byId("canvas").classList.remove("loading");
+    this.parts.canvas.classList.remove("loading");
     const meets = held?.last && !(page?.length && page[0].timestamp > held.last.time);
     const candles = meets ? held : new Candles(this.#focus.timeframe); // after a long disconnect `held` is too old
     candles.merge(page ?? []);
@@ -193,8 +210,8 @@ export class Chart {
   }
 
   /** Takes a candle of the broadcast; `timestamp` is the time of what made this version of it. */
-  take({ symbol, timeframe, candle: version, timestamp }) {
-    if (symbol !== this.#focus?.symbol || timeframe !== this.#focus.timeframe) return;
+  take({ venue, symbol, timeframe, candle: version, timestamp }) {
+    if (!this.isOf({ venue, symbol }) || timeframe !== this.#focus.timeframe) return;
     const candle = { ...version, asOf: timestamp };
     if (this.#early) {
       this.#early.push(candle);
@@ -217,6 +234,23 @@ export class Chart {
     if (isFirst || candle.is_closed) this.onClosed();
   }
 
+  isOf({ venue, symbol }) {
+    return venue === this.#focus?.venue && symbol === this.#focus.symbol;
+  }
+
+  /** Reads the newest bars again where the flow says nothing of them. */
+  async poll() {
+    const last = this.#candles?.last, generation = this.#generation, focus = this.#focus;
+    if (!last || this.#early || isOfFlow(focus.timeframe)) return;
+    try {
+      const { candles } = await readBarsFrom(focus, last.time);
+      if (generation !== this.#generation) return;
+      for (const candle of candles) this.take({ ...focus, candle, timestamp: 0 });
+    } catch {
+      return; // the price goes on, and the next time comes soon
+    }
+  }
+
   recolour() {
     this.#canvas?.recolour();
     if (this.#candles) this.#draw();
@@ -230,6 +264,19 @@ export class Chart {
 
   showNewest() {
     this.#canvas?.showNewest();
+  }
+
+  /** The candles in view. */
+  get candlesInView() {
+    const { shown } = this;
+    const { from, to } = this.#canvas?.view(shown.length) ?? { from: 0, to: 0 };
+    return shown.slice(from, to);
+  }
+
+  /** `{ start, end }` of the candles in view, ms UTC; null without any. */
+  get viewTimes() {
+    const seen = this.candlesInView;
+    return seen.length ? { start: seen[0].time, end: seen.at(-1).time + this.lengthMs } : null;
   }
 
   /** Scrolls to the candle of a time, ms UTC, and reads what lies between; false where there is none. */
@@ -309,11 +356,11 @@ export class Chart {
 
   /** The answer with the candles of a range. The flow may have to fetch them first: then the request is repeated. */
   async #read(generation, span) {
-    const { venue, symbol, timeframe } = this.#focus;
+    const focus = this.#focus;
     for (let tries = 0; tries < TRIES && generation === this.#generation; tries++) {
       let answer;
       try {
-        answer = await get(`/api/chart/${encodeURIComponent(symbol)}/${timeframe}`, { limit: PAGE, venue, ...span });
+        answer = await readCandles(focus, span);
       } catch (error) {
         if (error.code !== "no_data") {
           this.#say(error.message);
@@ -334,7 +381,7 @@ export class Chart {
   }
 
   #say(text) {
-    write(byId("chart-state"), text);
+    write(this.parts.state, text);
   }
 
   #draw() {
@@ -345,6 +392,7 @@ export class Chart {
     this.#canvas?.setDecimals(decimals);
     this.#canvas?.setCandles(this.shown);
     this.#paintPrice();
+    this.onDraw();
   }
 
   #paintChanged = () => {
@@ -369,19 +417,8 @@ export class Chart {
 
   #paintLegend() {
     const found = this.#candles?.at(this.#cursor) ?? this.#candles?.last;
-    const candle = found && this.#drawn(found);
-    byId("legend").hidden = !candle;
+    paintLegend(this.parts, found ? this.#drawn(found) : null, this.#focus, this.#isOfDays);
     this.onPaint();
-    if (!candle) return;
-    const decimals = Math.max(precision.of(this.#focus), decimalsOf([candle.close]));
-    for (const name of ["open", "high", "low", "close"]) write(byId(`legend-${name}`), fixed(candle[name], decimals));
-    write(byId("legend-volume"), compact(candle.volume));
-    write(byId("legend-move"), percent((candle.close / candle.open - 1) * 100));
-    byId("legend-move").dataset.way = wayOf(candle.close - candle.open);
-    const revised = candle.revision > 1 ? `, revision ${candle.revision}` : "";
-    write(byId("legend-status"), `${minuteOf(candle.time, this.#isOfDays)} · ${candle.status}${revised}`);
-    byId("legend").dataset.open = candle.open;
-    byId("legend").dataset.close = candle.close;
   }
 }
 
@@ -391,14 +428,3 @@ const mostUnmet = (answer) => (isUnderWay(answer) ? UNMET_UNDER_WAY : UNMET_TRIE
 
 /** Candles of an answer without those behind a hole. */
 const meeting = (answer, held) => answer && held.meeting(answer.candles, held.first?.time);
-
-/** Requests the flow to fetch the candles again, and shows the result. */
-export async function refresh({ venue, symbol }, ask) {
-  let work = await ask(`/api/market-data/refresh/${encodeURIComponent(symbol)}?${new URLSearchParams({ venue })}`);
-  note(`${symbol} is being fetched again`);
-  while (work.state === "open" || work.state === "running") {
-    await sleep(1_000);
-    work = await get(`/api/requests/${work.id}`);
-  }
-  note(`${symbol}: ${work.report || work.state}`, { bad: work.state === "failed" });
-}

@@ -1,12 +1,14 @@
 /**
  * Indicators of all loaded candles, by the formulas of the REST API (api/analytics/indicators.py, TA-Lib): here too, as a
- * chart shows them of every candle and with every price. `vwap` is the API's alone: charts have no quote volume.
+ * chart shows them of every candle and with every price. `delta` and `cvd` are the page's alone. Those that are `isTraded`
+ * need what takers bought and the quote volume of each candle (chart/traded.js).
  *
  * Values are null where they are not defined. An average that goes on for ever begins with the simple one; until that has
  * faded the value would depend on how much is loaded, so `settle` candles precede the first one that is shown.
  */
 
 const FADED = 1e-3; // weight of an average's begin below which it is not seen
+const DAY_MS = 86_400_000;
 const KEPT_SHORT = 1e-12; // of the largest value: what is left of a sum by rounding
 
 const period = (least, usual) => ({ name: "period", least, most: 500, usual });
@@ -32,6 +34,15 @@ export const INDICATORS = {
   },
   atr: { about: "average true range", outputs: ["atr"], parameters: [period(2, 14)], settle: wilderSettle },
   obv: { about: "volume on balance", outputs: ["obv"], parameters: [], settle: () => 0 },
+  vwap: {
+    about: "mean price by volume since midnight UTC", outputs: ["vwap"], parameters: [], settle: () => 0,
+    isPrice: true, isTraded: true, isOfDay: true,
+  },
+  delta: { about: "bought less sold by takers", outputs: ["delta"], parameters: [], settle: () => 0, isTraded: true },
+  cvd: {
+    about: "cumulative delta since midnight UTC; of days, since New Year", outputs: ["cvd"], parameters: [], settle: () => 0,
+    isTraded: true, isOfDay: true,
+  },
 };
 
 /** `{ name, values }` of a label as `macd:12:26:9`, parameters that are left out with their usual value; null for a wrong one. */
@@ -77,6 +88,9 @@ const FORMULAS = {
   stoch,
   atr: (candles, length) => [wilder(candles.map(trueRange), length)],
   obv: (candles) => [obv(candles)],
+  vwap: (candles) => [vwap(candles)],
+  delta: (candles) => [candles.map(deltaOf)],
+  cvd: (candles) => [runningSums(candles, deltaOf)],
 };
 
 function sma(values, length) {
@@ -181,6 +195,30 @@ function obv(candles) {
   return candles.map(({ close, volume }, index) => {
     const before = index ? candles[index - 1].close : close;
     sum += close > before ? volume : close < before ? -volume : 0;
+    return sum;
+  });
+}
+
+/** What takers bought less what they sold; null where that is not known. */
+const deltaOf = ({ volume, taker_buy_volume: bought }) => (bought === undefined ? null : 2 * bought - volume);
+
+function vwap(candles) {
+  const volumes = runningSums(candles, ({ volume }) => volume);
+  const quotes = runningSums(candles, ({ quote_volume: quote }) => quote ?? null);
+  return quotes.map((quote, index) => (quote === null || !(volumes[index] > 0) ? null : quote / volumes[index]));
+}
+
+/** Sums since midnight UTC, of candles of days since New Year; null before the first such begin, and behind a null. */
+function runningSums(candles, valueOf) {
+  const isOfDays = candles.length > 1 && candles[1].time - candles[0].time >= DAY_MS;
+  const partOf = ({ time }) => (isOfDays ? new Date(time).getUTCFullYear() : Math.floor(time / DAY_MS));
+  const beginsOne = ({ time }) => (isOfDays ? new Date(time).toISOString().slice(5, 10) === "01-01" : time % DAY_MS === 0);
+  let sum = null, part = null;
+  return candles.map((candle) => {
+    if (partOf(candle) !== part) sum = part === null && !beginsOne(candle) ? null : 0;
+    part = partOf(candle);
+    const value = valueOf(candle);
+    sum = sum === null || value === null ? null : sum + value;
     return sum;
   });
 }

@@ -3,7 +3,7 @@
 import { colour } from "../page.js";
 
 const COLOURS = ["line-1", "line-2", "line-3", "line-4", "line-5"];
-const HISTOGRAM = "histogram";
+const HISTOGRAMS = new Set(["histogram", "delta"]);
 const MAIN_SHARE = 4; // of the height, to one for each pane below
 const HIDDEN = new Set(["bbands/middle"]);
 
@@ -70,10 +70,10 @@ export class Lines {
   #add({ label }, output, pane, colourName) {
     const { LineSeries, HistogramSeries } = this.#library;
     const options = {
-      color: colour(colourName), lineWidth: 1, priceLineVisible: false, lastValueVisible: pane > 0 && output !== HISTOGRAM,
+      color: colour(colourName), lineWidth: 1, priceLineVisible: false, lastValueVisible: pane > 0 && !HISTOGRAMS.has(output),
       crosshairMarkerVisible: false,
     };
-    const series = this.#chart.addSeries(output === HISTOGRAM ? HistogramSeries : LineSeries, options, pane);
+    const series = this.#chart.addSeries(HISTOGRAMS.has(output) ? HistogramSeries : LineSeries, options, pane);
     this.#shown.set(`${label}/${output}`, { series, colourName });
   }
 }

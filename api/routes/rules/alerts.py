@@ -82,9 +82,10 @@ class AlertRuleBody(Struct, frozen=True):
 
 
 class AlertRules(Struct, frozen=True):
-    """Those of the settings first, then the oldest."""
+    """Those of the settings first, then the oldest. `watched`: whether the settings have alerts on."""
 
     rules: list[AlertRuleBody]
+    watched: bool
 
 
 class OneRule(Struct, frozen=True, forbid_unknown_fields=True):
@@ -137,7 +138,8 @@ class AlertHandlers:
             stored = await self._mongo.alerts.rules()
             last = await self._mongo.alerts.last_of_each()
         own = [self._body(rule, None, last.get(rule.id)) for rule in self._settings.own_rules]
-        return AlertRules([*own, *(self._body(one.rule, one.created_ms, last.get(one.rule.id)) for one in stored)])
+        made = [self._body(one.rule, one.created_ms, last.get(one.rule.id)) for one in stored]
+        return AlertRules([*own, *made], watched=self._settings.is_on)
 
     async def add(self, _: Struct, body: AddAlert) -> AlertRuleBody:
         """Make a rule; one with the same terms is the answer where there is one."""

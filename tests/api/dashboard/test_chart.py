@@ -8,7 +8,7 @@ from tests.fakes.node import printed
 PLAY = """
 const shown = {};
 const classList = { add() {}, remove() {} };
-globalThis.document = { getElementById: (id) => (shown[id] ??= { dataset: {}, classList }) };
+globalThis.document = { hidden: false };
 globalThis.sessionStorage = { getItem: () => null };
 const none = { success: false, error: { code: "no_data", message: "none" } };
 globalThis.fetch = async () => ({ json: async () => none });
@@ -16,10 +16,12 @@ let now = 0;
 performance.now = () => now;
 const { Chart } = await import(process.argv[1]);
 let read = 0;
-const chart = new Chart({ onClosed: () => (read += 1) });
+const part = (id) => (shown[id] ??= { dataset: {}, classList });
+const parts = new Proxy({}, { get: (_, name) => part(name) });
+const chart = new Chart({ parts, onClosed: () => (read += 1) });
 const said = [];
 const look = () => {
-  const text = shown["chart-state"].textContent ?? "";
+  const text = shown.state.textContent ?? "";
   said.push({ waits: chart.isWaiting, says: text, candles: chart.candles.length, read });
 };
 const candle = (minute) => ({ timestamp: minute * 60_000, is_closed: false, revision: 0, open: 1, close: 1 });
@@ -27,9 +29,9 @@ await chart.choose({ venue: "binance", symbol: "X", timeframe: "1m" });
 look();
 now = 2_000;
 look();
-chart.take({ symbol: "X", timeframe: "1m", candle: candle(5) });
+chart.take({ venue: "binance", symbol: "X", timeframe: "1m", candle: candle(5) });
 look();
-chart.take({ symbol: "X", timeframe: "1m", candle: candle(5) });
+chart.take({ venue: "binance", symbol: "X", timeframe: "1m", candle: candle(5) });
 look();
 console.log(JSON.stringify(said));
 process.exit();

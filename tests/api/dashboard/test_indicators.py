@@ -23,8 +23,11 @@ console.log(JSON.stringify({ found, names: Object.keys(INDICATORS) }));
 """
 LABELS = [
     "sma:5", "ema", "ema:3", "wma:7", "bbands", "bbands:5:1.5", "macd", "macd:3:6:2", "rsi", "rsi:2", "stoch",
-    "stoch:5:1:1", "atr", "atr:3", "obv",
+    "stoch:5:1:1", "atr", "atr:3", "obv", "vwap",
 ]  # fmt: skip
+FIGURES = ("open", "high", "low", "close", "volume", "quote_volume", "taker_buy_volume")
+OWN = {"delta", "cvd"}
+"""Of the page alone."""
 CLOSE_BY = 1e-6
 """TA-Lib sums over a sliding window, the page anew for each candle."""
 
@@ -47,14 +50,14 @@ def walks(draw: st.DrawFn) -> list[Candle]:
 
 def of_page(candles: list[Candle], labels: list[str]) -> Any:
     """What the page computes."""
-    figures = [{name: getattr(one, name) for name in ("open", "high", "low", "close", "volume")} for one in candles]
+    figures = [{name: getattr(one, name) for name in FIGURES} | {"time": one.open_time} for one in candles]
     return json.loads(printed(PLAY, "chart/indicators.js", json.dumps({"candles": figures, "labels": labels})))
 
 
 @given(walks())
 def test_they_are_those_of_the_interface(candles: list[Candle]) -> None:
     found = of_page(candles, LABELS)
-    assert set(found["names"]) == set(INDICATORS) - {"vwap"}
+    assert set(found["names"]) - OWN == set(INDICATORS)
     bars = Bars.of(candles)
     for label, page in zip(LABELS, found["found"], strict=True):
         wanted = compute(bars, parse_wanted(label)).values
@@ -68,7 +71,7 @@ def test_they_are_those_of_the_interface(candles: list[Candle]) -> None:
 
 def test_what_is_shown_hardly_depends_on_where_the_candles_begin() -> None:
     walk = [candle(minute, close=100 + 10 * math.sin(minute / 7), high=111.0, low=89.0) for minute in range(800)]
-    labels = [label for label in LABELS if label != "obv"]
+    labels = [label for label in LABELS if label not in {"obv", "vwap"}]
     whole, part = of_page(walk, labels)["found"], of_page(walk[300:], labels)["found"]
     for label, one, other in zip(labels, whole, part, strict=True):
         for output, column in other["values"].items():
@@ -78,7 +81,17 @@ def test_what_is_shown_hardly_depends_on_where_the_candles_begin() -> None:
             assert max(abs(ours - theirs) for ours, theirs in same) < 0.05, label
 
 
-@pytest.mark.parametrize("label", ["vwap", "sma:1", "sma:2.5", "ema:501", "rsi:x", "obv:3", "bbands:20:11", ""])
+def test_the_cumulative_delta_begins_with_the_day() -> None:
+    bought = [3.0, 0.0, 2.5, 4.0, 1.0]
+    walk = [
+        candle(minute, volume=4.0, taker_buy_volume=each) for minute, each in zip(range(-2, 3), bought, strict=True)
+    ]
+    delta, sums = (one["values"] for one in of_page(walk, ["delta", "cvd"])["found"])
+    assert delta == {"delta": [2.0, -4.0, 1.0, 4.0, -2.0]}
+    assert sums == {"cvd": [None, None, 1.0, 5.0, 3.0]}  # of the day before the begin is not there
+
+
+@pytest.mark.parametrize("label", ["cvd:1", "sma:1", "sma:2.5", "ema:501", "rsi:x", "obv:3", "bbands:20:11", ""])
 def test_a_wrong_label_is_none(label: str) -> None:
     play = "const { parseLabel } = await import(process.argv[1]); console.log(parseLabel(process.argv[2]));"
     assert printed(play, "chart/indicators.js", label) == "null"

@@ -65,6 +65,21 @@ async def test_the_hours_end_with_the_newest_trade(deployment: Deployment) -> No
     assert answer["basis"]["completeness"] == 58 / 60
 
 
+async def test_the_profile_of_a_time_has_its_trades_alone(traded: Deployment) -> None:
+    trades = market(1_500, untraded=range(10_080, 10_086))
+    begin, end = trades[300].time, trades[900].time
+    async with interface(traded) as running:
+        path = "/api/volume-profile/BTCUSDT?min_trades=1&bins=50"
+        of_time = await running.data(f"{path}&start={begin}&end={end}")
+        before = await running.data(f"{path}&end={begin}&hours=1")
+        too_long = await running.error(f"{path}&start=0&end={168 * 3_600_000 + 1}")
+        turned = await running.error(f"{path}&start={end}&end={begin}")
+    assert msgspec.convert(of_time["profile"], VolumeProfile) == profile_of(trade_frame(trades[300:900]), bins=50)
+    assert of_time["basis"]["completeness"] == 1.0
+    assert msgspec.convert(before["profile"], VolumeProfile) == profile_of(trade_frame(trades[:300]), bins=50)
+    assert (too_long, turned) == ((400, "range_too_large"), (400, "bad_request"))
+
+
 async def test_too_few_trades_are_an_error_with_the_wait(deployment: Deployment) -> None:
     deployment.list_instruments("BTCUSDT")
     deployment.store_trades(market(401))

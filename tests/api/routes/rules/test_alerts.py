@@ -100,6 +100,7 @@ async def test_without_alerts_in_the_settings_no_rule_is_made_and_stored_ones_ar
         assert (status, code) == (409, "conflict")
         assert "alerts.enabled = true" in message
         assert [one["watched"] for one in await listed(running)] == [False]
+        assert (await running.data("/api/alerts"))["watched"] is False
 
 
 async def test_there_are_at_most_so_many_rules(deployment: Deployment) -> None:

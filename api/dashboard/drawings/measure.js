@@ -1,7 +1,7 @@
-/** Measures in the chart: a box from where the pointer is pressed to where it is, with the way in price and time. */
+/** Measures in a chart: a box from where the pointer is pressed to where it is, with the way in price and time. */
 
-import { byId, element, write } from "../page.js";
-import { fixed, percent, signed, wayOf } from "../format.js";
+import { element, write } from "../page.js";
+import { fixed, percent, precision, signed, wayOf } from "../format.js";
 
 /** `5 candles, 2 h 30 min`, of a number of candles with a length in ms. */
 export function spanOf(candles, lengthMs) {
@@ -11,43 +11,47 @@ export function spanOf(candles, lengthMs) {
   return `${candles} ${Math.abs(candles) === 1 ? "candle" : "candles"}${time.length ? `, ${time.join(" ")}` : ""}`;
 }
 
+/** A tool of the glass that stays in use until it is put away. */
 export class Measure {
-  #pane = byId("measure");
   #box = element("div", "box");
   #text = element("span", "number");
   #begin = null;
 
-  /** `placeAt(x, y)` is `{ price, index }` of a place of the pane; `of()` is `{ lengthMs, decimals }`. */
-  constructor({ placeAt, of, onEnd }) {
-    Object.assign(this, { placeAt, of, onEnd });
+  constructor(chart) {
+    this.chart = chart;
     this.#box.append(this.#text);
-    this.#pane.append(this.#box);
-    this.#pane.onpointerdown = (event) => this.#start(event);
-    this.#pane.onpointermove = (event) => this.#begin && this.#draw(event);
-    this.#pane.onpointerup = () => (this.#begin = null);
+    chart.parts.glass.append(this.#box);
   }
 
-  get isOn() {
-    return !this.#pane.hidden;
-  }
-
-  set isOn(on) {
-    this.#pane.hidden = !on;
+  open() {
     this.#box.hidden = true;
     this.#begin = null;
-    if (!on) this.onEnd();
   }
 
-  #start(event) {
-    this.#pane.setPointerCapture(event.pointerId);
-    this.#begin = { x: event.offsetX, y: event.offsetY, ...this.placeAt(event.offsetX, event.offsetY) };
-    this.#draw(event);
+  close() {
+    this.open();
   }
 
-  #draw({ offsetX: x, offsetY: y }) {
-    const from = this.#begin, to = this.placeAt(x, y);
+  press(x, y) {
+    this.#begin = { x, y, ...this.chart.canvas.placeAt(x, y) };
+    this.#draw(x, y);
+  }
+
+  move(x, y) {
+    if (this.#begin) this.#draw(x, y);
+  }
+
+  /** Whether the tool has done its work. */
+  release() {
+    this.#begin = null;
+    return false;
+  }
+
+  #draw(x, y) {
+    const from = this.#begin, to = this.chart.canvas.placeAt(x, y);
     if (from.price === null || to.price === null) return;
-    const { lengthMs, decimals } = this.of();
+    const { lengthMs, focus } = this.chart;
+    const decimals = precision.of(focus ?? {});
     const moved = to.price - from.price;
     const [left, top] = [Math.min(x, from.x), Math.min(y, from.y)];
     Object.assign(this.#box.style, {
