@@ -102,6 +102,13 @@ export class Chart {
     return this.#cursor;
   }
 
+  /** Puts the cursor at a candle, null for none, as one chart does for others. */
+  point(candle) {
+    this.#canvas?.setCursor(candle);
+    this.#cursor = candle?.time ?? null; // the library does not say that it is gone
+    this.#paintLegend();
+  }
+
   /** Candles that are loaded besides those in view, for what is computed of them. */
   set reserve(candles) {
     this.#reserve = candles;

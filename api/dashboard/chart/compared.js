@@ -50,6 +50,13 @@ export class Compared {
     void this.#read(held);
   }
 
+  /** Compares with none, without saying so. */
+  clear() {
+    for (const key of this.#held.keys()) this.chart.canvas?.dropCompared(key);
+    this.#held.clear();
+    this.#paintLegend();
+  }
+
   drop(instrument) {
     if (!this.#held.delete(keyOf(instrument))) return;
     this.chart.canvas?.dropCompared(keyOf(instrument));

@@ -155,9 +155,9 @@ export class Pane {
 
   /** Puts the cursor at the candle of a time; null takes it away. */
   point(time) {
-    const { canvas, candles } = this.chart;
+    const { candles } = this.chart;
     const isThere = time !== null && candles.length && time >= candles[0].time;
-    canvas?.setCursor(isThere ? candles[indexBefore(candles, time)] : null);
+    this.chart.point(isThere ? candles[indexBefore(candles, time)] : null);
   }
 
   /** Comparisons are in percent, whatever the viewer chose. */

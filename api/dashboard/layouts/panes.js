@@ -25,6 +25,8 @@ export class Panes {
     Object.assign(this, { extras, rules, onActive, onCharts, onCandles, onTool, onAlert, priceOf });
     this.#kept = kept;
     this.#grow(partsOf(byId("stage")));
+    this.#active = Math.min(kept.active, kept.count - 1);
+    this.#resize();
   }
 
   get active() {
@@ -66,9 +68,40 @@ export class Panes {
     const { focus } = this.active;
     if (this.#active >= count) {
       this.#panes[0].choose(focus);
-      this.#activate(0);
+      this.#active = 0;
     }
-    while (this.#panes.length > count) this.#panes.pop().parts.root.remove();
+    this.#resize();
+    for (const [index, pane] of this.#panes.entries()) {
+      if (pane.focus || !focus) continue;
+      const known = charts[index];
+      this.#choose(pane, this.#kept.links.symbol ? { ...focus, timeframe: known?.timeframe || longer(focus.timeframe, index) } : known?.symbol ? chartOf(known) : focus);
+    }
+    for (const [index, pane] of this.#panes.entries()) for (const other of charts[index]?.compared ?? []) pane.compared.add(other);
+  }
+
+  /** Another layout was chosen; its charts are those that it names. */
+  set({ active = 0 }) {
+    const { charts } = this.#kept.all;
+    for (const pane of this.#panes) pane.compared.clear();
+    if (this.#active >= this.#kept.count) this.#panes[0].choose(this.active.focus);
+    this.#active = Math.min(active, this.#kept.count - 1);
+    this.#resize();
+    this.#panes.forEach((pane, index) => charts[index]?.symbol && this.#choose(pane, chartOf(charts[index])));
+    for (const [index, pane] of this.#panes.entries()) for (const other of charts[index]?.compared ?? []) pane.compared.add(other);
+    this.arrange();
+    this.#keep();
+    this.onCharts();
+    if (this.active.focus) this.onActive(this.active.focus);
+  }
+
+  /** As many charts as the layout has; new ones are empty. */
+  #resize() {
+    const { count } = this.#kept;
+    while (this.#panes.length > count) {
+      const { parts, compared } = this.#panes.pop();
+      compared.clear();
+      parts.root.remove();
+    }
     while (this.#panes.length < count) {
       const parts = copyOf(this.#panes[0].parts);
       byId("panes").append(parts.root);
@@ -76,24 +109,14 @@ export class Panes {
       if (this.#isOpen) void pane.open();
     }
     byId("panes").dataset.count = count;
-    for (const [index, pane] of this.#panes.entries()) {
-      pane.parts.head.hidden = count === 1;
-      pane.parts.root.classList.toggle("active", count > 1 && index === this.#active);
-      if (pane.focus || !focus) continue;
-      const known = charts[index];
-      this.#choose(pane, this.#kept.links.symbol ? { ...focus, timeframe: known?.timeframe ?? longer(focus.timeframe, index) } : (known ?? focus));
-    }
-    for (const [index, pane] of this.#panes.entries()) for (const other of charts[index]?.compared ?? []) pane.compared.add(other);
+    for (const pane of this.#panes) pane.parts.head.hidden = count === 1;
+    if (count === 1) byId("panes").classList.remove("single");
+    this.#paintActive();
   }
 
-  /** Another layout was chosen; its charts are those that it names. */
-  set({ active = 0 }) {
-    for (const pane of this.#panes) for (const other of pane.compared.list) pane.compared.drop(other);
-    const { charts } = this.#kept;
-    this.#active = Math.min(active, this.#panes.length - 1);
-    this.#panes.forEach((pane, index) => charts[index] && index !== active && this.#choose(pane, charts[index]));
-    this.arrange();
-    this.#activate(Math.min(active, this.#panes.length - 1));
+  #paintActive() {
+    const isOne = this.#panes.length === 1;
+    for (const [index, { parts }] of this.#panes.entries()) parts.root.classList.toggle("active", !isOne && index === this.#active);
   }
 
   /** Every `{ venue, symbol, timeframe }` of which the flow's candles are shown. */
@@ -193,7 +216,7 @@ export class Panes {
   #activate(index) {
     if (index < 0 || index === this.#active) return;
     this.#active = index;
-    for (const [each, pane] of this.#panes.entries()) pane.parts.root.classList.toggle("active", each === index);
+    this.#paintActive();
     this.#keep();
     if (this.active.focus) this.onActive(this.active.focus);
   }
@@ -234,6 +257,8 @@ export class Panes {
     this.#kept.keepCharts(charts.some((one) => !one) ? null : charts, this.#active);
   }
 }
+
+const chartOf = ({ venue, symbol, timeframe }) => ({ venue, symbol, timeframe });
 
 /** The timeframe of a further chart: a longer one than the first's, as long as there is one. */
 function longer(timeframe, steps) {
