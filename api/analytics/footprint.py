@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from msgspec import Struct
 
 from api.analytics.decimals import Floats, decimals_of, to_units
-from flows.model.exact_sums import Places, fold, printed_sums, split_sums
+from flows.model.exact_sums import Places, fold, grouped_sums, printed_sums, split_sums
 from flows.model.printed import printed
 from flows.process.late import late_module
 from sinks.bars.maker import BarRow
@@ -26,6 +26,9 @@ else:
     np = late_module("numpy")
 
 MOST_KEYS: Final = 2.0**62
+MOST_PLACES: Final = 1 << 18
+PLACES_A_ROW: Final = 8
+"""Levels of periods, empty ones too, that are counted at once, and so many more for each row."""
 
 
 class FootprintLevel(Struct, frozen=True, gc=False):
@@ -127,13 +130,8 @@ class FootprintMaker:
 
     def _sum(self, rows: _Rows, *, is_over: bool) -> None:
         """Sums rows; those of the newest period stay open unless it is over."""
-        rows = rows.part(_order(rows))
-        is_new = np.ones(len(rows.begins), dtype=bool)
-        is_new[1:] = np.any([np.diff(column) != 0 for column in rows[:3]], axis=0)
-        starts = np.flatnonzero(is_new)
-        parts = split_sums(rows.volumes, starts)
-        summed = rows.part(starts)
-        first_open = len(starts) if is_over else int(np.searchsorted(summed.begins, summed.begins[-1]))
+        summed, parts = _counted(rows) or _sorted(rows)
+        first_open = len(summed.begins) if is_over else int(np.searchsorted(summed.begins, summed.begins[-1]))
         closed, still = slice(0, first_open), slice(first_open, None)
         if first_open:
             self._close(summed.part(closed), [part[closed] for part in parts])
@@ -170,6 +168,39 @@ def _deltas(rows: _Rows, parts: list[Floats]) -> Mapping[int, list[float]]:
     signed = [each for part in parts for each in split_sums(part * signs, starts)]
     sums = map(list, zip(*(each.tolist() for each in signed), strict=True))
     return dict(zip(rows.begins[starts].tolist(), sums, strict=True))
+
+
+def _counted(rows: _Rows) -> tuple[_Rows, list[Floats]] | None:
+    """A row for each period, level and side, in this order, and parts of its volume: by a place for each level between
+    the lowest and the highest one of a period. None where most places would be empty, or the periods are in disorder.
+    """
+    begins, levels, is_ask, volumes = rows
+    steps = np.diff(begins)
+    if (steps < 0).any():
+        return None
+    starts = np.concatenate(([0], np.flatnonzero(steps) + 1))
+    lowest = np.minimum.reduceat(levels, starts)
+    widths = np.maximum.reduceat(levels, starts) - lowest + 1
+    most = MOST_PLACES + PLACES_A_ROW * len(begins)
+    if float(widths.sum(dtype=np.float64)) > most or widths.min() <= 0:
+        return None
+    ends = np.cumsum(widths)
+    bases = ends - widths - lowest
+    places = (levels + np.repeat(bases, np.diff(starts, append=len(begins)))) * 2 + is_ask
+    count = 2 * int(ends[-1])
+    used = np.flatnonzero(np.bincount(places, minlength=count))
+    periods = np.searchsorted(2 * ends, used, side="right")
+    parts = [part[used] for part in grouped_sums(volumes, places, count)]
+    return _Rows(begins[starts][periods], (used >> 1) - bases[periods], used & 1, parts[0]), parts
+
+
+def _sorted(rows: _Rows) -> tuple[_Rows, list[Floats]]:
+    """The same, by sorting."""
+    rows = rows.part(_order(rows))
+    is_new = np.ones(len(rows.begins), dtype=bool)
+    is_new[1:] = np.any([np.diff(column) != 0 for column in rows[:3]], axis=0)
+    starts = np.flatnonzero(is_new)
+    return rows.part(starts), split_sums(rows.volumes, starts)
 
 
 def _order(rows: _Rows) -> Places:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
@@ -34,8 +34,8 @@ from flows.names import SYMBOL_CHARACTERS, SYMBOL_LENGTH, TEXT_END
 from flows.process.late import late_module
 from sinks.bars.rule import BarKind
 from sinks.bars.span import SpanBars
-from sinks.export.formats import KINDS, Encoder, Format
-from sinks.export.parquet import ParquetParts
+from sinks.export.formats import KINDS, LEVEL, Encoder, Format
+from sinks.export.parquet import write_parquet
 from sinks.lake.manifest import LakeError
 from sinks.mongo.documents import DocumentError
 from sinks.trades.codec import END_MS
@@ -229,10 +229,7 @@ async def _send_parquet(
 ) -> web.StreamResponse:
     """A Parquet file ends with its table of contents, so it is made on disk first."""
     with tempfile.TemporaryDirectory(prefix="marketflow-export-") as folder:
-        parts = await asyncio.to_thread(ParquetParts, Path(folder), rows.empty_frame(selection.kind))
-        async for frame in frames:
-            await asyncio.to_thread(parts.add, frame)
-        whole = await asyncio.to_thread(parts.join)
+        whole = await _parquet_of(Path(folder), rows.empty_frame(selection.kind), frames)
         response = web.StreamResponse(headers=headers)
         response.content_length = whole.stat().st_size
         await response.prepare(request)
@@ -243,6 +240,30 @@ async def _send_parquet(
                 await response.write(piece)
         await response.write_eof()
         return response
+
+
+async def _parquet_of(folder: Path, empty: pl.DataFrame, frames: AsyncIterator[pl.DataFrame]) -> Path:
+    """Writes a file in a thread, which takes the frames from this loop; it has ended when this does."""
+    loop, is_wanted, path = asyncio.get_running_loop(), True, folder / "whole"
+
+    def taken() -> Iterator[pl.DataFrame]:
+        while is_wanted:
+            frame = asyncio.run_coroutine_threadsafe(_next_of(frames), loop).result()
+            if frame is None:
+                return
+            yield frame
+
+    work = asyncio.ensure_future(asyncio.to_thread(write_parquet, path, empty, taken(), level=LEVEL))
+    try:
+        await asyncio.shield(work)
+    finally:
+        is_wanted = False
+        await asyncio.wait([work])
+    return path
+
+
+async def _next_of(frames: AsyncIterator[pl.DataFrame]) -> pl.DataFrame | None:
+    return await anext(frames, None)
 
 
 def _headers(venue: str, selection: rows.Selection, params: ExportedSpan) -> dict[str, str]:

@@ -107,7 +107,9 @@ def _rule(by: Bars, size: str) -> "BarRule":
 
 def _write(frames: "Frames", selection: "Selection", form: "Format", out: Path | None) -> int:
     """Writes the file and returns the number of rows."""
-    from sinks.export.rows import iterate
+    from sinks.export.formats import LEVEL
+    from sinks.export.parquet import write_parquet
+    from sinks.export.rows import empty_frame, iterate
 
     counted = _Counted(iterate(frames, selection))
     if out is None:
@@ -117,7 +119,7 @@ def _write(frames: "Frames", selection: "Selection", form: "Format", out: Path |
     part = out.with_name(f"{out.name}.part")
     try:
         if form == "parquet":
-            _write_parquet(part, selection, counted)
+            write_parquet(part, empty_frame(selection.kind), counted, level=LEVEL)
         else:
             with part.open("wb") as file:
                 _write_parts(file, selection, form, counted)
@@ -138,20 +140,6 @@ def _write_parts(file: BinaryIO, selection: "Selection", form: "Format", frames:
         file.write(encoder.rows(first))
     file.writelines(encoder.rows(frame) for frame in found)
     file.write(encoder.end())
-
-
-def _write_parquet(path: Path, selection: "Selection", frames: "_Counted") -> None:
-    """The parts are beside the file, where there is room for it."""
-    from tempfile import TemporaryDirectory
-
-    from sinks.export.parquet import ParquetParts
-    from sinks.export.rows import empty_frame
-
-    with TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
-        parts = ParquetParts(Path(folder), empty_frame(selection.kind))
-        for frame in frames:
-            parts.add(frame)
-        parts.join().replace(path)
 
 
 class _Counted:

@@ -5,7 +5,7 @@ A sum is rounded once, when it is printed (`flows/model/printed.py`): so it does
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import frexp, fsum, inf, isfinite, ldexp
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -41,21 +41,31 @@ def fold(values: Iterable[float]) -> list[float]:
 
 
 def split_sums(values: Floats, starts: Places) -> list[Floats]:
-    """Parts of the exact sum of each run of `values` that begins at one of `starts`; the values are finite.
+    """Parts of the exact sum of each run of `values` that begins at one of `starts`; the values are finite."""
+    return [np.add.reduceat(part, starts) for part in _addends(values)]
 
-    What is added up at once are multiples of a unit, small enough for each of their sums to be a float64 without
-    rounding; what is left of the values comes next.
+
+def grouped_sums(values: Floats, groups: Places, count: int) -> list[Floats]:
+    """Parts of the exact sum of the `values` of each of `count` groups, which are numbered from 0; the values are
+    finite, and in any order.
     """
-    sums: list[Floats] = []
+    return [np.bincount(groups, part, count) for part in _addends(values)]
+
+
+def _addends(values: Floats) -> Iterator[Floats]:
+    """The values in parts. Those of a part are multiples of a unit, small enough for each sum of them to be a float64
+    without rounding, in whatever order they are added; what is left of the values comes next.
+    """
     most = float(np.abs(values).max())
-    while 0 < most < inf or not sums:
+    is_first = True
+    while 0 < most < inf or is_first:
         exponent = frexp(most)[1] + int(values.size).bit_length()
         shift = ldexp(1.5, min(exponent, 1_000))
         part = (values + shift) - shift
-        sums.append(np.add.reduceat(part, starts))
+        yield part
+        is_first = False
         values = values - part
         most = float(np.abs(values).max())
-    return sums
 
 
 def printed_sums(parts: Sequence[Floats]) -> Floats:

@@ -15,6 +15,8 @@ A text that a spreadsheet would take for a formula begins with `'` in CSV.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
+from io import BytesIO
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, get_args
 
 from flows.process.late import late_module
@@ -29,7 +31,10 @@ Format: TypeAlias = Literal["csv", "json", "ndjson", "arrow", "parquet"]
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 BOM: Final = b"\xef\xbb\xbf"
 """What Excel needs to read UTF-8."""
-_ISO: Final = "%Y-%m-%dT%H:%M:%S%.3fZ"
+LEVEL: Final = 1
+"""Compression of Parquet by zstd: a file is a seventh larger than at the usual level, and made in two thirds of the
+time."""
+_MINUTE_MS: Final = 60_000
 _FORMULA: Final = r"^[=+\-@\t\r]"
 
 
@@ -85,17 +90,35 @@ class Encoder:
 
 def _csv(frame: pl.DataFrame, *, header: bool = False) -> bytes:
     text = pl.selectors.string()
-    shown = frame.select(
-        pl.col("timestamp").dt.strftime(_ISO),
+    shown = frame.with_columns(
+        _iso(frame["timestamp"]),
         pl.selectors.float().fill_nan(None),
         pl.when(text.str.contains(_FORMULA)).then("'" + text).otherwise(text).name.keep(),
-        pl.all().exclude("timestamp").exclude([pl.Float64, pl.String]),
     ).select("timestamp", *frame.columns[:-1])
-    return shown.write_csv(include_header=header, float_scientific=False).encode()
+    out = BytesIO()
+    shown.write_csv(out, include_header=header, float_scientific=False)
+    return out.getvalue()
+
+
+def _iso(times: pl.Series) -> pl.Series:
+    """Times as ISO-8601 with `Z`: those of a minute begin with the same text, which is made once."""
+    ms = times.cast(pl.Int64)
+    minutes = ms // _MINUTE_MS
+    known = minutes.unique().sort()
+    begins = (known * _MINUTE_MS).cast(times.dtype).dt.strftime("%Y-%m-%dT%H:%M:")
+    return (begins.gather(known.search_sorted(minutes)) + _ends().gather(ms % _MINUTE_MS)).alias(times.name)
+
+
+@cache
+def _ends() -> pl.Series:
+    """Seconds and milliseconds of every time of a minute."""
+    return pl.Series([f"{ms // 1_000:02}.{ms % 1_000:03}Z" for ms in range(_MINUTE_MS)])
 
 
 def _ndjson(frame: pl.DataFrame) -> bytes:
-    return frame.drop("timestamp").with_columns(pl.selectors.float().fill_nan(None)).write_ndjson().encode()
+    out = BytesIO()
+    frame.drop("timestamp").with_columns(pl.selectors.float().fill_nan(None)).write_ndjson(out)
+    return out.getvalue()
 
 
 def _json(frame: pl.DataFrame) -> bytes:

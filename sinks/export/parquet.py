@@ -1,41 +1,33 @@
-"""A Parquet file of many frames with flat memory: each frame is a file of its own first, and polars joins them."""
+"""A Parquet file of many frames with flat memory: polars takes them one by one."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from flows.process.late import late_module
 
 if TYPE_CHECKING:
     import polars as pl
+    from polars.io import plugins
 else:
-    pl = late_module("polars")
+    pl, plugins = late_module("polars"), late_module("polars.io.plugins")
 
 
-_PART: Final = "part-{:06}.parquet"
-_WHOLE: Final = "whole.parquet"
+def write_parquet(path: Path, empty: pl.DataFrame, frames: Iterable[pl.DataFrame], *, level: int | None = None) -> None:
+    """Writes frames with the columns of `empty`, in their order, compressed by zstd at a level. What `frames` raises
+    ends it; the file is then no use.
+    """
+    faults: list[BaseException] = []
 
+    def source(*_: object) -> Iterator[pl.DataFrame]:
+        try:
+            yield from frames
+        except BaseException as error:  # noqa: BLE001 - polars would make its own error of it
+            faults.append(error)
 
-class ParquetParts:
-    """Frames of the same columns, kept in a folder until they are joined."""
-
-    def __init__(self, folder: Path, empty: pl.DataFrame) -> None:
-        """`empty` has the columns."""
-        self._folder = folder
-        self._count = 0
-        self.add(empty)
-
-    def add(self, frame: pl.DataFrame) -> None:
-        """The next rows."""
-        frame.write_parquet(self._folder / _PART.format(self._count))
-        self._count += 1
-
-    def join(self) -> Path:
-        """The file of all rows, in their order."""
-        whole = self._folder / _WHOLE
-        parts = [self._folder / _PART.format(number) for number in range(self._count)]
-        pl.scan_parquet(parts).sink_parquet(whole)
-        for part in parts:
-            part.unlink()
-        return whole
+    rows = plugins.register_io_source(source, schema=empty.schema)
+    rows.sink_parquet(path, maintain_order=True, compression_level=level)
+    if faults:
+        raise faults[0]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 from msgspec import structs
 
 from flows.process.late import late_module
-from sinks.export.parquet import ParquetParts
+from sinks.export.parquet import write_parquet
 from sinks.lake.manifest import DayProof, LakeDay, LakeError, LakeManifest
 from sinks.lake.place import Lake, digest_of, frames_of
 from sinks.lake.series import LakeSeries
@@ -125,15 +124,9 @@ class SeriesWriter:
 
 def _file_of(folder: Path, empty: pl.DataFrame, frames: Iterator[pl.DataFrame]) -> Path:
     """A file of the frames, of which one is in memory at a time."""
-    first, second = next(frames, empty), next(frames, None)
     file = folder / "whole"
-    if second is None:
-        first.write_parquet(file)
-        return file
-    parts = ParquetParts(folder, empty)
-    for frame in chain((first, second), frames):
-        parts.add(frame)
-    return parts.join()
+    write_parquet(file, empty, frames)
+    return file
 
 
 def _entry(file: Path, values: DayValues, proof: DayProof, *, revision: int, now: int) -> LakeDay:

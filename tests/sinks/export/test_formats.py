@@ -2,6 +2,8 @@
 
 import csv
 import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from io import BytesIO, StringIO
 from math import nan
 from pathlib import Path
@@ -9,10 +11,12 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sinks.dataframes import TIMESTAMP
 from sinks.export.formats import BOM, FORMATS, KINDS, Encoder, Format
-from sinks.export.parquet import ParquetParts
+from sinks.export.parquet import write_parquet
 from tests.fakes.candles import BEGIN
 
 SCHEMA = {"time": pl.Int64(), "price": pl.Float64(), "status": pl.String(), "is_closed": pl.Boolean()}
@@ -55,11 +59,30 @@ def test_json_is_one_array_and_ndjson_its_lines(parts: list[dict[str, Any]]) -> 
 def test_arrow_and_parquet_have_the_columns_with_their_types(tmp_path: Path, count: int) -> None:
     rows = [frame_of(row) for row in ROWS[:count]]
     assert pl.read_ipc_stream(BytesIO(encoded("arrow", *rows))).equals(frame_of(*ROWS[:count]))
-    parts = ParquetParts(tmp_path, frame_of())
-    for frame in rows:
-        parts.add(frame)
-    assert pl.read_parquet(parts.join()).equals(frame_of(*ROWS[:count]))
-    assert len(list(tmp_path.iterdir())) == 1
+    file = tmp_path / "file"
+    write_parquet(file, frame_of(), rows, level=1)
+    assert pl.read_parquet(file).equals(frame_of(*ROWS[:count]))
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_what_the_rows_raise_ends_a_parquet_file(tmp_path: Path) -> None:
+    def rows() -> Iterator[pl.DataFrame]:
+        yield frame_of(*ROWS)
+        raise BufferError("no more")
+
+    with pytest.raises(BufferError, match="no more"):
+        write_parquet(tmp_path / "file", frame_of(), rows())
+
+
+@given(st.lists(st.integers(0, 4_102_444_800_000), min_size=1, max_size=9))
+def test_times_are_iso_8601_in_csv(times: list[int]) -> None:
+    frame = pl.DataFrame({"time": times}).with_columns(timestamp=pl.col("time").cast(TIMESTAMP))
+    encoder = Encoder("csv")
+    lines = (encoder.begin(frame.clear()) + encoder.rows(frame)).decode().splitlines()
+    written = [
+        datetime.fromtimestamp(one // 1_000, UTC).strftime(f"%Y-%m-%dT%H:%M:%S.{one % 1_000:03}Z") for one in times
+    ]
+    assert lines == ["timestamp,time", *(f"{text},{one}" for text, one in zip(written, times, strict=True))]
 
 
 def test_each_format_has_a_content_type() -> None:
