@@ -43,6 +43,7 @@ from api.routes import (
     trades,
     volume,
 )
+from api.routes.proof import spans as proof
 from api.routes.protocols import gateway, openbb, signalr, udf
 from api.routes.rules import alerts
 from api.routes.static import FILES_PATH
@@ -65,6 +66,7 @@ GROUPS: Final = (
     incidents,
     alerts,
     export,
+    proof,
     accounts,
     status,
     metrics,

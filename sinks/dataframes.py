@@ -28,6 +28,7 @@ from pymongo.errors import PyMongoError
 
 from flows.foreign import visible
 from flows.model import AggregateTrade, Candle, Funding, Incident, Liquidation, MarkPrice, OpenInterest, Stats24h
+from flows.model.instrument import is_timeframe
 from sinks.bars.frame import bar_frame
 from sinks.bars.rule import BarRule
 from sinks.bars.span import SpanBars
@@ -45,7 +46,7 @@ from sinks.mongo.documents import (
 )
 from sinks.mongo.writer import MongoAddress, open_client
 from sinks.trades.codec import COLUMNS, END_MS
-from sinks.trades.reader import FRAME_ROWS, TradeReader
+from sinks.trades.reader import FRAME_ROWS, TradeReader, TradeView
 
 Moment: TypeAlias = int | datetime
 TIMESTAMP: Final = pl.Datetime("ms", "UTC")
@@ -141,8 +142,8 @@ class Frames:
     """
 
     def __init__(self, mongo: MongoAddress, trades: Path, *, venue: str, lake: Path | None = None) -> None:
-        """Candles and trades that the stores have no more are read from the `lake`, if there is one; what of it cannot
-        be read is a `LakeError`, or of trades a `TradeStoreError`. `MongoAddressError` for an invalid address.
+        """Candles and trades that the stores have no more are read from the `lake`: a `LakeError` where it cannot be,
+        or of trades a `TradeStoreError`. `MongoAddressError` for an invalid address.
         """
         self.venue = venue
         self._client = open_client(mongo)
@@ -150,7 +151,7 @@ class Frames:
         self.trades_path = trades
         self._reader: TradeReader | None = None
         self._lake = Lake(lake) if lake else None
-        self._old_candles = LakeCandles(self._lake, venue) if self._lake else None
+        self._old_candles = LakeCandles(self._lake, venue)
 
     def close(self) -> None:
         """Closes the stores."""
@@ -178,21 +179,17 @@ class Frames:
     def iterate_candles(
         self, symbol: str, timeframe: str, start: Moment = 0, end: Moment = END_MS, *, rows: int = 0
     ) -> Iterator[pl.DataFrame]:
-        """The same in frames of at most `rows` rows, or of a day of the lake; 0: as many as the database delivers at
-        once.
-        """
+        """The same in frames of at most `rows` rows, or of a day of the lake; 0: as the database delivers them."""
         of = {"venue": self.venue, "symbol": symbol, "timeframe": timeframe}
         found = self.iterate_documents(MARKET_DATA, of, "open_time", start, end, CANDLE_SCHEMA, rows=rows)
-        if self._old_candles is None:
-            return found
         stored = (frame.drop("timestamp") for frame in found)
         whole = self._old_candles.filled(stored, symbol, timeframe, _ms(start), _ms(end))
         return (_stamped(frame, "open_time") for frame in whole)
 
     def last_candle(self, symbol: str, timeframe: str) -> int | None:
         """When the newest candle opened, ms UTC; None without any."""
-        of = {"venue": self.venue, "symbol": symbol, "timeframe": timeframe}
         with _answered():
+            of = {"venue": self.venue, "symbol": symbol, "timeframe": timeframe}
             found = self._database[MARKET_DATA].find_one(of, {"open_time": 1}, sort=[("open_time", DESCENDING)])
         return found["open_time"] if found else None
 
@@ -268,7 +265,7 @@ class Frames:
         bytes of memory a trade.
         """
         read = _with_time(columns)
-        return _stamped(self._trades().trades(symbol, _ms(start), _ms(end), columns=read), "time")
+        return _stamped(self.trade_view().trades(symbol, _ms(start), _ms(end), columns=read), "time")
 
     def iterate_trades(
         self,
@@ -281,7 +278,7 @@ class Frames:
     ) -> Iterator[pl.DataFrame]:
         """The same in frames of about `rows` rows, for spans larger than memory."""
         read = _with_time(columns)
-        for frame in self._trades().iterate(symbol, _ms(start), _ms(end), rows=rows, columns=read):
+        for frame in self.trade_view().iterate(symbol, _ms(start), _ms(end), rows=rows, columns=read):
             yield _stamped(frame, "time")
 
     def bars(self, symbol: str, rule: BarRule, start: Moment = 0, end: Moment = END_MS) -> pl.DataFrame:
@@ -296,7 +293,7 @@ class Frames:
         self, symbol: str, rule: BarRule, start: Moment = 0, end: Moment = END_MS
     ) -> Iterator[pl.DataFrame]:
         """The same in frames, for spans larger than memory."""
-        for rows in filter(None, SpanBars(self._trades(), symbol, rule, _ms(start), _ms(end))):
+        for rows in filter(None, SpanBars(self.trade_view(), symbol, rule, _ms(start), _ms(end))):
             yield _stamped(bar_frame(rows), "open_time")
 
     def scan_trades(self, symbol: str, start: Moment = 0, end: Moment = END_MS) -> pl.LazyFrame:
@@ -333,12 +330,19 @@ class Frames:
         """The symbols with stored candles."""
         with _answered():
             found = self._database[MARKET_DATA].distinct("symbol", {"venue": self.venue})
-        older = self._old_candles.symbols() if self._old_candles else ()
-        return sorted({*older, *(symbol for symbol in found if isinstance(symbol, str))})
+        return sorted({*self._old_candles.symbols(), *(symbol for symbol in found if isinstance(symbol, str))})
 
-    def _trades(self) -> TradeReader:
-        if self._reader is None:
-            self._reader = TradeReader(self.trades_path / self.venue, older=older_trades(self._lake, self.venue))
+    def timeframes(self, symbol: str) -> list[str]:
+        """The timeframes with stored candles of a symbol."""
+        with _answered():
+            found = self._database[MARKET_DATA].distinct("timeframe", {"venue": self.venue, "symbol": symbol})
+        return sorted({*self._old_candles.timeframes(symbol), *(name for name in found if is_timeframe(name))})
+
+    def trade_view(self) -> TradeView:
+        """The trades as they are stored now."""
+        self._reader = self._reader or TradeReader(
+            self.trades_path / self.venue, older=older_trades(self._lake, self.venue)
+        )
         self._reader.catch_up()
         return self._reader
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+from urllib.parse import quote
 
 from aiohttp import hdrs, web
 from aiohttp.web import ContentCoding
@@ -268,13 +269,25 @@ async def _next_of(frames: AsyncIterator[pl.DataFrame]) -> pl.DataFrame | None:
 
 def _headers(venue: str, selection: rows.Selection, params: ExportedSpan) -> dict[str, str]:
     media, is_text = KINDS[params.format]
+    described = {hdrs.LINK: f'<{link}>; rel="describedby"'} if (link := _proof_of(venue, selection)) else {}
     names = (venue, selection.symbol, selection.timeframe, selection.kind)
     name = "_".join(part for part in names if part).encode("ascii", "replace").decode().replace("?", "_")
     return {
         hdrs.CONTENT_TYPE: f"{media}; charset=utf-8" if is_text else media,
         hdrs.CONTENT_DISPOSITION: f'attachment; filename="{name}.{params.format}"',
         hdrs.VARY: hdrs.ACCEPT_ENCODING,
+        **described,
     }
+
+
+def _proof_of(venue: str, selection: rows.Selection) -> str:
+    """The address of what is known about the rows; empty where nothing is."""
+    kind, symbol, start, end, timeframe, _ = selection
+    if kind not in ("candles", "trades", "bars"):
+        return ""
+    name = quote(symbol or "", safe="")
+    path = f"candles/{name}/{timeframe}" if kind == "candles" else f"trades/{name}"
+    return f"/api/proof/{path}?venue={venue}&start={start}&end={end}"
 
 
 def routes(services: Services) -> list[AnyRoute]:

@@ -46,10 +46,12 @@ def export(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The file; default: standard output.")] = None,
     venue: Annotated[str | None, typer.Option(help="Default: the first of the settings.")] = None,
+    proof: Annotated[bool, typer.Option(help="Write the side file.")] = True,
 ) -> None:
     """Writes stored candles, trades, bars, statistics or incidents to a file, oldest first, also beside a live flow.
 
-    A span of any length takes as much memory as a short one. The file appears when it is complete.
+    A span of any length takes as much memory as a short one. The file appears when it is complete, and beside it
+    FILE.proof.json: its digest, what the span lacks, and what proves the rest (--no-proof leaves it out).
     """
     from flows.dataframes import open_frames
     from flows.settings import load_settings
@@ -68,7 +70,10 @@ def export(
         selection = selection._replace(timeframe="", rule=_rule(by, size))
     try:
         with open_frames(load_settings(), venue=venue) as frames:
-            rows = _write(frames, selection, chosen, out)
+            rows, until = _write(frames, selection, chosen, out)
+            if out and proof:
+                of_bars = f"{by} {size}" if kind == "bars" else ""
+                _write_side_file(frames, selection, out, rows, until, of_bars)
     except (DatabaseAwayError, DocumentError, LakeError, TradeStoreError, OSError) as error:
         raise CommandError(str(error)) from error
     say(f"{rows:,} rows" + (f" in {out}" if out else ""))
@@ -105,8 +110,8 @@ def _rule(by: Bars, size: str) -> "BarRule":
         raise typer.BadParameter(str(error), param_hint="--size") from error
 
 
-def _write(frames: "Frames", selection: "Selection", form: "Format", out: Path | None) -> int:
-    """Writes the file and returns the number of rows."""
+def _write(frames: "Frames", selection: "Selection", form: "Format", out: Path | None) -> tuple[int, int]:
+    """Writes the file and returns the number of rows, and the time behind the last one."""
     from sinks.export.formats import LEVEL
     from sinks.export.parquet import write_parquet
     from sinks.export.rows import empty_frame, iterate
@@ -115,7 +120,7 @@ def _write(frames: "Frames", selection: "Selection", form: "Format", out: Path |
     if out is None:
         with suppress(BrokenPipeError):
             _write_parts(sys.stdout.buffer, selection, form, counted)
-        return counted.rows
+        return counted.rows, counted.until
     part = out.with_name(f"{out.name}.part")
     try:
         if form == "parquet":
@@ -126,7 +131,7 @@ def _write(frames: "Frames", selection: "Selection", form: "Format", out: Path |
         part.replace(out)
     finally:
         part.unlink(missing_ok=True)
-    return counted.rows
+    return counted.rows, counted.until
 
 
 def _write_parts(file: BinaryIO, selection: "Selection", form: "Format", frames: "_Counted") -> None:
@@ -142,14 +147,38 @@ def _write_parts(file: BinaryIO, selection: "Selection", form: "Format", frames:
     file.write(encoder.end())
 
 
+def _write_side_file(frames: "Frames", selection: "Selection", out: Path, rows: int, until: int, of_bars: str) -> None:
+    """What is known of the span up to the last row: a live flow goes on meanwhile."""
+    from datetime import UTC, datetime
+
+    from flows.process.version import version
+    from sinks.export.proof import prove
+    from sinks.export.side_file import SideFile, size_and_digest, write_side_file
+
+    kind = selection.kind
+    known = prove(frames, selection, until=until if rows and kind != "bars" else None)
+    size, digest = size_and_digest(out)
+    write_side_file(
+        out,
+        SideFile(
+            file=out.name, size=size, sha256=digest, rows=rows, kind=kind, venue=frames.venue,
+            symbol=selection.symbol or "", timeframe=of_bars or (selection.timeframe if kind == "candles" else ""),
+            completeness=known, made_at=datetime.now(UTC).isoformat(timespec="milliseconds"), version=version(),
+        ),
+    )  # fmt: skip
+
+
 class _Counted:
     """Passes frames on and counts their rows."""
 
     def __init__(self, frames: "Iterator[pl.DataFrame]") -> None:
         self._frames = frames
         self.rows = 0
+        self.until = 0
+        """Time behind the last row, ms UTC."""
 
     def __iter__(self) -> "Iterator[pl.DataFrame]":
         for frame in self._frames:
             self.rows += frame.height
+            self.until = max(self.until, int(frame["timestamp"].cast(int).max()) + 1) if frame.height else self.until
             yield frame

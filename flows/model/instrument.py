@@ -23,6 +23,14 @@ def timeframe_ms(timeframe: str) -> int:
     return length
 
 
+def is_timeframe(name: object) -> bool:
+    """Whether it is the name of a timeframe."""
+    try:
+        return isinstance(name, str) and timeframe_ms(name) > 0
+    except ValueError:
+        return False
+
+
 class Instrument(NamedTuple):
     """A symbol at a venue. `symbol` is the venue's own name, upper case, with `-` for `/`."""
 

@@ -21,24 +21,27 @@ _FIELDS: Final = tuple(name for name in Candle.__struct_fields__ if name not in 
 class LakeCandles:
     """The candles of a venue that are in the lake. `LakeError` when a file is damaged or missing."""
 
-    def __init__(self, lake: Lake, venue: str) -> None:
+    def __init__(self, lake: Lake | None, venue: str) -> None:
+        """Without a lake there are none."""
         self._lake = lake
         self._venue = venue
 
     def symbols(self) -> set[str]:
         """The symbols with candles in the lake."""
+        if self._lake is None:
+            return set()
         found = self._lake.series(self._venue)
         return {series.symbol for series in found if series.timeframe and self._lake.manifest(series).days}
 
+    def timeframes(self, symbol: str) -> set[str]:
+        """The timeframes with candles of a symbol in the lake."""
+        found = self._lake.series(self._venue) if self._lake else ()
+        return {one.timeframe for one in found if one.timeframe and one.symbol == symbol}
+
     def frames(self, symbol: str, timeframe: str, start: int, end: int) -> Iterator[pl.DataFrame]:
         """The candles that open in `[start, end)`, a day at a time, oldest first."""
-        series = LakeSeries.of_candles(self._venue, timeframe, symbol)
-        for day in self._days(series, start, end):
-            frame = (
-                self._lake.scan(series, day).filter(pl.col("open_time").is_between(start, end, closed="left")).collect()
-            )
-            if frame.height:
-                yield frame
+        frames = (rows.collect() for rows in self._rows(symbol, timeframe, start, end))
+        return (frame for frame in frames if frame.height)
 
     def filled(
         self, frames: Iterable[pl.DataFrame], symbol: str, timeframe: str, start: int, end: int
@@ -46,7 +49,7 @@ class LakeCandles:
         """The frames of stored candles that open in `[start, end)`, with those of the lake where a period has none.
         Frames of the lake have the same columns.
         """
-        if not self._days(LakeSeries.of_candles(self._venue, timeframe, symbol), start, end):
+        if self._lake is None:
             yield from frames
             return
         length = timeframe_ms(timeframe)
@@ -69,10 +72,8 @@ class LakeCandles:
 
     def newest(self, symbol: str, timeframe: str, start: int, end: int, count: int) -> list[Candle]:
         """The newest `count` candles that open in `[start, end)`, oldest first."""
-        series = LakeSeries.of_candles(self._venue, timeframe, symbol)
         found: list[Candle] = []
-        for day in reversed(self._days(series, start, end)):
-            rows = self._lake.scan(series, day).filter(pl.col("open_time").is_between(start, end, closed="left"))
+        for rows in self._rows(symbol, timeframe, start, end, newest_first=True):
             frame = rows.select(*(name for name in _FIELDS if name != "timeframe")).tail(count - len(found)).collect()
             older = [
                 Candle(venue=self._venue, symbol=symbol, timeframe=timeframe, **row)
@@ -106,9 +107,14 @@ class LakeCandles:
             return list(stored)
         return sorted([*stored, *lacking], key=lambda candle: candle.open_time)[-count:]
 
-    def _days(self, series: LakeSeries, start: int, end: int) -> list[str]:
-        """The days with rows that may open in a span, oldest first."""
+    def _rows(
+        self, symbol: str, timeframe: str, start: int, end: int, *, newest_first: bool = False
+    ) -> Iterator[pl.LazyFrame]:
+        """The candles of each day that open in a span, the oldest day first."""
+        if self._lake is None:
+            return
+        series = LakeSeries.of_candles(self._venue, timeframe, symbol)
         days = self._lake.manifest(series).days
-        return [
-            day for day, entry in days.items() if entry.rows and begin_of(day) < end and begin_of(day) + DAY_MS > start
-        ]
+        found = [day for day, entry in days.items() if entry.rows and start - DAY_MS < begin_of(day) < end]
+        for day in reversed(found) if newest_first else found:
+            yield self._lake.scan(series, day).filter(pl.col("open_time").is_between(start, end, closed="left"))

@@ -16,6 +16,7 @@ from pymongo import ASCENDING, DESCENDING
 from pymongo.database import Database
 
 from flows.model import DAY_MS, PRIVATE_KINDS, timeframe_ms
+from flows.model.instrument import is_timeframe
 from sinks.dataframes import Frames
 from sinks.lake.manifest import LakeError
 from sinks.lake.place import Lake
@@ -136,7 +137,7 @@ class LakeRun:
     def _timeframes(self, symbol: str) -> list[str]:
         """The timeframes with candles of a symbol, shortest first."""
         found = map(str, self._database[MARKET_DATA].distinct("timeframe", {"venue": self._venue, "symbol": symbol}))
-        return sorted((name for name in found if _is_timeframe(name)), key=timeframe_ms)
+        return sorted((name for name in found if is_timeframe(name)), key=timeframe_ms)
 
     def _incident_series(self) -> Iterator[tuple[LakeSeries, _Extent]]:
         public = {"venue": self._venue, "kind": {"$nin": list(PRIVATE_KINDS)}}
@@ -223,11 +224,10 @@ class LakeRun:
             yield int(one["begin"]), int(one["end"]) + 1, _ms(one["created_at"])
 
     def _writes(self, series: LakeSeries, span: tuple[int, int], since: datetime) -> Iterator[tuple[int, int, int]]:
-        """Of the timeframe itself, or of the longest one up to a day for trades: it changes with the others."""
+        """Of the timeframe itself, or of the longest one for trades: it changes with the others."""
         if series.kind == INCIDENTS:
             return
-        fit = [name for name in self._timeframes(series.symbol) if timeframe_ms(name) <= DAY_MS]
-        timeframe = series.timeframe or (fit[-1] if fit else "")
+        timeframe = series.timeframe or next(reversed(self._timeframes(series.symbol)), "")
         of: dict[str, Any] = {"venue": self._venue, "symbol": series.symbol, "timeframe": timeframe}
         of |= {"open_time": {"$gte": span[0], "$lt": span[1]}, "updated_at": {"$gte": since}}
         for one in self._database[MARKET_DATA].find(of, {"open_time": True, "updated_at": True}):
@@ -237,8 +237,6 @@ class LakeRun:
 
     def _write(self, series: LakeSeries, writer: SeriesWriter, begin: int) -> None:
         day = day_of(begin)
-        if series.timeframe and timeframe_ms(series.timeframe) > DAY_MS and not self._opens(series, begin):
-            return
         try:
             outcome = writer.write(day, self._stored(series, writer, begin))
         except (LakeError, TradeStoreError, DocumentError) as error:
@@ -253,12 +251,6 @@ class LakeRun:
         if outcome == "damaged":
             path = self._lake.root / series.file(day)
             self.report.faults.append(f"{path} is damaged, and the stores do not have all of it any more")
-
-    def _opens(self, series: LakeSeries, begin: int) -> bool:
-        """Whether a candle of a timeframe longer than a day opens in it."""
-        of = {"venue": self._venue, "symbol": series.symbol, "timeframe": series.timeframe}
-        span = {"$gte": begin, "$lt": begin + DAY_MS}
-        return self._database[MARKET_DATA].find_one({**of, "open_time": span}, {"_id": True}) is not None
 
     def _stored(self, series: LakeSeries, writer: SeriesWriter, begin: int) -> StoredDay:
         if series.timeframe:
@@ -285,13 +277,6 @@ class LakeRun:
         parts = list(self._frames.iterate_documents(MARKET_DATA, of, "open_time", begin, begin + DAY_MS, schema))
         frame = pl.concat([pl.DataFrame(schema=schema), *(part.drop("timestamp") for part in parts)])
         return candles_of(frame, shortest, begin) if frame.height else None
-
-
-def _is_timeframe(name: str) -> bool:
-    try:
-        return timeframe_ms(name) > 0
-    except ValueError:
-        return False
 
 
 def _ms(moment: datetime) -> int:

@@ -10,7 +10,8 @@ from pathlib import PurePosixPath
 from typing import Final, NamedTuple, Self
 from urllib.parse import quote, unquote
 
-from flows.model import DAY_MS, timeframe_ms
+from flows.model import DAY_MS
+from flows.model.instrument import is_timeframe
 
 TRADES: Final = "trades"
 INCIDENTS: Final = "incidents"
@@ -81,12 +82,7 @@ def begin_of(day: str) -> int:
 
 
 def _is_kind(kind: str) -> bool:
-    if not kind.startswith(_CANDLES):
-        return kind in (TRADES, INCIDENTS)
-    try:
-        return timeframe_ms(kind.removeprefix(_CANDLES)) > 0
-    except ValueError:
-        return False
+    return kind in (TRADES, INCIDENTS) or (kind.startswith(_CANDLES) and is_timeframe(kind.removeprefix(_CANDLES)))
 
 
 def _encoded(value: str) -> str:

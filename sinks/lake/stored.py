@@ -9,7 +9,6 @@ import polars as pl
 
 from flows.model import DAY_MS, PRIVATE_KINDS, timeframe_ms
 from sinks.bars.missing import MissingIds
-from sinks.bars.rule import periods_of
 from sinks.dataframes import CANDLE_SCHEMA, Frames
 from sinks.lake.columns import FILL, INCIDENT_COLUMNS, empty_of
 from sinks.lake.manifest import MOST_GAPS, DayProof, LakeDay
@@ -47,8 +46,7 @@ class StoredCandles(NamedTuple):
 
 def candles_of(frame: pl.DataFrame, timeframe: str, begin: int) -> StoredCandles:
     """What the closed candles of the day that begins then say."""
-    periods = periods_of(timeframe)
-    grid = range(periods.next_begin(begin), begin + DAY_MS, periods.length_ms)
+    grid = range(begin, begin + DAY_MS, timeframe_ms(timeframe))
     there = set(frame["open_time"].to_list())
     counts = frame["status"].value_counts()
     by_status = dict(zip(counts["status"].to_list(), counts["count"].to_list(), strict=True))
@@ -92,7 +90,9 @@ class CandleDay:
             raise ValueError("the rows were not read")
         length = timeframe_ms(self._series.timeframe)
         gaps = tuple(_runs(found.missing, length))[:MOST_GAPS]
-        absent = f"{len(found.missing)} of {found.periods} periods have no closed candle" if found.missing else ""
+        absent = (
+            f"periods without a closed candle: {len(found.missing):,} of {found.periods:,}" if found.missing else ""
+        )
         reason = "; ".join(filter(None, (absent, found.doubt)))
         state = "unproven" if reason else "repaired" if found.by_status.get("repaired") else "complete"
         return DayProof(proof=state, reason=reason, missing=len(found.missing), gaps=gaps)  # type: ignore[arg-type]
@@ -193,7 +193,7 @@ class TradeDay:
             later = in_order(behind)
             self._missing.add(later["id"].to_numpy(), later["time"].to_numpy())
         lack = self._missing.within(self._begin, self._end, most=MOST_GAPS)
-        reasons = [f"{lack.trades} trades are missing"] if lack.trades else []
+        reasons = [f"missing trades: {lack.trades:,}"] if lack.trades else []
         reasons += [] if self._has_before else ["no trade before the day is stored"]
         reasons += [] if behind is not None else ["no trade behind the day is stored"]
         candles = self._candles()

@@ -42,7 +42,9 @@ def test_rows_are_written_to_standard_output_and_to_files(call: Call, folder: Pa
     assert [one["id"] for one in json.loads((folder / "trades").read_text())] == [1, 2, 3]
     lines = call("export", "incidents", "-f", "ndjson").stdout.splitlines()
     assert [json.loads(line)["first_id"] for line in lines] == [7]
-    assert sorted(path.name for path in folder.iterdir()) == ["all.arrow", "all.parquet", "there", "trades"]
+    files = ["all.arrow", "all.parquet", "trades"]
+    beside = [f"{name}.proof.json" for name in files]
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*files, *beside, "there"])
 
 
 @pytest.mark.parametrize(

@@ -217,7 +217,7 @@ def test_a_candle_in_doubt_or_that_is_missing_makes_its_day_unproven(stores: Sto
     stores.database[MARKET_DATA].update_one(doubt, {"$set": {"status": "partial"}})
     stores.database[MARKET_DATA].delete_one({"open_time": BEGIN + 31 * HOUR})
     stores.run()
-    assert stores.lake.present(HOURS, DAYS[1]).proof.reason == "1 of 24 periods have no closed candle; 1 partial"
+    assert stores.lake.present(HOURS, DAYS[1]).proof.reason == "periods without a closed candle: 1 of 24; 1 partial"
     assert stores.lake.present(TRADES, DAYS[1]).proof.reason == "of its candles 1 partial"
 
 
