@@ -269,7 +269,9 @@ async def _next_of(frames: AsyncIterator[pl.DataFrame]) -> pl.DataFrame | None:
 
 def _headers(venue: str, selection: rows.Selection, params: ExportedSpan) -> dict[str, str]:
     media, is_text = KINDS[params.format]
-    described = {hdrs.LINK: f'<{link}>; rel="describedby"'} if (link := _proof_of(venue, selection)) else {}
+    described: dict[str, str] = (
+        {hdrs.LINK: f'<{link}>; rel="describedby"'} if (link := _proof_of(venue, selection)) else {}
+    )
     names = (venue, selection.symbol, selection.timeframe, selection.kind)
     name = "_".join(part for part in names if part).encode("ascii", "replace").decode().replace("?", "_")
     return {

@@ -180,5 +180,6 @@ class _Counted:
     def __iter__(self) -> "Iterator[pl.DataFrame]":
         for frame in self._frames:
             self.rows += frame.height
-            self.until = max(self.until, int(frame["timestamp"].cast(int).max()) + 1) if frame.height else self.until
+            if frame.height:
+                self.until = max(self.until, frame["timestamp"].cast(int).item(-1) + 1)
             yield frame

@@ -49,7 +49,9 @@ def grouped_sums(values: Floats, groups: Places, count: int) -> list[Floats]:
     """Parts of the exact sum of the `values` of each of `count` groups, which are numbered from 0; the values are
     finite, and in any order.
     """
-    return [np.bincount(groups, part, count) for part in _addends(values)]
+    return [
+        np.bincount(groups, weights=part, minlength=count).astype(np.float64, copy=False) for part in _addends(values)
+    ]
 
 
 def _addends(values: Floats) -> Iterator[Floats]:

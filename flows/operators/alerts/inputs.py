@@ -77,32 +77,44 @@ class AlertInputs:
         """By symbol, "" for the venue, the rules of the book."""
         self._sent: dict[str, _Sent] = {}
         self._store: ChannelStatus | None = None
+        self._statuses: dict[str, InstrumentStatus] = {}
+        """The newest of each symbol: what is said again only after seconds, and a rule that comes needs at once."""
 
     def __call__(self, items: list[Any]) -> list[tuple[str, AlertInput]]:
         """The inputs of the machines."""
-        book = self._read_rules()
-        if book is not self._book or len(self._rules) > MOST_KNOWN:
+        book, out = self._read_rules(), list[tuple[str, AlertInput]]()
+        is_new = book is not self._book
+        if is_new or len(self._rules) > MOST_KNOWN:
             self._book = book
             self._rules.clear()
             if len(self._sent) > MOST_KNOWN:
                 self._sent.clear()
+                self._statuses.clear()
         self._look_at_clock()
-        out: list[tuple[str, AlertInput]] = []
+        if is_new:
+            self._route_known(out)
         for item in items:
-            kind = type(item)
-            if kind is TradeBatch:
+            if type(item) is TradeBatch:
                 self._route(item.symbol, item, out)
-            elif kind is InstrumentStatus:
-                self._rules.pop(item.symbol, None)  # the venue's names may be known by now
-                self._route(item.symbol, item, out)
-                self._route_store(item, out)
-            elif kind is Incident:
-                if item.kind in INCIDENT_KINDS and item.symbol:
-                    self._route(item.symbol, item, out)
-            elif kind is Removed and item.is_gone:
-                for symbol in item.symbols:
-                    self._route(symbol, Unfollowed(), out)
+            else:
+                self._take(item, out)
         return out
+
+    def _take(self, item: Any, out: list[tuple[str, AlertInput]]) -> None:
+        """What is no batch of trades."""
+        kind = type(item)
+        if kind is InstrumentStatus:
+            self._rules.pop(item.symbol, None)  # the venue's names may be known by now
+            self._statuses[item.symbol] = item
+            self._route(item.symbol, item, out)
+            self._route_store(item, out)
+        elif kind is Incident:
+            if item.kind in INCIDENT_KINDS and item.symbol:
+                self._route(item.symbol, item, out)
+        elif kind is Removed and item.is_gone:
+            for symbol in item.symbols:
+                self._statuses.pop(symbol, None)
+                self._route(symbol, Unfollowed(), out)
 
     def _look_at_clock(self) -> None:
         local, before = self._local_ms(), self._called_ms
@@ -125,6 +137,13 @@ class AlertInputs:
             self._paused.discard(symbol)
             out.append((key, Paused(SETTLE_MS)))
         out.append((key, item))
+
+    def _route_known(self, out: list[tuple[str, AlertInput]]) -> None:
+        """Gives other rules what is known of the instruments and the stores they watch, before anything else comes."""
+        for status in self._statuses.values():
+            self._route(status.symbol, status, out)
+        if self._store is not None:
+            self._route("", StoreState(self._store), out)
 
     def _route_store(self, status: InstrumentStatus, out: list[tuple[str, AlertInput]]) -> None:
         """The stores are those of the venue: each instrument says the same of them."""

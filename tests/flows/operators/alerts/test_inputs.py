@@ -55,6 +55,24 @@ def test_rules_come_before_the_first_item_of_their_instrument_and_once() -> None
     assert router.take(TRADES) == []
 
 
+def test_a_new_rule_has_the_known_states_before_anything_else_comes() -> None:
+    store = ChannelStatus("store", "not stored", 5)
+    known, other = status(LIVE, store), status(symbol="ETH-USD")
+    router = Router()
+    assert router.take(known, other) == []
+    outage = AlertRule("outage", "store_outage")
+    router.book = RuleBook(watched(HIGH, outage))
+    expected = [
+        ("kraken:BTC-USD", RuleSet(watched(HIGH))), ("kraken:BTC-USD", known),
+        ("kraken:", RuleSet(watched(outage))), ("kraken:", StoreState(store)),
+    ]  # fmt: skip
+    assert [one for one in router.take(Heartbeat("kraken", 1)) if one[1] != other] == expected
+    assert router.take(Heartbeat("kraken", 2)) == []
+    router.take(Removed("trades", ("BTC-USD",), ("trade",), is_gone=True))
+    router.book = RuleBook(watched(HIGH))
+    assert known not in [item for _, item in router.take(Heartbeat("kraken", 3))]
+
+
 def test_rules_of_another_venue_are_none_of_this_one() -> None:
     assert Router(AlertRule("high", "price_above", "binance", "BTC-USD", price=1.0)).take(TRADES) == []
 
