@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from flows.bounds import MOST_FILLS, MOST_VALUE
+from flows.compiled import compiled
 from flows.foreign import visible
 from flows.model import Incident, Trade
 from flows.names import is_symbol
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 else:
     np = late_module("numpy")
+
+_records = compiled("sinks.trades._records")
 
 REMEDY = "marketflow verify --repair --against rest replaces it"
 CHUNK_RECORDS = 256
@@ -232,6 +235,11 @@ def are_sound(starts: Sequence[int], parts: Sequence[TradeColumns]) -> bool:
         return True
     if min(starts) < 0 or max(starts) > END_MS:
         return False
+    if _records is not None:
+        ends = [start + period_ms(start) for start in starts]
+        is_whole = not any(start % SECOND_MS for start in starts)
+        within: bool = _records.are_within([*starts], ends, [*parts], MOST_VALUE, MOST_FILLS, len(FILLS))
+        return is_whole and within
     counts = [len(part.buyer_is_maker) for part in parts]
     firsts = np.array([0, *islice(accumulate(counts), len(counts) - 1)])
     begins = np.array(starts, dtype=np.int64)

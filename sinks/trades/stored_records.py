@@ -181,8 +181,11 @@ class StoredRecords:
         """The ids of the records that start between the minute of `begin_ms` and `end_ms`, exclusive; rising. Records
         that cannot be read as in `records`.
         """
-        blobs = [columns.id for _, columns in self.records(symbol, minute_of(begin_ms), end_ms, on_bad=on_bad)]
-        return np.unique(np.frombuffer(b"".join(blobs), "<i8"))
+        return np.unique(np.frombuffer(self.id_column(symbol, begin_ms, end_ms, on_bad=on_bad), "<i8"))
+
+    def id_column(self, symbol: str, begin_ms: int, end_ms: int, *, on_bad: OnBad | None = None) -> bytes:
+        """The column of the ids that `ids` gives, int64 each, as they are stored: in the order of the records."""
+        return b"".join([columns.id for _, columns in self.records(symbol, minute_of(begin_ms), end_ms, on_bad=on_bad)])
 
     def last_id_of(self, symbol: str) -> int:
         """The id of the last trade in a symbol's newest record that can be read; -1 without any."""

@@ -30,6 +30,7 @@ from tests.benchmarks import (
     bench_imports,
     bench_kills,
     bench_load,
+    bench_memory,
     bench_mongo,
     bench_page,
     bench_shards,
@@ -67,6 +68,7 @@ PARTS = {
         bench_kills,
         bench_imports,
         bench_load,
+        bench_memory,
         bench_exchange,
     )
 }
