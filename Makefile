@@ -14,7 +14,7 @@ LOCK := $(COMPILE) pyproject.toml
 CLIENTS := .venv-clients
 CLIENT_LOCKS := tests/conformance/locks
 AXE := $(CLIENTS)/axe
-CLIENT_GROUPS := clients spot-connector usdm-connector
+CLIENT_GROUPS := clients spot-connector usdm-connector signalr
 
 CHART := api/dashboard/vendor/lightweight-charts.standalone.production.mjs
 

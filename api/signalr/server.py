@@ -78,7 +78,7 @@ class SignalR:
         if id_ is None:
             raise Problem("too_many_connections", "too many connections are negotiated and not opened")
         if version == 0:
-            answer: dict[str, Any] = {"connectionId": id_}
+            answer: dict[str, Any] = {"negotiateVersion": 0, "connectionId": id_}
         else:
             answer = {"negotiateVersion": 1, "connectionId": id_[:8], "connectionToken": id_}
         if may_resume:
@@ -101,8 +101,10 @@ class SignalR:
         return await self._poll(known)
 
     async def post(self, request: web.Request) -> web.Response:
-        """A message of a client over HTTP."""
-        known = self._known(request)
+        """A message of a client over HTTP. Some clients of long polling send one before they poll."""
+        known = self._by_http.get(id_ := _id_of(request))
+        if known is None:
+            known = self._begin_http(id_, request.get(RIGHTS, MARKET), is_polled=True)
         if known.is_posting:
             raise Problem("conflict", "another message of this connection arrives just now")
         known.is_posting = True

@@ -14,7 +14,7 @@ PACKAGES: Final = Path(__file__).parents[2] / ".venv-clients" / "node" / "node_m
 
 needs_signalr = pytest.mark.skipif(
     not (PACKAGES / "@microsoft" / "signalr").is_dir(),
-    reason="the SignalR client is not installed: make conformance installs it",
+    reason="the SignalR client is not installed: make .venv-clients/node/.ready",
 )
 
 

@@ -136,7 +136,7 @@ async def test_http_transports_are_refused_where_they_cannot_be(served: Interfac
     assert [await status(method, {}) for method in ("GET", "POST", "DELETE")] == [400, 400, 400]
     assert [await status(method, {"id": "made-up"}) for method in ("GET", "POST", "DELETE")] == [404, 404, 404]
     polled = await negotiated()
-    assert await status("POST", polled, data=handshake) == 404, "it is negotiated, not open"
+    assert await status("DELETE", polled) == 404, "it is negotiated, not open"
     async with session.get(url, params=polled) as opened:
         assert (opened.status, await opened.read()) == (200, b"")
     assert await status("GET", polled, headers={"Accept": "text/event-stream"}) == 400
@@ -152,6 +152,10 @@ async def test_http_transports_are_refused_where_they_cannot_be(served: Interfac
     assert [one.result() for one in done] == [204], "a later request ends the one before"
     assert await status("DELETE", polled) == 202
     assert [await first, await second] == [204, 204]
+    early = await negotiated()
+    assert await status("POST", early, data=handshake) == 200
+    async with session.get(url, params=early) as answered:
+        assert await answered.read() == b"{}\x1e"
     events = await negotiated()
     async with session.get(url, params=events, headers={"Accept": "text/event-stream"}) as stream:
         assert stream.headers["Content-Type"] == "text/event-stream"
