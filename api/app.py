@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from http import HTTPStatus
+from types import ModuleType
 from typing import Any, Final
 from uuid import uuid4
 
@@ -23,6 +24,7 @@ from api.http.errors import Problem
 from api.http.responses import failure, success
 from api.http.route import AnyRoute, RawRoute, Route, params_reader, sentence_of, status_of, with_symbols
 from api.http.schema import openapi
+from api.live.messages import BODIES
 from api.routes import (
     accounts,
     bars,
@@ -45,9 +47,12 @@ from api.routes import (
 )
 from api.routes.proof import spans as proof
 from api.routes.protocols import gateway, openbb, signalr, udf
+from api.routes.replays import replay
 from api.routes.rules import alerts
 from api.routes.static import FILES_PATH
 from api.services import Services
+from sinks.hub.messages import CHANNELS
+from sinks.hub.payloads import HeartbeatBody, InstrumentBody, StatusBody
 from sinks.hub.rights import Right
 
 GROUPS: Final = (
@@ -70,6 +75,7 @@ GROUPS: Final = (
     accounts,
     status,
     metrics,
+    replay,
     udf,
     openbb,
 )
@@ -96,11 +102,27 @@ _JOINED: Final = web.RequestKey("joined_s", float)
 _log = structlog.get_logger(__name__)
 
 
+def _name(group: ModuleType) -> str:
+    return group.__name__.rpartition(".")[2]
+
+
+def _about(group: ModuleType) -> str:
+    """What a group is for: the first paragraph of its module's docstring."""
+    return " ".join((group.__doc__ or "").strip().partition("\n\n")[0].split())
+
+
+def _channels() -> dict[str, list[type]]:
+    """The channels of the broadcast, with the types of their messages' `data`."""
+    several = {"Status": [InstrumentBody, StatusBody, HeartbeatBody]}
+    return {name: several.get(name, [BODIES[name]]) for name in CHANNELS}
+
+
 def build_app(services: Services) -> web.Application:
     """The application with all routes."""
-    groups = {group.__name__.rpartition(".")[2]: group.routes(services) for group in GROUPS}
+    groups = {_name(group): group.routes(services) for group in GROUPS}
     described = [route for group in groups.values() for route in group]
-    routes = [*described, *static.routes(openapi(groups)), *gateway.routes(services)]
+    description = openapi(groups, about={_name(group): _about(group) for group in GROUPS}, channels=_channels())
+    routes = [*described, *static.routes(description), *gateway.routes(services)]
     signalr_hub = signalr.hub_of(services)
     routes += signalr.routes(signalr_hub)
     needed = {route.path: route.needs for route in routes}

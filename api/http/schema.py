@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -16,13 +16,25 @@ from flows.times import ISO_PATTERN, SECONDS_DIGITS
 _TEMPLATE: Final = "#/components/schemas/{name}"
 
 
-def openapi(groups: Mapping[str, Iterable[AnyRoute]]) -> dict[str, Any]:
-    """The OpenAPI document of groups of routes; their names are the tags."""
+def openapi(
+    groups: Mapping[str, Iterable[AnyRoute]],
+    *,
+    about: Mapping[str, str] | None = None,
+    channels: Mapping[str, Sequence[type]] | None = None,
+) -> dict[str, Any]:
+    """The OpenAPI document of groups of routes; their names are the tags, and `about` has a sentence for each.
+    `channels` are those of the broadcast with the types of their messages' `data`; they stand under `x-channels`.
+    """
     tags = {(route.method, route.path): name for name, group in groups.items() for route in group}
     described = [route for group in groups.values() for route in group]
-    types = [kind for route in described for kind in _types(route)] + [ErrorBody]
+    bodies = [kind for kinds in (channels or {}).values() for kind in kinds]
+    types = [kind for route in described for kind in _types(route)] + [ErrorBody, *bodies]
     schemas, components = msgspec.json.schema_components(types, ref_template=_TEMPLATE)
     known = list(zip(types, schemas, strict=True))
+
+    def found(kind: type) -> Any:
+        return next(schema for of, schema in known if of is kind)
+
     paths: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     for route in described:
         operation = {"tags": [tags[route.method, route.path]], **_operation(route, known, components)}
@@ -35,8 +47,9 @@ def openapi(groups: Mapping[str, Iterable[AnyRoute]]) -> dict[str, Any]:
             "description": "Market data: prices, candles, trades, books, and how good they are.",
         },
         "servers": [{"url": "/", "description": "the server of this document"}],
-        "tags": [{"name": name} for name in groups],
+        "tags": [{"name": name, "description": (about or {}).get(name, name)} for name in groups],
         "paths": dict(paths),
+        "x-channels": {name: {"anyOf": [found(kind) for kind in kinds]} for name, kinds in (channels or {}).items()},
         "components": {
             "schemas": _plain(components),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},

@@ -154,16 +154,17 @@ class LiveView:
         if found is None:
             return None
         message, age_ms = found
-        book = self.latest("OrderBook", symbol, message.venue)
-        bids, asks = (book[0].body.bids, book[0].body.asks) if book else ([], [])
-        return Tick(
-            message.venue,
-            symbol,
-            message.body.price,
-            bids[0][0] if bids else None,
-            asks[0][0] if asks else None,
-            age_ms,
-        )
+        bid, ask = self._best(symbol, message.venue)
+        return Tick(message.venue, symbol, message.body.price, bid, ask, age_ms)
+
+    def _best(self, symbol: str, venue: str) -> tuple[float | None, float | None]:
+        """Best bid and ask of the book, or where no book is followed, of the venue's own ticker."""
+        if book := self.latest("OrderBook", symbol, venue):
+            bids, asks = book[0].body.bids, book[0].body.asks
+            return bids[0][0] if bids else None, asks[0][0] if asks else None
+        if ticker := self.latest("BookTicker", symbol, venue):
+            return ticker[0].body.bid_price or None, ticker[0].body.ask_price or None
+        return None, None
 
     def forming(self, symbol: str, timeframe: str, venue: str | None = None) -> Candle | None:
         """The newest candle: the forming one, or the last closed one when the next has not begun."""

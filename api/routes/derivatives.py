@@ -10,6 +10,7 @@ from api.http.errors import Problem
 from api.http.route import LATEST_ERRORS, AnyRoute, Route, Symbol, Time, Venue
 from api.live.freshness import OF_LIQUIDATIONS, OF_MARK, is_stale, state_name
 from api.live.messages import HubMessage
+from api.routes.prices import LIST_ERRORS, OfSymbols, chosen_states
 from api.services import Services
 from flows.model import Funding, Instrument, Liquidation, OpenInterest
 from sinks.hub.payloads import (
@@ -104,6 +105,7 @@ class _Handlers:
     """The handlers of this file."""
 
     def __init__(self, services: Services) -> None:
+        self._services = services
         self._live, self._mongo, self._instruments = services.live, services.mongo, services.instruments
         self._poll_ms = int(services.settings.feed.open_interest_s * 1_000)
 
@@ -129,6 +131,18 @@ class _Handlers:
             raise Problem("no_data", f"no funding of {instrument.symbol} is known")
         current = self._current_funding(instrument, *found) if found else None
         return FundingAnswer(instrument.venue, instrument.symbol, current, [FundingRow.of(one) for one in past])
+
+    async def fundings(self, params: OfSymbols) -> list[CurrentFunding]:
+        """The funding of every contract at present, in alphabetical order of the symbols."""
+        found: list[CurrentFunding] = []
+        for venue_state, wanted in await chosen_states(self._services, params):
+            latest = [one for one in venue_state.all_latest("Funding") if not wanted or one.symbol in wanted]
+            ages = venue_state.ages_ms(latest)
+            found += [
+                self._current_funding(Instrument(one.venue, one.symbol), one, age_ms)
+                for one, age_ms in zip(latest, ages, strict=True)
+            ]
+        return found
 
     def _current_funding(self, instrument: Instrument, message: HubMessage, age_ms: int) -> CurrentFunding:
         state = self._live.channel_state(instrument.symbol, instrument.venue, OF_MARK)
@@ -178,6 +192,7 @@ def routes(services: Services) -> list[AnyRoute]:
     of, errors = _Handlers(services), LATEST_ERRORS
     return [
         Route("GET", "/api/mark-price/{symbol}", of.mark_price, MarkPriceAnswer, MarkParams, errors=errors),
+        Route("GET", "/api/funding", of.fundings, list[CurrentFunding], OfSymbols, errors=LIST_ERRORS),
         Route("GET", "/api/funding/{symbol}", of.funding, FundingAnswer, PastParams, errors=errors),
         Route("GET", "/api/open-interest/{symbol}", of.open_interest, OpenInterestAnswer, PastParams, errors=errors),
         Route("GET", "/api/liquidations/{symbol}", of.liquidations, LiquidationsAnswer, PastParams, errors=errors),

@@ -105,7 +105,7 @@ def routes(services: Services) -> list[AnyRoute]:
     async def prices(params: OfSymbols) -> list[Price]:
         """The latest prices, in alphabetical order of the symbols."""
         found: list[Price] = []
-        for venue_state, wanted in await _chosen(services, params):
+        for venue_state, wanted in await chosen_states(services, params):
             latest = [
                 message for message in venue_state.all_latest("MarketData") if not wanted or message.symbol in wanted
             ]
@@ -115,7 +115,7 @@ def routes(services: Services) -> list[AnyRoute]:
     async def ticks(params: OfSymbols) -> list[TickAnswer]:
         """Price, best bid and best ask of each symbol."""
         found = []
-        for venue_state, wanted in await _chosen(services, params):
+        for venue_state, wanted in await chosen_states(services, params):
             found += [
                 live.tick(message.symbol, venue_state.venue)
                 for message in venue_state.all_latest("MarketData")
@@ -137,7 +137,7 @@ def routes(services: Services) -> list[AnyRoute]:
     ]
 
 
-async def _chosen(services: Services, params: OfSymbols) -> list[tuple[VenueState, set[str]]]:
+async def chosen_states(services: Services, params: OfSymbols) -> list[tuple[VenueState, set[str]]]:
     """The hubs' states, and the symbols that are wanted of each: all where the set is empty."""
     instruments = services.instruments
     named = await instruments.named(params.venue)

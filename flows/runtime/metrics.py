@@ -52,6 +52,14 @@ class RequestLimit(Protocol):
     def banned_for_s(self) -> float:
         """Time until it takes some again."""
 
+    @property
+    def used(self) -> int:
+        """Weight of the requests that count at this moment."""
+
+    @property
+    def limit(self) -> int:
+        """Most weight that may count at a moment."""
+
 
 class Publishing(Protocol):
     """The publisher to the bus."""
@@ -249,7 +257,13 @@ def _venues(venues: Sequence[VenueMetrics]) -> Iterator[Metric]:
     banned = GaugeMetricFamily(
         "market_data_banned_seconds", "Time until the exchange takes requests again", labels=["venue"]
     )
+    used = GaugeMetricFamily(
+        "market_data_request_weight", "Weight of the requests to the exchange that count now", labels=["venue"]
+    )
+    limit = GaugeMetricFamily("market_data_request_weight_limit", "Most that may count at a moment", labels=["venue"])
     for one in venues:
+        used.add_metric([one.venue], one.rest.used)
+        limit.add_metric([one.venue], one.rest.limit)
         for line, is_up in one.source.lines().items():
             lines.add_metric([one.venue, line], is_up)
         sure.add_metric([one.venue], float(one.clock.is_sure))
@@ -257,7 +271,7 @@ def _venues(venues: Sequence[VenueMetrics]) -> Iterator[Metric]:
             offset.add_metric([one.venue, one.origin], (now - wall_ms()) / 1_000)
         refused.add_metric([one.venue], one.rest.bans)
         banned.add_metric([one.venue], one.rest.banned_for_s)
-    yield from (lines, sure, offset, refused, banned)
+    yield from (lines, sure, offset, refused, banned, used, limit)
 
 
 def _disks(folders: Mapping[str, Path]) -> Iterator[Metric]:

@@ -164,6 +164,11 @@ class RateLimiter:
             self._waiting.clear()
 
     @property
+    def limit(self) -> int:
+        """Most weight that may count at a moment."""
+        return self.counter.limit
+
+    @property
     def used(self) -> int:
         """Weight that counts at this moment."""
         return self.counter.used(self._now_s())

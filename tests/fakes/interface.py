@@ -28,7 +28,7 @@ from flows.model import (
     Trade,
     TradeBatch,
 )
-from flows.settings import Alerts, Analysis, Api, Feed, Mongo, Settings
+from flows.settings import Alerts, Analysis, Api, Feed, Metrics, Mongo, Settings
 from flows.settings import Heartbeat as HeartbeatSettings
 from flows.settings import Hub as HubSettings
 from flows.settings import Trades as TradesSettings
@@ -91,6 +91,8 @@ class Deployment:
         """Other settings of the hub, and so of the gateway."""
         self.alerts: dict[str, Any] = {}
         """The section of alerts."""
+        self.metrics: dict[str, Any] = {"enabled": False}
+        """Where the flow serves its own."""
         self.stands_at = 0
         self.keeps_analyses = False
         """Whether the interface stores them each minute; it begins at once, which is in the way of short tests."""
@@ -162,6 +164,7 @@ class Deployment:
             hub=HubSettings(**self.tokens, **self.hub),
             api=Api(**{"port": 0, "hub_urls": hub_urls, "store_timeout_s": PATIENCE_S, **self.tokens, **api}),
             alerts=Alerts(**self.alerts),
+            metrics=Metrics(**self.metrics),
             analysis=Analysis(store=self.keeps_analyses),
             heartbeat=HeartbeatSettings(**heartbeat or {}),
             feed=Feed(**feed or {}),

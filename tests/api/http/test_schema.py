@@ -114,10 +114,17 @@ def test_a_token_may_be_needed_unless_the_route_is_open_to_all() -> None:
 
 def test_two_methods_of_a_path_stand_beside_each_other() -> None:
     things = [Route("GET", "/thing", handler, Ready), Route("POST", "/thing", handler, ToCome)]
-    description = openapi({"things": things[:1], "others": things[1:]})
+    description = openapi(
+        {"things": things[:1], "others": things[1:]}, about={"things": "Of things."}, channels={"News": [Ready, ToCome]}
+    )
     paths = description["paths"]
     assert [paths["/thing"][method]["tags"] for method in ("get", "post")] == [["things"], ["others"]]
-    assert description["tags"] == [{"name": "things"}, {"name": "others"}]
+    assert description["tags"] == [
+        {"name": "things", "description": "Of things."},
+        {"name": "others", "description": "others"},
+    ]
+    bodies = [{"$ref": f"#/components/schemas/{name}"} for name in ("Ready", "ToCome")]
+    assert description["x-channels"] == {"News": {"anyOf": bodies}}
     assert {path: sorted(methods) for path, methods in paths.items()} == {"/thing": ["get", "post"]}
 
 

@@ -50,6 +50,12 @@ async def test_the_funding_now_and_before(running: Interface) -> None:
     assert 0 < current["in_ms"] <= HOUR
 
 
+async def test_the_funding_of_all_contracts_now(running: Interface) -> None:
+    [found] = await running.data("/api/funding")
+    assert found == (await running.data("/api/funding/BTCUSDT"))["current"] | {"in_ms": found["in_ms"]}
+    assert await running.data("/api/funding", params={"symbols": "ETHUSDT"}) == []
+
+
 async def test_a_span_is_from_its_start_to_before_its_end(running: Interface) -> None:
     span = {"start": PAYMENTS[0].time, "end": PAYMENTS[2].time}
     data = await running.data("/api/funding/BTCUSDT", params=span)

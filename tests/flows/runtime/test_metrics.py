@@ -31,6 +31,8 @@ class Waiting:
 class Refused:
     bans = 3
     banned_for_s = 12.5
+    used = 420
+    limit = 1_200
 
 
 class OnTheBus:
@@ -117,6 +119,8 @@ def test_what_the_parts_have_counted_is_told(tmp_path: Path) -> None:
         ("market_data_clock_sure", "binance"): 1,
         ("market_data_rate_limited_total", "binance"): 3,
         ("market_data_banned_seconds", "binance"): 12.5,
+        ("market_data_request_weight", "binance"): 420,
+        ("market_data_request_weight_limit", "binance"): 1_200,
         ("market_data_updates_total", "MarketData"): 2,
         ("market_data_broadcast_clients",): 0,
         ("market_data_broadcast_sent_total",): 0,

@@ -1,0 +1,1 @@
+"""Routes of the replay exchange behind a flow."""
