@@ -1,9 +1,12 @@
 /** The order book: best levels of both sides around the spread, with bars of the cumulative quantity. */
 
 import { byId, element, paintSoon, write } from "./page.js";
-import { compact, decimalsOf, decimalsUpTo, fixed, precision } from "./format.js";
+import { Curve, imbalanceOf } from "./depth/curve.js";
+import { compact, decimalsOf, decimalsUpTo, fixed, precision, wayOf } from "./format.js";
 
 const MOST_LEVELS = 50; // of a side; those that do not fit are cut by the style
+const KEPT_DEPTH = "marketflow.depth";
+const TALL_PX = 1_000; // a window that has room for the depth chart beside enough levels
 
 export class Book {
   #panel = byId("book");
@@ -12,6 +15,28 @@ export class Book {
   #data = null;
   #state = null;
   #instrument = {};
+  #curve = new Curve();
+
+  constructor() {
+    const kept = localStorage.getItem(KEPT_DEPTH);
+    this.#showDepth(kept === null ? innerHeight >= TALL_PX : kept === "on");
+    byId("depth-on").onclick = () => {
+      this.#showDepth(byId("depth").hidden);
+      localStorage.setItem(KEPT_DEPTH, byId("depth").hidden ? "off" : "on");
+    };
+    new ResizeObserver(() => paintSoon(this.#paint)).observe(byId("depth"));
+  }
+
+  #showDepth(isShown) {
+    byId("depth").hidden = !isShown;
+    byId("depth-on").setAttribute("aria-pressed", String(isShown));
+    paintSoon(this.#paint);
+  }
+
+  /** Dark or light. */
+  recolour() {
+    paintSoon(this.#paint);
+  }
 
   clear(instrument) {
     this.#instrument = instrument;
@@ -46,6 +71,7 @@ export class Book {
     this.#bids.paint(bids, decimals, places, { most, sums });
     this.#asks.paint(asks, decimals, places, { most, sums });
     this.#paintMiddle(bids, asks, decimals);
+    this.#curve.paint(bids, asks, decimals);
   };
 
   #words(known) {
@@ -59,8 +85,10 @@ export class Book {
     const spread = both ? asks[0][0] - bids[0][0] : null;
     write(byId("mid"), both ? fixed((asks[0][0] + bids[0][0]) / 2, decimals + 1) : "–");
     write(byId("spread"), both ? `spread ${fixed(spread, decimals)}` : "");
-    const share = both ? total(bids) / (total(bids) + total(asks)) : 0.5;
-    byId("imbalance").style.setProperty("--share", share);
+    const share = imbalanceOf(bids, asks);
+    byId("imbalance").style.setProperty("--share", share ?? 0.5);
+    write(byId("imbalance-share"), share === null ? "" : `bids ${Math.round(100 * share)}%`);
+    byId("imbalance-share").dataset.way = share === null ? "" : wayOf(share - 0.5, 2);
     byId("imbalance").title = `bids ${compact(total(bids))}, asks ${compact(total(asks))} in ${bids.length} and ${asks.length} levels`;
   }
 }

@@ -52,9 +52,7 @@ export class Currency {
     this.#paintLight();
     this.#paintMissing();
     this.accounts.paintStates();
-    for (const { venue, symbol } of this.prices.instruments) {
-      this.prices.mark(venue, symbol, this.freshness.ofPrice(venue, symbol));
-    }
+    this.prices.paintStates();
     this.panes.paintStates(({ venue, symbol }) => this.freshness.of(venue, symbol, OF_CANDLES));
     const focus = this.focus();
     if (focus) this.#paintPanels(focus);

@@ -171,7 +171,9 @@ export class Freshness {
     for (const { venue, isOpen, states } of this.#hubs.values()) {
       for (const symbol of isOpen ? states.keys() : []) {
         const { isCurrent, about } = this.of(venue, symbol);
-        if (!isCurrent) names.set(about, [...(names.get(about) ?? []), symbol]);
+        if (isCurrent) continue;
+        if (names.has(about)) names.get(about).push(symbol);
+        else names.set(about, [symbol]);
       }
     }
     return [...names].map(([about, symbols]) => `${someOf(symbols)}: ${about}`);

@@ -12,6 +12,7 @@ import { Compare } from "./compare.js";
 import { Broadcast } from "./connection.js";
 import { Contract } from "./contract.js";
 import { Currency, paintOrigin } from "./currency.js";
+import { BookOverTime } from "./depth/panel.js";
 import { DrawingLists } from "./drawings/lists.js";
 import { Extras } from "./extras.js";
 import { Freshness } from "./freshness.js";
@@ -23,6 +24,7 @@ import { Panes } from "./layouts/panes.js";
 import { byId, note, noteError, paintSoon, sleep } from "./page.js";
 import { Prices } from "./prices.js";
 import { Quality } from "./quality.js";
+import { ReplayBar } from "./replay/bar.js";
 import { get, post, unlock } from "./rest.js";
 import { Search } from "./search.js";
 import { Symbols } from "./symbols.js";
@@ -42,7 +44,7 @@ const layout = new Layout();
 const freshness = new Freshness();
 const head = new Head();
 const book = new Book();
-const trades = new Trades();
+const trades = new Trades({ onLeast: () => void readTrades() });
 const contract = new Contract(() => focus && freshness.timeOf(focus.venue, focus.symbol));
 const quality = new Quality();
 const capabilities = new Capabilities();
@@ -60,7 +62,12 @@ const panes = new Panes({
   priceOf: (...of) => prices.latest(...of),
 });
 const drawings = new DrawingLists(panes);
-const prices = new Prices({ onRemove: (instrument) => symbols.drop(instrument) });
+const prices = new Prices({
+  onRemove: (instrument) => symbols.drop(instrument),
+  stateOf: (venue, symbol) => freshness.ofPrice(venue, symbol),
+});
+const bookOverTime = new BookOverTime(panes);
+const replay = new ReplayBar();
 const tools = new Tools(panes, extras, () => prices.instruments);
 const controls = new LayoutControls({ kept, panes, layout, extras, tools });
 const symbols = new Symbols({ onAdded, onRemoved });
@@ -79,7 +86,7 @@ const broadcast = new Broadcast({
   onCut: (url) => freshness.close(url),
   onRefused: (reason) => note("the broadcast refused a request of this page", { bad: true, about: reason }),
   onState: () => currency.paint(),
-  onOrigin: paintOrigin,
+  onOrigin: takeOrigin,
 });
 const currency = new Currency({
   focus: () => focus, freshness, broadcast, panes, prices, book, contract, quality, accounts,
@@ -121,7 +128,10 @@ function onMessage(message, venue, fromSnapshot, url) {
 }
 
 const ofFocus = {
-  OrderBook: (data) => book.take(data),
+  OrderBook: (data) => {
+    book.take(data);
+    bookOverTime.take(data);
+  },
   Trade: (data) => trades.take(data.trades),
   MarkPrice: (data) => contract.take("MarkPrice", data),
   Funding: (data) => contract.take("Funding", data),
@@ -148,7 +158,7 @@ async function readTrades() {
   for (const pause of [0, FLUSHED_MS]) {
     await sleep(pause);
     try {
-      const page = await get("/api/trades", { symbol: chosen.symbol, venue: chosen.venue, limit: 60 });
+      const page = await get("/api/trades", { symbol: chosen.symbol, venue: chosen.venue, limit: trades.wanted });
       if (!isChosen(chosen)) return;
       trades.take(page.trades);
     } catch {
@@ -211,6 +221,7 @@ function show(chosen) {
   paintTimeframe();
   prices.choose(focus);
   panes.choose(focus);
+  bookOverTime.choose(focus);
   tools.choose(focus);
   drawings.choose(focus);
   if (other) chooseSymbol();
@@ -284,6 +295,7 @@ function onRemoved(gone) {
   prices.choose(null);
   broadcast.focus(null);
   panes.choose(null);
+  bookOverTime.choose(null);
   tools.choose(null);
   drawings.choose(null);
   chooseSymbol();
@@ -298,10 +310,16 @@ function paintEmpty(reason = "") {
 
 // --- states of the whole page ---
 
+/** What is played has a bar. */
+function takeOrigin(origin) {
+  paintOrigin(origin);
+  if (origin === "replay" || origin === "synthetic") replay.open();
+}
+
 async function readStatus() {
   try {
     const status = await get("/api/status");
-    if (status.origin) paintOrigin(status.origin);
+    if (status.origin) takeOrigin(status.origin);
     broadcast.follow(status.hub_urls);
     const parts = status.parts.filter(({ name, up }) => !up && !name.startsWith("hub "));
     const lines = status.lines.filter(({ state }) => state !== "live");
@@ -396,7 +414,9 @@ function every(ms, work) {
   setInterval(() => document.hidden || work(), ms);
 }
 
-openTheme(() => panes.recolour());
+openTheme(() => {
+  for (const part of [panes, book, bookOverTime]) part.recolour();
+});
 every(PAINT_MS, currency.paint);
 setInterval(() => head.paintTitle(focus ? freshness.ofPrice(focus.venue, focus.symbol) : undefined), 1_000); // also in a background tab
 every(5_000, readStatus);

@@ -1,157 +1,157 @@
-/** The panel of all symbols: price, move of 24 hours, and a flash when it changes. Each row is a link to its chart. */
+/** The list of what is recorded: figures in the viewer's columns, order and groups. Each line is a link to its chart. */
 
-import { addressOf } from "./address.js";
-import { fixed, percent, precision, wayOfPercent } from "./format.js";
-import { byId, element, paintSoon, write } from "./page.js";
+import { precision } from "./format.js";
+import { byId, paintSoon } from "./page.js";
+import { COLUMNS, inOrder, USUAL_COLUMNS } from "./watch/columns.js";
+import { Figures } from "./watch/figures.js";
+import { Groups, kept } from "./watch/groups.js";
+import { Setup } from "./watch/setup.js";
+import { Viewport } from "./watch/viewport.js";
 
-const FLASH_MS = 450;
-const REVEAL_MS = 5_000; // after the choice the chosen row stays in view while others come
-const KEPT_STARS = "marketflow.stars";
-const KEPT_ORDER = "marketflow.order";
-const figure = (value) => value ?? -Infinity; // what is not known comes last
-
-/** What a row is sorted by, the greatest first; the name decides between equal ones. */
-const ORDERS = {
-  name: () => 0,
-  change: ({ data }) => figure(data?.price_change_percent_24h),
-  volume: ({ data }) => figure(data?.volume_24h == null ? null : data.volume_24h * data.price), // in the quote asset
-};
+const REVEAL_MS = 5_000; // after the choice the chosen line stays in view while others come
+const KEPT_VIEW = "marketflow.list";
+const USUAL_VIEW = { column: "name", way: 1, group: "", columns: USUAL_COLUMNS, onlyStarred: false };
+const isName = (name) => name === "name" || name in COLUMNS;
+const isView = ({ column, way, group, columns } = {}) =>
+  isName(column) && (way === 1 || way === -1) && typeof group === "string" && Array.isArray(columns) && columns.every((name) => name in COLUMNS);
 
 const keyOf = (venue, symbol) => `${venue}:${symbol}`;
+const keyOfRecord = ({ venue, symbol }) => keyOf(venue, symbol);
+const CURRENT = { isCurrent: true, about: "", state: "live" };
 
 export class Prices {
-  #rows = new Map();
+  #records = new Map(); // all, by key
+  #shown = []; // those of the chosen group, in order
+  #isDirty = false; // whether there are others, or another order
   #changed = new Set();
   #chosen = "";
   #chosenAt = 0;
   #timeframe = "1m";
   #longest = { name: 0, price: 0 }; // letters
-  #body = byId("prices");
-  #stars = new Set(JSON.parse(localStorage.getItem(KEPT_STARS) ?? "[]"));
-  #order = localStorage.getItem(KEPT_ORDER) ?? "name";
+  #venues = new Map(); // how many instruments each has
+  #view = { ...USUAL_VIEW, ...kept(localStorage, KEPT_VIEW, {}, isView) };
+  #groups = new Groups();
+  #list = byId("prices");
+  #viewport;
+  #figures;
+  #setup;
 
-  /** `onRemove(instrument)`: the user wants to record one no more. */
-  constructor({ onRemove }) {
+  /** `onRemove(instrument)`: the user wants to record one no more. `stateOf(venue, symbol)` is how current its price is. */
+  constructor({ onRemove, stateOf = () => CURRENT }) {
     this.onRemove = onRemove;
-    this.#body.onkeydown = (event) => this.#onKey(event);
-    if (!ORDERS[this.#order]) this.#order = "name";
-    byId("sort").value = this.#order;
-    byId("sort").onchange = () => {
-      this.#order = byId("sort").value;
-      localStorage.setItem(KEPT_ORDER, this.#order);
-      this.arrange();
-    };
-    byId("starred").onclick = () => this.#showStarred(byId("starred").getAttribute("aria-pressed") !== "true");
-  }
-
-  #showStarred(only) {
-    byId("starred").setAttribute("aria-pressed", String(only));
-    this.#body.classList.toggle("only-starred", only);
+    this.stateOf = stateOf;
+    this.#list.onkeydown = (event) => this.#onKey(event);
+    this.#viewport = new Viewport(byId("list"), this.#list, {
+      star: (record) => this.#toggleStar(record),
+      group: (record, button) => this.#setup.showGroupsOf(record, keyOfRecord(record), button),
+      remove: ({ venue, symbol }) => this.onRemove({ venue, symbol }),
+      paint: (line) => this.#paintLine(line),
+      chosen: () => this.#records.get(this.#chosen),
+    });
+    this.#figures = new Figures({
+      records: this.#records, isShown: (name) => this.#view.columns.includes(name) || this.#view.column === name,
+      inView: () => [...this.#viewport.lines.keys()],
+      onFigures: (records) => {
+        for (const record of records) this.#changed.add(record);
+        paintSoon(this.#paint);
+      },
+    });
+    this.#setup = new Setup(this.#groups, this.#view, {
+      venues: () => this.#venues, sizeOf: (group) => this.#membersOf(group).length, onView: () => this.#keepView(), onGroups: () => this.arrange(),
+    });
+    this.#keepView();
   }
 
   has(venue, symbol) {
-    return this.#rows.has(keyOf(venue, symbol));
+    return this.#records.has(keyOf(venue, symbol));
   }
 
-  /** Puts the rows into their order again: what they are sorted by changes. */
+  /** Puts the lines into their order again: what they are sorted by changes. */
   arrange() {
-    const lines = this.#inOrder().map(({ line }) => line);
-    if (lines.every((line, index) => line === this.#body.children[index])) return;
-    const focused = this.#body.contains(document.activeElement) ? document.activeElement : null;
-    this.#body.append(...lines);
-    focused?.focus({ preventScroll: true }); // an element that moves loses it
+    this.#isDirty = true;
+    paintSoon(this.#paint);
   }
 
-  #toggleStar(row) {
-    const key = keyOf(row.venue, row.symbol);
-    if (!this.#stars.delete(key)) this.#stars.add(key);
-    localStorage.setItem(KEPT_STARS, JSON.stringify([...this.#stars]));
-    this.#paintStar(row);
+  #keepView() {
+    localStorage.setItem(KEPT_VIEW, JSON.stringify({ ...this.#view, onlyStarred: false })); // that is for the moment
+    this.#figures.refresh();
     this.arrange();
+    for (const { record } of this.#viewport.lines.values()) this.#changed.add(record);
   }
 
-  #paintStar({ star, line, venue, symbol }) {
-    const has = this.#stars.has(keyOf(venue, symbol));
-    star.textContent = has ? "★" : "☆";
-    star.setAttribute("aria-pressed", String(has));
-    line.classList.toggle("starred", has);
+  #toggleStar(record) {
+    this.#groups.toggleStar(keyOfRecord(record));
+    this.#viewport.lines.get(record) && this.#mark(this.#viewport.lines.get(record));
+    this.arrange();
   }
 
   /** Takes a price of the hub or the REST API. */
   take(data, venue) {
-    const row = this.#row(venue, data.symbol);
-    if (row.data && data.timestamp < row.data.timestamp) return;
-    row.moved += row.data ? data.price - row.data.price : 0;
-    row.data = data;
-    precision.see(row, data.price);
-    this.#changed.add(row);
+    const record = this.#record(venue, data.symbol);
+    if (record.data && data.timestamp < record.data.timestamp) return;
+    record.moved += record.data ? data.price - record.data.price : 0;
+    record.data = data;
+    precision.see(record, data.price);
+    this.#changed.add(record);
     paintSoon(this.#paint);
   }
 
   /** A symbol that is wanted but has no price yet. */
   expect(venue, symbol) {
-    this.#row(venue, symbol);
+    this.#record(venue, symbol);
   }
 
   /** Whether it was there. */
   forget(venue, symbol) {
-    const row = this.#rows.get(keyOf(venue, symbol));
-    if (!row) return false;
-    row.line.remove();
-    this.#rows.delete(keyOf(venue, symbol));
-    this.#showVenues();
+    if (!this.#records.delete(keyOf(venue, symbol))) return false;
+    this.#count(venue, -1);
+    this.#isDirty = true;
+    this.#paint();
     return true;
   }
 
-  /** The list names the venues where there is more than one. */
-  #showVenues() {
-    const venues = new Set([...this.#rows.values()].map(({ venue }) => venue));
-    this.#body.classList.toggle("venues", venues.size > 1);
-  }
-
-  /** Greys prices that are not current, and shows why. */
-  mark(venue, symbol, { isCurrent, about, state }) {
-    const row = this.#rows.get(keyOf(venue, symbol));
-    if (!row) return;
-    row.line.classList.toggle("old", !isCurrent);
-    row.line.dataset.currency = state;
-    row.line.title = isCurrent ? venue : `${venue} · ${about}`;
+  /** Greys the prices in view that are not current, and says why. */
+  paintStates() {
+    for (const line of this.#viewport.lines.values()) line.paintState(this.#stateOf(line.record));
   }
 
   /** Shows the chosen one, null for none; links lead to the chosen timeframe. */
   choose(focus) {
-    const had = this.#body.contains(document.activeElement);
-    const before = this.#rows.get(this.#chosen);
-    before?.link.removeAttribute("aria-current");
-    for (const part of before ? [before.star, before.link, before.close] : []) part.tabIndex = -1;
+    const had = this.#list.contains(document.activeElement);
     const isOther = this.#chosen !== (this.#chosen = focus ? keyOf(focus.venue, focus.symbol) : "");
+    if (focus) {
+      this.#timeframe = focus.timeframe;
+      this.#record(focus.venue, focus.symbol);
+    }
+    if (this.#isDirty || isOther) this.#arrangeNow();
+    for (const line of this.#viewport.lines.values()) this.#mark(line);
     if (!focus) return;
-    const { line, star, link, close } = this.#row(focus.venue, focus.symbol);
-    link.setAttribute("aria-current", "true");
-    for (const part of [star, link, close]) part.tabIndex = 0; // one of the rows is reached by the tab key, the others from there
+    const record = this.#records.get(this.#chosen);
     if (isOther) {
       this.#chosenAt = performance.now();
-      line.scrollIntoView({ block: "nearest", inline: "nearest" });
+      this.#viewport.reveal(record);
     }
-    if (had) link.focus();
-    if (focus.timeframe === this.#timeframe) return;
-    this.#timeframe = focus.timeframe;
-    for (const row of this.#rows.values()) row.link.href = addressOf({ ...row, timeframe: this.#timeframe });
+    if (had) this.#viewport.lines.get(record)?.link.focus();
   }
 
   latest(venue, symbol) {
-    return this.#rows.get(keyOf(venue, symbol))?.data;
+    return this.#records.get(keyOf(venue, symbol))?.data;
   }
 
+  /** All of them, those in the shown order first. */
   get instruments() {
-    return this.#inOrder().map(({ venue, symbol }) => ({ venue, symbol }));
+    if (this.#isDirty) this.#arrangeNow();
+    const shown = new Set(this.#shown);
+    const others = [...this.#records.values()].filter((record) => !shown.has(record));
+    return [...this.#shown, ...others].map(({ venue, symbol }) => ({ venue, symbol }));
   }
 
-  /** The instrument `step` rows below the chosen one, wrapping around; undefined in an empty list. */
+  /** The instrument `step` lines below the chosen one, wrapping around; undefined in an empty list. */
   neighbour(step) {
-    const rows = this.#inOrder();
-    const index = rows.findIndex((row) => keyOf(row.venue, row.symbol) === this.#chosen);
-    return rows.at((index + step) % rows.length);
+    if (this.#isDirty) this.#arrangeNow();
+    const lines = this.#shown.length ? this.#shown : [...this.#records.values()];
+    const index = lines.findIndex((record) => keyOfRecord(record) === this.#chosen);
+    return lines.at((index + step) % lines.length);
   }
 
   #onKey(event) {
@@ -161,49 +161,60 @@ export class Prices {
     this.onRemove({ venue: line.dataset.venue, symbol: line.dataset.symbol });
   }
 
-  /** Those with a star first, each part in the chosen order. */
-  #inOrder() {
-    const value = ORDERS[this.#order];
-    const ranked = [...this.#rows].map(([key, row]) => ({
-      row, star: this.#stars.has(key) ? 1 : 0, value: value(row), name: `${row.symbol} ${row.venue}`,
-    }));
-    ranked.sort((one, other) => other.star - one.star || (other.value > one.value) - (other.value < one.value) || (one.name < other.name ? -1 : 1));
-    return ranked.map(({ row }) => row);
-  }
-
-  #row(venue, symbol) {
+  #record(venue, symbol) {
     const key = keyOf(venue, symbol);
-    if (this.#rows.has(key)) return this.#rows.get(key);
-    const price = element("span", "price number", "…");
-    const change = element("span", "change number", "");
-    const name = element("span", "name", symbol, element("span", "of-venue", venue));
-    const link = Object.assign(element("a", "row", name, price, change), {
-      href: addressOf({ venue, symbol, timeframe: this.#timeframe }),
-      tabIndex: -1,
-      draggable: false,
-    });
-    const close = Object.assign(element("button", "remove", "×"), { title: `record ${symbol} no more`, tabIndex: -1 });
-    close.setAttribute("aria-label", `Record ${symbol} of ${venue} no more`);
-    close.onclick = () => this.onRemove({ venue, symbol });
-    const star = Object.assign(element("button", "star"), { tabIndex: -1, title: "a star: yours alone, it comes first" });
-    star.setAttribute("aria-label", `Star for ${symbol} of ${venue}`);
-    star.onclick = () => this.#toggleStar(row);
-    const line = Object.assign(element("li", "", star, link, close), { title: venue });
-    line.dataset.symbol = symbol;
-    line.dataset.venue = venue;
-    const row = { venue, symbol, line, star, link, close, price, change, moved: 0 };
-    this.#rows.set(key, row);
-    this.#paintStar(row);
-    this.#showVenues();
-    this.#makeRoom("name", symbol.length);
-    const after = this.#inOrder()[this.#inOrder().indexOf(row) + 1];
-    this.#body.insertBefore(line, after?.line ?? null);
-    if (performance.now() - this.#chosenAt < REVEAL_MS) paintSoon(this.#reveal);
-    return row;
+    if (!this.#records.has(key)) {
+      this.#records.set(key, { venue, symbol, moved: 0 });
+      this.#count(venue, 1);
+      this.#makeRoom("name", symbol.length);
+      this.arrange();
+    }
+    return this.#records.get(key);
   }
 
-  /** Rows that came before the chosen one have moved it. */
-  #reveal = () => this.#rows.get(this.#chosen)?.line.scrollIntoView({ block: "nearest", inline: "nearest" });
+  #count(venue, more) {
+    const count = (this.#venues.get(venue) ?? 0) + more;
+    if (count) this.#venues.set(venue, count);
+    else this.#venues.delete(venue);
+    byId("list").classList.toggle("venues", this.#venues.size > 1); // where there is more than one they are named
+  }
+
+  /** A group of the viewer's, `venue:` and a venue, or "" for all. */
+  #membersOf(group) {
+    const records = [...this.#records.values()];
+    if (!group) return records;
+    if (group.startsWith("venue:")) return records.filter(({ venue }) => venue === group.slice("venue:".length));
+    const name = group.slice("group:".length);
+    return records.filter((record) => this.#groups.has(name, keyOfRecord(record)));
+  }
+
+  #arrangeNow() {
+    this.#isDirty = false;
+    const { column, way, group, onlyStarred } = this.#view;
+    if (column === "state") for (const record of this.#records.values()) this.#stateOf(record);
+    const isStarred = (record) => this.#groups.isStarred(keyOfRecord(record));
+    const members = this.#membersOf(group).filter((record) => !onlyStarred || isStarred(record) || keyOfRecord(record) === this.#chosen);
+    this.#shown = inOrder(members, { column, way, isStarred });
+    this.#viewport.arrange(this.#shown);
+    for (const line of this.#viewport.lines.values()) this.#mark(line);
+    this.#setup.paint(members.length);
+    if (performance.now() - this.#chosenAt < REVEAL_MS) this.#viewport.reveal(this.#records.get(this.#chosen));
+  }
+
+  #stateOf(record) {
+    const state = this.stateOf(record.venue, record.symbol);
+    record.state = state.state;
+    return state;
+  }
+
+  /** The tab key reaches one of the lines, and the others from there: the chosen one, or the first where it is not shown. */
+  #mark(line) {
+    const key = keyOfRecord(line.record);
+    const isChosen = key === this.#chosen;
+    const first = this.#shown[0];
+    const isReached = isChosen || (line.record === first && !this.#shown.includes(this.#records.get(this.#chosen)));
+    line.mark({ isChosen, isReached, isStarred: this.#groups.isStarred(key), timeframe: this.#timeframe });
+  }
 
   /** The panel is as wide as the longest name and price need; it grows only, so that it does not move with each price. */
   #makeRoom(part, letters) {
@@ -212,24 +223,28 @@ export class Prices {
     document.documentElement.style.setProperty(`--longest-${part}`, letters);
   }
 
+  #paintLine(line) {
+    this.#mark(line);
+    line.paint(this.#view.columns, this.#stateOf(line.record));
+  }
+
   #paint = () => {
-    for (const row of this.#changed) {
-      const { data, moved, price, change } = row;
-      const text = fixed(data.price, precision.of(row));
+    let isLonger = false;
+    for (const record of this.#changed) {
+      if (!record.data) continue;
+      const text = COLUMNS.price.text(record);
+      isLonger ||= text.length > (record.priceText?.length ?? 0);
+      record.priceText = text;
       this.#makeRoom("price", text.length);
-      write(price, text);
-      write(change, percent(data.price_change_percent_24h));
-      change.dataset.way = wayOfPercent(data.price_change_percent_24h);
-      if (moved) flash(row, moved);
-      row.moved = 0;
+    }
+    if (this.#isDirty) this.#arrangeNow();
+    else if (isLonger) this.#viewport.measure();
+    for (const record of this.#changed) {
+      const line = this.#viewport.lines.get(record);
+      if (line) this.#paintLine(line);
+      else record.moved = 0;
     }
     this.#changed.clear();
   };
 }
 
-/** Highlights for a moment; without an animation, which would cost a paint each frame. */
-function flash(row, moved) {
-  row.price.dataset.flash = moved > 0 ? "up" : "down";
-  clearTimeout(row.dark);
-  row.dark = setTimeout(() => delete row.price.dataset.flash, FLASH_MS);
-}

@@ -53,6 +53,19 @@ async function ask(method, path, query, body) {
   return answer.data;
 }
 
+/** The text of an answer that is none of the above form; of an error, its failure. */
+export async function getText(path) {
+  let response;
+  try {
+    response = await fetch(path, { headers: token() ? { Authorization: `Bearer ${token()}` } : {} });
+    if (response.ok) return await response.text();
+  } catch (error) {
+    throw new Failure("unreachable", error.message);
+  }
+  const answer = await response.json().catch(() => null);
+  throw new Failure(answer?.error?.code ?? "unreachable", answer?.error?.message ?? response.statusText);
+}
+
 let refused = false;
 
 /** Whether the user entered a token; after declining, the prompt is not repeated by itself. */

@@ -1,4 +1,6 @@
-"""The dashboard at `/` and `/quality`, its files below `/static/`, the documentation at `/docs`; all from here."""
+"""The dashboard at `/`, `/quality` and `/operations`, its files below `/static/`; the documentation
+at `/docs`; all from here.
+"""
 
 from functools import partial
 from pathlib import Path
@@ -14,7 +16,6 @@ from api.http.route import NoParams, RawRoute
 
 DASHBOARD: Final = Path(__file__).parents[1] / "dashboard"
 """`index.html`, and the files that it loads from `/static/…`."""
-PAGES: Final = Path(__file__).parents[1] / "pages"
 POLICY: Final = (
     "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; style-src 'self' 'unsafe-inline'; "
     "frame-ancestors 'none'"
@@ -39,15 +40,6 @@ def routes(description: dict[str, Any]) -> list[RawRoute]:
         """The OpenAPI document."""
         return web.Response(body=encoded, content_type="application/json")
 
-    async def docs(_: web.Request, __: NoParams) -> web.StreamResponse:
-        """The documentation, with requests to try."""
-        return _page(PAGES / "docs.html")
-
-    async def docs_script(_: web.Request, __: NoParams) -> web.StreamResponse:
-        """The script of the documentation."""
-        # explicit: Python 3.11 and 3.12 guess different types
-        return web.FileResponse(PAGES / "docs.js", headers={"Content-Type": "text/javascript"})
-
     def shown(request: web.Request, name: str) -> web.Response:
         try:
             return files.page(request, name, {"Content-Security-Policy": POLICY})
@@ -58,9 +50,17 @@ def routes(description: dict[str, Any]) -> list[RawRoute]:
         """The dashboard."""
         return shown(request, "index.html")
 
+    async def docs(request: web.Request, _: NoParams) -> web.StreamResponse:
+        """The documentation of the interface, with requests to try."""
+        return shown(request, "docs.html")
+
     async def quality(request: web.Request, _: NoParams) -> web.StreamResponse:
         """The page of quality: what is recorded, what went wrong, what is proven."""
         return shown(request, "quality.html")
+
+    async def operations(request: web.Request, _: NoParams) -> web.StreamResponse:
+        """The page of operations: what is up, rates, latency, queues, stores, budgets, and what went wrong."""
+        return shown(request, "operations.html")
 
     async def file(request: web.Request, params: FileParams) -> web.StreamResponse:
         """A file of the dashboard."""
@@ -69,18 +69,12 @@ def routes(description: dict[str, Any]) -> list[RawRoute]:
     page = partial(RawRoute, "GET", needs=None, ignores_unknown=True)
     return [
         page(path="/openapi.json", handler=openapi, media="application/json"),
-        page(path="/docs", handler=docs, media="text/html"),
-        page(path="/docs/docs.js", handler=docs_script, media="text/javascript"),
+        page(path="/docs", handler=docs, media="text/html", errors=("not_found",)),
         page(path=FILES_PATH.replace("}", ":.+}"), handler=file, media="text/css", params=FileParams),
         page(path="/quality", handler=quality, media="text/html", errors=("not_found",)),
+        page(path="/operations", handler=operations, media="text/html", errors=("not_found",)),
         page(path="/", handler=dashboard, media="text/html", errors=("not_found",)),
     ]
-
-
-def _page(path: Path) -> web.StreamResponse:
-    if not path.is_file():
-        raise _no_page(path.name)
-    return web.FileResponse(path, headers={"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"})
 
 
 def _no_page(name: str) -> Problem:

@@ -342,7 +342,7 @@ async def test_long_answers_are_compressed_for_those_who_can_read_it(served: Int
 
 
 async def test_the_documentation_needs_nothing_from_elsewhere(served: Interface) -> None:
-    for path in ("/docs", "/docs/docs.js"):
+    for path in ("/docs", "/static/docs/docs.js", "/static/docs/examples.js"):
         async with served.session.get(served.url + path) as response:
             assert response.status == 200
             assert "http://" not in (text := await response.text())

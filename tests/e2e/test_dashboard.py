@@ -121,7 +121,9 @@ class Stage:
     def settings(self) -> Settings:
         """Those of the interface."""
         return Settings(
-            feed=Feed(origin="synthetic", symbols=SYMBOLS),
+            feed=Feed(
+                origin="synthetic", symbols=SYMBOLS, rest_url=self.rest_url, ws_url=self.rest_url.replace("http", "ws")
+            ),
             hub=HubSettings(port=self._port),
             mongo=self._mongo,
             trades=TradesSettings(path=self._folder / "trades"),
@@ -479,8 +481,10 @@ async def test_a_paused_exchange_and_a_hung_flow_are_shown_within_seconds(stage:
         await asyncio.sleep(PACE_S)  # no page meanwhile: one that moves takes half a processor
         page = await stack.enter_async_context(stage.page())
         await expect(page.locator("#light")).to_have_attribute("data-state", "live")
-        async with operator.post(f"{stage.rest_url}/control/pause") as answer:
-            assert answer.status == 200
+        await expect(page.locator("#replay-speed")).to_have_value(str(int(CALM)))
+        await changed(page.locator("#replay-position"))
+        await page.locator("#replay-pause").click()
+        await expect(page.locator("#replay-state")).to_have_text("paused")
         shown_s = await seconds_until(page, "#light", "silent")
         assert shown_s <= PAUSE_SHOWN_S + MARGIN_S
         await expect(page.locator("#light-text")).to_contain_text("exchange silent for")
@@ -490,8 +494,8 @@ async def test_a_paused_exchange_and_a_hung_flow_are_shown_within_seconds(stage:
         async with operator.get(f"{stage.url}/health/ready") as answer:
             assert answer.status == 503
             assert "data of now" in await answer.text()
-        async with operator.post(f"{stage.rest_url}/control/resume") as answer:
-            assert answer.status == 200
+        await page.locator("#replay-pause").click()
+        await expect(page.locator("#replay-pause")).to_have_text("Pause")
         await expect(page.locator("#light")).to_have_attribute("data-state", "live")
         os.kill(flow.pid, signal.SIGSTOP)
         try:

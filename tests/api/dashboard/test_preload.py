@@ -26,7 +26,7 @@ def imported(path: Path) -> set[Path]:
     return found
 
 
-@pytest.mark.parametrize("page", ["index.html", "quality.html"])
+@pytest.mark.parametrize("page", ["index.html", "quality.html", "operations.html", "docs.html"])
 def test_a_page_preloads_what_it_imports_and_nothing_else(page: str) -> None:
     text = (DASHBOARD / page).read_text()
     [entry] = ENTRY.findall(text)

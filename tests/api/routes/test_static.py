@@ -42,7 +42,7 @@ async def test_each_path_answers_in_the_form_it_names(client: TestClient[web.Req
         async with client.get(route.path) as response:
             found[route.path] = (response.status, response.content_type)
     assert found == {route.path: (200, route.media) for route in pages}
-    assert set(found) == {"/", "/quality", "/docs", "/docs/docs.js", "/openapi.json"}
+    assert set(found) == {"/", "/quality", "/operations", "/docs", "/openapi.json"}
 
 
 async def test_the_description_is_served_as_it_is(client: TestClient[web.Request, web.Application]) -> None:
@@ -50,7 +50,7 @@ async def test_the_description_is_served_as_it_is(client: TestClient[web.Request
         assert await response.json() == DESCRIPTION
 
 
-@pytest.mark.parametrize("path", ["/", "/quality", "/docs"])
+@pytest.mark.parametrize("path", ["/", "/quality", "/operations", "/docs"])
 async def test_a_page_loads_from_here_alone_and_is_looked_at_anew_each_time(
     client: TestClient[web.Request, web.Application], path: str
 ) -> None:

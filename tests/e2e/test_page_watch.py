@@ -1,0 +1,171 @@
+"""The dashboard's list as the viewer wants it, in a real browser: columns, order, groups, and 2,000 symbols."""
+
+import re
+from typing import Any, Final
+
+import pytest
+from playwright.async_api import Page, expect
+
+from flows.model import BookTicker, FeedStatus, FundingState, MarketData
+from tests.fakes.interface import LIVE, NOW, Deployment, state, until
+from tests.fakes.pages import AXE, DESKTOP, PHONE, SMALL, THEMES, Told, faults_of, resize
+
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]  # the browser is of one loop
+
+MANY: Final = 2_000
+MOST_LINES: Final = 100
+"""Lines that are made for one window, whatever the list has."""
+SYMBOLS: Final = "(lines) => lines.map((line) => line.dataset.symbol)"
+LINES: Final = "#prices li"
+
+
+async def are(page: Page, *wanted: str) -> None:
+    """Waits until the lines are these, in this order."""
+
+    async def found() -> bool:
+        return bool(await page.locator(LINES).evaluate_all(SYMBOLS) == list(wanted))
+
+    await until(found)
+
+
+def figures(deployment: Deployment) -> None:
+    """Three instruments that differ in every column."""
+    deployment.tell(FeedStatus("binance", "market", "live", ("BTCUSDT", "ETHUSDT", "SOLUSDT")))
+    for symbol, cost, share, volume, gap, rate in (
+        ("BTCUSDT", 100.0, 1.0, 10.0, 0.02, 0.0001),
+        ("ETHUSDT", 50.0, -2.0, 900.0, 0.05, -0.0002),
+        ("SOLUSDT", 20.0, 5.0, 20.0, 0.001, 0.0003),
+    ):
+        deployment.tell(
+            MarketData("binance", symbol, cost, NOW + 1, share, share, volume),
+            BookTicker(symbol, 1, cost - gap / 2, 1.0, cost + gap / 2, 1.0, NOW),
+            FundingState("binance", symbol, NOW, rate, NOW + 3_600_000, 8, 0.02, -0.02, None),
+            state("silent" if symbol == "ETHUSDT" else "live", symbol=symbol),
+        )
+
+
+async def test_columns_are_chosen_shown_and_sorted_by(told: Told) -> None:
+    page, deployment, _ = told
+    await resize(page, DESKTOP)
+    figures(deployment)
+    async with deployment.beating():
+        await page.locator("#setup-open").click()
+        for column in ("volume", "spread", "funding", "signal", "state"):
+            await page.locator(f"#chosen-columns input[value={column}]").check()
+        await page.keyboard.press("Escape")
+        row = page.locator(f"{LINES}[data-symbol=ETHUSDT]")
+        for column, text in (
+            ("price", "50.00"), ("change", "-2.00%"), ("volume", "45.00K"), ("spread", "0.100%"),
+            ("funding", "-0.0200%"), ("state", "silent"), ("signal", "neutral"),
+        ):  # fmt: skip
+            await expect(row.locator(f".{column}")).to_contain_text(text)
+        for column, falling in {
+            "price": ("BTCUSDT", "ETHUSDT", "SOLUSDT"),
+            "change": ("SOLUSDT", "BTCUSDT", "ETHUSDT"),
+            "volume": ("ETHUSDT", "BTCUSDT", "SOLUSDT"),
+            "spread": ("ETHUSDT", "BTCUSDT", "SOLUSDT"),
+            "funding": ("SOLUSDT", "BTCUSDT", "ETHUSDT"),
+            "state": ("ETHUSDT", "BTCUSDT", "SOLUSDT"),
+        }.items():
+            head = page.locator(f"#columns [data-column={column}]")
+            await head.click()
+            await are(page, *falling)
+            await expect(head).to_have_attribute("aria-label", re.compile("now falling"))
+        await page.locator("#columns [data-column=name]").click()
+        await page.locator("#columns [data-column=name]").click()
+        await are(page, "SOLUSDT", "ETHUSDT", "BTCUSDT")
+        await page.reload()
+        await are(page, "SOLUSDT", "ETHUSDT", "BTCUSDT")
+        await expect(page.locator("#columns [data-column]")).to_have_count(8)
+        for size in (DESKTOP, SMALL, PHONE):
+            await resize(page, size)
+            assert await page.evaluate("document.documentElement.scrollWidth") <= size[0]
+            for theme in THEMES if AXE.is_file() else ():
+                await page.emulate_media(color_scheme=theme)
+                assert await faults_of(page) == {}, (theme, size)
+    await page.evaluate("localStorage.clear()")
+
+
+async def test_groups_are_the_viewers_alone(told: Told) -> None:
+    page, deployment, running = told
+    figures(deployment)
+    before = await running.data("/api/symbols")
+    row = page.locator(f"{LINES}[data-symbol=SOLUSDT]")
+    await row.hover()
+    await row.locator(".into").click()
+    await page.locator("#new-membership").fill("Fast")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#memberships input")).to_be_checked()
+    await page.locator("#new-membership").fill("FAST")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".note.bad")).to_contain_text("there is a group FAST already")
+    await page.keyboard.press("Escape")
+    await page.locator("#group").select_option("group:Fast")
+    await are(page, "SOLUSDT")
+    await page.locator("#setup-open").click()
+    await page.locator("#new-group").fill("Slow")
+    await page.keyboard.press("Enter")
+    field = page.locator("#groups input").first
+    await field.fill("Quick <b>")
+    await field.press("Tab")
+    await page.keyboard.press("Escape")
+    await expect(page.locator("#group")).to_have_value("group:Quick <b>")
+    await page.reload()
+    await are(page, "SOLUSDT")
+    await row.hover()
+    await row.locator(".into").click()
+    await page.locator("#memberships li", has_text="Slow").locator("input").check()
+    await page.locator("#memberships li", has_text="Quick").locator("input").uncheck()
+    await page.keyboard.press("Escape")
+    await expect(page.locator("#none-shown")).to_be_visible()
+    await page.locator("#group").select_option("group:Slow")
+    await are(page, "SOLUSDT")
+    await page.locator("#setup-open").click()
+    await page.locator("#groups [aria-label='Delete the group Slow']").click()
+    await page.keyboard.press("Escape")
+    await are(page, "BTCUSDT", "ETHUSDT", "SOLUSDT")
+    await page.locator(".note button", has_text="Undo").click()
+    await page.locator("#group").select_option("group:Slow")
+    await are(page, "SOLUSDT")
+    assert await running.data("/api/symbols") == before
+    await page.evaluate("localStorage.clear()")
+
+
+async def test_of_two_thousand_only_those_in_view_are_made_and_all_are_reached_by_keys(told: Told) -> None:
+    page, deployment, _ = told
+    await resize(page, DESKTOP)
+    names = [f"C{number:04d}USDT" for number in range(MANY)]
+    deployment.tell(LIVE, FeedStatus("binance", "market", "live", (*LIVE.symbols, *names)))
+    deployment.tell(*(MarketData("binance", symbol, 100.0 + place, NOW + 1) for place, symbol in enumerate(names)))
+    lines = page.locator(LINES)
+    await expect(page.locator("#group option").first).to_have_text(f"All ({MANY + 2})")
+    await expect(lines.first).to_have_attribute("aria-setsize", str(MANY + 2))
+    assert await lines.count() < MOST_LINES
+    await page.locator("#list").evaluate("(list) => list.scrollTo(0, list.scrollHeight)")
+    last = page.locator(f"{LINES}[data-symbol={names[-1]}]")
+    await expect(last.locator(".price")).to_have_text("2,099.00")
+    assert await lines.count() < MOST_LINES
+    await ordered(page)
+    deployment.tell(MarketData("binance", names[-1], 7.5, NOW + 2))
+    await expect(last.locator(".price")).to_have_text("7.50")
+    await last.locator("a").click()
+    await expect(page.locator("#symbol")).to_have_text(names[-1])
+    for symbol in ("ETHUSDT", "BTCUSDT"):
+        await page.keyboard.press("ArrowDown")
+        await expect(page.locator("#symbol")).to_have_text(symbol)
+    chosen = page.locator(f"{LINES} [aria-current]")
+    await expect(chosen).to_be_focused()
+    await expect(chosen).to_be_in_viewport()
+    await page.locator("#list").evaluate("(list) => list.scrollTo(0, list.scrollHeight / 2)")
+    await expect(chosen).to_be_focused()
+    await ordered(page)
+
+
+async def ordered(page: Page) -> None:
+    """Waits until the document has the lines in the order in which they are seen."""
+
+    async def found() -> bool:
+        numbers: Any = await page.locator(LINES).evaluate_all("(all) => all.map((one) => Number(one.ariaPosInSet))")
+        return bool(numbers == sorted(numbers))
+
+    await until(found)
