@@ -1,7 +1,7 @@
 """Parts that are compiled where that is possible, each beside plain Python that does the same.
 
-A file `_name.c` becomes the extension module `_name` in the same package: in the wheel by `hatch_build.py`, in a
-checkout by `make`. Where there is no compiler, or no wheel for the platform, plain Python is used.
+A file `_name.c` becomes the extension module `_name` in the same package (`deploy/extensions.py`), in the wheel and, by
+`make`, in a checkout. Where there is no compiler, or no wheel for the platform, plain Python is used.
 """
 
 import os

@@ -8,19 +8,17 @@ still has is no sign of life.
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-import structlog
-
 from api.live.hub_protocol import Earlier, Joined, LiveEvent, Lost, Replaced
 from api.live.messages import HubMessage, decode, decode_body, ms_of
 from api.live.state import VenueState
 from flows.model import timeframe_ms
 from sinks.bus.stored import Stored
 from sinks.bus.subjects import LOST, channel_of, venue_of
+from sinks.bus.unreadable import Unreadable
 from sinks.hub.payloads import CandleBody, ChartUpdateBody, HeartbeatBody, InstrumentBody
 
 _UNREADABLE: Final = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 """Of a message that no flow has published; msgspec's are ValueErrors."""
-_log = structlog.get_logger(__name__)
 
 
 class BusProtocol:
@@ -38,7 +36,7 @@ class BusProtocol:
         for state in self._absent.values():
             state.is_connected = False
         self._flow_of: dict[tuple[str, str], str] = {}
-        self._unread = 0
+        self._unreadable = Unreadable()
 
     @property
     def venue_states(self) -> list[VenueState]:
@@ -98,7 +96,7 @@ class BusProtocol:
         try:
             messages = int(decode_body(LOST, decode(stored.body).data)["messages"])
         except _UNREADABLE as error:
-            self._leave_out(stored, error)
+            self._unreadable.count(stored.subject, error)
             return None
         return Lost(self.url, messages, stored.seq)
 
@@ -109,7 +107,7 @@ class BusProtocol:
             try:
                 state.take(message)
             except _UNREADABLE as error:
-                self._leave_out(stored, error)
+                self._unreadable.count(stored.subject, error)
                 return None
             if isinstance(message.body, InstrumentBody):
                 self._own(message)
@@ -141,10 +139,6 @@ class BusProtocol:
                 timeframe_ms(body.timeframe)  # one that is none has no place among the candles
             venue, stamp = venue_of(stored.subject), ms_of(envelope.timestamp)
         except _UNREADABLE as error:
-            self._leave_out(stored, error)
+            self._unreadable.count(stored.subject, error)
             return None
         return HubMessage(venue, envelope.type, body, stamp, stored.seq, self.url, envelope.flow)
-
-    def _leave_out(self, stored: Stored, error: Exception) -> None:
-        self._unread += 1
-        _log.warning("bus_message_unreadable", subject=stored.subject, reason=str(error), total=self._unread)

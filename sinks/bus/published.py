@@ -9,13 +9,12 @@ import zlib
 from typing import Any, Final
 
 import msgspec
-import structlog
 
 from sinks.bus.entry import Kept
 from sinks.bus.subjects import channel_of
+from sinks.bus.unreadable import Unreadable
 
 _TRADES: Final = "Trade"
-_log = structlog.get_logger(__name__)
 
 
 class Published:
@@ -24,6 +23,7 @@ class Published:
     def __init__(self) -> None:
         self._messages: set[str] = set()
         self._trades: dict[str, set[int]] = {}
+        self._unreadable = Unreadable()
 
     def __len__(self) -> int:
         """Number of messages."""
@@ -38,7 +38,7 @@ class Published:
         try:
             found = {row["id"] for row in _rows(msgspec.json.decode(body))}
         except (ValueError, KeyError, TypeError, RecursionError) as error:  # msgspec's are ValueErrors
-            _log.warning("bus_message_unreadable", subject=subject, reason=str(error))
+            self._unreadable.count(subject, error)
             return
         self._trades.setdefault(subject, set()).update(found)
 
