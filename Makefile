@@ -18,7 +18,7 @@ CLIENT_GROUPS := clients spot-connector usdm-connector signalr
 
 CHART := api/dashboard/vendor/lightweight-charts.standalone.production.mjs
 
-.PHONY: run demo dev compiled test test-fast test-plain laws check check-platforms conformance operations bench soak fresh image wheel lock lock-clients licences picture pictures dashboard clean help
+.PHONY: run demo dev compiled test test-fast test-plain laws check check-platforms conformance readers operations bench soak fresh image wheel lock lock-clients licences picture pictures dashboard clean help
 
 help:      ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -105,6 +105,9 @@ $(CLIENTS)/node/.ready: $(CLIENT_LOCKS)/package-lock.json
 conformance: $(CLIENT_GROUPS:%=$(CLIENTS)/%/.ready) $(CLIENTS)/node/.ready  ## foreign clients against the replay exchange; ONLY='ccxt*' names some
 	$(RUN) -m tests.conformance $(if $(ONLY),'$(ONLY)')
 
+readers: $(CLIENTS)/readers/.ready  ## pandas, pyarrow and duckdb read back what is exported, in an environment of their own of 340 MB; PyPI
+	$(RUN) -m pytest -q tests/sinks/export/test_foreign_readers.py
+
 bench: $(READY_DEV) $(CHART) compiled  ## speed, as ratios within one run
 	$(RUN) -m tests.benchmarks
 
@@ -125,7 +128,7 @@ lock: $(READY_DEV)  ## pins every package anew, with hashes and without addresse
 	$(LOCK) --group dev -c deploy/requirements.lock --upgrade -o deploy/requirements-dev.lock
 
 lock-clients: $(READY_DEV)  ## pins the foreign clients of make conformance anew
-	@set -e; for group in $(CLIENT_GROUPS); do \
+	@set -e; for group in $(CLIENT_GROUPS) readers; do \
 		$(COMPILE) $(CLIENT_LOCKS)/$$group.in --upgrade -o $(CLIENT_LOCKS)/$$group.lock; done
 	for folder in $(CLIENT_LOCKS) tests/axe; do (cd $$folder && npm install --package-lock-only --omit-lockfile-registry-resolved --silent --no-fund --no-audit) || exit 1; done
 

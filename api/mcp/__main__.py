@@ -110,6 +110,7 @@ def build_server(tools: Tools) -> MCPServer:
         tools.get_derivative,
         tools.get_data_quality,
         tools.get_capabilities,
+        tools.get_alerts,
         tools.find_instruments,
         tools.compare_prices,
         tools.get_balances,

@@ -46,6 +46,7 @@ Candles: TypeAlias = Annotated[
 ]
 Hours: TypeAlias = Annotated[int, Field(ge=1, le=168, description="how far back, from the newest trade")]
 
+Fired: TypeAlias = Annotated[int, Field(ge=1, le=1_000, description="number of newest alerts")]
 NO_ACCOUNT: Final = "no account is connected, so there are no balances and no positions"
 NOT_COMPARED: Final = "not compared"
 
@@ -317,6 +318,17 @@ class Tools:
         """
         data, status = await self._query("quality", "capabilities", venue=venue)
         return reply(data, status, None, stale=None, state=None, completeness={"venues": len(data)})
+
+    async def get_alerts(self, limit: Fired = 20) -> Reply:
+        """The rules of alerts (`rules`, each with its newest alert as `last`; `watched` is false where alerts are off),
+        and what has `fired`, newest first. People make and delete rules; this only reads.
+        """
+        count = min(limit, self._rows)
+        (rules, status), (fired, _) = await asyncio.gather(
+            self._query("alerts"), self._query("alerts", "history", limit=count)
+        )
+        data = {"rules": rules["rules"][: self._rows], "fired": fired["alerts"]}
+        return reply(data, status, None, stale=None, state=None, completeness={"rules": len(rules["rules"])})
 
     async def get_balances(self, venue: VenueName = "") -> Reply:
         """What the connected accounts hold of each asset: `free`, `locked`, `total`, and the `value` of the total in

@@ -24,6 +24,7 @@ from flows.command import (
 from flows.command.doctor import command as doctor
 from flows.command.lake import command as lake
 from flows.command.outcome import Commands
+from flows.command.rules import alerts
 from flows.process.gc import keep_loaded
 from flows.process.interrupts import raise_on_interrupt
 
@@ -87,7 +88,7 @@ def build_app() -> typer.Typer:
     )
     app.callback()(_options)
     stored = importing, backup, export, lake, notebook
-    for part in (deployment, status, health, tail, symbols, handover, *stored, config, doctor):
+    for part in (deployment, status, health, tail, symbols, alerts, handover, *stored, config, doctor):
         part.add_to(app)
     return app
 

@@ -101,6 +101,23 @@ EXAMPLES: Final[Mapping[str, tuple[Example, ...]]] = {
         Example("marketflow symbols remove SOLUSDT", "asks, then follows it no more; what is stored stays"),
         Example("marketflow symbols remove SOLUSDT --yes", "does not ask"),
     ),
+    "alerts list": (
+        Example("marketflow alerts list", "every rule, and what it fired last"),
+        Example("marketflow alerts list --json | jq '.[].id'", "for programs"),
+    ),
+    "alerts add": (
+        Example("marketflow alerts add price_above BTCUSDT --price 500000 --rearm on_return", "armed again on return"),
+        Example(
+            "marketflow alerts add price_change BTCUSDT --percent 2 --span 60 --rearm-after 3600", "2 % in a minute"
+        ),
+        Example("marketflow alerts add silence --for 30 --rearm on_return", "of each symbol that is followed"),
+    ),
+    "alerts remove": (
+        Example("marketflow alerts remove $(marketflow alerts list --json | jq -r '.[0].id')", "asks, then deletes it"),
+    ),
+    "alerts history": (
+        Example("marketflow alerts history --symbol BTCUSDT --limit 5", "what has fired, the newest first"),
+    ),
     "mcp": (
         Example("marketflow mcp", "tools for agents on standard input and output"),
         Example("marketflow mcp --http --port 8090", "over HTTP, on this machine only"),

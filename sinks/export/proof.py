@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from flows.model import timeframe_ms
 from sinks.bars.missing import MissingIds
-from sinks.dataframes import Frames
+from sinks.dataframes import DatabaseAwayError, Frames
 from sinks.export.rows import DOCUMENT_ROWS, Selection
 from sinks.trades.codec import END_MS, MINUTE_MS, minute_of
 from sinks.trades.reader import TradeView, in_order
@@ -161,10 +161,15 @@ def _of_trades(frames: Frames, selection: Selection, until: int | None) -> SpanP
     if behind is not None:  # a minute as a whole: times may run back a little while ids rise
         _follow(missing, [behind])
     lack = missing.within(begin, stop, most=MOST_GAPS)
-    candles = _candles_within(frames, name, begin, stop)
+    candles, away = None, False
+    try:
+        candles = _candles_within(frames, name, begin, stop)
+    except DatabaseAwayError:
+        away = True
     reasons = [f"missing trades: {lack.trades:,}"] if lack.trades else []
     reasons += ["no trade before the span is stored"] if start and before is None else []
     reasons += ["no trade behind the span is stored"] if end < END_MS and behind is None else []
+    reasons += ["the database with its candles does not answer"] if away else []
     reasons += [f"of its candles {candles.doubt}"] if candles and candles.doubt else []
     return SpanProof(
         start=begin,

@@ -33,6 +33,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "get_derivative": {"symbol": "BTCUSDT", "limit": 2},
     "get_data_quality": {"symbol": "BTCUSDT"},
     "get_capabilities": {},
+    "get_alerts": {},
     "find_instruments": {"base": "BTC"},
     "compare_prices": {"base": "btc"},
     "get_balances": {},

@@ -16,6 +16,7 @@ from sinks.hub.payloads import iso_utc
 from sources.binance.parse import BinanceParser
 from sources.connection.transport import closed_by_venue
 from tests.fakes.accounts import BALANCE, LABEL, POSITION, STATE
+from tests.fakes.alerts import alert
 from tests.fakes.candle_runs import wandering
 from tests.fakes.candles import BEGIN, gap
 from tests.fakes.interface import BOOK, LIVE, NOW, Deployment, interface, price, state, until
@@ -224,6 +225,18 @@ async def test_words_of_the_exchange_are_marked_as_its_own(deployment: Deploymen
     assert len(causes["disconnect"]) < 300
     assert 'for this: the decoder says: "' in causes["reject"]
     assert all(cause.isprintable() for cause in causes.values())
+
+
+async def test_rules_of_alerts_and_what_has_fired_are_read(deployment: Deployment) -> None:
+    fill(deployment, count=1)
+    deployment.alerts = {"rules": {"own": {"kind": "gap"}, "high": {"kind": "mismatch"}}}
+    deployment.store([alert(1, rule="own"), alert(2, rule="own")])
+    async with interface(deployment) as running:
+        async with RestClient(Settings(tools=ToolsSettings(api_url=running.url))) as client:
+            found = await Tools(client, rows=1).get_alerts()
+    assert [(one["id"], one["watched"]) for one in found["data"]["rules"]] == [("own", True)]
+    assert [one["rule"] for one in found["data"]["fired"]] == ["own"]
+    assert found["completeness"] == {"rules": 2}
 
 
 async def test_no_account_is_connected(filled: Tools) -> None:
