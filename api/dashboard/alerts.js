@@ -1,6 +1,7 @@
 /** Alerts: what fired last, and the rules, in a dialog. A new one is also a note, and the button counts those that were not seen yet. */
 
 import { RuleForm } from "./alerts/form.js";
+import { Notifications } from "./alerts/notify.js";
 import { Rules, textOf } from "./alerts/rules.js";
 import { byId, element, note, paintSoon, removable, write } from "./page.js";
 import { get } from "./rest.js";
@@ -14,6 +15,7 @@ const READ_MS = 1_000; // what fires with many others is read of once
 export class Alerts {
   rules = new Rules();
   #form = new RuleForm(this.rules);
+  #notifications = new Notifications();
   #fired = new Map(); // by id, the newest last
   #unseen = 0;
   #notedAt = [];
@@ -39,6 +41,7 @@ export class Alerts {
     this.#keep([alert]);
     if (!byId("alerts").matches(":popover-open")) this.#unseen += 1;
     this.#announce(alert.text);
+    this.#notifications.show(alert);
     paintSoon(this.paint);
     this.#reading ??= setTimeout(() => {
       this.#reading = null;

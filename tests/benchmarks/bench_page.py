@@ -31,6 +31,10 @@ PER_S: Final = 20
 SECONDS: Final = 10.0
 ROUNDS: Final = 5
 LEVELS: Final = 20
+MANY: Final = 2_000
+"""Instruments of a long list."""
+HEAP_S: Final = 30.0
+HEAP_ROUNDS: Final = 3
 PATIENCE_MS: Final = 60_000
 SIZE: Final = {"width": 1440, "height": 900}
 NOW: Final = BEGIN + CANDLES * 60_000 + 5_000
@@ -67,6 +71,12 @@ class Market:
         self._deployment.start_hub()
         self._deployment.tell(FeedStatus("binance", "market", "live", tuple(self._symbols)), *self._news())
 
+    def fill(self) -> None:
+        """A list of so many more instruments."""
+        names = tuple(f"C{number:04d}USDT" for number in range(MANY))
+        self._deployment.tell(FeedStatus("binance", "market", "live", (*self._symbols, *names)))
+        self._deployment.tell(*(price(100.0 + place, symbol) for place, symbol in enumerate(names)))
+
     async def move(self, seconds: float) -> None:
         """Goes on for so long; what is late is not made up for."""
         loop = asyncio.get_running_loop()
@@ -88,6 +98,51 @@ class Market:
             BookView("binance", chosen, True, number, time, bids, asks),
             TradeBatch("binance", chosen, [trade(number, time)]),
         ]
+
+
+async def slowest_s(page: Page) -> float:
+    """Processor time of the longest task of the page's main thread while a list of so many is scrolled to its end."""
+    session = await page.context.new_cdp_session(page)
+    events: list[Any] = []
+    ended = asyncio.Event()
+    session.on("Tracing.dataCollected", lambda part: events.extend(part["value"]))
+    session.on("Tracing.tracingComplete", lambda _: ended.set())
+    box = await page.locator("#list").bounding_box()
+    assert box is not None
+    await page.mouse.move(box["x"] + 50, box["y"] + 200)
+    config = {"includedCategories": ["toplevel", "__metadata"]}
+    await session.send("Tracing.start", {"transferMode": "ReportEvents", "traceConfig": config})
+    while not await page.locator("#list").evaluate(
+        "(list) => list.scrollTop + list.clientHeight >= list.scrollHeight - 1"
+    ):
+        await page.mouse.wheel(0, 900)
+        await asyncio.sleep(0.02)
+    await session.send("Tracing.end")
+    await ended.wait()
+    mains = {
+        (one["pid"], one["tid"])
+        for one in events
+        if one["name"] == "thread_name" and one["args"]["name"] == "CrRendererMain"
+    }
+    tasks = [one for one in events if "RunTask" in one["name"] and (one["pid"], one["tid"]) in mains]
+    return float(max(one.get("tdur", 0) for one in tasks)) / 1_000_000
+
+
+async def heap(page: Page, market: Market) -> tuple[float, float]:
+    """Bytes that the page holds after a first while of the market, and after as long again for `HEAP_ROUNDS` times."""
+    session = await page.context.new_cdp_session(page)
+    await session.send("HeapProfiler.enable")
+
+    async def held() -> float:
+        await session.send("HeapProfiler.collectGarbage")
+        found: Any = await session.send("Runtime.getHeapUsage")
+        return float(found["usedSize"])
+
+    await market.move(HEAP_S)
+    first = await held()
+    for _ in range(HEAP_ROUNDS):
+        await market.move(HEAP_S)
+    return first, await held()
 
 
 @asynccontextmanager
@@ -115,7 +170,8 @@ async def burden(page: Page, market: Market) -> dict[str, float]:
     before = await spent_s(session)
     await market.move(SECONDS)
     after = await spent_s(session)
-    await expect(page.locator("#prices .price")).to_have_text(market.shown)
+    lines = page.locator("#prices .price")
+    await expect(lines).to_have_text(market.shown[: await lines.count()])  # those in view
     seconds = after["Timestamp"] - before["Timestamp"]
     return {name: (after[name] - before[name]) / seconds for name in ("TaskDuration", "ProcessTime")}
 
@@ -141,11 +197,20 @@ async def measured(uri: str, folder: Path, executable: str) -> list[Row]:
                 first_s.append(seconds)
         async with opened(browser, interface.url) as (page, _):
             cores = await burden(page, market)
+            first, last = await heap(page, market)
+        async with opened(browser, interface.url) as (page, _):
+            market.fill()
+            await expect(page.locator("#prices li").first).to_have_attribute("aria-setsize", str(SYMBOLS + MANY))
+            longest_s = await slowest_s(page)
     busy = f"{PER_S} updates/s of each of {SYMBOLS} symbols; with all its threads {cores['ProcessTime']:.2f}"
     return [
         Row("page, first chart", "seconds", f"{CANDLES} candles, nothing cached", statistics.median(first_s), 1.0,
             at_most=True),
         Row("page, main thread", "cores", busy, cores["TaskDuration"], 0.25, at_most=True),
+        Row("page, heap", "times", f"after {HEAP_ROUNDS + 1} times {HEAP_S:.0f} s of that, to the first of them",
+            last / first, 1.15, at_most=True),
+        Row("page, long list", "seconds", f"longest task while {SYMBOLS + MANY} symbols are scrolled through",
+            longest_s, 0.05, at_most=True),
     ]  # fmt: skip
 
 

@@ -41,3 +41,49 @@ async def test_what_fired_before_is_there_after_a_reload_without_a_note(told: To
     deployment.tell(alert(25), alert(26))
     await expect(dialog.locator("p").first).to_contain_text("(trade 66)")
     await expect(button).to_have_text("Alerts")
+
+
+SAID = """() => {
+  globalThis.said = [];
+  const Real = Notification;
+  globalThis.Notification = class extends Real {
+    constructor(title, options) {
+      super(title, options);
+      said.push([title, options.body, options.tag]);
+    }
+  };
+  Object.defineProperty(document, "hidden", { configurable: true, get: () => globalThis.isAway ?? false });
+}"""
+"""Keeps what the browser is given to show."""
+
+
+async def test_what_fires_while_the_page_is_not_looked_at_is_a_notification_on_request(told: Told) -> None:
+    page, deployment, running = told
+    await page.evaluate(SAID)
+    deployment.tell(alert(1))
+    await page.locator("#alerted").click()
+    await page.locator("#notify").click()
+    await expect(page.locator(".note.bad")).to_contain_text("does not let this page show notifications")
+    await expect(page.locator("#notify")).to_have_attribute("aria-pressed", "false")
+    await page.context.grant_permissions(["notifications"], origin=running.url)
+    await page.locator("#notify").click()
+    await expect(page.locator("#notify")).to_have_attribute("aria-pressed", "true")
+    deployment.tell(alert(2))
+    await expect(page.locator("#fired p")).to_have_count(2)
+    assert await page.evaluate("said") == [], "the page is looked at"
+    await page.evaluate("globalThis.isAway = true")
+    deployment.tell(alert(3), alert(3))
+    await page.wait_for_function("said.length > 0")
+    await page.evaluate("globalThis.isAway = false")
+    deployment.tell(alert(4))
+    await expect(page.locator("#fired p")).to_have_count(4)
+    text = "BTCUSDT at binance: 100.5 is above 100 (trade 43)"
+    assert await page.evaluate("said") == [["BTCUSDT: alert", text, alert(3).id]]
+    await page.locator("#notify").click()
+    await page.evaluate("globalThis.isAway = true")
+    deployment.tell(alert(5))
+    await page.evaluate("globalThis.isAway = false")
+    await expect(page.locator("#alerted")).to_be_visible()
+    assert len(await page.evaluate("said")) == 1
+    await page.context.clear_permissions()
+    await page.evaluate("localStorage.clear()")

@@ -10,7 +10,7 @@ from playwright.async_api import Page, expect
 from flows.model import BookView, TradeBatch
 from tests.fakes.browser import LIBRARY, NO_LIBRARY
 from tests.fakes.candles import BEGIN, candle, forming
-from tests.fakes.interface import NOW, trade
+from tests.fakes.interface import NOW, price, state, trade
 from tests.fakes.pages import AXE, DESKTOP, PHONE, THEMES, Told, faults_of, keep, resize
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]  # the browser is of one loop
@@ -118,3 +118,32 @@ async def test_the_tape_has_the_sizes_that_are_wanted_and_marks_large_trades(tol
             await page.emulate_media(color_scheme=theme)
             assert await faults_of(page) == {}, (theme, size)
     await page.evaluate("localStorage.clear()")
+
+
+@pytest.mark.skipif(not LIBRARY.is_file(), reason=NO_LIBRARY)
+async def test_a_tab_that_slept_shows_the_present_at_once(told: Told) -> None:
+    page, deployment, _ = told
+    session = await page.context.new_cdp_session(page)
+    async with deployment.beating():
+        deployment.tell(state("live"), state("live", symbol="ETHUSDT"))
+        await expect(page.locator("#light")).to_have_attribute("data-state", "live")
+        await session.send("Page.setWebLifecycleState", {"state": "frozen"})
+        closed = [candle(minute, close=100.0 + minute) for minute in range(10, 20)]
+        deployment.store(closed)
+        for minute, one in enumerate(closed, 10):
+            time = BEGIN + minute * 60_000 + 59_000
+            deployment.tell(
+                one, forming(minute + 1, close=200.0), *(price(100.0 + step, time=time) for step in range(50))
+            )
+        deployment.tell(
+            price(321.5, time=BEGIN + 20 * 60_000 + 30_000),
+            BookView("binance", "BTCUSDT", True, 900, NOW + 600_000, [(320.0, 1.0)], [(322.0, 1.0)]),
+        )
+        await session.send("Page.setWebLifecycleState", {"state": "active"})
+        await expect(page.locator("#price")).to_have_text("321.50")
+        await expect(page.locator("#light")).to_have_attribute("data-state", "live")
+        await expect(page.locator("#bids .level span").first).to_have_text("320.00")
+        await page.wait_for_function("marketflow.candles.length >= 21")
+        steps = "marketflow.candles.every(({ time }, at, all) => !at || time === all[at - 1].time + 60_000)"
+        assert await page.evaluate(steps)
+    await session.detach()
