@@ -121,7 +121,10 @@ class BinanceParser:
                 parsed.rejected.append(refused(self._venue, reason, json.encode(message), frames, name))
             else:
                 sound.append(_one_in_the_model(message))
-        parsed.events.extend((symbol, list(events)) for symbol, events in groupby(sound, attrgetter("symbol")))
+        if stream.symbol and sound:
+            parsed.events.append((stream.symbol, sound))
+        else:
+            parsed.events.extend((symbol, list(events)) for symbol, events in groupby(sound, attrgetter("symbol")))
         return ignored
 
     # --- binary frames ---

@@ -1,10 +1,12 @@
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.operators.books.ladder import Ladder
+from flows.operators.books.plain_ladder import Ladder as PlainLadder
 from tests.fakes.examples import examples
 
 
@@ -83,3 +85,43 @@ def test_the_best_levels_are_those_of_the_whole_book_as_far_as_they_are_told(
         assert told == sorted((level for level in truth.items() if level[1]), reverse=is_bids)[: len(told)]
         if side.is_whole:
             assert len(told) == min(count, sum(quantity > 0 for quantity in truth.values()))
+
+
+@st.composite
+def changes(draw: st.DrawFn, prices: st.SearchStrategy[float]) -> list[tuple[str, object]]:
+    """Calls of a ladder, in any order."""
+    levels = st.lists(st.tuples(prices, st.sampled_from((0.0, 0.0, 1.0, 2.5))), max_size=12)
+    return draw(
+        st.lists(
+            st.tuples(st.just("change"), levels)
+            | st.tuples(st.just("best"), st.integers(1, 40))
+            | st.tuples(st.just("cut"), st.integers(1, 30))
+            | st.tuples(st.just("nears_end"), prices),
+            max_size=30,
+        )
+    )
+
+
+@pytest.mark.skipif(Ladder is PlainLadder, reason="nothing is compiled here")
+@given(st.data(), st.booleans(), st.integers(1, 12), st.integers(0, 60))
+def test_compiled_and_plain_ladders_are_the_same(data: st.DataObject, is_bids: bool, depth: int, size: int) -> None:
+    prices = st.integers(1, 90).map(lambda number: number / 4)
+    snapshot = sorted((price / 4, 1.0) for price in data.draw(st.sets(st.integers(1, 90), max_size=size)))
+    snapshot += data.draw(st.lists(st.tuples(prices, st.just(3.0)), max_size=2))  # twice, or out of order
+    ladders = [kind(snapshot[:: -1 if is_bids else 1], is_bids=is_bids, depth=depth) for kind in (Ladder, PlainLadder)]
+    for name, argument in data.draw(changes(prices)):
+        if name == "cut" and not len(ladders[1]):
+            continue
+        both = [(getattr(one, name)(argument), len(one), one.is_whole) for one in ladders]
+        assert both[0] == both[1], (name, argument)
+
+
+@pytest.mark.skipif(Ladder is PlainLadder, reason="nothing is compiled here")
+@pytest.mark.parametrize("levels", [[(1.0,)], [[1.0, 2.0]], [("a", 1.0)], [(float("nan"), 1.0)], [None], ((1.0, 1.0),)])
+def test_what_is_no_level_is_refused(levels: Any) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        Ladder(levels, is_bids=True, depth=5)
+    asks = ladder((1.0, 2.0), is_bids=False)
+    with pytest.raises((TypeError, ValueError)):
+        asks.change(levels)
+    assert asks.best(2) == [(1.0, 2.0)]
