@@ -106,7 +106,8 @@ _BY_KIND: Final = {
         marketflow --show-completion
         marketflow status; marketflow health; marketflow verify; marketflow tail --channel Trade --count
         marketflow symbols; marketflow config; marketflow doctor; marketflow backup; marketflow --of data/demo
-        marketflow export; marketflow lake; marketflow alerts; curl; python -m flows.recovery; python notebooks/explore.py
+        marketflow export; marketflow lake; marketflow alerts; curl; python -m flows.recovery
+        python notebooks/explore.py
     """,
     Kind.FOLLOWS: """
         marketflow tail; .venv/bin/websockets

@@ -231,9 +231,8 @@ async def test_rules_of_alerts_and_what_has_fired_are_read(deployment: Deploymen
     fill(deployment, count=1)
     deployment.alerts = {"rules": {"own": {"kind": "gap"}, "high": {"kind": "mismatch"}}}
     deployment.store([alert(1, rule="own"), alert(2, rule="own")])
-    async with interface(deployment) as running:
-        async with RestClient(Settings(tools=ToolsSettings(api_url=running.url))) as client:
-            found = await Tools(client, rows=1).get_alerts()
+    async with tools(deployment, rows=1) as shown:
+        found = await shown.get_alerts()
     assert [(one["id"], one["watched"]) for one in found["data"]["rules"]] == [("own", True)]
     assert [one["rule"] for one in found["data"]["fired"]] == ["own"]
     assert found["completeness"] == {"rules": 2}
