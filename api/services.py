@@ -25,6 +25,8 @@ from flows.settings import Settings, SettingsError
 from flows.settings.extras import needs_extra
 from sinks.bus.stored import BusError
 from sinks.hub.messages import CHANNELS
+from sinks.lake.manifest import LakeError
+from sinks.lake.place import Lake
 
 CHECK_TRADES_S: Final = 5.0
 """Time between two checks of the trade stores."""
@@ -40,6 +42,7 @@ class Services(Struct, frozen=True):
     gateway: Gateway
     mongo: MongoStore
     trades: TradeArchive
+    lake: Lake | None
     instruments: Instruments
     history: History
     analysis: AnalysisService
@@ -53,11 +56,12 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
     api = settings.api
     live = _live_view(settings)
     mongo = MongoStore(settings.mongo, timeout_s=api.store_timeout_s)
-    trades = TradeArchive(settings.trades, venues=tuple(settings.by_venue), lake=settings.lake.path)
-    lake = WithLake(mongo, settings.lake.path) if settings.lake.path else None
-    instruments = Instruments(settings.by_venue, live, mongo, older=lake)
+    lake = _lake(settings)
+    trades = TradeArchive(settings.trades, venues=tuple(settings.by_venue), lake=lake)
+    candles = WithLake(mongo, lake) if lake else None
+    instruments = Instruments(settings.by_venue, live, mongo, older=candles)
     gateway = Gateway(settings.hub, live, venues=settings.by_venue, names_of=instruments.names_of)
-    history = History(lake or mongo, live.candles)
+    history = History(candles or mongo, live.candles)
     analysis = AnalysisService(settings, history, live)
     record = AnalysisRecorder(analysis, live, mongo, retention_days=settings.analysis.retention_days)
     readiness = Readiness(settings, live, mongo, trades)
@@ -76,7 +80,15 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             task = asyncio.create_task(work)
             stack.push_async_callback(_end, task)
         stack.push_async_callback(mongo.drain)
-        yield Services(settings, live, gateway, mongo, trades, instruments, history, analysis, metrics, readiness)
+        yield Services(settings, live, gateway, mongo, trades, lake, instruments, history, analysis, metrics, readiness)
+
+
+def _lake(settings: Settings) -> Lake | None:
+    """The lake, if there is one. `SettingsError` when its place cannot be used."""
+    try:
+        return Lake(settings.lake.path) if settings.lake.path else None
+    except LakeError as error:
+        raise SettingsError(str(error)) from error
 
 
 def _live_view(settings: Settings) -> LiveView:

@@ -141,7 +141,7 @@ class Frames:
     context manager.
     """
 
-    def __init__(self, mongo: MongoAddress, trades: Path, *, venue: str, lake: Path | None = None) -> None:
+    def __init__(self, mongo: MongoAddress, trades: Path, *, venue: str, lake: Lake | Path | str | None = None) -> None:
         """Candles and trades that the stores have no more are read from the `lake`: a `LakeError` where it cannot be,
         or of trades a `TradeStoreError`. `MongoAddressError` for an invalid address.
         """
@@ -150,7 +150,7 @@ class Frames:
         self._database = self._client[mongo.database]
         self.trades_path = trades
         self._reader: TradeReader | None = None
-        self._lake = Lake(lake) if lake else None
+        self._lake = lake if isinstance(lake, Lake) or lake is None else Lake(lake)
         self._old_candles = LakeCandles(self._lake, venue)
 
     def close(self) -> None:

@@ -185,7 +185,7 @@ class Exports:
     async def _documents(self, venue: str, selection: rows.Selection) -> AsyncGenerator[pl.DataFrame, None]:
         settings = self._services.settings
         frames = await asyncio.to_thread(
-            dataframes.Frames, settings.mongo, settings.trades.path, venue=venue, lake=settings.lake.path
+            dataframes.Frames, settings.mongo, settings.trades.path, venue=venue, lake=self._services.lake
         )
         try:
             found = rows.iterate(frames, selection)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from api.http.errors import Problem
@@ -28,9 +27,9 @@ class WithLake:
     be read.
     """
 
-    def __init__(self, stored: StoredCandles, root: Path) -> None:
+    def __init__(self, stored: StoredCandles, lake: Lake) -> None:
         self._stored = stored
-        self._lake = Lake(root)
+        self._lake = lake
 
     async def candles(
         self, key: SeriesKey, *, count: int, start_ms: int = 0, before_ms: int | None = None

@@ -46,11 +46,11 @@ class TradeArchive:
     Frames are as those of `TradeView`, with rows in the order of time and id.
     """
 
-    def __init__(self, settings: Trades, *, venues: Collection[str], lake: Path | None = None) -> None:
+    def __init__(self, settings: Trades, *, venues: Collection[str], lake: Lake | None = None) -> None:
         """`venues` are those whose stores the flow writes: all of them are watched. What these have no more is read
         from the `lake`.
         """
-        self._lake = Lake(lake) if lake else None
+        self._lake = lake
         self._path: Path = settings.path
         self._venues = venues
         self._down: dict[str, str] = {}

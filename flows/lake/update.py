@@ -23,7 +23,7 @@ OnProgress = Callable[[str, int, int], None]
 
 def update_lake(
     settings: Settings,
-    to: Path,
+    to: Path | str,
     choice: LakeChoice,
     *,
     folder: Path,

@@ -13,6 +13,7 @@ from flows.settings.values import (
     DatabaseName,
     Days,
     Folder,
+    LakePlace,
     Milliseconds,
     MongoUri,
     check_timeframes,
@@ -88,8 +89,10 @@ class Trades(Section):
 class Lake(Section):
     """The lake: closed days as Parquet files, which stay when the stores have deleted them."""
 
-    path: Folder | None = None
-    """Directory of the lake; default: none. Frames and the interface read from it what the stores have no more."""
+    path: LakePlace | None = None
+    """Directory of the lake, or an address such as `s3://bucket/lake`, which needs the extra `lake`; default: none.
+    Frames and the interface read from it what the stores have no more.
+    """
     at: ClockTime | None = None
     """Time of day, UTC, at which the flow brings the lake up to date, as in 00:30; default: never, as by
     `marketflow lake write`.

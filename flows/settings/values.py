@@ -27,6 +27,7 @@ _MONGODB_OWN: Final = frozenset(("admin", "local", "config"))
 _SRV: Final = "mongodb+srv://"
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _ASSET = re.compile(r"[A-Z0-9]{1,20}")
+_OBJECT_STORES: Final = "s3", "gs", "az", "abfss", "file"
 _CLOCK_TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 _SHARE = re.compile(r"([0-9]{1,4})/([0-9]{1,4})")
 
@@ -272,12 +273,22 @@ def _key(value: object) -> Secret:
     return key
 
 
+def _lake_place(text: str) -> str:
+    scheme, is_address, rest = text.partition("://")
+    if is_address:
+        if scheme not in _OBJECT_STORES or not rest.strip("/") or not text.isprintable() or " " in text:
+            raise ValueError(f"write a folder, or an address such as s3://bucket/lake ({', '.join(_OBJECT_STORES)})")
+        return text
+    return str(_folder(Path(text)))
+
+
 def _clock_time(text: str) -> str:
     if not _CLOCK_TIME.fullmatch(text):
         raise ValueError("write hours and minutes, UTC, as in 00:30")
     return text
 
 
+LakePlace: TypeAlias = Annotated[str, AfterValidator(_lake_place)]
 ClockTime: TypeAlias = Annotated[str, AfterValidator(_clock_time)]
 Folder: TypeAlias = Annotated[Path, AfterValidator(_folder)]
 LogFile: TypeAlias = Annotated[Path, AfterValidator(_log_file)]

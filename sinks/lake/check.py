@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from flows.process.late import late_module
 from sinks.lake.manifest import LakeDay, LakeError
-from sinks.lake.place import Lake, digest_of, frames_of
+from sinks.lake.place import Lake
 from sinks.lake.series import LakeSeries, begin_of
 from sinks.lake.values import values_of
 
@@ -91,16 +91,15 @@ class LakeCheck:
                 yield LakeFault(str(series), day, "unlisted", _FAULTS["unlisted"])
 
     def _fault(self, series: LakeSeries, day: str, entry: LakeDay) -> FaultKind | None:
-        path = self._lake.root / series.file(day)
-        if not path.is_file():
+        if not self._lake.has_file(series, day):
             return "missing"
         if entry.before is not None:
             return "replacing"
-        if not entry.has(path.stat().st_size, digest_of(path)):
+        if not self._lake.is_of(entry, series, day):
             return "damaged"
         values = values_of(series)
         try:
-            for frame in frames_of(path):
+            for frame in self._lake.frames(series, day):
                 values.add(frame)
         except (pl.exceptions.PolarsError, OSError):
             return "untrue"

@@ -1,117 +1,140 @@
-"""The folder of a lake: reads manifests and files, and writes them so that a kill at any moment leaves a whole one.
+"""A lake: reads manifests and files, checks what it reads, and writes so that a kill at any moment leaves a whole one.
 
-A file is written under a temporary name in `.writing`, brought to the disk, and renamed; the manifest follows, the same
-way. One process writes at a time.
+A file comes first, its manifest last. One process writes at a time.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Final
 
 from flows.process.late import late_module
+from sinks.lake.folder import FolderStorage
 from sinks.lake.manifest import LakeDay, LakeError, LakeManifest, decode_manifest, encode_manifest
-from sinks.lake.series import MANIFEST, LakeSeries
-
-try:
-    import fcntl
-except ModuleNotFoundError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from sinks.lake.series import DATA, MANIFEST, LakeSeries
+from sinks.lake.storage import FileState, Storage, naming
 
 if TYPE_CHECKING:
     import polars as pl
 else:
     pl = late_module("polars")
 
-WRITING: Final = ".writing"
 FILE_ROWS: Final = 250_000
 """Rows of a file that are in memory at once."""
-_LOCK: Final = ".lock"
-_TRY_S: Final = 0.5
 _BLOCK: Final = 1 << 20
+_DATE: Final = "date="
 _REMEDY: Final = (
     "marketflow lake verify names what is damaged, and marketflow lake write makes anew what the stores have"
 )
 
 
-class _State(NamedTuple):
-    """What tells one content of a file from another."""
-
-    inode: int
-    size: int
-    changed_ns: int
-
-
 class Lake:
-    """A lake in a folder. Every method raises `LakeError` when something cannot be read or written."""
+    """A lake in a folder, or in an object store. Every method raises `LakeError` when something cannot be read or
+    written.
+    """
 
-    def __init__(self, root: Path) -> None:
-        """A folder that does not exist is an empty lake."""
-        self.root = root
-        self._manifests: dict[LakeSeries, tuple[_State, LakeManifest]] = {}
-        self._checked: dict[Path, tuple[_State, str]] = {}
+    def __init__(self, place: Path | str) -> None:
+        """A folder, or an address such as `s3://bucket/lake`."""
+        self.place = place
+        self._storage = storage_of(place)
+        self._manifests: dict[LakeSeries, tuple[FileState, LakeManifest]] = {}
+        self._checked: dict[PurePosixPath, tuple[FileState, str]] = {}
         """Digests of files that were read before."""
 
     # --- reading ---
 
+    def is_there(self) -> bool:
+        """Whether there is a lake at all."""
+        return self._storage.is_there()
+
     def series(self, venue: str = "", *, kind: str = "") -> list[LakeSeries]:
         """The series with a folder, of a venue, of a kind, or all."""
-        with _naming(self.root):
-            folders = sorted(self.root.glob("venue=*/kind=*/symbol=*/"))
-        found = (LakeSeries.at(PurePosixPath(folder.as_posix())) for folder in folders)
+        found = (LakeSeries.at(folder) for folder in self._folders(PurePosixPath(), 3))
         return [one for one in found if one and venue in ("", one.venue) and kind in ("", one.kind)]
+
+    def _folders(self, path: PurePosixPath, depth: int) -> Iterator[PurePosixPath]:
+        if not depth:
+            yield path
+            return
+        for folder in self._storage.folders(path):
+            if "=" in folder.name:
+                yield from self._folders(folder, depth - 1)
+
+    def where(self, series: LakeSeries, day: str) -> str:
+        """The file of a day as people know it."""
+        return self._storage.where(series.file(day))
 
     def manifest(self, series: LakeSeries) -> LakeManifest:
         """The days of a series; none where it has no manifest. It is read again when it has changed."""
-        path = self.root / series.manifest
-        with _naming(path):
-            state = _state(path)
-            if state is None:
-                return LakeManifest()
-            known = self._manifests.get(series)
-            if known is None or known[0] != state:
-                try:
-                    known = state, decode_manifest(path.read_bytes())
-                except ValueError as error:
-                    raise LakeError(f"{path} cannot be read, {error}: {_REMEDY}") from None
-                self._manifests[series] = known
-            return known[1]
+        state = self._storage.state(series.manifest)
+        if state is None:
+            return LakeManifest()
+        known = self._manifests.get(series)
+        if known is None or known[0] != state:
+            try:
+                known = state, decode_manifest(self._storage.read(series.manifest))
+            except ValueError as error:
+                name = self._storage.where(series.manifest)
+                raise LakeError(f"{name} cannot be read, {error}: {_REMEDY}") from None
+            self._manifests[series] = known
+        return known[1]
+
+    def has_file(self, series: LakeSeries, day: str) -> bool:
+        """Whether a day has a file."""
+        return self._storage.state(series.file(day)) is not None
+
+    def is_of(self, entry: LakeDay, series: LakeSeries, day: str) -> bool:
+        """Whether the file of a day is that of a version, by its digest."""
+        path = series.file(day)
+        state = self._storage.state(path)
+        if state is None or not entry.has(state.size):
+            return False
+        with naming(self.where(series, day)):
+            return digest_of(self._storage.local(path)) == entry.sha256
 
     def present(self, series: LakeSeries, day: str) -> LakeDay:
         """The version of a day whose file is there, as its digest proves, once for each content of a file."""
-        path = self.root / series.file(day)
+        path = series.file(day)
         for _ in range(2):  # a writer may be between the file and its manifest
             entry = self.manifest(series).days[day]
-            with _naming(path):
-                state = _state(path)
-                if state is None:
-                    raise LakeError(f"{path} is missing: {_REMEDY}")
-                known = self._checked.get(path)
-                if known is None or known[0] != state:
-                    known = self._checked[path] = state, digest_of(path)
+            state = self._storage.state(path)
+            if state is None:
+                raise LakeError(f"{self.where(series, day)} is missing: {_REMEDY}")
+            known = self._checked.get(path)
+            if known is None or known[0] != state:
+                with naming(self.where(series, day)):
+                    known = self._checked[path] = state, digest_of(self._storage.local(path))
             for version in (entry, entry.before):
                 if version is not None and version.has(state.size, known[1]):
                     return version
             self._manifests.pop(series, None)
-        raise LakeError(f"{path} is not what its manifest says: {_REMEDY}")
+        raise LakeError(f"{self.where(series, day)} is not what its manifest says: {_REMEDY}")
 
     def scan(self, series: LakeSeries, day: str) -> pl.LazyFrame:
         """The rows of a day, after a check of its digest."""
         self.present(series, day)
-        return pl.scan_parquet(self.root / series.file(day), hive_partitioning=False, glob=False)
+        return pl.scan_parquet(self._storage.local(series.file(day)), hive_partitioning=False, glob=False)
+
+    def frames(self, series: LakeSeries, day: str) -> Iterator[pl.DataFrame]:
+        """The rows of the file of a day, whatever the manifest says of it. `PolarsError` when it cannot be read."""
+        whole = pl.scan_parquet(self._storage.local(series.file(day)), hive_partitioning=False, glob=False)
+        count: int = whole.select(pl.len()).collect().item()
+        for begin in range(0, count, FILE_ROWS):
+            yield whole.slice(begin, FILE_ROWS).collect()
+
+    def size_and_digest(self, series: LakeSeries, day: str) -> tuple[int, str]:
+        """Bytes and SHA-256 of the file of a day."""
+        file = self._storage.local(series.file(day))
+        with naming(self.where(series, day)):
+            return file.stat().st_size, digest_of(file)
 
     def days_on_disk(self, series: LakeSeries) -> list[str]:
         """The dates with a file, whether the manifest has them or not."""
-        with _naming(self.root):
-            files = sorted((self.root / series.folder).glob("date=*/data.parquet"))
-        return [file.parent.name.removeprefix("date=") for file in files]
+        dates = (path for path in self._storage.folders(series.folder) if path.name.startswith(_DATE))
+        return [path.name.removeprefix(_DATE) for path in dates if self._storage.state(path / DATA) is not None]
 
     # --- writing ---
 
@@ -120,59 +143,36 @@ class Lake:
         """Makes this process the only one that writes, and removes what another one has left half written. `LakeError`
         when another one still writes after `wait_s`.
         """
-        with _naming(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
-            lock = (self.root / _LOCK).open("a+")
-        with lock:
-            until_s = time.monotonic() + wait_s
-            while not _claimed(lock):
-                if time.monotonic() >= until_s:
-                    raise LakeError(f"another process writes to {self.root}: wait until it has ended")
-                time.sleep(_TRY_S)
-            with _naming(self.root):
-                shutil.rmtree(self.root / WRITING, ignore_errors=True)
-                (self.root / WRITING).mkdir()
-            try:
-                yield
-            finally:
-                shutil.rmtree(self.root / WRITING, ignore_errors=True)
+        with self._storage.writing(wait_s):
+            yield
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A folder for files that are not whole yet, on the disk of the lake; within `writing`."""
-        with _naming(self.root), tempfile.TemporaryDirectory(dir=self.root / WRITING) as folder:
-            yield Path(folder)
+        """A folder for files that are not whole yet; within `writing`."""
+        with self._storage.scratch() as folder:
+            yield folder
 
     def put_file(self, series: LakeSeries, day: str, file: Path) -> None:
-        """Moves a whole file to the place of a day; durable when this returns."""
-        path = self.root / series.file(day)
-        with _naming(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _sync_file(file)
-            file.replace(path)
-            _sync_folders(path.parent, self.root)
+        """Makes a whole file the one of a day; durable when this returns."""
+        self._storage.put(series.file(day), file)
 
     def put_manifest(self, series: LakeSeries, manifest: LakeManifest) -> None:
         """Replaces the manifest of a series; durable when this returns."""
-        path = self.root / series.manifest
-        with _naming(path), self.scratch() as folder:
-            path.parent.mkdir(parents=True, exist_ok=True)
+        with self._storage.scratch() as folder:
             new = folder / MANIFEST
-            new.write_bytes(encode_manifest(manifest, series._asdict()))
-            _sync_file(new)
-            new.replace(path)
-            _sync_folders(path.parent, self.root)
+            with naming(str(new)):
+                new.write_bytes(encode_manifest(manifest, series._asdict()))
+            self._storage.put(series.manifest, new)
         self._manifests.pop(series, None)
 
 
-def _claimed(lock: TextIO) -> bool:
-    """Whether the lock is this process's now; where the system has none it always is."""
-    if fcntl is not None:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-    return True
+def storage_of(place: Path | str) -> Storage:
+    """A folder, or what an address names. `LakeError` where that cannot be used."""
+    if isinstance(place, str) and "://" in place:
+        from sinks.lake.objects import ObjectStorage  # noqa: PLC0415 - its library is loaded only where it is used
+
+        return ObjectStorage(place)
+    return FolderStorage(Path(place))
 
 
 def digest_of(path: Path) -> str:
@@ -182,48 +182,3 @@ def digest_of(path: Path) -> str:
         while block := source.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
-
-
-def frames_of(path: Path, *, rows: int = FILE_ROWS) -> Iterator[pl.DataFrame]:
-    """The rows of a file in their order, so many at a time. `PolarsError` when it cannot be read."""
-    whole = pl.scan_parquet(path, hive_partitioning=False, glob=False)
-    count: int = whole.select(pl.len()).collect().item()
-    for begin in range(0, count, rows):
-        yield whole.slice(begin, rows).collect()
-
-
-def _state(path: Path) -> _State | None:
-    """None where there is no such file."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return _State(found.st_ino, found.st_size, found.st_mtime_ns)
-
-
-def _sync_file(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def _sync_folders(folder: Path, root: Path) -> None:
-    """Brings the entries of a folder, and of those above it up to the lake's own, to the disk."""
-    if os.name == "nt":  # where a directory cannot be opened, and its entries are in the journal
-        return
-    for each in (folder, *folder.parents):
-        number = os.open(each, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
-        if each == root:
-            return
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Makes one error of what the system refuses."""
-    try:
-        yield
-    except OSError as error:
-        raise LakeError(f"{error.filename or path}: {error.strerror or error}") from error

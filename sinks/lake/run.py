@@ -249,8 +249,8 @@ class LakeRun:
         if outcome == "rewritten":
             self.report.changed.append(f"{series} {day} is revision {entry.revision}")
         if outcome == "damaged":
-            path = self._lake.root / series.file(day)
-            self.report.faults.append(f"{path} is damaged, and the stores do not have all of it any more")
+            name = self._lake.where(series, day)
+            self.report.faults.append(f"{name} is damaged, and the stores do not have all of it any more")
 
     def _stored(self, series: LakeSeries, writer: SeriesWriter, begin: int) -> StoredDay:
         if series.timeframe:

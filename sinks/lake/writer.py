@@ -11,7 +11,7 @@ from msgspec import structs
 from flows.process.late import late_module
 from sinks.export.parquet import write_parquet
 from sinks.lake.manifest import DayProof, LakeDay, LakeError, LakeManifest
-from sinks.lake.place import Lake, digest_of, frames_of
+from sinks.lake.place import Lake, digest_of
 from sinks.lake.series import LakeSeries
 from sinks.lake.values import DayValues, values_of
 
@@ -82,16 +82,15 @@ class SeriesWriter:
 
     def adopt(self, day: str) -> Outcome:
         """Takes a file into the manifest that has lost it, and of which the stores have nothing; nothing proves it."""
-        path = self._lake.root / self._series.file(day)
         values = values_of(self._series)
         try:
-            for frame in frames_of(path):
+            for frame in self._lake.frames(self._series, day):
                 values.add(frame)
         except (pl.exceptions.PolarsError, OSError) as error:
-            reason = " ".join(str(error).split())
-            raise LakeError(f"{path} is not in its manifest, and cannot be read ({reason}): remove it") from None
+            name, reason = self._lake.where(self._series, day), " ".join(str(error).split())
+            raise LakeError(f"{name} is not in its manifest, and cannot be read ({reason}): remove it") from None
         now, proof = self._wall_ms(), DayProof(proof="unproven", reason=UNCLAIMED)
-        self._put(day, _entry(path, values, proof, revision=1, now=now))
+        self._put(day, _entry(self._lake.size_and_digest(self._series, day), values, proof, revision=1, now=now))
         return "adopted"
 
     def _write(self, day: str, stored: StoredDay, known: LakeDay | None) -> Outcome:
@@ -99,7 +98,8 @@ class SeriesWriter:
             values = stored.values()
             file = _file_of(folder, stored.empty, _watched(stored.frames(), values))
             revision = known.revision + 1 if known else 1
-            entry = _entry(file, values, stored.proof(values), revision=revision, now=self._wall_ms())
+            content = file.stat().st_size, digest_of(file)
+            entry = _entry(content, values, stored.proof(values), revision=revision, now=self._wall_ms())
             if known is not None and entry.values == known.values:  # its file was damaged, and nothing else
                 entry = structs.replace(entry, revision=known.revision)
             if known is not None:
@@ -109,8 +109,7 @@ class SeriesWriter:
         return "written" if known is None else "rewritten"
 
     def _is_intact(self, day: str, known: LakeDay) -> bool:
-        path = self._lake.root / self._series.file(day)
-        return path.is_file() and known.has(path.stat().st_size, digest_of(path))
+        return self._lake.is_of(known, self._series, day)
 
     def _end_replacing(self, day: str, entry: LakeDay, before: LakeDay) -> None:
         """The file is the new one, or the one before, or it is damaged: then it is written again."""
@@ -129,7 +128,8 @@ def _file_of(folder: Path, empty: pl.DataFrame, frames: Iterator[pl.DataFrame]) 
     return file
 
 
-def _entry(file: Path, values: DayValues, proof: DayProof, *, revision: int, now: int) -> LakeDay:
+def _entry(content: tuple[int, str], values: DayValues, proof: DayProof, *, revision: int, now: int) -> LakeDay:
+    size, digest = content
     return LakeDay(
         revision=revision,
         rows=values.rows,
@@ -137,8 +137,8 @@ def _entry(file: Path, values: DayValues, proof: DayProof, *, revision: int, now
         last_id=values.last_id,
         first_time=values.first_time,
         last_time=values.last_time,
-        size=file.stat().st_size,
-        sha256=digest_of(file),
+        size=size,
+        sha256=digest,
         values=values.digest(),
         written_at=now,
         checked_at=now,

@@ -131,7 +131,7 @@ class Proofs:
 
     def _found(self, venue: str, selection: rows.Selection) -> proof.SpanProof:
         settings = self._services.settings
-        with dataframes.Frames(settings.mongo, settings.trades.path, venue=venue, lake=settings.lake.path) as frames:
+        with dataframes.Frames(settings.mongo, settings.trades.path, venue=venue, lake=self._services.lake) as frames:
             return proof.prove(frames, selection)
 
 

@@ -1,6 +1,5 @@
 """`marketflow lake`: closed days of the stores as Parquet files with a manifest, and whether those are whole."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 AnyKind: TypeAlias = Literal["trades", "candles", "incidents"]
 Where = Annotated[
-    Path | None, typer.Option("--lake", help="Folder of the lake; default: lake.path.", show_default=False)
+    str, typer.Option("--lake", help="Its folder, or s3://bucket/folder; default: lake.path.", show_default=False)
 ]
 Venue = Annotated[str | None, typer.Option(help="Only this exchange; default: all of the settings.")]
 Symbols = Annotated[str, typer.Option(help="Comma-separated, as the venue names them; default: all.")]
@@ -38,7 +37,7 @@ def add_to(app: typer.Typer) -> None:
 def write(
     context: typer.Context,
     *,
-    lake: Where = None,
+    lake: Where = "",
     venue: Venue = None,
     symbols: Symbols = "",
     kind: Kind = None,
@@ -66,7 +65,7 @@ def write(
         with ProgressLine() as progress:
             report = update_lake(
                 settings.of_venue(venue) if venue else settings,
-                _root(lake),
+                _place(lake),
                 choice,
                 folder=folder_of(context, folder),
                 wait_s=wait,
@@ -85,7 +84,7 @@ def write(
 
 def verify(
     *,
-    lake: Where = None,
+    lake: Where = "",
     venue: Annotated[str, typer.Option(help="Only this exchange; default: all.")] = "",
     symbols: Symbols = "",
     kind: Kind = None,
@@ -102,13 +101,14 @@ def verify(
     from sinks.lake.manifest import LakeError
     from sinks.lake.place import Lake
 
-    root, (first, behind) = _root(lake), _times(start, end)
-    if not root.is_dir():
-        raise CommandError(f"there is no lake at {root}: write one, or name its folder by --lake")
+    place, (first, behind) = _place(lake), _times(start, end)
     try:
+        opened = Lake(place)
+        if not opened.is_there():
+            raise CommandError(f"there is no lake at {place}: write one, or name its folder by --lake")
         with ProgressLine() as progress:
-            check = LakeCheck(Lake(root), on_progress=progress.show)
-            check.check(_chosen(Lake(root).series(venue), _names(symbols), (kind,) if kind else ()), first, behind)
+            check = LakeCheck(opened, on_progress=progress.show)
+            check.check(_chosen(opened.series(venue), _names(symbols), (kind,) if kind else ()), first, behind)
     except LakeError as error:
         raise CommandError(str(error)) from error
     _show(check, as_json=as_json)
@@ -143,10 +143,10 @@ def _chosen(series: "list[LakeSeries]", symbols: tuple[str, ...], kinds: tuple[A
     ]
 
 
-def _root(lake: Path | None) -> Path:
+def _place(lake: str) -> str:
     from flows.settings import load_settings
 
-    if lake is not None:
+    if lake:
         return lake
     path = load_settings().lake.path
     if path is None:

@@ -38,7 +38,7 @@ class WithLake(Deployment):
     lake: Path
 
     def settings(self, **options: Any) -> Settings:
-        return super().settings(**options).model_copy(update={"lake": LakeSettings(path=self.lake)})
+        return super().settings(**options).model_copy(update={"lake": LakeSettings(path=str(self.lake))})
 
 
 async def answers(served: Interface) -> list[Any]:
@@ -73,7 +73,7 @@ async def test_routes_answer_from_the_lake_what_is_not_stored_any_more(tmp_path:
         assert await answers(served) == expected
 
     for series in lake.series():
-        pl.DataFrame({"id": [1]}).write_parquet(lake.root / series.file("2026-01-01"))
+        pl.DataFrame({"id": [1]}).write_parquet(deployment.lake / series.file("2026-01-01"))
     async with interface(deployment) as served:
         for route in (ROUTES[0], ROUTES[1], ROUTES[6], ROUTES[7]):
             status, answer = await served.get(route)

@@ -87,7 +87,7 @@ class Stores:
             return run.run(LakeChoice(**choice))
 
     def frames(self, *, with_lake: bool = True) -> Frames:
-        lake = self.lake.root if with_lake else None
+        lake = self.lake.place if with_lake else None
         return Frames(self.mongo, self.folder / "trades", venue="binance", lake=lake)
 
 
@@ -186,9 +186,9 @@ def test_a_venue_without_a_trade_store_is_read_from_the_lake(stores: Stores, tmp
     stores.run()
     with stores.frames(with_lake=False) as frames:
         expected = frames.trades("BTCUSDT", BEGIN, BEGIN + 4 * DAY_MS)
-    with Frames(stores.mongo, tmp_path / "none", venue="binance", lake=stores.lake.root) as frames:
+    with Frames(stores.mongo, tmp_path / "none", venue="binance", lake=stores.lake.place) as frames:
         assert frames.trades("BTCUSDT").equals(expected)
-    kraken = Frames(stores.mongo, tmp_path / "none", venue="kraken", lake=stores.lake.root)
+    kraken = Frames(stores.mongo, tmp_path / "none", venue="kraken", lake=stores.lake.place)
     with kraken, pytest.raises(FileNotFoundError):
         kraken.trades("BTCUSDT")
 
@@ -244,7 +244,7 @@ def test_damage_is_an_error_of_the_reader_and_mended_by_the_next_run(stores: Sto
         expected = contents(frames)
     stores.forget(BEGIN + 60 * HOUR)
     for series in (TRADES, HOURS):
-        file = stores.lake.root / series.file(DAYS[1])
+        file = stores.folder / "lake" / series.file(DAYS[1])
         whole = file.read_bytes()
         file.write_bytes(whole[:-9] + b"x" + whole[-8:])
         with stores.frames() as frames, pytest.raises(Exception, match="is not what its manifest says") as raised:

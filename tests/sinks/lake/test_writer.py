@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sinks.lake.folder import WRITING
 from sinks.lake.manifest import DayProof, LakeError, decode_manifest, encode_manifest
-from sinks.lake.place import WRITING, Lake
+from sinks.lake.place import Lake
 from sinks.lake.series import LakeSeries, begin_of, day_of
 from sinks.lake.values import DayValues
 from sinks.lake.writer import UNCLAIMED, SeriesWriter
