@@ -8,7 +8,7 @@ _log: Final = structlog.get_logger(__name__)
 
 
 class Unreadable:
-    """Counts them. A line at the first one and each time there are twice as many: whatever may publish can send many."""
+    """Counts them. A line at the first one and each time there are twice as many: some programs send many."""
 
     def __init__(self) -> None:
         self.total = 0
