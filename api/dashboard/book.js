@@ -2,7 +2,7 @@
 
 import { byId, element, paintSoon, write } from "./page.js";
 import { Curve, imbalanceOf } from "./depth/curve.js";
-import { compact, decimalsOf, decimalsUpTo, fixed, precision, wayOf } from "./format.js";
+import { amount, compact, decimalsOf, decimalsUpTo, fixed, precision, wayOf } from "./format.js";
 
 const MOST_LEVELS = 50; // of a side; those that do not fit are cut by the style
 const KEPT_DEPTH = "marketflow.depth";
@@ -111,7 +111,7 @@ class Side {
       row.hidden = !level;
       sum += level ? level[1] : 0;
       write(price, level ? fixed(level[0], decimals) : "");
-      write(quantity, level ? fixed(level[1], places) : "");
+      write(quantity, level ? amount(level[1], places) : "");
       write(total, level ? sums(sum) : "");
       row.style.backgroundSize = `${level ? (100 * sum) / most : 0}% 100%`;
     });

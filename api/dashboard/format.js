@@ -26,6 +26,9 @@ const PERCENT_PLACES = 2;
 const MOST_DECIMALS = 8;
 
 export const fixed = (value, decimals) => (value == null ? NONE : format(decimals).format(value));
+/** A quantity; one that is too small for so many decimals is written as less than the least that they can show. */
+export const amount = (value, decimals) =>
+  value > 0 && wayOf(value, decimals) === "" ? `<${fixed(10 ** -decimals, decimals)}` : fixed(value, decimals);
 export const compact = (value) => (value == null ? NONE : (Math.abs(value) < 1_000 ? short : shortened).format(value));
 export const signed = (value, decimals) => (value == null ? NONE : (wayOf(value, decimals) === "up" ? "+" : "") + fixed(value, decimals));
 export const percent = (value) => (value == null ? NONE : `${signed(value, PERCENT_PLACES)}%`);

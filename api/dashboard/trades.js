@@ -1,7 +1,7 @@
 /** The last trades, of the broadcast and before them of the store, each once, newest first; those of a size of the viewer's choice. */
 
 import { byId, element, note, paintSoon, write } from "./page.js";
-import { compact, decimalsOf, fixed, precision } from "./format.js";
+import { amount, compact, decimalsOf, fixed, precision } from "./format.js";
 import { clock } from "./zone.js";
 
 const ROWS = 60;
@@ -105,7 +105,7 @@ export class Trades {
       if (row.classList.toggle("large", isLarge)) row.title = `large: ${compact(valueOf(trade))} in the quote asset`;
       else row.removeAttribute("title");
       write(price, fixed(trade.price, decimals));
-      write(quantity, fixed(trade.quantity, places));
+      write(quantity, amount(trade.quantity, places));
       write(time, clock(trade.timestamp));
     });
   };

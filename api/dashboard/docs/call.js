@@ -10,6 +10,9 @@ const MOST_SHOWN = 200_000; // letters of an answer
 let language = localStorage.getItem(KEPT_LANGUAGE) in LANGUAGES ? localStorage.getItem(KEPT_LANGUAGE) : "curl";
 const followers = new Set(); // calls whose programs are shown
 
+/** A text with what stands between backticks as code. */
+export const words = (text) => text.split("`").map((part, index) => (index % 2 ? element("code", "", part) : part));
+
 /** A text of code, with a button that copies it. */
 export function code(text = "") {
   const shown = element("code", "", text);
@@ -55,7 +58,7 @@ export class Call {
   constructor({ method, path, operation, document, token }) {
     [this.#method, this.#path, this.#operation, this.#document, this.#token] = [method.toUpperCase(), path, operation, document, token];
     const summary = element(
-      "summary", "", element("span", "method", this.#method), element("code", "", path), element("span", "about", operation.summary),
+      "summary", "", element("span", "method", this.#method), element("code", "", path), element("span", "about", ...words(operation.summary)),
     );
     this.element = element("details", "call", summary);
     this.element.id = operation.operationId;
@@ -167,7 +170,7 @@ export class Call {
     const data = schema?.properties?.data;
     if (!data) return [element("p", "about", `Answers ${Object.keys(found?.content ?? {}).join(" or ")}, without the usual form.`)];
     const { description } = resolved(data.type === "array" ? data.items : data, schemas);
-    return [element("h3", "", data.type === "array" ? "Answer: a list of" : "Answer"), element("p", "about", description ?? ""), tableOf(fieldsOf(data, schemas))];
+    return [element("h3", "", data.type === "array" ? "Answer: a list of" : "Answer"), element("p", "about", ...words(description ?? "")), tableOf(fieldsOf(data, schemas))];
   }
 
   #errors() {

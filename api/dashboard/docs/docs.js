@@ -2,7 +2,7 @@
 
 import { byId, element, write } from "../page.js";
 import { openTheme } from "../theme.js";
-import { Call, code, languagesOf, tableOf } from "./call.js";
+import { Call, code, languagesOf, tableOf, words } from "./call.js";
 import { Live } from "./live.js";
 import { PROGRAMS } from "./programs.js";
 import { fieldsOf } from "./schema.js";
@@ -12,8 +12,6 @@ const readToken = () => byId("token").value.trim();
 
 openTheme(() => {});
 
-/** A text with what stands between backticks as code. */
-const words = (text) => text.split("`").map((part, index) => (index % 2 ? element("code", "", part) : part));
 const titleOf = (name) => NAMES[name] ?? name[0].toUpperCase() + name.slice(1);
 
 function groupOf({ name, description }, calls) {
