@@ -1,13 +1,13 @@
-"""The connection to NATS: the only file that imports its client library.
+"""The connection to NATS: the only file, beside its options, that imports its client library.
 
 A connection that breaks is closed and opened anew by who uses it, so that nothing waits in a buffer of the library.
 """
 
 import asyncio
 import random
-import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -20,22 +20,14 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import NoServersError
-from nats.js.api import (
-    AckPolicy,
-    ConsumerConfig,
-    DeliverPolicy,
-    DiscardPolicy,
-    RetentionPolicy,
-    StorageType,
-    StreamConfig,
-    StreamInfo,
-)
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
 from nats.js.errors import NotFoundError
 
+from sinks.bus.client_options import bucket_config, connect_options, differing, stream_config
 from sinks.bus.entry import Kept
-from sinks.bus.settings import BusAddress, BusSettings
-from sinks.bus.stored import NOTHING, BusError, Refused, Stored, StreamSpan
-from sinks.bus.subjects import TREES, is_ours
+from sinks.bus.settings import BucketSettings, BusAddress, BusSettings
+from sinks.bus.stored import NOTHING, BusError, Conflict, Refused, Stored, StreamSpan
+from sinks.bus.subjects import is_ours
 
 OPEN_S: Final = 5.0
 ANSWER_S: Final = 5.0
@@ -46,9 +38,11 @@ BEAT_S: Final = 1.0
 """Time between two signs of life of an idle consumer; without several the connection is given up."""
 SILENT_S: Final = 4.0
 MESSAGE_ID: Final = "Nats-Msg-Id"
+EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
 _FLOW_CONTROL: Final = "100"
 _TOO_LARGE: Final = 10_054
-"""The server's number of the error."""
+_NOT_THE_LAST: Final = 10_071
+"""The server's numbers of errors."""
 
 _log = structlog.get_logger(__name__)
 
@@ -73,9 +67,11 @@ def check_credentials(settings: BusAddress) -> None:
 
 
 @asynccontextmanager
-async def connected(settings: BusAddress, name: str) -> AsyncIterator["BusClient"]:
-    """A connection to one of the servers, in any order. `BusError` when none answers."""
-    client = await _connect(settings, name)
+async def connected(settings: BusAddress, name: str, *, stream: str = "") -> AsyncIterator["BusClient"]:
+    """A connection to one of the servers, in any order, for the stream of the settings or another one. `BusError` when
+    none answers.
+    """
+    client = await _connect(settings, name, stream)
     try:
         yield client
     finally:
@@ -84,14 +80,14 @@ async def connected(settings: BusAddress, name: str) -> AsyncIterator["BusClient
 
 async def open_client(settings: BusAddress, name: str) -> "BusClient":
     """The same, to be closed by the caller."""
-    return await _connect(settings, name)
+    return await _connect(settings, name, "")
 
 
-async def _connect(settings: BusAddress, name: str) -> "BusClient":
+async def _connect(settings: BusAddress, name: str, stream: str) -> "BusClient":
     causes = []
     for url in random.sample(settings.url, len(settings.url)):  # so that readers share the servers
         try:
-            return await BusClient.open(settings, url, name)
+            return await BusClient.open(settings, url, name, stream or settings.stream)
         except (OSError, NatsError, TimeoutError, ValueError, BusError) as error:
             causes.append(f"{shown(url)}: {str(error) or type(error).__name__}")
     raise BusError("; ".join(causes))
@@ -116,7 +112,7 @@ class BusClient:
         self._waiting: dict[str, asyncio.Future[_Ack]] = {}
 
     @classmethod
-    async def open(cls, settings: BusAddress, url: str, name: str) -> "BusClient":
+    async def open(cls, settings: BusAddress, url: str, name: str, stream: str) -> "BusClient":
         """Connects to one server."""
         lost, causes = asyncio.Event(), [""]
 
@@ -140,7 +136,7 @@ class BusClient:
                 error_cb=on_error,
                 closed_cb=on_lost,
                 disconnected_cb=on_lost,
-                **_credentials(settings),
+                **connect_options(settings),
             )
         except BaseException as error:
             if client._transport:  # noqa: SLF001 - the library leaves the socket of an attempt that failed open
@@ -149,7 +145,7 @@ class BusClient:
             if isinstance(error, NoServersError):
                 raise BusError(causes[0]) from error
             raise
-        return cls(client, settings.stream, lost)
+        return cls(client, stream, lost)
 
     @property
     def is_lost(self) -> bool:
@@ -164,7 +160,7 @@ class BusClient:
 
     async def prepare(self, settings: BusSettings) -> None:
         """Creates the stream, or brings it to the settings, unless they forbid it. `BusError` when there is none."""
-        wanted = _config(settings)
+        wanted = stream_config(settings)
         try:
             found = await self._info()
             if found is None:
@@ -172,12 +168,21 @@ class BusClient:
                     raise BusError(f"there is no stream {settings.stream}, and bus.create forbids to create it")
                 await self._jsm.add_stream(wanted)
                 _log.info("bus_stream_created", stream=settings.stream, replicas=settings.replicas)
-            elif settings.create and (differing := _differing(found.config, wanted)):
+            elif settings.create and (changed := differing(found.config, wanted)):
                 if foreign := [one for one in found.config.subjects or () if not is_ours(one)]:
                     text = f"the stream {settings.stream} is of another program, with the subjects {', '.join(foreign)}"
                     raise BusError(f"{text}: write another name as bus.stream")
-                await self._jsm.update_stream(found.config.evolve(**{one: getattr(wanted, one) for one in differing}))
-                _log.info("bus_stream_changed", stream=settings.stream, changed=differing)
+                await self._jsm.update_stream(found.config.evolve(**{one: getattr(wanted, one) for one in changed}))
+                _log.info("bus_stream_changed", stream=settings.stream, changed=changed)
+        except (NatsError, TimeoutError) as error:
+            raise _bus_error(error) from error
+
+    async def prepare_bucket(self, settings: BucketSettings) -> None:
+        """Creates the stream of a bucket of keys and values, if it is missing and the settings let it."""
+        try:
+            if await self._info() is None and settings.create:
+                await self._jsm.add_stream(bucket_config(self._stream, replicas=settings.replicas))
+                _log.info("bus_bucket_created", stream=self._stream, replicas=settings.replicas)
         except (NatsError, TimeoutError) as error:
             raise _bus_error(error) from error
 
@@ -199,9 +204,12 @@ class BusClient:
 
     # --- publishing ---
 
-    async def publish(self, messages: Sequence[Kept]) -> list[int | str | Refused]:
+    async def publish(
+        self, messages: Sequence[Kept], *, expected: Mapping[str, int] | None = None
+    ) -> list[int | str | Refused | Conflict]:
         """Publishes messages and waits for the answers: for each its number in the stream, or why it is not known to be
-        there, or never will be.
+        there, or never will be. `expected` has the number of the newest message of each subject, 0 for none: where
+        another one is the newest, nothing is published, which is a `Conflict`.
         """
         if not self._inbox:
             self._inbox = self._client.new_inbox()
@@ -215,8 +223,11 @@ class BusClient:
                 if kept.most_bytes > self._client.max_payload:  # the server would close the connection
                     answers[number].set_result(_Ack(error={"err_code": _TOO_LARGE, "description": "it is too large"}))
                     continue
-                headers = {MESSAGE_ID: kept.message_id} if kept.message_id else None
-                await self._client.publish(kept.subject, kept.body, reply=f"{self._inbox}.{number}", headers=headers)
+                headers = {MESSAGE_ID: kept.message_id} if kept.message_id else {}
+                if expected is not None:
+                    headers[EXPECTED] = str(expected.get(kept.subject, 0))
+                reply = f"{self._inbox}.{number}"
+                await self._client.publish(kept.subject, kept.body, reply=reply, headers=headers or None)
             await self._wait(answers)
         except (OSError, NatsError, TimeoutError) as error:
             cause = str(error) or type(error).__name__
@@ -246,11 +257,11 @@ class BusClient:
     # --- reading ---
 
     async def read(
-        self, subjects: Sequence[str], *, after: int = 0, newest_of_each: bool = False
+        self, subjects: Sequence[str], *, after: int = 0, since_ms: int = 0, newest_of_each: bool = False
     ) -> AsyncGenerator[Stored, None]:
-        """The messages of these subjects in the order of their numbers: those behind `after`, or first the newest of
-        each subject; then all that come. `NOTHING` comes first where there is none. `BusError` when the connection
-        ends, or one is missing. To be closed before the connection.
+        """The messages of these subjects in the order of their numbers: those behind `after`, or since a time (ms UTC,
+        of the servers), or first the newest of each subject; then all that come. `NOTHING` comes first where there is
+        none. `BusError` when the connection ends, or one is missing. To be closed before the connection.
         """
         inbox = self._client.new_inbox()
         arrived: asyncio.Queue[Msg] = asyncio.Queue()
@@ -260,13 +271,16 @@ class BusClient:
 
         try:
             subscription = await self._client.subscribe(inbox, cb=on_message)
-            policy = DeliverPolicy.LAST_PER_SUBJECT if newest_of_each else DeliverPolicy.BY_START_SEQUENCE
+            policy = DeliverPolicy.BY_START_TIME if since_ms else DeliverPolicy.BY_START_SEQUENCE
+            if newest_of_each:
+                policy = DeliverPolicy.LAST_PER_SUBJECT
             one = subjects[0] if len(subjects) == 1 else None
             config = ConsumerConfig(
                 name=uuid4().hex,  # with a name what is read is part of the request's subject, for permissions
                 deliver_subject=inbox,
                 deliver_policy=policy,
-                opt_start_seq=None if newest_of_each else after + 1,
+                opt_start_seq=after + 1 if policy == DeliverPolicy.BY_START_SEQUENCE else None,
+                opt_start_time=datetime.fromtimestamp(since_ms / 1_000, UTC) if since_ms else None,
                 ack_policy=AckPolicy.NONE,
                 max_deliver=1,
                 filter_subject=one,
@@ -339,58 +353,22 @@ def _stored(message: Msg) -> tuple[Stored, int]:
     at = 4 if len(fields) == 9 else 6  # noqa: PLR2004 - the two forms
     seq, number, pending = int(fields[at + 1]), int(fields[at + 2]), int(fields[at + 4])
     message_id = (message.headers or {}).get(MESSAGE_ID, "")
-    return Stored(seq, message.subject, message.data, message_id, pending), number
+    stamp_ms = int(fields[at + 3]) // 1_000_000
+    return Stored(seq, message.subject, message.data, message_id, pending, stamp_ms), number
 
 
-def _outcome(answer: "asyncio.Future[_Ack]", cause: str) -> int | str | Refused:
+def _outcome(answer: "asyncio.Future[_Ack]", cause: str) -> int | str | Refused | Conflict:
     if not answer.done():
         answer.cancel()
         return cause
     ack = answer.result()
     if not ack.error:
         return ack.seq
-    text = str(ack.error.get("description", ack.error))
-    return Refused(text) if ack.error.get("err_code") == _TOO_LARGE else text
+    text, number = str(ack.error.get("description", ack.error)), ack.error.get("err_code")
+    if number == _NOT_THE_LAST:
+        return Conflict(text)
+    return Refused(text) if number == _TOO_LARGE else text
 
 
 def _bus_error(error: Exception) -> BusError:
     return BusError(str(error) or type(error).__name__)
-
-
-def _credentials(settings: BusAddress) -> dict[str, Any]:
-    """What the library takes of who connects."""
-    found: dict[str, Any] = {}
-    if settings.user:
-        found["user"] = settings.user
-    if settings.password:
-        found["password"] = settings.password.reveal()
-    if settings.token:
-        found["token"] = settings.token.reveal()
-    if settings.credentials:
-        found["user_credentials"] = str(settings.credentials)
-    if settings.tls_ca or settings.tls_cert:
-        context = ssl.create_default_context(cafile=str(settings.tls_ca) if settings.tls_ca else None)
-        if settings.tls_cert:
-            context.load_cert_chain(settings.tls_cert, settings.tls_key)
-        found["tls"] = context
-    return found
-
-
-def _config(settings: BusSettings) -> StreamConfig:
-    return StreamConfig(
-        name=settings.stream,
-        subjects=list(TREES),
-        retention=RetentionPolicy.LIMITS,
-        discard=DiscardPolicy.OLD,
-        storage=StorageType.FILE,
-        max_age=settings.age_hours * 3_600,
-        max_bytes=settings.most_bytes,
-        num_replicas=settings.replicas,
-        duplicate_window=settings.duplicate_s,
-        allow_direct=True,
-    )
-
-
-def _differing(found: StreamConfig, wanted: StreamConfig) -> list[str]:
-    names = ("subjects", "max_age", "max_bytes", "num_replicas", "duplicate_window")
-    return [name for name in names if getattr(found, name) != getattr(wanted, name)]

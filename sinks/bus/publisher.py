@@ -12,10 +12,11 @@ from flows.clock import wall_ms
 from sinks.bus.buffer import Loss
 from sinks.bus.client import BusClient, open_client
 from sinks.bus.entry import Entry, Kept
+from sinks.bus.fence import Fence
 from sinks.bus.published import Published
 from sinks.bus.settings import BusSettings
-from sinks.bus.stored import BusError, Refused
-from sinks.bus.subjects import LOST, MARKET, NONE, TREES, token
+from sinks.bus.stored import BusError, Conflict, Refused, StreamSpan
+from sinks.bus.subjects import LOST, MARKET, NONE, TREES, filters, token
 from sinks.hub.payloads import iso_utc
 
 _log = structlog.get_logger(__name__)
@@ -47,9 +48,23 @@ class LostBody(Struct, frozen=True):
 class Publisher:
     """Publishes for one flow. But for `settled_seq`, `announce` and `read_back_from` all belongs to one event loop."""
 
-    def __init__(self, settings: BusSettings, *, name: str) -> None:
+    def __init__(
+        self,
+        settings: BusSettings,
+        *,
+        name: str,
+        fence: Fence | None = None,
+        venues: Sequence[str] = (),
+        since_ms: int = 0,
+    ) -> None:
+        """Behind a `fence` it publishes only as long as no other one has its shard. `since_ms` is the time of the
+        servers since when an earlier owner of it may have published what this one is about to; 0: there was none.
+        """
         self._settings = settings
         self._name = name
+        self._fence = fence
+        self._subjects = filters(("", *venues), accounts=True)  # what is of no venue too
+        self._since_ms = since_ms
         self._client: BusClient | None = None
         self._published: Published | None = None
         self._read_back_from = UNKNOWN
@@ -72,8 +87,15 @@ class Publisher:
             body = {"type": LOST, "data": data, "timestamp": iso_utc(wall_ms()), "flow": self._name}
             self._announced.append(Kept(subject, "", msgspec.json.encode(body)))
 
+    def stand(self) -> None:
+        """Publishes the epoch again, with the next messages: the stream must not lose it by age or size."""
+        if self._fence:
+            self._announced.append(self._fence.mark)
+
     async def publish(self, entries: Sequence[Entry]) -> Turn:
-        """Publishes messages of different subjects. What fails says why, and is to be tried again."""
+        """Publishes messages of different subjects. What fails says why, and is to be tried again. `FencedError` when
+        another one owns the shard.
+        """
         turn = Turn()
         try:
             client = await self._ready()
@@ -82,7 +104,9 @@ class Publisher:
             return Turn(failed=list(entries), cause=str(error))
         announced, self._announced = self._announced, []
         sent = [(entry, kept) for entry in entries if (kept := self._rest_of(entry, turn)) is not None]
-        answers = await client.publish([*announced, *(kept for _, kept in sent)])
+        messages = [*announced, *(kept for _, kept in sent)]
+        answers = await client.publish(messages, expected=self._fence.newest if self._fence else None)
+        self._note(messages, answers)
         for (entry, _), answer in zip(sent, answers[len(announced) :], strict=True):
             if isinstance(answer, int):
                 self._newest = max(self._newest, answer)
@@ -91,6 +115,9 @@ class Publisher:
             elif isinstance(answer, Refused):
                 self._uncertain.discard(id(entry))
                 turn.refused.append((entry, answer.reason))
+            elif isinstance(answer, Conflict):
+                turn.cause = answer.reason
+                turn.failed.append(entry)
             else:
                 turn.cause = answer
                 self._uncertain |= {id(entry)} if entry.lasting else set()
@@ -101,6 +128,12 @@ class Publisher:
         if not self._uncertain:
             self.settled_seq = self._newest
         return turn
+
+    def _note(self, messages: Sequence[Kept], answers: Sequence[int | str | Refused | Conflict]) -> None:
+        if self._fence:
+            for kept, answer in zip(messages, answers, strict=True):
+                if isinstance(answer, int):
+                    self._fence.on_published(kept, answer)
 
     def _rest_of(self, entry: Entry, turn: Turn) -> Kept | None:
         """What is to be published of a message; None: it is there already."""
@@ -119,26 +152,30 @@ class Publisher:
             await self.close()
             self._client = await open_client(self._settings, f"marketflow {self._name}")
             await self._client.prepare(self._settings)
+            if self._fence:
+                await self._fence.enter(self._client, self._subjects)
             await self._read_back(self._client)
         return self._client
 
     async def _read_back(self, client: BusClient) -> None:
-        """Reads what an earlier process has published since the recovered state was written; once a process."""
+        """Reads what was published since the recovered state was written, or by the owner before this one: once a
+        process; behind a fence with each connection, since what was refused may be behind something else.
+        """
         after, span = self._read_back_from, await client.span()
-        if after == UNKNOWN:
-            if self.settled_seq == UNKNOWN:
-                self._newest = self.settled_seq = span.last  # nothing before is of this process
+        is_first = after == UNKNOWN and self.settled_seq == UNKNOWN
+        if is_first and not (self._since_ms and span.last):
+            self._newest = self.settled_seq = span.last  # nothing before is of this process
             return
-        found = Published()
+        if after == UNKNOWN and not is_first:
+            if not self._fence:
+                return
+            after = self.settled_seq
+        found = self._published or Published()
         if span.last > after:
-            async with aclosing(client.read(TREES, after=max(after, span.first - 1))) as messages:
-                async for stored in messages:
-                    if stored.seq:
-                        found.add(stored.subject, stored.message_id, stored.body)
-                    if stored.seq >= span.last or not stored.pending:
-                        break
+            await _read_until(client, span, found, after=after, since_ms=self._since_ms if is_first else 0)
         elif span.last < after:
             _log.warning("bus_stream_replaced", last=span.last, known=after)
+        if is_first or span.last < after:
             self._newest = self.settled_seq = span.last
         self._published, self._read_back_from = found, UNKNOWN
         _log.info("bus_read_back", messages=len(found), after=after)
@@ -148,3 +185,14 @@ class Publisher:
         client, self._client = self._client, None
         if client:
             await client.close()
+
+
+async def _read_until(client: BusClient, span: StreamSpan, found: Published, *, after: int, since_ms: int) -> None:
+    """Adds the messages behind `after`, or since a time."""
+    begin = 0 if since_ms else max(after, span.first - 1)
+    async with aclosing(client.read(TREES, after=begin, since_ms=since_ms)) as messages:
+        async for stored in messages:
+            if stored.seq:
+                found.add(stored.subject, stored.message_id, stored.body)
+            if stored.seq >= span.last or not stored.pending:
+                break

@@ -20,11 +20,16 @@ class BusAddress(Protocol):
     tls_key: Path | None
 
 
-class BusSettings(BusAddress, Protocol):
-    """Settings of the publisher."""
+class BucketSettings(BusAddress, Protocol):
+    """Settings of a bucket."""
 
     create: bool
     replicas: int
+
+
+class BusSettings(BucketSettings, Protocol):
+    """Settings of the publisher."""
+
     duplicate_s: float
     age_hours: float
     most_bytes: int

@@ -16,6 +16,12 @@ class Refused(Struct, frozen=True):
     reason: str
 
 
+class Conflict(Struct, frozen=True):
+    """In the place of a number of the stream: another message of this subject is its newest one."""
+
+    reason: str
+
+
 class Stored(Struct, frozen=True):
     """A message of the stream."""
 
@@ -25,6 +31,8 @@ class Stored(Struct, frozen=True):
     message_id: str
     pending: int
     """How many the consumer has still to bring."""
+    stamp_ms: int = 0
+    """When the servers took it, ms UTC."""
 
 
 NOTHING: Final = Stored(0, "", b"", "", 0)

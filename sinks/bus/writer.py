@@ -21,12 +21,13 @@ from msgspec import Struct
 
 from flows.clock import FeedClock, Now, monotonic_ms, wall_ms
 from flows.loop_thread import EventLoopThread
-from flows.model import FeedStatus, Publishable, VenueItems
+from flows.model import FeedStatus, Heartbeat, Publishable, VenueItems
 from sinks.buffered.outage import OnIncident, OutageWatch, StoreNames
 from sinks.buffered.summary import Summary
 from sinks.buffered.writer import BufferedWriter
 from sinks.bus.buffer import BusBuffer, Loss
 from sinks.bus.entry import Entry, Kept
+from sinks.bus.fence import Fence, FencedError
 from sinks.bus.publisher import UNKNOWN, Publisher
 from sinks.bus.settings import BusSettings
 from sinks.bus.subjects import channel_of
@@ -67,9 +68,15 @@ class BusWriter(BufferedWriter[Loss, Counter[str]]):
         first_retry_s: float = 0.25,
         on_incident: OnIncident = lambda _: None,
         local_ms: Callable[[], int] = monotonic_ms,
+        fence: Fence | None = None,
+        since_ms: int = 0,
+        on_fenced: Callable[[FencedError], None] = lambda _: None,
+        on_heartbeat: Callable[[], None] = lambda: None,
     ) -> None:
         """`flow` is its name among those that publish to the stream; at most `rate` prices of an instrument a second.
-        `origins` and `clocks` are as for the hub.
+        `origins` and `clocks` are as for the hub. `fence` and `since_ms` are as for the publisher; `on_fenced` is
+        called, on the writer's thread, when another flow owns the shard: nothing is published any more. `on_heartbeat`
+        is called on the flow's thread with each sign of life of the flow.
         """
         self._flow = flow
         self._clocks = {venue: (clocks or {}).get(venue) or FeedClock() for venue in origins}
@@ -86,7 +93,9 @@ class BusWriter(BufferedWriter[Loss, Counter[str]]):
         """What this writer's thread itself has reported."""
         self._buffer = BusBuffer(capacity=settings.buffer)
         self._network = EventLoopThread("bus")
-        self._publisher = Publisher(settings, name=flow)
+        self._publisher = Publisher(settings, name=flow, fence=fence, venues=tuple(origins), since_ms=since_ms)
+        self._on_fenced = on_fenced
+        self._on_heartbeat = on_heartbeat
         super().__init__(
             thread_name="bus-writer",
             buffer=self._buffer,
@@ -108,6 +117,8 @@ class BusWriter(BufferedWriter[Loss, Counter[str]]):
         if threading.current_thread() is self._thread:
             self._own.append(batch)
             return
+        if isinstance(batch[-1], Heartbeat):
+            self._on_heartbeat()
         self._buffer.wait_for_room()
         with self._lock:
             self._take(batch)
@@ -183,6 +194,11 @@ class BusWriter(BufferedWriter[Loss, Counter[str]]):
                 cause = self._publish(entries)
                 if cause:
                     return False, cause
+        except FencedError as error:
+            self._buffer.settle([], [])
+            self._buffer.fail()
+            self._on_fenced(error)
+            return False, str(error)
         except Exception as error:
             log.exception("bus_writer_failed")  # a bug must not silence the writer for good
             self._buffer.settle([], [])
@@ -200,6 +216,7 @@ class BusWriter(BufferedWriter[Loss, Counter[str]]):
                 self._markets.on_time(self._now(venue), venue)
             if self._local_ms() >= self._again_ms:
                 self._again_ms = self._local_ms() + AGAIN_MS
+                self._publisher.stand()
                 for message in self._state.messages(lambda topic: topic.channel in STANDING):
                     self._buffer.put(Entry.of(message, self._flow))
 

@@ -19,6 +19,8 @@ from api.services import _live_view
 from flows.model import Balance, MarketData, VenueItems
 from flows.settings import Bus, Settings, SettingsError
 from sinks.bus.client import check_credentials, connected
+from sinks.bus.entry import Kept
+from sinks.bus.leases import bucket_of, subject_of_key
 from sinks.bus.stored import BusError, Stored
 from sinks.bus.subjects import filters
 from sinks.bus.writer import BusWriter
@@ -157,3 +159,15 @@ def test_without_the_client_library_an_interface_says_how_to_install_it(monkeypa
     monkeypatch.setitem(sys.modules, "api.live.bus", None)
     with pytest.raises(SettingsError, match=r"bus\.url is set, and .* is not installed: make dev"):
         _live_view(Settings(bus=Bus(url=("nats://127.0.0.1:1",))))
+
+
+async def test_a_flow_may_take_leases_and_a_reader_may_not(guarded: NatsServer) -> None:
+    key, stream = subject_of_key("marketflow", "shard.1of1"), bucket_of("marketflow")
+    async with connected(as_user("flow", guarded), "test", stream=stream) as client:
+        await client.prepare_bucket(as_user("flow", guarded))
+        assert await client.publish([Kept(key, "", b"{}")], expected={}) == [1]
+        async with aclosing(client.read([subject_of_key("marketflow", ">")], newest_of_each=True)) as entries:
+            assert (await anext(entries)).subject == key
+    async with connected(as_user("reader", guarded), "test", stream=stream) as client:
+        [answer] = await client.publish([Kept(key, "", b"{}")], expected={key: 1})
+        assert not isinstance(answer, int)
