@@ -6,7 +6,7 @@ like any other input. Without an answer a `QueryError` is returned.
 
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from msgspec import Struct
 
@@ -161,9 +161,25 @@ class BookQuery(CheckableQuery, frozen=True):
         return Urgency.BOOK
 
 
+class Continued(NamedTuple):
+    """What was stored by another process: the last trade of a closed candle."""
+
+    id: int
+    time: int
+    """Of the trade, ms UTC."""
+    whole_from: int
+    """End of the candle, ms UTC: nothing is missing of the periods from there on."""
+    stored_until: int = 0
+    """End of the newest closed candle that is stored, ms UTC."""
+    before: tuple[Candle, ...] = ()
+    """Closed candles of the running longer periods, as far as they are stored: those of each timeframe since the begin
+    of the period of the next longer one.
+    """
+
+
 class LastTradeQuery(Query, frozen=True):
-    """The newest stored trade. Answer: `(id, time)`, or None without any. In that case the first trade ever received is
-    recorded durably before the answer, so that a later process can query it.
+    """The newest stored trade. Answer: `(id, time)`, or `Continued`, or None without any. In that case the first trade
+    ever received is recorded durably before the answer, so that a later process can query it.
     """
 
     first_id: int = -1

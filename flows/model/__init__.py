@@ -126,6 +126,7 @@ from flows.model.states import (
     InstrumentStatus,
     TradeWitness,
     Watermark,
+    WholeFrom,
 )
 
 __all__ = [
@@ -255,6 +256,7 @@ __all__ = [
     "Vouched",
     "Voucher",
     "Watermark",
+    "WholeFrom",
     "account_key",
     "evidence",
     "timeframe_ms",

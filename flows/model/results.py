@@ -33,7 +33,7 @@ from flows.model.source_events import (
     Speaking,
     TradesRefused,
 )
-from flows.model.states import FeedStatus, Heartbeat, InstrumentStatus, TradeWitness, Watermark
+from flows.model.states import FeedStatus, Heartbeat, InstrumentStatus, TradeWitness, Watermark, WholeFrom
 
 
 class MarketData(Struct, frozen=True, gc=False):
@@ -158,6 +158,7 @@ TradeResult: TypeAlias = (
     | Seeded
     | Gap
     | Watermark
+    | WholeFrom
     | TradeInput
 )
 """Their results, and the input that no machine takes."""

@@ -4,6 +4,8 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from flows.model.candles import Candle
+
 
 class FeedStatus(Struct, frozen=True):
     """State of one line of a venue, for the display of clients.
@@ -31,6 +33,19 @@ class Watermark(Struct, frozen=True):
     """Event time of the newest trade in sequence, ms UTC, where the watermark has stopped; None while it follows the
     clock.
     """
+
+
+class WholeFrom(Struct, frozen=True):
+    """The first trade of an instrument follows a stored candle by its id: nothing is missing of the periods from a time
+    on. Emitted by the sequencer before that trade.
+    """
+
+    time: int
+    """End of that candle, ms UTC."""
+    stored_until: int = 0
+    """End of the newest stored candle, ms UTC: those until then that lack trades here are stored as a whole."""
+    before: tuple[Candle, ...] = ()
+    """Closed candles before that, of which the running longer periods are made."""
 
 
 class TradeWitness(Struct, frozen=True):

@@ -29,7 +29,7 @@ from flows.queries import (
     TradesQuery,
 )
 from flows.runtime.history import HistoryLoader
-from flows.runtime.stored_trades import StoredTrades
+from flows.runtime.stored_trades import NO_BEGINS, Begin, StoredTrades
 from flows.settings import Feed, Mongo, Settings
 from sinks.mongo.reader import CandleReader
 from sources.rest.query_runner import Handler, QueryDispatcher
@@ -52,10 +52,11 @@ def open_query_handlers(
     rest: VenueRest | None = None,
     network: EventLoopThread | None = None,
     more: Mapping[type[Query], Handler] = _NONE,
+    begins: Mapping[str, Begin] = NO_BEGINS,
 ) -> QueryRunner:
     """The runner of the queries to one venue, by default that of requests which name none. It ends with the process.
     `renew` subscribes streams anew; `rest` is used instead of a client of its own, on the loop of `network`. `more` are
-    handlers of further queries.
+    handlers of further queries. `begins` are where symbols begin that another process has followed.
     """
     feed = feed or settings.first_feed
     rest = rest or VENUES[feed.venue].rest(feed, settings.rest)
@@ -68,7 +69,7 @@ def open_query_handlers(
     )
 
     trades = settings.trades
-    stored = StoredTrades(trades.path / feed.venue if trades.enabled else None, rest.trades)
+    stored = StoredTrades(trades.path / feed.venue if trades.enabled else None, rest.trades, begins=begins)
 
     handlers: dict[type[Query], Handler] = {
         TradesQuery: rest.trades,

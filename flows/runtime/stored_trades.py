@@ -1,16 +1,16 @@
 """Answers queries about the trade store: its newest trade, and whether emitted trades are missing in it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import structlog
 
 from flows.model import Trade
-from flows.queries import LastTradeQuery, QueryError, StoreCheckQuery, TradesQuery
+from flows.queries import Continued, LastTradeQuery, QueryError, StoreCheckQuery, TradesQuery
 from sinks.trades.begins import FirstTrade, TradeBegins
 from sinks.trades.reader import TradeReader
 from sinks.trades.record_checks import BadRecord
@@ -22,6 +22,10 @@ FetchTrades = Callable[[TradesQuery], Awaitable[list[Trade]]]
 
 Newest = tuple[int, int]
 """Id and time (ms UTC) of a trade."""
+
+Begin: TypeAlias = Newest | Continued
+"""Behind which trade a symbol begins."""
+NO_BEGINS: Final[Mapping[str, Begin]] = {}
 
 T = TypeVar("T")
 _UNKNOWN = -1
@@ -46,8 +50,9 @@ class StoredTrades:
     they share one reader, which is closed when no query is open.
     """
 
-    def __init__(self, path: Path | None, fetch: FetchTrades) -> None:
-        """Without a path nothing is stored."""
+    def __init__(self, path: Path | None, fetch: FetchTrades, *, begins: Mapping[str, Begin] = NO_BEGINS) -> None:
+        """Without a path nothing is stored. `begins` are those of symbols that another process has followed."""
+        self._taken_over = begins
         self._path = path
         self._fetch = fetch
         self._begins = TradeBegins(path) if path else None
@@ -55,10 +60,12 @@ class StoredTrades:
         self._users = 0
         self._turn = asyncio.Lock()
 
-    async def last_trade(self, query: LastTradeQuery) -> Newest | None:
+    async def last_trade(self, query: LastTradeQuery) -> Begin | None:
         """The newest stored trade, or the id before the first one that an earlier process received; None without
         either. `QueryError` when the store cannot be read.
         """
+        if (begin_there := self._taken_over.get(query.symbol)) is not None:
+            return begin_there
         if self._begins is None:
             return None
         newest = await self._read(partial(_newest_of, symbol=query.symbol, counts_fills=False))

@@ -15,7 +15,6 @@ from flows.foreign import quoted
 from flows.model import Capability, Incident, IncidentKind, ListedInstrument, TradingStatus
 from flows.names import SYMBOL_LENGTH, is_symbol, symbol_of
 from flows.settings import Feed
-from flows.settings.values import share_of
 from flows.spellings import Catalogue
 from sinks.mongo.commands import DesiredSubscription
 from sources.feed import DesiredStreams, nearest_names
@@ -100,7 +99,7 @@ def is_own(feed: Feed, symbol: str) -> bool:
     """Whether a symbol is in this process's share: one of the settings by its place in them, another by its name."""
     if symbol in feed.symbols:
         return symbol in feed.own_symbols
-    index, count = share_of(feed.shard)
+    index, count = feed.share
     return crc32(symbol.encode()) % count == index - 1
 
 

@@ -61,9 +61,12 @@ def part_of(instrument_key: str, partitions: int) -> int:
     return zlib.crc32(instrument_key.encode()) % partitions
 
 
-def partition_names(partitions: int) -> list[str]:
-    """The names of all partitions in order, each a directory of the venue's store."""
-    return [f"part-{number:02d}" for number in range(partitions)]
+def partition_names(partitions: int, of_shard: str = "") -> list[str]:
+    """The names of all partitions in order, each a directory of the venue's store. Those of a shard are its own, so
+    that several can be in one store.
+    """
+    prefix = f"{of_shard}-" if of_shard else ""
+    return [f"{prefix}part-{number:02d}" for number in range(partitions)]
 
 
 class TradeWriter(BufferedWriter[Loss, Counter[str]]):

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from math import fsum
 from typing import Self, TypeAlias
 
-from flows.model import Figures, Kline, Prices, Trade
+from flows.model import Candle, Figures, Kline, Prices, Trade
 from flows.model.exact_sums import fold
 from flows.model.printed import printed
 from flows.operators.runs import IS_COMPILED, add_up, plain
@@ -162,6 +162,16 @@ class Bucket:
         ids = kline.first_id, kline.last_id
         bucket = cls.of_parts(kline.open_time, kline.prices, kline.trades, ids, [(volume,) for volume in kline.volumes])
         bucket.covered = kline.last_id
+        return bucket
+
+    @classmethod
+    def of_candle(cls, candle: Candle) -> Self:
+        """A closed candle of ours as a bucket."""
+        ids = candle.first_id, candle.last_id
+        bucket = cls.of_parts(
+            candle.open_time, candle.prices, candle.trades, ids, [(volume,) for volume in candle.volumes]
+        )
+        bucket.is_repaired = candle.status == "repaired"
         return bucket
 
     @classmethod

@@ -46,6 +46,7 @@ from flows.model import (
     TradeWitness,
     TradingStatus,
     Watermark,
+    WholeFrom,
 )
 from flows.operators.candles.amend import Amendments, Key, OpenGaps
 from flows.operators.candles.bootstrap import Bootstrap
@@ -174,19 +175,22 @@ class CandleBuilder:
         match event:
             case Watermark():
                 self._is_stopped = event.stopped_at is not None
-                return []
             case Gap():
                 marked = self._amendments.mark(event)
                 self._bootstrap.begin(now)
                 return [*marked]
             case Coverage(has_trades=True):
                 return [*self._sources.take(event), event]
+            case WholeFrom():
+                self._sources.begins_whole(event)
             case Disconnected() | Subscribed() | Silent() | Speaking() | TradingStatus():
                 self._take_line_event(event, now)
-                return []
             case TradeWitness():
                 self._periods.pauses.end_silence(now, are_trades_made=event.is_ahead)
-        return [event]
+                return [event]
+            case _:
+                return [event]
+        return []
 
     def _take_messages(self, event: list[Any], now: Now) -> list[TradeResult]:
         """Takes messages of one type that are no trades."""

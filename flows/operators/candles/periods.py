@@ -78,6 +78,8 @@ class Periods:
         self.doubts: tuple[tuple[int, int], ...] = ()
         """First and last time, ms UTC, of stretches in which the times of trades contradict each other."""
         self.pauses = Pauses()
+        self.stored_until = 0
+        """Time until which another process has stored closed candles, ms UTC."""
         self.is_dirty = False
         """Something has changed since the running candles were shown."""
         self.event_time = 0
@@ -164,6 +166,8 @@ class Periods:
     def _close(self, frame: Timeframe, bucket: Bucket) -> list[Candle]:
         if not bucket.has_trades and self.pauses.hold(bucket.open_time, frame.length):
             return []  # the exchange has no candle of a pause either; if it has, its history brings it
+        if bucket.gaps and bucket.open_time + frame.length <= self.stored_until:
+            return []  # its begin was another process's, which has stored the whole
         frame.keep(bucket)
         return [self.candle(frame, bucket)]
 

@@ -8,15 +8,22 @@ The laws:
 * What is not known to be continued is closed as unproven: nothing shows that the newest trade was the last one.
 """
 
-from flows.model import DAY_MS, Candle, Coverage, Trade
+from flows.model import COMPLETE, DAY_MS, Candle, Coverage, Trade, WholeFrom
 from flows.operators.candles.amend import Amendments
-from flows.operators.candles.periods import DOUBT, UNPROVEN, Periods, new_bucket
+from flows.operators.candles.bucket import Bucket
+from flows.operators.candles.periods import DOUBT, UNPROVEN, Periods, Timeframe, new_bucket
 
 BEGIN = -1
 """The gap before the first trade that was ever seen: whatever was traded in that period until then."""
 MOST_DOUBTS = 2_000
 """Most stretches of doubtful times that are remembered."""
 _NEVER = 1 << 62
+
+
+def _is_whole(candle: Candle) -> bool:
+    """Whether a stored candle has all its trades, and names them."""
+    has_ids = candle.first_id >= 0 or not candle.trades
+    return candle.status in COMPLETE or (candle.status == "venue" and has_ids)
 
 
 class WholeSources:
@@ -27,6 +34,8 @@ class WholeSources:
         self._amendments = amendments
         self._known_from = _NEVER
         """Begin of a source that has all trades from there on."""
+        self._before: tuple[Candle, ...] = ()
+        """Stored candles before that."""
         self._vouched = "all"
         """How sure it is that the next first trade is the first that was made since `_known_from`."""
         self._reached: int | None = None
@@ -41,6 +50,12 @@ class WholeSources:
         self._periods.is_dirty = False
         return out
 
+    def begins_whole(self, event: WholeFrom) -> None:
+        """All trades from a time on come, and the candles before it are stored."""
+        self._known_from = event.time
+        self._before = event.before
+        self._periods.stored_until = event.stored_until
+
     def begin(self, trade: Trade) -> None:
         """The first trade ever: what came before it in its periods is not known, unless the source has all trades from
         their begin on.
@@ -52,7 +67,23 @@ class WholeSources:
         for frame in periods.longer:
             open_time = frame.floor(trade.time)
             gap = BEGIN if open_time < min(begin, self._known_from) else doubt
-            frame.accumulated = new_bucket(open_time, trade.price, gap=gap)
+            frame.accumulated = self._stored(frame, open_time) or new_bucket(open_time, trade.price, gap=gap)
+        self._before = ()
+
+    def _stored(self, frame: Timeframe, open_time: int) -> Bucket | None:
+        """The begin of a longer period, until the first trade may come, of stored candles; None unless they are all of
+        it.
+        """
+        at = {(one.open_time, one.timeframe): one for one in self._before if _is_whole(one)}
+        found, time = new_bucket(open_time, 0.0), open_time
+        lengths = sorted(self._periods.frames.values(), key=lambda one: -one.length)
+        while time < self._known_from:
+            candle = next((one for longer in lengths if (one := at.get((time, longer.name)))), None)
+            if candle is None or candle.close_time >= open_time + frame.length:
+                return None
+            found.merge(Bucket.of_candle(candle))
+            time = candle.close_time + 1
+        return found if open_time < time == self._known_from else None
 
     def _begin(self, coverage: Coverage) -> list[Candle]:
         is_continued = self._open_until is None or self._open_until == coverage.begin

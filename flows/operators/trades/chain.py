@@ -26,7 +26,7 @@ from flows.operators.trades.quarantine import Quarantine, largest_cluster
 from flows.operators.trades.recent import HandedOn
 from flows.operators.trades.results import Results, TradesAnswer
 from flows.operators.trades.stream_watch import StreamWatch
-from flows.queries import LastTradeQuery, Query, QueryError, TradesQuery
+from flows.queries import Continued, LastTradeQuery, Query, QueryError, TradesQuery
 
 NOT_KNOWN: Final = (
     "an id that the time does not explain, or behind a hole that is none: the venue's REST side does not know it"
@@ -350,7 +350,7 @@ class TradeChain:
 
     # --- a new beginning ---
 
-    def begin_after(self, stored: tuple[int, int]) -> list[Trade]:
+    def begin_after(self, stored: tuple[int, int] | Continued) -> list[Trade]:
         """Begins behind a stored trade, its id and time, so that what was missed while the process was away is a gap.
         Gives the trades that are held, to be checked against that.
         """

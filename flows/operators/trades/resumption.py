@@ -173,7 +173,7 @@ class Resumption:
             return self._on_unreadable_store(answer, last_time, now)
         if answer is None:
             return []
-        stored_id, begin = answer
+        stored_id, begin = answer[0], answer[1]
         first, count = stored_id + 1, self._last_id - stored_id
         if stored_id < 0:
             return [self._incident("store_outage", -1, begin, last_time, "not fetched, as their ids are not known")]

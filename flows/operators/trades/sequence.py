@@ -42,7 +42,7 @@ from flows.operators.trades.head_gap import MAX_HELD
 from flows.operators.trades.position import Position
 from flows.operators.trades.quarantine import Quarantine, is_explained
 from flows.operators.trades.renumbering import Renumbering
-from flows.operators.trades.results import Results, StoredAnswer, TradesAnswer
+from flows.operators.trades.results import Results, StoredAnswer, TradesAnswer, whole_from
 from flows.operators.trades.resumption import Resumption
 from flows.operators.trades.state import NAME, STATE_VERSION, HeldState, SequenceState
 from flows.operators.trades.stream_watch import StreamWatch
@@ -362,7 +362,7 @@ class Sequencer:
         if self._position.next_id is not None or not isinstance(stored, tuple):
             return []
         waiting = self._chain.begin_after(stored)
-        return self._take_carefully(waiting, now) if waiting else []
+        return whole_from(stored) + (self._take_carefully(waiting, now) if waiting else [])
 
     def _begin_covered(self, coverage: Coverage) -> list[Incident]:
         """All trades from a time on are known: what lies between them and the ones before is left out, not missing."""

@@ -1,0 +1,155 @@
+"""Where a flow begins that takes a shard over: behind the last trade of a closed candle that the owner before it has
+stored. The candle names its raw ids, and the trade's own id stands on the bus, where the same owner has published it.
+
+It is not the newest of the closed candles but the one before, since the trades of the newest one may not have been on
+the disk of the other host when that ended; so they are fetched and stored here too.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from itertools import pairwise
+from typing import Final, TypeAlias
+
+import msgspec
+import structlog
+from msgspec import Struct
+from pymongo.errors import PyMongoError
+
+from flows.model import COMPLETE, Candle, timeframe_ms
+from flows.queries import Continued
+from flows.runtime.query_handlers import open_database
+from flows.runtime.stored_trades import Begin
+from flows.settings import Settings
+from sinks.bus.stored import BusError
+from sinks.bus.subjects import MARKET, token
+from sinks.mongo.reader import CandleReader
+
+MARGIN_MS: Final = 60_000
+"""What is read of the stream besides two periods before the owner was last seen."""
+READ_S: Final = 5.0
+"""Longest time to read it; what was not read until then is fetched from the venue, or not known to be whole."""
+_CANDLES: Final = 6
+
+_log = structlog.get_logger(__name__)
+
+Begins: TypeAlias = Mapping[str, Mapping[str, Begin]]
+"""By venue and symbol where to begin."""
+
+
+class _Row(Struct, frozen=True):
+    id: int
+    last_id: int
+    timestamp: int
+
+
+class _Body(Struct, frozen=True):
+    symbol: str
+    venue: str
+    trades: list[_Row]
+
+
+class _Message(Struct, frozen=True):
+    data: _Body
+
+
+_DECODER: Final = msgspec.json.Decoder(_Message)
+
+
+def read_back_since(settings: Settings, before_ms: int) -> int:
+    """From when on the stream is read; 0 where there was no owner before. `before_ms` is when it was last seen."""
+    longest = max(timeframe_ms(feed.timeframes[0]) for feed in settings.by_venue.values())
+    return max(1, before_ms - 2 * longest - MARGIN_MS) if before_ms else 0
+
+
+def begins(settings: Settings, since_ms: int) -> Begins:
+    """Where to begin. Symbols that neither bus nor store knows are not in it, and begin like any other."""
+    try:
+        published = asyncio.run(_published(settings, since_ms))
+    except BusError as error:
+        _log.warning("takeover_without_bus", reason=str(error))
+        return {}
+    found: dict[str, dict[str, Begin]] = {}
+    for (venue, symbol), rows in published.items():
+        try:
+            candles = _closed(settings, venue, symbol, rows)
+        except PyMongoError as error:
+            _log.warning("takeover_without_candles", venue=venue, symbol=symbol, reason=str(error))
+            candles = []
+        begin = begin_of(rows, candles)
+        if isinstance(begin, Continued):
+            begin = begin._replace(before=_before(settings, venue, symbol, begin.whole_from))
+        found.setdefault(venue, {})[symbol] = begin
+    _log.info("takeover", since_ms=since_ms, symbols=sum(map(len, found.values())))
+    return found
+
+
+def begin_of(rows: Sequence[tuple[int, int, int]], candles: Sequence[Candle]) -> Begin:
+    """Where a symbol begins: `rows` are id, last raw id and time of what was published, at least one; `candles` the
+    closed ones of the shortest timeframe, oldest first.
+    """
+    by_last = {last: (number, time) for number, last, time in rows}
+    known = [candle for candle in candles if candle.status in COMPLETE and candle.trades and candle.last_id in by_last]
+    if not known:
+        number, _, time = max(rows)
+        return number, time
+    candle = known[-2] if len(known) > 1 else known[-1]
+    number, time = by_last[candle.last_id]
+    return Continued(number, time, candle.close_time + 1, known[-1].close_time + 1)
+
+
+def _closed(settings: Settings, venue: str, symbol: str, rows: Sequence[tuple[int, int, int]]) -> list[Candle]:
+    if not settings.mongo.enabled:
+        return []
+    timeframe = settings.by_venue[venue].timeframes[0]
+    newest, length = max(time for _, _, time in rows), timeframe_ms(timeframe)
+    reader = CandleReader(open_database(settings.mongo), venue=venue)
+    found = reader.between(symbol, timeframe, newest - _CANDLES * length, newest + length, on_bad=lambda _: None)
+    return [candle for candle in found if candle.is_closed]
+
+
+def _before(settings: Settings, venue: str, symbol: str, end: int) -> tuple[Candle, ...]:
+    """The closed candles before a time of which the longer periods are made that run then."""
+    timeframes = settings.by_venue[venue].timeframes
+    reader = CandleReader(open_database(settings.mongo), venue=venue)
+    found: list[Candle] = []
+    try:
+        for shorter, longer in pairwise(timeframes):
+            start = end - end % timeframe_ms(longer)
+            found += reader.between(symbol, shorter, start, end, on_bad=lambda _: None)
+    except PyMongoError as error:
+        _log.warning("takeover_without_candles", venue=venue, symbol=symbol, reason=str(error))
+        return ()
+    return tuple(candle for candle in found if candle.is_closed and candle.close_time < end)
+
+
+async def _published(settings: Settings, since_ms: int) -> dict[tuple[str, str], list[tuple[int, int, int]]]:
+    """Id, last raw id and time of the trades by venue and symbol."""
+    from sinks.bus.client import connected  # noqa: PLC0415 - only where there is a bus
+
+    subjects = [f"{MARKET}.{token(venue)}.*.Trade" for venue in settings.by_venue]
+    own = {(name, symbol) for name, feed in settings.by_venue.items() for symbol in feed.own_symbols}
+    found: dict[tuple[str, str], list[tuple[int, int, int]]] = {}
+    try:
+        async with (
+            asyncio.timeout(READ_S),
+            connected(settings.bus, "marketflow takeover") as client,
+            aclosing(client.read(subjects, since_ms=since_ms)) as messages,
+        ):
+            async for stored in messages:
+                if stored.seq:
+                    _take(stored.body, own, found)
+                if not stored.pending:
+                    break
+    except TimeoutError:
+        _log.warning("takeover_read_in_part", seconds=READ_S)
+    return found
+
+
+def _take(body: bytes, own: set[tuple[str, str]], found: dict[tuple[str, str], list[tuple[int, int, int]]]) -> None:
+    try:
+        data = _DECODER.decode(body).data
+    except msgspec.DecodeError:
+        return  # of no flow
+    if (key := (data.venue, data.symbol)) in own:
+        found.setdefault(key, []).extend((row.id, row.last_id, row.timestamp) for row in data.trades)
