@@ -12,7 +12,9 @@ from typing import Any, Final
 import pymongo
 import structlog
 from pymongo import ASCENDING, DESCENDING, AsyncMongoClient
-from pymongo.errors import PyMongoError
+from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
+from pymongo.read_concern import ReadConcern
+from pymongo.read_preferences import Nearest, PrimaryPreferred, SecondaryPreferred
 
 from api.http.errors import Problem
 from api.live.candle_cache import SeriesKey
@@ -31,8 +33,18 @@ CHECK_S: Final = 2.0
 """Time between two pings of the server."""
 ANSWER_S: Final = 2.0
 """Longest search and connect: bounds the wait for a server that is down."""
+STALE_S: Final = 90
+"""How old what a secondary server has may be; the least that servers take."""
 MOST_ACCOUNT_ITEMS: Final = 10_000
 """Most balances and positions in one answer."""
+
+_PREFERENCES: Final = {
+    "primary": PrimaryPreferred(),
+    "secondary": SecondaryPreferred(max_staleness=STALE_S),
+    "nearest": Nearest(max_staleness=STALE_S),
+}
+_COMMITTED: Final = ReadConcern("majority")
+"""What a majority has: the others may be taken back when a primary is lost."""
 
 _log = structlog.get_logger(__name__)
 
@@ -52,6 +64,11 @@ class MongoStore:
             tz_aware=True,
         )
         self._database = self._client[settings.database]
+        current = self._database.with_options(read_preference=PrimaryPreferred(), read_concern=_COMMITTED)
+        self._current = current
+        """For what is current: while a replica set has no primary, an older answer is better than none."""
+        self._past = current.with_options(read_preference=_PREFERENCES[settings.history_from])
+        """For what has long been stored."""
         self._timeout_s = timeout_s
         self._indexed = False
         self._uses = 0
@@ -75,15 +92,19 @@ class MongoStore:
         """Pings the server once; on the first success creates the indexes of the collections that the API writes."""
         try:
             async with self._used(self._timeout_s):  # an answer may take long on a busy machine
-                await self._database.command("ping")
-                if not self._indexed:
-                    await self.commands.ensure_indexes()
-                    await self.analyses.ensure_indexes()
-                    self._indexed = True
+                await self._database.command("ping", read_preference=PrimaryPreferred())
+                with suppress(ServerSelectionTimeoutError):  # there is no primary now; what can be read is read
+                    await self._ensure_indexes()
         except PyMongoError as error:
             self._on_failure(error)
         else:
             self.watch.report(up=True)
+
+    async def _ensure_indexes(self) -> None:
+        if not self._indexed:
+            await self.commands.ensure_indexes()
+            await self.analyses.ensure_indexes()
+            self._indexed = True
 
     async def drain(self) -> None:
         """Waits for open calls, each bounded by its timeout; later calls block until cancelled."""
@@ -147,24 +168,25 @@ class MongoStore:
         span = {"$gte": start_ms} | ({} if before_ms is None else {"$lt": before_ms})
         found = {**key._asdict(), "open_time": span}
         async with self.guarded():
-            newest = self._database[MARKET_DATA].find(found).sort("open_time", DESCENDING).limit(count)
+            database = self._current if before_ms is None else self._past
+            newest = database[MARKET_DATA].find(found).sort("open_time", DESCENDING).limit(count)
             return [candle_of(document) for document in reversed(await newest.to_list())]
 
     async def doubtful_minutes(self, venue: str, symbol: str, start_ms: int, end_ms: int) -> int:
         """How many stored candles of 1m that open in `[start_ms, end_ms)` lack trades, or may lack some."""
         of = {"venue": venue, "symbol": symbol, "timeframe": "1m", "open_time": {"$gte": start_ms, "$lt": end_ms}}
         async with self.guarded():
-            return await self._database[MARKET_DATA].count_documents({**of, "status": {"$in": list(DOUBTFUL)}})
+            return await self._past[MARKET_DATA].count_documents({**of, "status": {"$in": list(DOUBTFUL)}})
 
     async def venues(self) -> list[str]:
         """The venues of which candles are stored."""
         async with self.guarded():
-            return _texts(await self._database[MARKET_DATA].distinct("venue"))
+            return _texts(await self._current[MARKET_DATA].distinct("venue"))
 
     async def symbols(self, venue: str) -> list[str]:
         """The symbols of which candles are stored."""
         async with self.guarded():
-            return _texts(await self._database[MARKET_DATA].distinct("symbol", {"venue": venue}))
+            return _texts(await self._current[MARKET_DATA].distinct("symbol", {"venue": venue}))
 
     async def candle_counts(self, venue: str, symbol: str | None) -> list[dict[str, Any]]:
         """A row for each symbol, timeframe, `status` and `proof`: number of candles, first and last open time (ms UTC),
@@ -185,7 +207,7 @@ class MongoStore:
             "updated": {"$max": "$updated_at"},
         }
         async with self.guarded():
-            cursor = await self._database[MARKET_DATA].aggregate([{"$match": of}, {"$group": group}])
+            cursor = await self._past[MARKET_DATA].aggregate([{"$match": of}, {"$group": group}])
             return await cursor.to_list()
 
     async def incidents(self, venue: str, symbol: str | None, count: int) -> list[Incident]:
@@ -193,7 +215,7 @@ class MongoStore:
         of: dict[str, Any] = {"venue": venue, "kind": {"$nin": list(PRIVATE_KINDS)}}
         of |= {} if symbol is None else {"symbol": {"$in": [symbol, ""]}}
         async with self.guarded():
-            documents = await self._database[INCIDENTS].find(of).sort("begin", DESCENDING).limit(count).to_list()
+            documents = await self._current[INCIDENTS].find(of).sort("begin", DESCENDING).limit(count).to_list()
             return [incident_of(document) for document in documents]
 
     async def incident_page(
@@ -222,7 +244,7 @@ class MongoStore:
             of["$or"] = [{"begin": {"$lt": begin}}, {"begin": begin, "_id": {"$lt": identity}}]
         order = [("begin", DESCENDING), ("_id", DESCENDING)]
         async with self.guarded():
-            documents = await self._database[INCIDENTS].find(of).sort(order).limit(count).to_list()
+            documents = await self._past[INCIDENTS].find(of).sort(order).limit(count).to_list()
             return [(str(document["_id"]), incident_of(document)) for document in documents]
 
     async def records(
@@ -233,7 +255,7 @@ class MongoStore:
         span = {"$gte": start_ms} | ({} if end_ms is None else {"$lt": end_ms})
         of = {"venue": venue, "symbol": symbol, kind.time: span}
         async with self.guarded():
-            newest = self._database[kind.collection].find(of).sort(kind.time, DESCENDING).limit(count)
+            newest = self._past[kind.collection].find(of).sort(kind.time, DESCENDING).limit(count)
             return [record_of(document, record) for document in reversed(await newest.to_list())]
 
     # --- accounts ---
@@ -243,7 +265,7 @@ class MongoStore:
         of = _of_accounts(venue, account)
         async with self.guarded():
             order = [("venue", ASCENDING), ("account", ASCENDING), ("kind", ASCENDING), ("name", ASCENDING)]
-            documents = await self._database[ACCOUNT].find(of).sort(order).limit(MOST_ACCOUNT_ITEMS).to_list()
+            documents = await self._current[ACCOUNT].find(of).sort(order).limit(MOST_ACCOUNT_ITEMS).to_list()
             return [account_item_of(document) for document in documents]
 
     async def account_totals(
@@ -253,7 +275,7 @@ class MongoStore:
         span = {"$gte": start_ms} | ({} if end_ms is None else {"$lt": end_ms})
         of = {**_of_accounts(venue, account), "time": span}
         async with self.guarded():
-            newest = self._database[ACCOUNT_HISTORY].find(of).sort("time", DESCENDING).limit(count)
+            newest = self._past[ACCOUNT_HISTORY].find(of).sort("time", DESCENDING).limit(count)
             return [account_total_of(document) for document in reversed(await newest.to_list())]
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -32,6 +32,10 @@ class Mongo(Section):
     """Password of the user whom `uri` names without one, as it is; for a secret in a file of its own."""
     database: DatabaseName = "bot_core"
     """Name of the database."""
+    history_from: Literal["primary", "secondary", "nearest"] = "primary"
+    """Server of a replica set that the API reads the past from: pages, incidents, counts. From a secondary
+    one it may be up to 90 s old. What is current is always read from the primary; while there is none, from another.
+    """
     pool: Annotated[int, Field(ge=1, le=10_000)] = 10
     """Most connections to the server."""
     buffer: Annotated[int, Field(ge=1_000, le=100_000_000)] = 200_000
