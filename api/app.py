@@ -46,7 +46,7 @@ from api.routes import (
     volume,
 )
 from api.routes.proof import spans as proof
-from api.routes.protocols import gateway, openbb, signalr, udf
+from api.routes.protocols import gateway, openbb, signalr, stored, udf
 from api.routes.replays import replay
 from api.routes.rules import alerts
 from api.routes.static import FILES_PATH
@@ -78,6 +78,7 @@ GROUPS: Final = (
     replay,
     udf,
     openbb,
+    stored,
 )
 """The modules whose routes appear in the OpenAPI document."""
 REQUEST_ID: Final = "X-Request-Id"

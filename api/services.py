@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
@@ -20,6 +20,7 @@ from api.stores.history import History
 from api.stores.instruments import Instruments
 from api.stores.lake import WithLake
 from api.stores.mongo import MongoStore
+from api.stores.peers import PeerTrades
 from api.stores.trades import TradeArchive
 from flows.settings import Settings, SettingsError
 from flows.settings.extras import needs_extra
@@ -27,6 +28,9 @@ from sinks.bus.stored import BusError
 from sinks.hub.messages import CHANNELS
 from sinks.lake.manifest import LakeError
 from sinks.lake.place import Lake
+
+if TYPE_CHECKING:
+    from api.live.shards import ShardBoard
 
 CHECK_TRADES_S: Final = 5.0
 """Time between two checks of the trade stores."""
@@ -43,6 +47,11 @@ class Services(Struct, frozen=True):
     mongo: MongoStore
     trades: TradeArchive
     lake: Lake | None
+    own_trades: TradeArchive
+    """What this host alone has, without that of other hosts and of a lake."""
+    peers: PeerTrades | None
+    shards: "ShardBoard | None"
+    """Where flows share shards: who has which."""
     instruments: Instruments
     history: History
     analysis: AnalysisService
@@ -56,8 +65,12 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
     api = settings.api
     live = _live_view(settings)
     mongo = MongoStore(settings.mongo, timeout_s=api.store_timeout_s)
+    shards = _shard_board(settings)
+    peers = _peers(settings, shards)
+    venues = tuple(settings.by_venue)
     lake = _lake(settings)
-    trades = TradeArchive(settings.trades, venues=tuple(settings.by_venue), lake=lake)
+    trades = TradeArchive(settings.trades, venues=venues, lake=lake, peers=peers)
+    own_trades = TradeArchive(settings.trades, venues=())
     candles = WithLake(mongo, lake) if lake else None
     instruments = Instruments(settings.by_venue, live, mongo, older=candles)
     gateway = Gateway(settings.hub, live, venues=settings.by_venue, names_of=instruments.names_of)
@@ -69,18 +82,46 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(mongo.close)
         stack.push_async_callback(trades.close)
+        stack.push_async_callback(own_trades.close)
         await stack.enter_async_context(live)
         await asyncio.gather(mongo.check(), trades.check())
         works = [mongo.follow(), instruments.follow(), _follow(trades), history.warm(_series(settings))]
         if settings.analysis.store:
             works.append(record.follow())
+        works += [one.follow() for one in (shards, peers) if one]
+        if peers:
+            stack.callback(peers.close)
         if settings.heartbeat.url:
             works.append(beat(settings.heartbeat.url, every_s=settings.heartbeat.every_s, missing=readiness.missing))
         for work in works:
             task = asyncio.create_task(work)
             stack.push_async_callback(_end, task)
         stack.push_async_callback(mongo.drain)
-        yield Services(settings, live, gateway, mongo, trades, lake, instruments, history, analysis, metrics, readiness)
+        yield Services(
+            settings, live, gateway, mongo, trades, lake, own_trades, peers, shards, instruments, history, analysis,
+            metrics, readiness,
+        )  # fmt: skip
+
+
+def _shard_board(settings: Settings) -> "ShardBoard | None":
+    if not (settings.shares_shards and settings.bus.url):
+        return None
+    with needs_extra("bus", "feed.shard"):
+        from api.live.shards import ShardBoard  # noqa: PLC0415
+    return ShardBoard(settings.bus)
+
+
+def _peers(settings: Settings, shards: "ShardBoard | None") -> PeerTrades | None:
+    """The interfaces of other hosts: those of the settings, and those beside flows that share shards."""
+    if not shards and not settings.api.peer_urls:
+        return None
+    own = str(settings.bus.api_url or "")
+
+    def urls() -> set[str]:
+        shared = {flow.url for flow in shards.flows()} if shards else set()
+        return {url.rstrip("/") for url in {*settings.api.peer_urls, *shared} - {"", own}}
+
+    return PeerTrades(urls, token=settings.api.token)
 
 
 def _lake(settings: Settings) -> Lake | None:

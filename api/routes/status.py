@@ -40,6 +40,26 @@ class Memory(Struct, frozen=True):
     misses: int
 
 
+class ShardState(Struct, frozen=True):
+    """A part of the symbols. `owner` is the flow that follows it, null while there is none; `since` is when it took it,
+    or when it was seen last.
+    """
+
+    shard: str
+    owner: str | None
+    epoch: int
+    since: str | None
+
+
+class SharingState(Struct, frozen=True):
+    """A flow that takes at most `room` shards; `url` is that of the interface beside it, if others may query that."""
+
+    name: str
+    url: str | None
+    room: int
+    seen_ms_ago: int
+
+
 class StatusAnswer(Struct, frozen=True):
     """`missing` lists what is down or not current, since when and why. `venue` is that of requests which name none;
     `origin` is the kind of the first venue's data, null until a hub was connected.
@@ -60,6 +80,10 @@ class StatusAnswer(Struct, frozen=True):
     """URLs of the broadcast, for the page; one that begins with `/` is on the API's own server."""
     venues: list[VenueReadiness]
     """Every venue that the hubs report."""
+    shards: list[ShardState]
+    """Where flows share shards, each of them."""
+    sharing: list[SharingState]
+    """The flows that share them, as far as they were seen within a minute."""
 
 
 class Readiness(Struct, frozen=True):
@@ -109,6 +133,14 @@ def routes(services: Services) -> list[AnyRoute]:
             [one for venue_state, instruments in by_venue if venue_state.is_connected for one in instruments],
             with_venue=many,
         )
+        board = services.shards
+        shards = [
+            ShardState(one.shard, one.owner, one.epoch, iso_utc(one.since_ms) if one.since_ms else None)
+            for one in (board.owners() if board else ())
+        ]
+        missing += [f"shard {one.shard} has no owner" for one in shards if one.owner is None]
+        away = services.peers.away if services.peers else {}
+        missing += [f"the trades at {url} cannot be read: {reason}" for url, reason in sorted(away.items())]
         cache = live.candles
         return StatusAnswer(
             settings.first_feed.venue,
@@ -122,6 +154,10 @@ def routes(services: Services) -> list[AnyRoute]:
             Memory(len(cache), cache.counters.hits, cache.counters.misses),
             page_hub_urls(services),
             venues_of(venue_states),
+            shards,
+            [SharingState(one.name, one.url or None, one.room, one.seen_ms_ago) for one in board.flows()]
+            if board
+            else [],
         )
 
     async def alive(_: NoParams) -> Alive:

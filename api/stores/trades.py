@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from api.http.errors import Problem
 from api.stores.health import Watch
+from api.stores.peers import PeerTrades, Several
 from flows.process.late import late_module
 from flows.settings import Trades
 from sinks.lake.place import Lake
 from sinks.lake.trades import older_trades
 from sinks.trades.codec import END_MS, MINUTE_MS, decode_frame
-from sinks.trades.reader import FRAME_ROWS, TradeReader, in_order
+from sinks.trades.reader import FRAME_ROWS, OpenOlder, TradeReader, in_order
 from sinks.trades.record_checks import OnBad
 from sinks.trades.store import RecordError, TradeStoreError
 from sinks.trades.stored_records import leave_out
@@ -46,11 +47,19 @@ class TradeArchive:
     Frames are as those of `TradeView`, with rows in the order of time and id.
     """
 
-    def __init__(self, settings: Trades, *, venues: Collection[str], lake: Lake | None = None) -> None:
+    def __init__(
+        self,
+        settings: Trades,
+        *,
+        venues: Collection[str],
+        lake: Lake | None = None,
+        peers: PeerTrades | None = None,
+    ) -> None:
         """`venues` are those whose stores the flow writes: all of them are watched. What these have no more is read
-        from the `lake`.
+        from the `lake`, and what other hosts have from the `peers`.
         """
         self._lake = lake
+        self._peers = peers
         self._path: Path = settings.path
         self._venues = venues
         self._down: dict[str, str] = {}
@@ -217,8 +226,16 @@ class TradeArchive:
 
     def _reader(self, venue: str) -> TradeReader:
         if venue not in self._readers:
-            self._readers[venue] = TradeReader(self._path / venue, older=older_trades(self._lake, venue))
+            self._readers[venue] = TradeReader(self._path / venue, older=self._beside(venue))
         return self._readers[venue]
+
+    def _beside(self, venue: str) -> OpenOlder | None:
+        """What is read besides the own store."""
+        older, peers = older_trades(self._lake, venue), self._peers
+        if peers is None:
+            return older
+        others = peers.of_venue(venue)
+        return lambda first_stored: Several([*([older(first_stored)] if older else []), others])
 
 
 def _is_after(after: tuple[int, int]) -> pl.Expr:

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from flows.settings.section import Section, refuse_open_host, wrong_value
-from flows.settings.values import Days, Host, HubUrl, OpenPort, Seconds, Token, WebOrigin, check_timeframes
+from flows.settings.values import Days, Host, HubUrl, OpenPort, Seconds, Token, WebOrigin, WebUrl, check_timeframes
 
 
 class Api(Section):
@@ -29,6 +29,10 @@ class Api(Section):
     page_hub_urls: tuple[HubUrl, ...] = ()
     """The same hubs as the page reaches them, where its browser needs other addresses, as of a container; default:
     `hub_urls`.
+    """
+    peer_urls: tuple[WebUrl, ...] = ()
+    """Interfaces of other hosts, `http://host:port` each, that have trades of shards that are followed there; `token`
+    is sent to them. With `feed.shard = "auto"` those of `bus.api_url` are known besides.
     """
     cache_size: Annotated[int, Field(ge=1, le=1_000_000)] = 500
     """Candles held in memory for each symbol and timeframe."""

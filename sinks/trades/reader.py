@@ -207,11 +207,26 @@ class TradeView:
         lasts += [self._older.newest_of(symbol, until_ms=end_ms - 1)] if self._older else []
         return max((start for start in lasts if start is not None), default=None)
 
+    def span_of(self, symbol: str, begin_ms: int, end_ms: int) -> tuple[int | None, int | None]:
+        """Starts of the first and the last record of the partitions in `[begin_ms, end_ms)`; None without any."""
+        first = self._first_stored(symbol, begin_ms, end_ms)
+        lasts = [store.newest_of(symbol, until_ms=end_ms - 1) for store in self._stores]
+        return first, max((start for start in lasts if start is not None and start >= begin_ms), default=None)
+
+    def records_of(self, symbol: str, begin_ms: int, end_ms: int) -> Iterator[tuple[int, TradeColumns]]:
+        """Starts and columns of the records of the partitions that start in `[begin_ms, end_ms)`, oldest first."""
+        return merge(*self._records_of(symbol, begin_ms, end_ms, None), key=itemgetter(0))
+
+    def _records_of(
+        self, symbol: str, begin_ms: int, end_ms: int, on_bad: OnBad | None
+    ) -> list[Iterator[tuple[int, TradeColumns]]]:
+        stores = (store for store in self._stores if store.bounds(symbol))
+        return [store.records(symbol, begin_ms, end_ms, on_bad=on_bad) for store in stores]
+
     def _minutes(self, symbol: str, start_ms: int, end_ms: int, on_bad: OnBad | None) -> Iterator[list[TradeColumns]]:
         """The records of each minute: its seconds, their merged record, or both when a trade came late."""
         begin_ms = minute_of(start_ms)
-        stores = (store for store in self._stores if store.bounds(symbol))
-        streams = [store.records(symbol, begin_ms, end_ms, on_bad=on_bad) for store in stores]
+        streams = self._records_of(symbol, begin_ms, end_ms, on_bad)
         if self._older and self._older.has(symbol, begin_ms, end_ms):
             streams.append(self._older.records(symbol, begin_ms, end_ms))
         records = streams[0] if len(streams) == 1 else merge(*streams, key=itemgetter(0))

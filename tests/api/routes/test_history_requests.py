@@ -45,7 +45,10 @@ async def services(deployment: Deployment) -> AsyncIterator[Services]:
     await mongo.check()
     readiness = Readiness(settings, live, mongo, trades)
     gateway, metrics = Gateway(settings.hub, live, venues=settings.by_venue), ApiMetrics(live)
-    yield Services(settings, live, gateway, mongo, trades, None, instruments, history, analysis, metrics, readiness)
+    yield Services(
+        settings, live, gateway, mongo, trades, None, trades, None, None, instruments, history, analysis, metrics,
+        readiness,
+    )  # fmt: skip
     await mongo.close()
     await trades.close()
 
