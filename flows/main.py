@@ -29,7 +29,7 @@ from flows.model import Incident, ListedInstrument
 from flows.process.descriptors import raise_descriptor_limit
 from flows.process.disk import DiskFullError, explained, is_no_room
 from flows.process.engine_end import explain_full_disk
-from flows.process.exit_codes import TRY_AGAIN, refuse_to_run
+from flows.process.exit_codes import FENCED, TRY_AGAIN, refuse_to_run
 from flows.process.gc import tune_garbage_collector
 from flows.process.logs import set_up_logs
 from flows.recovered import prefix_of, state_fault
@@ -38,10 +38,13 @@ from flows.runtime.accounts import AccountRuntime
 from flows.runtime.alerts import AlertRuntime
 from flows.runtime.metrics import FlowMetrics, Parts, VenueMetrics, serve
 from flows.runtime.query_handlers import open_query_handlers
+from flows.runtime.stored_trades import NO_BEGINS, Begin
+from flows.runtime.takeover import begins
 from flows.runtime.venue import VenueRuntime, check_venues, with_own_names
 from flows.settings import Settings, SettingsError, load_settings
 from flows.settings.account import withheld
 from flows.settings.extras import needs_extra
+from flows.shards.lease import ShardLease, current_lease
 from flows.spellings import Catalogue
 from sinks.bridge import PartitionedWriterSink, SharedWriter, WriterSink
 from sinks.bus.stored import BusError
@@ -70,9 +73,11 @@ def build_flow(
     instruments: Mapping[str, Sequence[ListedInstrument] | None] | None = None,
     *,
     recovery: Path | None = None,
+    lease: ShardLease | None = None,
 ) -> Dataflow:
     """The complete system of one process. `stop` ends its input, and with it the flow. `instruments` are those
-    of each venue, if known. `recovery` is the directory of the recovered state, if there is one.
+    of each venue, if known. `recovery` is the directory of the recovered state, if there is one. `lease` is that of
+    the shard, where flows share them.
     """
     ledger, rejects, metrics, workers = IncidentWriter(), RejectWriter(), FlowMetrics(), SourceWorkers()
     catalogue, listed = Catalogue(), instruments or {}
@@ -91,7 +96,7 @@ def build_flow(
         ledger.add_sink(mongo.open())
     if broadcast:
         ledger.add_sink(broadcast.open(), gets_flow_incidents=True)
-    bus = _open_bus(settings, ledger.report, venues) if settings.bus.url else None
+    bus = _open_bus(settings, ledger.report, venues, lease) if settings.bus.url else None
     published: SharedWriter[Any] | None = SharedWriter(bus) if bus else None
     if published:
         ledger.add_sink(published.open(), gets_flow_incidents=True)
@@ -111,9 +116,20 @@ def build_flow(
     )  # fmt: skip
     if settings.metrics.enabled:
         serve(metrics, settings.metrics)
+    taken_over = begins(settings, lease.since_ms) if lease and lease.since_ms else {}
     return venues_flow(
         [
-            _parts_of(settings, venue, documents, listed.get(venue.feed.venue), stop, workers, alerts)
+            _parts_of(
+                settings,
+                venue,
+                documents,
+                listed.get(venue.feed.venue),
+                stop,
+                workers,
+                alerts,
+                shard=lease.shard if lease else "",
+                taken_over=taken_over.get(venue.feed.venue, NO_BEGINS),
+            )
             for venue in venues
         ],
         Sinks(
@@ -135,6 +151,9 @@ def _parts_of(
     stop: threading.Event,
     workers: SourceWorkers,
     alerts: AlertRuntime | None,
+    *,
+    shard: str,
+    taken_over: Mapping[str, Begin],
 ) -> VenueParts:
     """The part of the flow for one venue. The steps of `feed.venue` have the ids that they have alone."""
     network = EventLoopThread()
@@ -143,7 +162,7 @@ def _parts_of(
     requests.start()
     if instruments is not None or len(settings.by_venue) == 1:  # a venue that does not answer delays no other
         requests.wait_first()
-    parts, name = partition_names(settings.trades.partitions), venue.feed.venue
+    parts, name = partition_names(settings.trades.partitions, shard), venue.feed.venue
 
     def open_partition(part: str) -> TradeWriter:
         try:
@@ -163,6 +182,7 @@ def _parts_of(
             rest=venue.rest,
             network=network,
             more=account.handlers if account else {},
+            begins=taken_over,
         ),
         rules=venue.venue.rules,
         books=settings.books,
@@ -197,14 +217,14 @@ def _folders(settings: Settings) -> dict[str, Path]:
     return found
 
 
-def _check_stores(settings: Settings, flags: EngineFlags) -> None:
+def _check_stores(settings: Settings, flags: EngineFlags, shard: str) -> None:
     """Checks what the engine is going to open, since an error in the middle of its start ends in a panic.
     `RecoveryError` or `TradeStoreError` when that would fail.
     """
     if flags.recovery is not None:
         check(flags.recovery, state_fault)
     if settings.trades.enabled:
-        for venue, part in product(settings.by_venue, partition_names(settings.trades.partitions)):
+        for venue, part in product(settings.by_venue, partition_names(settings.trades.partitions, shard)):
             check_store(settings.trades.path / venue / part, is_shared=flags.is_cluster)
 
 
@@ -232,10 +252,13 @@ def _open_broadcast(settings: Settings, metrics: FlowMetrics, venues: list[Venue
     return broadcast
 
 
-def _open_bus(settings: Settings, report: Callable[[Incident], None], venues: list[VenueRuntime]) -> "BusWriter":
+def _open_bus(
+    settings: Settings, report: Callable[[Incident], None], venues: list[VenueRuntime], lease: ShardLease | None
+) -> "BusWriter":
     """The publisher to the bus, whose client library is loaded only with one."""
     with needs_extra("bus", "bus.url"):
         from sinks.bus.client import check_credentials  # noqa: PLC0415
+        from sinks.bus.fence import Fence  # noqa: PLC0415
         from sinks.bus.writer import BusWriter  # noqa: PLC0415
     try:
         check_credentials(settings.bus)
@@ -249,7 +272,21 @@ def _open_bus(settings: Settings, report: Callable[[Incident], None], venues: li
         clocks={venue.feed.venue: venue.clock for venue in venues},
         summary_s=settings.log.summary_s,
         on_incident=report,
+        fence=Fence(lease.shard, lease.epoch, lease.owner) if lease else None,
+        since_ms=lease.since_ms if lease else 0,
+        on_fenced=_end_fenced,
+        on_heartbeat=lease.beat if lease else _nothing,
     )
+
+
+def _end_fenced(error: Exception) -> NoReturn:
+    """Ends the process at once: another flow owns its shard, and goes on from what this one has stored."""
+    _log.error("shard_lost", reason=str(error))
+    os._exit(FENCED)
+
+
+def _nothing() -> None:
+    """For a flow without a lease."""
 
 
 def _open_mongo(
@@ -310,10 +347,11 @@ def _build() -> Dataflow:
             explain_full_disk(flags.recovery)
         set_up_logs(settings.log, name="flow")
         raise_descriptor_limit()
-        _check_stores(settings, flags)
+        lease = current_lease()
+        _check_stores(settings, flags, lease.shard if lease else "")
         instruments = check_venues(settings)
         stop = threading.Event()
-        built = build_flow(settings, stop, instruments, recovery=flags.recovery)
+        built = build_flow(settings, stop, instruments, recovery=flags.recovery, lease=lease)
     except (SettingsError, RecoveryError, TradeStoreError, DiskFullError, ValueError) as error:
         refuse_to_run(error)
     _stop_on_signals(stop)

@@ -62,6 +62,9 @@ def _show(answer: dict[str, Any]) -> None:
     print_table(("venue", "instrument", "state", "for", "channels", "reason"), _instruments(answer["instruments"]))
     typer.echo()
     print_table(("part", "state", "age", "reason"), _parts(answer))
+    if answer["shards"]:
+        typer.echo()
+        print_table(("shard", "owner", "epoch", "since"), _shards(answer["shards"]))
     missing = answer["missing"] or ([] if is_live(answer) else ["a flow that reports its instruments"])
     for sentence in missing:
         typer.echo(f"missing: {visible(sentence)}")
@@ -70,6 +73,11 @@ def _show(answer: dict[str, Any]) -> None:
 def _venues(answer: dict[str, Any]) -> list[str]:
     """Those of the flows, as the hubs name them; before a hub is reached that of the settings."""
     return list(dict.fromkeys(flow["venue"] for flow in answer["flows"])) or [answer["venue"]]
+
+
+def _shards(shards: Iterable[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
+    for one in shards:
+        yield one["shard"], one["owner"] or "none", str(one["epoch"]), one["since"] or ""
 
 
 def _instruments(instruments: Iterable[dict[str, Any]]) -> Iterator[tuple[str, ...]]:

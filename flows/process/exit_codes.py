@@ -9,6 +9,8 @@ CANNOT_RUN: Final = 78
 """Settings, ports or stores must be changed first: `EX_CONFIG` of sysexits.h. The reason is the last line of output."""
 TRY_AGAIN: Final = 75
 """What is in the way passes without another configuration, as a full disk does: `EX_TEMPFAIL` of sysexits.h."""
+FENCED: Final = 77
+"""Another flow owns the shard of this one: `EX_NOPERM` of sysexits.h."""
 USAGE: Final = 2
 """Wrong arguments, as `argparse` reports them."""
 

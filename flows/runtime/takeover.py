@@ -90,9 +90,9 @@ def begin_of(rows: Sequence[tuple[int, int, int]], candles: Sequence[Candle]) ->
     """
     by_last = {last: (number, time) for number, last, time in rows}
     known = [candle for candle in candles if candle.status in COMPLETE and candle.trades and candle.last_id in by_last]
-    if not known:
-        number, _, time = max(rows)
-        return number, time
+    if not known:  # what was published may not be on the disk of the other host: all that was read is fetched
+        number, _, time = min(rows)
+        return number - 1, time
     candle = known[-2] if len(known) > 1 else known[-1]
     number, time = by_last[candle.last_id]
     return Continued(number, time, candle.close_time + 1, known[-1].close_time + 1)

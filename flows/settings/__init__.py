@@ -8,6 +8,7 @@ Everything is checked when it is read: an error names the key, the value, its pl
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from socket import gethostname
 from typing import Any, NoReturn, Self, get_args
 
 from pydantic import Field, ValidationError, model_validator
@@ -21,7 +22,7 @@ from flows.settings.alerts import Alerts
 from flows.settings.api import Analysis, Api
 from flows.settings.bus import Bus
 from flows.settings.faults import text_of
-from flows.settings.feed import WHOLE, Books, Feed, Rest, VenueName
+from flows.settings.feed import AUTO, WHOLE, Books, Feed, Rest, VenueName
 from flows.settings.files import file_settings, settings_file
 from flows.settings.hub import Heartbeat, Hub, Log, Metrics
 from flows.settings.ports import check_ports
@@ -123,6 +124,15 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _can_share(self) -> Self:
+        shards = {feed.shard for feed in self.by_venue.values()}
+        if AUTO in shards and not self.bus.url:
+            raise wrong_value("feed.shard", "auto needs a bus, where leases stand: set bus.url, or write i/N")
+        if AUTO in shards and len(shards) > 1:
+            raise wrong_value("feed.shard", "auto is for all venues or for none: leave the shard of each venue out")
+        return self
+
+    @model_validator(mode="after")
     def _alerts_have_venues(self) -> Self:
         for rule in self.alerts.own_rules:
             if rule.venue and rule.venue not in self.by_venue:
@@ -186,7 +196,14 @@ class Settings(BaseSettings):
     def flow_name(self) -> str:
         """The name of this flow on the bus."""
         shard = self.first_feed.shard
-        return self.bus.flow or ("flow" if shard == WHOLE else shard.replace("/", "of"))
+        if self.bus.flow:
+            return self.bus.flow
+        return gethostname() if shard == AUTO else "flow" if shard == WHOLE else shard.replace("/", "of")
+
+    @property
+    def shares_shards(self) -> bool:
+        """Whether flows share the shards by leases."""
+        return self.first_feed.shard == AUTO
 
     @property
     def alerts_path(self) -> Path:

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from flows.settings.section import Section, wrong_value
-from flows.settings.values import BusUrl, Label, SecretText
+from flows.settings.values import BusUrl, Label, SecretText, WebUrl
 
 
 class Bus(Section):
@@ -19,7 +19,17 @@ class Bus(Section):
     stream: Label = "marketflow"
     """Name of the stream."""
     flow: Label | None = None
-    """Name of this flow among those that publish to the stream; default: `flow`, or its shard, as `1of2`."""
+    """Name of this flow among those that publish to the stream; default: `flow`, its shard, as `1of2`, or with
+    `feed.shard = "auto"` that of the host.
+    """
+    shards: Annotated[int, Field(ge=1, le=256)] = 1
+    """Parts of the symbols that flows with `feed.shard = "auto"` share; the same at all of them."""
+    most_shards: Annotated[int, Field(ge=0, le=256)] = 256
+    """Most of these that this flow takes, each in a process of its own; 0: none, but its stores answer."""
+    lease_s: Annotated[float, Field(ge=2, le=60)] = 4.0
+    """How long the owner of a shard may be silent before another flow takes it; the same at all of them."""
+    api_url: WebUrl | None = None
+    """Where other hosts reach the interface beside this flow; without it the trades here are known here alone."""
     accounts: bool = True
     """Whether an API reads balances and positions; false for a user who may only read `mf.>`."""
     create: bool = True

@@ -41,6 +41,8 @@ _OF_DERIVATIVES = ("markPrice", "forceOrder", "contractInfo")
 
 WHOLE: Final = "1/1"
 """The shard of a flow that has all symbols."""
+AUTO: Final = "auto"
+"""In the place of a shard: flows share them by leases."""
 
 
 class Feed(Section):
@@ -102,7 +104,9 @@ class Feed(Section):
     shards: Annotated[int, Field(ge=1, le=99)] = 1
     """Partitions of the source; symbols are spread over them. It must not change while recovery data is kept."""
     shard: str = WHOLE
-    """`i/N`: this process takes the i-th of N parts of the symbols."""
+    """`i/N`: this process takes the i-th of N parts of the symbols. `auto`: flows on any hosts share `bus.shards`
+    parts, and those of one that is lost are taken over by the others.
+    """
     stale_after_s: Seconds = 60.0
     """How long a new stream may be silent; later its own usual pauses decide, from 3 s on. A connection that stays
     silent so much longer than usual is connected anew.
@@ -206,7 +210,8 @@ class Feed(Section):
     @field_validator("shard")
     @classmethod
     def _share(cls, shard: str) -> str:
-        share_of(shard)
+        if shard != AUTO:
+            share_of(shard)
         return shard
 
     @model_validator(mode="after")
@@ -256,9 +261,14 @@ class Feed(Section):
         return self.origin in ("live", "testnet")
 
     @property
+    def share(self) -> tuple[int, int]:
+        """`shard` as numbers; of `auto`, before a shard is taken, all."""
+        return (1, 1) if self.shard == AUTO else share_of(self.shard)
+
+    @property
     def own_symbols(self) -> tuple[str, ...]:
         """The symbols of this process's share."""
-        index, count = share_of(self.shard)
+        index, count = self.share
         return self.symbols[index - 1 :: count]
 
     @property

@@ -219,6 +219,8 @@ def _mongod(folder: Path, at: Listener, env: Mapping[str, str] | None = None) ->
 
 
 def _flow(folder: Path, env: Mapping[str, str], settings: Settings, *, needs: tuple[str, ...]) -> ProcessSpec:
+    if settings.shares_shards:  # it prepares the states of its shards, which have no hub
+        return ProcessSpec("flow", _module("flows.shards", str(folder)), env, needs=needs)
     state = str(folder / RECOVERY)
     # saved every 5 s, and nothing older than what is saved is kept
     run = _module("bytewax.run", "flows.main", "-r", state, "-s", "5", "-b", "0")

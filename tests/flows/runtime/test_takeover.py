@@ -36,10 +36,10 @@ def test_it_begins_behind_the_candle_before_the_newest_closed_one() -> None:
     assert begin_of(ROWS, [*stored, closed(2, 2_000)]) == begin  # its last trade was never published
 
 
-def test_of_one_candle_it_is_that_one_and_of_none_the_newest_trade() -> None:
+def test_of_one_candle_it_is_that_one_and_of_none_the_first_trade_that_was_read() -> None:
     assert begin_of(ROWS, [closed(1, 1_080)]) == Continued(3, ROWS[2][2], BEGIN + 2 * MINUTE, BEGIN + 2 * MINUTE)
     for stored in ([], [closed(1, 1_080, "partial")], [closed(1, 1_080, "unproven")], [closed(1, 1_080, trades=0)]):
-        assert begin_of(ROWS, stored) == (4, ROWS[3][2])
+        assert begin_of(ROWS, stored) == (0, ROWS[0][2])
 
 
 def test_the_stream_is_read_back_from_two_periods_before_the_owner_was_seen_at_of_last() -> None:

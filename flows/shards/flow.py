@@ -1,0 +1,265 @@
+"""The flow that shares shards with others: reads the bucket, writes what the machine decides, runs the processes."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import Final, assert_never
+from uuid import uuid4
+
+import msgspec
+import structlog
+
+from flows.backoff import backoff_s
+from flows.clock import monotonic_ms, wall_ms
+from flows.process.disk import DiskFullError
+from flows.runtime.takeover import read_back_since
+from flows.settings import PREFIX, Settings
+from flows.shards.lease import VARIABLE, ShardLease
+from flows.shards.machine import GiveUp, Lost, Shards, Taken, Write
+from flows.shards.process import Task
+from flows.shards.runner import FENCED_REASON, Processes, ShardRunner
+from flows.shards.state import ShardFolder
+from sinks.bus.client import BusClient, connected
+from sinks.bus.entry import Kept
+from sinks.bus.leases import FENCE, Entry, bucket_of, epoch_of, fence_subject, key_of_subject, subject_of_key
+from sinks.bus.stored import BusError, Conflict, Stored
+
+BEATS: Final = 4
+"""Beats in the time of a lease."""
+TURN_S: Final = 0.1
+MOST_WRITES: Final = 50
+"""Rounds of writes in a turn."""
+_RECOVERY: Final = ("-s", "5", "-b", "0")
+
+_log = structlog.get_logger("flows.shards")
+
+
+class SharingFlow:
+    """One flow. `run` returns after `stop`, when its processes have ended and its shards are given up."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        """`folder` is that of the deployment: the state of shards is in it."""
+        bus = settings.bus
+        self._settings = settings
+        self._folder = folder
+        self._bucket = bucket_of(bus.stream)
+        self._beat_ms = int(bus.lease_s * 1_000) // BEATS
+        self._shards = Shards(
+            settings.flow_name,
+            uuid4().hex,
+            count=bus.shards,
+            room=min(bus.most_shards, bus.shards),
+            ttl_ms=int(bus.lease_s * 1_000),
+            beat_ms=self._beat_ms,
+            url=bus.api_url or "",
+            wall_ms=wall_ms,
+        )
+        self._processes = Processes()
+        self._running: dict[str, tuple[ShardRunner, asyncio.Task[None]]] = {}
+        self._arrived: list[Stored] = []
+        self._stopping = False
+        self._has_said = False
+        self._taken_since = 0
+
+    def stop(self) -> None:
+        """Ends it; once more: at once."""
+        if self._stopping:
+            for runner, _ in self._running.values():
+                runner.kill()
+        self._stopping = True
+
+    async def run(self) -> None:
+        """Takes part until `stop`."""
+        failures = 0
+        try:
+            if self._settings.bus.most_shards:
+                await self._processes.ready()
+            while not await self._is_over():
+                try:
+                    async with connected(self._settings.bus, "marketflow shards", stream=self._bucket) as client:
+                        await client.prepare_bucket(self._settings.bus)
+                        failures = 0
+                        await self._follow(client)
+                except BusError as error:
+                    failures += 1
+                    if failures == 1:
+                        _log.warning("leases_not_read", reason=str(error))
+                    self._apply()
+                    await self._pause(backoff_s(failures, min_s=0.25, max_s=2.0))
+        finally:
+            for runner, _ in self._running.values():
+                runner.kill()
+            await asyncio.gather(*(task for _, task in self._running.values()), return_exceptions=True)
+            await self._processes.close()
+
+    async def _is_over(self) -> bool:
+        """Whether it was stopped, and nothing runs any more. Shards that cannot be given up are over by their time."""
+        return self._stopping and not self._running
+
+    async def _pause(self, pause_s: float) -> None:
+        for _ in range(int(pause_s / TURN_S)):
+            if not self._stopping:
+                await asyncio.sleep(TURN_S)
+        if self._stopping:
+            self._end_all()
+            await asyncio.sleep(TURN_S)
+
+    # --- the bucket ---
+
+    async def _follow(self, client: BusClient) -> None:
+        """One connection, to its end, which is a `BusError`, or that of the flow."""
+        self._arrived = []
+        async with aclosing(self._entries(client)) as entries:
+            first = await anext(entries)
+            fences = await self._fences()
+            self._shards.on_connected(first, fences, monotonic_ms())
+            reading = asyncio.ensure_future(self._read(entries))
+            try:
+                while not (self._stopping and not self._running and self._shards.is_over):
+                    if reading.done():
+                        reading.result()
+                    await self._turn(client)
+                    await asyncio.sleep(TURN_S)
+            finally:
+                reading.cancel()
+                await asyncio.wait([reading])
+
+    async def _entries(self, client: BusClient) -> AsyncGenerator[list[Entry], None]:
+        """All entries, then those that change."""
+        newest: list[Entry] | None = []
+        async with aclosing(client.read([subject_of_key(self._settings.bus.stream, ">")], newest_of_each=True)) as read:
+            async for stored in read:
+                entry = Entry(
+                    key_of_subject(self._settings.bus.stream, stored.subject), stored.body, stored.seq, stored.stamp_ms
+                )
+                if newest is None:
+                    yield [entry]
+                    continue
+                newest += [entry] if stored.seq else []
+                if not stored.pending:
+                    yield newest
+                    newest = None
+
+    async def _read(self, entries: AsyncGenerator[list[Entry], None]) -> None:
+        async for changed in entries:
+            for entry in changed:
+                self._shards.on_entry(entry, monotonic_ms())
+
+    async def _fences(self) -> dict[str, int]:
+        """The epochs in the stream, by shard; none while there is no stream."""
+        found: dict[str, int] = {}
+        try:
+            async with connected(self._settings.bus, "marketflow shards") as client:
+                if not (await client.span()).last:
+                    return found
+                async with aclosing(client.read([fence_subject(">")], newest_of_each=True)) as messages:
+                    async for stored in messages:
+                        if stored.seq:
+                            found[stored.subject.rpartition(f".{FENCE}.")[2]] = epoch_of(stored.body)
+                        if not stored.pending:
+                            break
+        except BusError as error:
+            _log.info("epochs_not_read", reason=str(error))
+        return found
+
+    async def _turn(self, client: BusClient) -> None:
+        """Writes what is due, and follows it."""
+        if self._stopping:
+            self._end_all()
+        self._apply()
+        for _ in range(MOST_WRITES):
+            if not (writes := self._shards.due(monotonic_ms())):
+                break
+            answers = await client.publish(
+                [Kept(subject_of_key(self._settings.bus.stream, write.key), "", write.body) for write in writes],
+                expected={subject_of_key(self._settings.bus.stream, write.key): write.revision for write in writes},
+            )
+            for write, answer in zip(writes, answers, strict=True):
+                self._note(write, answer)
+            self._apply()
+        if not self._shards.name_is_taken(monotonic_ms()):
+            self._taken_since = 0
+        elif not self._taken_since:
+            self._taken_since = monotonic_ms()
+        elif not self._has_said and monotonic_ms() - self._taken_since > 2 * BEATS * self._beat_ms:
+            self._has_said = True
+            _log.error("flow_name_is_taken", name=self._settings.flow_name, hint="set bus.flow to another name")
+
+    def _note(self, write: Write, answer: object) -> None:
+        if isinstance(answer, int):
+            self._shards.on_written(write, answer, monotonic_ms())
+        elif isinstance(answer, Conflict):
+            self._shards.on_written(write, None, monotonic_ms())
+        else:
+            raise BusError(str(answer))
+
+    # --- the processes ---
+
+    def _end_all(self) -> None:
+        self._shards.release_all()
+        self._apply()
+
+    def _apply(self) -> None:
+        for change in self._shards.take_changes():
+            match change:
+                case Taken():
+                    self._start(change)
+                case GiveUp(shard):
+                    _log.info("shard_given_up", shard=shard)
+                    self._end(shard, ShardRunner.end)
+                case Lost(shard):
+                    _log.warning("shard_lost", shard=shard, reason="another flow owns it")
+                    self._end(shard, ShardRunner.kill)
+                case _:
+                    assert_never(change)
+
+    def _end(self, shard: str, how: Callable[[ShardRunner], None]) -> None:
+        if shard in self._running:
+            how(self._running[shard][0])
+        else:
+            self._shards.on_ended(shard)
+
+    def _start(self, taken: Taken) -> None:
+        _log.info("shard_taken", shard=taken.shard, epoch=taken.epoch)
+        before = self._running.get(taken.shard)
+        task = asyncio.ensure_future(self._run(taken, before[1] if before else None))
+        runner = ShardRunner(taken.shard, self._processes, lambda pulse: self._task(taken, pulse))
+        self._running[taken.shard] = runner, task
+
+    async def _run(self, taken: Taken, before: "asyncio.Task[None] | None") -> None:
+        """Runs a shard to its end, after the process of an epoch before has ended."""
+        if before:
+            await asyncio.wait([before])
+        runner, own = self._running[taken.shard]
+        try:
+            reason = await runner.run()
+        except (OSError, DiskFullError) as error:
+            reason = str(error)
+        if self._running.get(taken.shard) == (runner, own):
+            del self._running[taken.shard]
+        if reason == FENCED_REASON:
+            self._shards.on_fenced(taken.shard)
+        elif reason and self._shards.owned.get(taken.shard) == taken.epoch:
+            _log.error("shard_refused", shard=taken.shard, reason=reason)
+            self._shards.refuse(taken.shard, monotonic_ms())
+        self._shards.on_ended(taken.shard)
+
+    def _task(self, taken: Taken, pulse: int) -> Task:
+        """What the process of a shard is to run."""
+        folder = ShardFolder((self._folder / "shards" / taken.shard).absolute())
+        known = folder.enter(taken, read_back_since(self._settings, taken.before_ms or wall_ms()))
+        lease = ShardLease(taken.shard, taken.epoch, self._settings.flow_name, known.since_ms, pulse)
+        number = int(taken.shard.partition("of")[0])
+        values = {
+            "FEED__SHARD": taken.shard.replace("of", "/"),
+            "BUS__FLOW": taken.shard,
+            "HUB__ENABLED": "false",
+            "ALERTS__PATH": str(folder.alerts),
+            "METRICS__PORT": str(self._settings.metrics.port + number if self._settings.metrics.port else 0),
+        }
+        if file := self._settings.log.file:
+            values["LOG__FILE"] = str(file.with_name(f"{file.stem}-{taken.shard}{file.suffix}"))
+        variables = {f"{PREFIX}{key}": value for key, value in values.items()}
+        variables[VARIABLE] = msgspec.json.encode(lease).decode()
+        return Task(variables, ["flows.main", "-r", str(folder.recovery), *_RECOVERY])
