@@ -12,11 +12,12 @@ from api.http.errors import Problem
 from api.http.route import STORE_ERRORS, AnyRoute, NoParams, RawRoute, Route, Symbol, Time, Venue
 from api.services import Services
 from api.stores.peers import MEDIA, RECORDS, SPAN, STORED, StoredSpan, StoredSymbols, encode_record
+from flows.foreign import visible
 from sinks.trades.codec import END_MS
 
 CHUNK: Final = 1 << 18
 """Bytes that are sent at once."""
-ERRORS: Final = ("bad_request", "trade_store_absent", *STORE_ERRORS)
+ERRORS: Final = ("bad_request", "unknown_venue", "trade_store_absent", *STORE_ERRORS)
 
 
 class StoredParams(Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,17 +47,23 @@ class StoredTrades:
                     raise
         return StoredSymbols(found)
 
+    def _known(self, venue: str) -> str:
+        """A venue of the settings."""
+        if venue not in self._venues:
+            raise Problem("unknown_venue", f"there is no venue {visible(venue)} here: {', '.join(self._venues)}")
+        return venue
+
     async def span(self, params: StoredParams) -> StoredSpan:
         """Starts of the first and the last record of this host in a span."""
         first, last = await self._archive.read(
-            params.venue, lambda reader: reader.span_of(params.symbol, params.start, params.end)
+            self._known(params.venue), lambda reader: reader.span_of(params.symbol, params.start, params.end)
         )
         return StoredSpan(first, last)
 
     async def records(self, request: web.Request, params: StoredParams) -> web.StreamResponse:
         """The records of this host in a span, as a stream of MessagePack with lengths."""
         made = await self._archive.read(
-            params.venue, lambda reader: reader.records_of(params.symbol, params.start, params.end)
+            self._known(params.venue), lambda reader: reader.records_of(params.symbol, params.start, params.end)
         )
         response = web.StreamResponse(headers={"Content-Type": MEDIA})
         waiting = bytearray()

@@ -1,0 +1,67 @@
+"""Hosts that are lost: `python -m tests.hosts [--kinds flow,host] [--rounds 10] [--clients 100] [--seed 7]`.
+
+Three hosts as network namespaces, each with servers of NATS and MongoDB, a flow that shares shards, and an interface,
+while trades come and clients listen. In each round something is killed or cut off at a random moment; after the rounds
+of a kind stores, stream and clients are compared with a twin that was left alone. It takes minutes, and root.
+"""
+
+import argparse
+import asyncio
+import random
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.hosts.deployment import KINDS, deployment
+from tests.hosts.network import reason_for_none
+
+
+def say(line: str) -> None:
+    """Writes a line at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+async def run(kinds: list[str], rounds: int, clients: int, seed: int, folder: Path) -> int:
+    """The rounds of each kind; the exit code."""
+    failed = 0
+    for kind in kinds:
+        chance, seconds = random.Random(f"{seed} {kind}"), dict[str, list[float]]()
+        async with deployment(folder / kind, clients=clients) as hosts:
+            for number in range(rounds):
+                await asyncio.sleep(chance.uniform(0.5, 4.0))
+                found = await hosts.lose(kind, chance)
+                for name, value in found.items():
+                    seconds.setdefault(name, []).append(value)
+                say(f"{kind} {number + 1}: " + ", ".join(f"{k} {v:.1f}" for k, v in found.items()))
+            await asyncio.sleep(5)
+            wrong = await hosts.compare()
+        shown = ", ".join(
+            f"{name} median {statistics.median(values):.1f} most {max(values):.1f}" for name, values in seconds.items()
+        )
+        say(f"{kind}: {rounds} rounds, {shown}; {len(wrong)} differences")
+        for line in wrong[:20]:
+            say(f"  {line}")
+        failed += bool(wrong)
+    return failed
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m tests.hosts", description="what is lost when hosts are")
+    parser.add_argument("--kinds", default=",".join(KINDS), help=f"of {', '.join(KINDS)}")
+    parser.add_argument("--rounds", type=int, default=10, help="rounds of each kind")
+    parser.add_argument("--clients", type=int, default=100, help="clients that listen")
+    parser.add_argument("--seed", type=int, default=7, help="decides what is lost when")
+    parser.add_argument("--folder", type=Path, help="where everything is kept; default: a temporary one")
+    chosen = parser.parse_args()
+    if reason := reason_for_none():
+        sys.exit(reason)
+    with tempfile.TemporaryDirectory(prefix="marketflow-hosts-") as made:
+        folder = chosen.folder or Path(made)
+        sys.exit(asyncio.run(run(chosen.kinds.split(","), chosen.rounds, chosen.clients, chosen.seed, folder)))
+
+
+if __name__ == "__main__":
+    main()

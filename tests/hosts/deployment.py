@@ -1,0 +1,323 @@
+"""Three hosts, an exchange outside of them, an undisturbed twin, clients; what is lost, when, and what is left then."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import msgspec
+import polars as pl
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from flows.recovery import prepare
+from flows.settings import Bus
+from sinks.bus.client import connected
+from sinks.bus.stored import BusError
+from sinks.bus.subjects import channel_of
+from sinks.mongod.server import Mongod
+from sinks.trades.reader import TradeReader
+from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
+from tests.e2e.test_crash import SPEED, tape
+from tests.fakes.deployment import running_flow
+from tests.fakes.nats import stored
+from tests.fakes.sharing import leases
+from tests.fakes.twins import (
+    MID_MINUTE_S,
+    SYMBOLS,
+    candles_of,
+    differences,
+    is_proven,
+    recovering,
+    settings_for,
+    trades_of,
+)
+from tests.fakes.witness import Witness
+from tests.hosts.crowd import Crowd
+from tests.hosts.host import MONGO, MONITOR, TOKEN, Host, mongo_uri, replica_set_of
+from tests.hosts.network import OUTSIDE, OWN, namespaces
+
+KINDS: Final = ("flow", "api", "nats", "mongo", "host", "partition")
+PATIENCE_S: Final = 300.0
+PARTITION_S: Final = 30.0
+DATABASE: Final = "shared"
+FRAMES: Final = {"feed__timeframes": ["1m", "5m"]}
+
+
+class Hosts:
+    """The deployment."""
+
+    def __init__(self, hosts: list[Host], exchange: ThreadedExchange, calm: Path, twin_uri: str, crowd: Crowd) -> None:
+        self.hosts = hosts
+        self.exchange = exchange
+        self.crowd = crowd
+        self._calm = calm
+        self._twin_uri = twin_uri
+        self.bus = Bus(url=tuple(one.nats for one in hosts), replicas=len(hosts))
+        self.uri = mongo_uri(len(hosts))
+
+    def named(self, name: str) -> Host:
+        """A host."""
+        return next(one for one in self.hosts if one.name == name)
+
+    async def owners(self) -> dict[str, str]:
+        """The owner of each shard, as far as the bucket can be read."""
+        with suppress(BusError, TimeoutError):
+            async with asyncio.timeout(5):
+                return {shard: lease.owner for shard, lease in (await leases(self.bus)).items()}
+        return {}
+
+    async def newest(self) -> dict[str, int]:
+        """The newest published trade of each symbol."""
+        found: dict[str, int] = {}
+        with suppress(BusError, TimeoutError):
+            async with (
+                asyncio.timeout(5),
+                connected(self.bus, "test") as client,
+                aclosing(client.read(["mf.binance.*.Trade"], newest_of_each=True)) as messages,
+            ):
+                async for one in messages:
+                    if one.seq:
+                        data = msgspec.json.decode(one.body)["data"]
+                        found[data["symbol"]] = data["trades"][-1]["id"]
+                    if not one.pending:
+                        break
+        return found
+
+    async def _minute(self) -> float:
+        """The minute of the market, by the newest published trade, in whole seconds."""
+        times = [0]
+        with suppress(BusError, TimeoutError):
+            async with (
+                asyncio.timeout(5),
+                connected(self.bus, "test") as client,
+                aclosing(client.read(["mf.binance.*.Trade"], newest_of_each=True)) as messages,
+            ):
+                async for one in messages:
+                    if one.seq:
+                        times.append(msgspec.json.decode(one.body)["data"]["trades"][-1]["timestamp"])
+                    if not one.pending:
+                        break
+        return max(times) // 1_000 / 60
+
+    async def until(self, what: str, holds: Callable[[Any], bool], look: Callable[[], Awaitable[Any]]) -> Any:
+        """Waits until what is looked at is so, and gives it."""
+        found: Any = None
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while not holds(found := await look()):
+                    await asyncio.sleep(0.1)
+                return found
+        except TimeoutError:
+            logs = "\n".join(f"--- {one.name}\n{one.said('flow')}" for one in self.hosts)
+            raise AssertionError(f"not {what}: {found}\n{logs}") from None
+
+    async def until_owned(self, *, without: str = "") -> None:
+        """Waits until every shard has an owner that runs."""
+        names = {one.name for one in self.hosts} - {without}
+        await self.until(
+            "owned", lambda owners: len(owners) == len(SYMBOLS) and {*owners.values()} <= names, self.owners
+        )
+
+    async def until_traded(self) -> None:
+        """Waits until newer trades of every symbol are published."""
+        known = await self.newest()
+        await self.until(
+            "traded", lambda newest: all(newest.get(one, 0) > known.get(one, 0) for one in SYMBOLS), self.newest
+        )
+
+    async def lose(self, kind: str, chance: random.Random) -> dict[str, float]:
+        """Loses something, and brings it back. Gives the seconds until others had taken over and trades went on."""
+        owners = sorted({*(await self.owners()).values()} & {one.name for one in self.hosts})
+        victim = self.named(chance.choice(owners))
+        begun, found = time.monotonic(), {}
+        if kind in ("flow", "host", "partition"):
+            if kind == "partition":
+                victim.net.cut()
+            else:
+                victim.kill(*(["flow"] if kind == "flow" else []))
+            others = [one for one in self.hosts if one is not victim]
+            self.bus = Bus(url=tuple(one.nats for one in others), replicas=len(self.hosts))
+            await self.until_owned(without=victim.name)
+            found["taken_s"] = time.monotonic() - begun
+        elif kind == "api":
+            victim = chance.choice(self.hosts)
+            victim.kill("api")
+        elif kind == "nats":
+            victim = self.leader()
+            victim.kill("nats")
+            self.bus = Bus(url=tuple(one.nats for one in self.hosts if one is not victim), replicas=len(self.hosts))
+        else:
+            victim = self.primary()
+            victim.kill("mongo")
+        await self.until_traded()
+        found["traded_s"] = time.monotonic() - begun
+        if kind == "partition":
+            await asyncio.sleep(max(0.0, PARTITION_S - (time.monotonic() - begun)))
+            victim.net.mend()
+        else:
+            await asyncio.sleep(chance.uniform(1.0, 5.0))
+        victim.start()
+        self.bus = Bus(url=tuple(one.nats for one in self.hosts), replicas=len(self.hosts))
+        await self.until_owned()
+        await self.until_traded()
+        return found
+
+    def leader(self) -> Host:
+        """The host whose server leads the stream."""
+        for one in self.hosts:
+            with suppress(httpx.HTTPError, KeyError):
+                answer = httpx.get(f"http://{one.net.inside}:{MONITOR}/jsz?streams=true", timeout=5).json()
+                details = [each for account in answer["account_details"] for each in account["stream_detail"]]
+                return self.named(next(each["cluster"]["leader"] for each in details if each["name"] == "marketflow"))
+        raise AssertionError("the stream has no leader")
+
+    def primary(self) -> Host:
+        """The host whose database is the primary."""
+        with MongoClient[dict[str, Any]](self.uri, serverSelectionTimeoutMS=60_000) as client:
+            client.admin.command("ping")
+            assert client.primary
+            return next(one for one in self.hosts if one.net.inside == client.primary[0])
+
+    async def compare(self) -> list[str]:
+        """Stops the market, waits until all have everything, and gives what is not as it should be."""
+        begin = await self._minute()
+        await self.until(
+            "in the middle of a minute",
+            lambda minute: minute > begin + 2 and round(minute % 1 * 60) in MID_MINUTE_S,
+            self._minute,
+        )
+        await asyncio.to_thread(self.exchange.pause)
+        with contextlib.closing(Witness(self.exchange.rest_url)) as witness:
+            made = {symbol: witness.newest_id(symbol) for symbol in SYMBOLS}
+
+        def look() -> tuple[bool, Any]:
+            """Whether the stores have everything, and what they have."""
+            here = {symbol: max(_newest(one.folder, symbol) for one in self.hosts) for symbol in SYMBOLS}
+            calm = {symbol: _newest(self._calm, symbol) for symbol in SYMBOLS}
+            with suppress(PyMongoError):
+                proven = is_proven(self.uri, DATABASE) and is_proven(self._twin_uri, "calm")
+                return proven and here == calm == made, (here, calm, made, proven)
+            return False, "the database does not answer"
+
+        async def state() -> Any:
+            are_stored, found = await asyncio.to_thread(look)
+            seen = sum(one.newest == made for one in self.crowd.members)
+            are_seen = seen == len(self.crowd.members) and await self.newest() == made
+            return are_stored and are_seen, found, seen
+
+        await self.until("complete", lambda found: found[0], state)
+        parts = [trades_of(one.folder) for one in self.hosts]
+        together = {
+            symbol: pl.concat([part[symbol] for part in parts if symbol in part]).unique("id").sort("id")
+            for symbol in SYMBOLS
+        }
+        expected = candles_of(self._twin_uri, "calm"), trades_of(self._calm)
+        wrong = [str(one) for one in differences(expected, (candles_of(self.uri, DATABASE), together))]
+        messages = [one for one in await stored(self.bus) if channel_of(one.subject) == "Trade"]
+        for symbol in SYMBOLS:
+            bodies = [msgspec.json.decode(one.body)["data"] for one in messages]
+            ids = [row["id"] for body in bodies if body["symbol"] == symbol for row in body["trades"]]
+            if ids != [*range(ids[0], ids[0] + len(ids))]:
+                wrong.append(f"{symbol}: the stream has its trades not once and in order")
+        wrong += await self._answers()
+        return wrong + self.crowd.wrong()
+
+    async def _answers(self) -> list[str]:
+        """Every interface answers the same."""
+        wrong = []
+        async with httpx.AsyncClient(headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60) as client:
+            for symbol in SYMBOLS:
+                for path in (f"/api/trades?symbol={symbol}&limit=2000", f"/api/bars/{symbol}?size=1m&limit=500"):
+                    answers = [(await client.get(f"{one.url}{path}")).json() for one in self.hosts]
+                    if not all(one.get("success") for one in answers):
+                        wrong.append(f"{path}: {[one.get('error') for one in answers]}")
+                    elif any(one["data"] != answers[0]["data"] for one in answers):
+                        wrong.append(f"{path}: the interfaces do not answer the same")
+        return wrong
+
+
+def _newest(folder: Path, symbol: str) -> int:
+    path = folder / "trades" / "binance"
+    if not path.is_dir():
+        return 0
+    with TradeReader(path) as reader:
+        return reader.last_id(symbol) or 0
+
+
+@asynccontextmanager
+async def deployment(folder: Path, *, clients: int, prefix: str = "mf", count: int = 3) -> AsyncIterator[Hosts]:
+    """Everything while entered, with trades on their way."""
+    calm = folder / "calm"
+    calm.mkdir(parents=True)
+    prepare(calm / "recovery")
+    async with AsyncExitStack() as stack:
+        nets = stack.enter_context(namespaces(prefix, count))
+        exchange = stack.enter_context(
+            exchange_in_thread(tape(loop=True), speed=SPEED, paused=True, start_now=True, host=f"{OUTSIDE}.{OWN}")
+        )
+        database = Mongod(folder / "mongod", port=0)
+        stack.callback(database.stop)
+        await asyncio.to_thread(database.wait_ready)
+        settings = settings_for(folder, exchange, mongo_uri(count)) | FRAMES | {
+            "feed__shard": "auto", "mongo__database": DATABASE, "log__format": "json", "metrics__enabled": False,
+            "bus__url": [f"nats://{one.inside}:4222" for one in nets], "bus__replicas": count,
+            "bus__shards": len(SYMBOLS), "hub__ring": 1_000_000,
+        }  # fmt: skip
+        hosts = [Host(net, folder / net.name, hosts=count, settings=settings) for net in nets]
+        for one in hosts:
+            stack.callback(one.kill)
+            one.start("nats", "mongo")
+        await _initiate(hosts)
+        for one in hosts:
+            one.start("flow", "api")
+        flow = await stack.enter_async_context(
+            running_flow(calm, *recovering(calm), **settings_for(calm, exchange, database.uri) | FRAMES)
+        )
+        crowd = Crowd(hosts, clients)
+        found = Hosts(hosts, exchange, calm, database.uri, crowd)
+        await found.until_owned()
+        await found.until("live", bool, lambda: _are_live(found))
+        crowd.start()
+        stack.push_async_callback(crowd.close)
+        await found.until("connected", bool, lambda: _are_connected(crowd))
+        exchange.resume()
+        await found.until_traded()
+        yield found
+        assert flow.running, flow.said()[-2_000:]
+
+
+async def _initiate(hosts: list[Host]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                await asyncio.to_thread(_initiate_once, hosts)
+            except PyMongoError:
+                await asyncio.sleep(0.2)
+            else:
+                return
+
+
+def _initiate_once(hosts: list[Host]) -> None:
+    address = f"mongodb://{hosts[0].net.inside}:{MONGO}"
+    with MongoClient[dict[str, Any]](address, directConnection=True, serverSelectionTimeoutMS=2_000) as client:
+        client.admin.command("replSetInitiate", replica_set_of(hosts))
+
+
+async def _are_live(hosts: Hosts) -> bool:
+    """Whether each process of a shard says that its line is live."""
+    with suppress(BusError):
+        messages = [one for one in await stored(hosts.bus) if channel_of(one.subject) == "Status"]
+        states = [msgspec.json.decode(one.body) for one in messages]
+        live = {one["flow"] for one in states if one["data"].get("state") == "live"}
+        return len(live) >= len(SYMBOLS)
+    return False
+
+
+async def _are_connected(crowd: Crowd) -> bool:
+    return all(one.connections for one in crowd.members)
