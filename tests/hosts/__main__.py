@@ -29,6 +29,7 @@ async def run(kinds: list[str], rounds: int, clients: int, seed: int, folder: Pa
     for kind in kinds:
         chance, seconds = random.Random(f"{seed} {kind}"), dict[str, list[float]]()
         async with deployment(folder / kind, clients=clients) as hosts:
+            await hosts.minutes_later(3)  # the first periods are whole for neither
             for number in range(rounds):
                 await asyncio.sleep(chance.uniform(0.5, 4.0))
                 found = await hosts.lose(kind, chance)

@@ -184,14 +184,18 @@ class Hosts:
             assert client.primary
             return next(one for one in self.hosts if one.net.inside == client.primary[0])
 
-    async def compare(self) -> list[str]:
-        """Stops the market, waits until all have everything, and gives what is not as it should be."""
+    async def minutes_later(self, minutes: int) -> None:
+        """Waits until so many minutes of the market are over, to the middle of one."""
         begin = await self._minute()
         await self.until(
             "in the middle of a minute",
-            lambda minute: minute > begin + 2 and round(minute % 1 * 60) in MID_MINUTE_S,
+            lambda minute: minute > begin + minutes and round(minute % 1 * 60) in MID_MINUTE_S,
             self._minute,
         )
+
+    async def compare(self) -> list[str]:
+        """Stops the market, waits until all have everything, and gives what is not as it should be."""
+        await self.minutes_later(2)
         await asyncio.to_thread(self.exchange.pause)
         with contextlib.closing(Witness(self.exchange.rest_url)) as witness:
             made = {symbol: witness.newest_id(symbol) for symbol in SYMBOLS}
