@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from io import BytesIO, StringIO
@@ -18,6 +20,7 @@ from sinks.dataframes import TIMESTAMP
 from sinks.export.formats import BOM, FORMATS, KINDS, Encoder, Format
 from sinks.export.parquet import write_parquet
 from tests.fakes.candles import BEGIN
+from tests.marked import ROOT
 
 SCHEMA = {"time": pl.Int64(), "price": pl.Float64(), "status": pl.String(), "is_closed": pl.Boolean()}
 ROWS: list[dict[str, Any]] = [
@@ -87,3 +90,28 @@ def test_times_are_iso_8601_in_csv(times: list[int]) -> None:
 
 def test_each_format_has_a_content_type() -> None:
     assert KINDS.keys() == set(FORMATS)
+
+
+PEAK_OF = """
+import sys
+from pathlib import Path
+import numpy, polars
+from sinks.export.parquet import write_parquet
+rng = numpy.random.default_rng(1)
+rows = (polars.DataFrame({"a": rng.random(100_000), "b": rng.random(100_000)}) for _ in range(int(sys.argv[1])))
+write_parquet(Path(sys.argv[2]), polars.DataFrame(schema={"a": polars.Float64, "b": polars.Float64}), rows)
+peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+print(int(peak.split()[1]) * 1_024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+def test_a_parquet_file_of_any_length_takes_the_memory_of_a_short_one(tmp_path: Path) -> None:
+    def peak(frames: int) -> int:
+        command = sys.executable, "-c", PEAK_OF, str(frames), str(tmp_path / "file")
+        return int(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+
+    short, long = peak(10), peak(160)
+    assert pl.scan_parquet(tmp_path / "file").select(pl.len()).collect().item() == 16_000_000
+    assert long - short < 80_000_000  # of 256 MB of rows
