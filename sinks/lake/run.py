@@ -5,7 +5,7 @@ changed since.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -52,6 +52,11 @@ class LakeChoice(Struct, frozen=True):
     end: int = 1 << 62
     every_day: bool = False
     """Compare all days with the stores, not only those that may have changed."""
+
+    def has(self, series: LakeSeries) -> bool:
+        """Whether a series is chosen."""
+        is_kind = not self.kinds or series.kind in self.kinds or series.kind.partition("-")[0] in self.kinds
+        return is_kind and (not self.symbols or series.symbol in self.symbols)
 
 
 class LakeReport(Struct):
@@ -103,21 +108,12 @@ class LakeRun:
 
     def run(self, choice: LakeChoice) -> LakeReport:
         """Writes what is chosen."""
-        found = self._series(choice)
-        until = self._closed_until(extent for _, extent in found)
-        for series, extent in found:
-            self._bring(series, extent, min(until, choice.end), choice)
-        return self.report
-
-    def _series(self, choice: LakeChoice) -> list[tuple[LakeSeries, _Extent]]:
-        """What is stored, and its first and last time."""
         found = [*self._trade_series(), *self._candle_series(), *self._incident_series()]
-        return [
-            (series, extent)
-            for series, extent in found
-            if (not choice.symbols or series.symbol in choice.symbols)
-            and (not choice.kinds or series.kind in choice.kinds or series.kind.partition("-")[0] in choice.kinds)
-        ]
+        until = self._closed_until(found)
+        for series, extent in found:
+            if choice.has(series):
+                self._bring(series, extent, min(until, choice.end), choice)
+        return self.report
 
     def _trade_series(self) -> Iterator[tuple[LakeSeries, _Extent]]:
         for symbol in self._reader.symbols() if self._reader else ():
@@ -155,9 +151,9 @@ class LakeRun:
         times = [int(one[time]) for one in ends if one is not None]
         return _Extent(*times) if len(times) == len(ends) else None
 
-    def _closed_until(self, extents: Iterator[_Extent]) -> int:
-        """End of the last day that is over."""
-        newest = max((extent.last for extent in extents), default=0)
+    def _closed_until(self, found: Iterable[tuple[LakeSeries, _Extent]]) -> int:
+        """End of the last day that is over, by trades and candles: an incident may have the time of this machine."""
+        newest = max((extent.last for series, extent in found if series.kind != INCIDENTS), default=0)
         now = newest if self._now_ms is None else min(newest, self._now_ms)
         return max(now - SETTLE_MS, 0) // DAY_MS * DAY_MS
 

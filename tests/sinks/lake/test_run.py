@@ -212,6 +212,16 @@ def test_a_day_that_was_repaired_is_the_next_revision(stores: Stores) -> None:
     assert (after.revision, after.rows, after.proof.proof) == (2, 72, "repaired")
 
 
+def test_an_incident_closes_no_day(stores: Stores) -> None:
+    late = gap(begin=BEGIN + 30 * DAY_MS, end=BEGIN + 30 * DAY_MS + 1)
+    stores.database[INCIDENTS].bulk_write([incident_upsert(late, now_ms=BEGIN)])
+    stores.run()
+    assert [*stores.lake.manifest(TRADES).days] == DAYS[:4]
+    [incidents] = stores.lake.series(kind="incidents")
+    assert [*stores.lake.manifest(incidents).days] == DAYS[1:4]
+    assert stores.run(kinds=("incidents",)).outcomes == {"unchanged": 3}  # the time is that of all that is stored
+
+
 def test_a_candle_in_doubt_or_that_is_missing_makes_its_day_unproven(stores: Stores) -> None:
     doubt = {"open_time": BEGIN + 30 * HOUR}
     stores.database[MARKET_DATA].update_one(doubt, {"$set": {"status": "partial"}})
