@@ -1,19 +1,19 @@
-// The official client with stateful reconnects: node resume.cjs URL TOKEN json|messagepack. Each trade and each answer is
-// a line; a line of input makes it call GetPrices that often, or "stop".
+// The official client, which reconnects: node resume.cjs URL TOKEN json|messagepack [stateless]. Each trade and each answer
+// is a line; a line of input makes it call GetPrices that often, or "stop".
 const signalR = require("@microsoft/signalr");
 const { MessagePackHubProtocol } = require("@microsoft/signalr-protocol-msgpack");
 const lines = require("node:readline").createInterface({ input: process.stdin });
 
-const [url, token, encoding] = process.argv.slice(2);
+const [url, token, encoding, kind] = process.argv.slice(2);
 const say = (step) => process.stdout.write(JSON.stringify(step) + "\n");
 
 (async () => {
   const builder = new signalR.HubConnectionBuilder()
     .withUrl(url, { accessTokenFactory: () => token })
-    .withAutomaticReconnect([0, 0, 0])
-    .withStatefulReconnect()
+    .withAutomaticReconnect({ nextRetryDelayInMilliseconds: () => 50 })
     .configureLogging(signalR.LogLevel.Critical);
   if (encoding === "messagepack") builder.withHubProtocol(new MessagePackHubProtocol());
+  if (kind !== "stateless") builder.withStatefulReconnect();
   const connection = builder.build();
   connection.on("TradeUpdate", ({ trades }) => trades.forEach(({ id }) => say({ trade: id })));
   connection.on("Lagged", (dropped) => say({ dropped }));

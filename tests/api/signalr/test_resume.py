@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from api.routes.protocols.signalr import PATH
 from flows.model import TradeBatch
+from tests.fakes.deployment import free_port
 from tests.fakes.interface import NOW, PATIENCE_S, Deployment, Interface, fill, interface, trade, until
 from tests.fakes.node import NODE, PACKAGES, needs_signalr
 from tests.fakes.signalr import Peer, connection, peer, records_of
@@ -30,51 +33,96 @@ def sort(step: dict[str, Any], trades: list[int], answers: list[dict[str, Any]])
         answers.append(step)
 
 
+class Official:
+    """The official client in a process of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+
+    def say(self, line: bytes) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + b"\n")
+
+    async def said(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        async with asyncio.timeout(PATIENCE_S):
+            step: dict[str, Any] = json.loads(await self.process.stdout.readline())
+        return step
+
+
+@asynccontextmanager
+async def official(port: int, *arguments: str) -> AsyncIterator[Official]:
+    """Subscribed to trades; it is stopped in the end."""
+    process = await asyncio.create_subprocess_exec(
+        str(NODE),
+        str(Path(__file__).with_name("resume.cjs")),
+        f"http://127.0.0.1:{port}{PATH}",
+        "secret",
+        *arguments,
+        env={**os.environ, "NODE_PATH": str(PACKAGES)},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    client = Official(process)
+    try:
+        assert await client.said() == {"state": "subscribed"}
+        yield client
+        client.say(b"stop")
+        assert await client.said() == {"state": "closed"}
+        async with asyncio.timeout(PATIENCE_S):
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
 @needs_signalr
 @pytest.mark.parametrize("encoding", ["json", "messagepack"])
 async def test_nothing_is_lost_and_nothing_comes_twice(deployment: Deployment, encoding: str) -> None:
     fill(deployment)
-    async with interface(deployment, token="secret") as served, slow_line(int(served.url.rpartition(":")[2])) as line:
-        process = await asyncio.create_subprocess_exec(
-            str(NODE),
-            str(Path(__file__).with_name("resume.cjs")),
-            f"http://127.0.0.1:{line.port}{PATH}",
-            "secret",
-            encoding,
-            env={**os.environ, "NODE_PATH": str(PACKAGES)},
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        assert process.stdin is not None
-        assert process.stdout is not None
-
-        async def said() -> dict[str, Any]:
-            assert process.stdout is not None
-            async with asyncio.timeout(PATIENCE_S):
-                step: dict[str, Any] = json.loads(await process.stdout.readline())
-            return step
-
-        assert await said() == {"state": "subscribed"}
+    async with (
+        interface(deployment, token="secret") as served,
+        slow_line(port_of(served)) as line,
+        official(line.port, encoding) as client,
+    ):
         line.delay_s = 0.02  # what is under way when it is cut never arrives
         trades: list[int] = []
         answers: list[dict[str, Any]] = []
         for number in range(CUTS * TRADES):
             tell_trade(deployment, number)
             if number % TRADES == TRADES // 2:
-                process.stdin.write(b"1\n")
+                client.say(b"1")
                 await asyncio.sleep(0.01)
                 assert line.cut()
-                process.stdin.write(b"1\n")
+                client.say(b"1")
                 while len(answers) < 2 * (number // TRADES + 1):
-                    sort(await said(), trades, answers)  # so it is there again
+                    sort(await client.said(), trades, answers)  # so it is there again
         while len(trades) < CUTS * TRADES:
-            sort(await said(), trades, answers)
+            sort(await client.said(), trades, answers)
         assert trades == list(range(CUTS * TRADES))
         assert answers == [{"answer": 50, "number": number, "same": True} for number in range(1, CUTS * 2 + 1)]
-        process.stdin.write(b"stop\n")
-        assert await said() == {"state": "closed"}
-        async with asyncio.timeout(PATIENCE_S):
-            assert await process.wait() == 0
+
+
+@needs_signalr
+@pytest.mark.parametrize("kind", ["stateful", "stateless"])
+async def test_after_the_end_of_the_server_the_client_begins_anew(deployment: Deployment, kind: str) -> None:
+    fill(deployment)
+    port = free_port()
+    async with AsyncExitStack() as first, AsyncExitStack() as second:
+        await first.enter_async_context(interface(deployment, token="secret", port=port))
+        client = await second.enter_async_context(official(port, "json", kind))
+        await first.aclose()
+        assert await client.said() == {"state": "reconnecting"}
+        async with interface(deployment, token="secret", port=port):
+            assert await client.said() == {"state": "reconnected"}
+            client.say(b"1")
+            assert await client.said() == {"answer": 50, "number": 1, "same": False}
+            await second.aclose()
+
+
+def port_of(served: Interface) -> int:
+    return int(served.url.rpartition(":")[2])
 
 
 async def negotiated(served: Interface, *, version: int = 1) -> str:

@@ -178,3 +178,12 @@ async def test_a_client_of_http_without_a_handshake_is_closed(
         served.session.get(url, params=query, headers={"Accept": "text/event-stream"}) as stream,
     ):
         assert await stream.content.read() == b":\r\n\r\n"
+
+
+@pytest.mark.parametrize(("packed", "ping"), [(False, '{"type":6}\x1e'), (True, b"\x02\x91\x06")])
+async def test_a_ping_is_sent_where_nothing_else_is(
+    served: Interface, monkeypatch: pytest.MonkeyPatch, packed: bool, ping: str | bytes
+) -> None:
+    monkeypatch.setattr("api.signalr.session.KEEP_ALIVE_MS", 0)
+    async with peer(served, packed=packed) as client, asyncio.timeout(PATIENCE_S):
+        assert await client.line.recv() == ping
