@@ -18,7 +18,7 @@ CLIENT_GROUPS := clients spot-connector usdm-connector signalr
 
 CHART := api/dashboard/vendor/lightweight-charts.standalone.production.mjs
 
-.PHONY: run demo dev compiled test test-fast test-plain laws check check-platforms conformance readers operations bench soak fresh image wheel lock lock-clients licences picture pictures dashboard clean help
+.PHONY: run demo dev compiled test test-fast test-plain laws check check-platforms conformance readers operations bench bench-long bench-peers soak fresh image wheel lock lock-clients licences picture pictures dashboard clean help
 
 help:      ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -110,6 +110,12 @@ readers: $(CLIENTS)/readers/.ready  ## pandas, pyarrow and duckdb read back what
 
 bench: $(READY_DEV) $(CHART) compiled  ## speed, as ratios within one run
 	$(RUN) -m tests.benchmarks
+
+bench-long: $(READY_DEV) compiled  ## the parts of it that wait: kills, imports, hours of market; an hour
+	$(RUN) -m tests.benchmarks long
+
+bench-peers: $(READY_DEV) compiled $(CLIENTS)/clients/.ready  ## the flow beside cryptofeed, nautilus_trader and ccxt, in turns; PyPI
+	$(RUN) -m tests.benchmarks.peers
 
 soak: $(READY_DEV) compiled  ## whether it stays as fast and as small: ten minutes, or make soak MINUTES=60
 	$(RUN) -m tests.benchmarks soak --minutes $(or $(MINUTES),10)

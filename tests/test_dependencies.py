@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-CLIENTS = "tests/conformance/clients"
-"""Modules that run in environments of their own, each with what the locks beside them pin."""
+CLIENTS = ("tests/conformance/clients", "tests/benchmarks/peer_programs")
+"""Folders with modules that run in environments of their own, each with what the locks of `tests/conformance` pin."""
 CLIENT_DISTRIBUTIONS = {
     "binance": ("python-binance", "binance-connector", "binance-futures-connector"),
     "binance_sdk_derivatives_trading_usds_futures": ("binance-sdk-derivatives-trading-usds-futures",),
@@ -40,7 +40,7 @@ def optional() -> set[str]:
 def imported(folder: str) -> Iterator[tuple[Path, str]]:
     """Each module of a folder with each foreign package that it imports, functions' own imports included."""
     for path in sorted((ROOT / folder).rglob("*.py")):
-        if folder != CLIENTS and path.is_relative_to(ROOT / CLIENTS):
+        if folder not in CLIENTS and any(path.is_relative_to(ROOT / clients) for clients in CLIENTS):
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
@@ -51,7 +51,8 @@ def imported(folder: str) -> Iterator[tuple[Path, str]]:
                 continue
             for name in names:
                 top = name.partition(".")[0]
-                if top not in OURS and top not in sys.stdlib_module_names:
+                is_beside = folder in CLIENTS and path.with_name(f"{top}.py").exists()
+                if top not in OURS and top not in sys.stdlib_module_names and not is_beside:
                     yield path.relative_to(ROOT), top
 
 
@@ -80,12 +81,13 @@ def test_every_import_is_pinned(folder: str, lock: str) -> None:
     assert not unpinned
 
 
-def test_every_import_of_a_foreign_client_is_pinned() -> None:
+@pytest.mark.parametrize("folder", CLIENTS)
+def test_every_import_of_a_foreign_client_is_pinned(folder: str) -> None:
     locks = (ROOT / "tests" / "conformance" / "locks").glob("*.lock")
     names = {name for lock in locks for name in pinned(str(lock))}
     unpinned = {
         f"{path}: {top}"
-        for path, top in imported(CLIENTS)
+        for path, top in imported(folder)
         if not {normalised(it) for it in CLIENT_DISTRIBUTIONS.get(top, (top,))} <= names
     }
     assert not unpinned

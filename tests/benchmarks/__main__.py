@@ -1,6 +1,8 @@
 """`make bench`: every figure beside its yardstick of the same run, as one table; the last one is kept in the docs.
 
-python -m tests.benchmarks [PART …]    # those named, e.g. `flow transport`, without keeping them; default: all
+python -m tests.benchmarks             # all but the long ones
+python -m tests.benchmarks long        # what waits: kills, imports, hours of market; a table of its own
+python -m tests.benchmarks PART …      # those named, e.g. `flow transport`, without keeping them
 python -m tests.benchmarks soak [--minutes 10]
 """
 
@@ -45,7 +47,8 @@ from tests.benchmarks import (
 from tests.benchmarks.rows import Row, table
 
 DOCS = Path(__file__).parents[2] / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
+MARKS = {name: (f"<!-- {name}: begin -->", f"<!-- {name}: end -->") for name in ("table", "long")}
+"""Around the table of the usual parts, and around that of the long ones."""
 PARTS = {
     part.__name__.rpartition("_")[2]: part
     for part in (
@@ -76,24 +79,31 @@ PARTS = {
         bench_exchange,
     )
 }
+LONG = ("complete", "kills", "imports", "load", "exchange")
+"""Parts that take a quarter of an hour each, as they wait for processes that were killed, or for a market to go on."""
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs what is named and prints the table; the exit code says whether every goal is met."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     tune_garbage_collector()  # as the flow does: a full collection would look through all that the parts have loaded
-    rows = soak.run(argv[1:]) if argv and argv[0] == "soak" else _run(argv or list(PARTS))
+    names = list(argv)
+    if not argv:
+        names = [name for name in PARTS if name not in LONG]
+    elif names == ["long"]:
+        names = list(LONG)
+    rows = soak.run(argv[1:]) if argv and argv[0] == "soak" else _run(names)
     text = table(rows)
     print(text)  # noqa: T201 - what the command is for
-    if not argv:
-        _keep(text)
+    if not argv or [*argv] == ["long"]:
+        _keep(text, *MARKS["long" if argv else "table"])
     return 0 if all(row.met for row in rows) else 1
 
 
 def _run(names: Sequence[str]) -> list[Row]:
     unknown = [name for name in names if name not in PARTS]
     if unknown:
-        sys.exit(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}, and soak")
+        sys.exit(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}, long, and soak")
     rows: list[Row] = []
     for name in names:
         print(f"{name} …", file=sys.stderr, flush=True)  # noqa: T201 - progress of minutes of work
@@ -101,12 +111,12 @@ def _run(names: Sequence[str]) -> list[Row]:
     return rows
 
 
-def _keep(text: str) -> None:
-    before, _, rest = DOCS.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
+def _keep(text: str, begin: str, end: str) -> None:
+    before, _, rest = DOCS.read_text().partition(begin)
+    _, _, after = rest.partition(end)
     day = datetime.now(UTC).date()
     where = f"{day}, CPython {platform.python_version()}, 2 shared cores"
-    DOCS.write_text(f"{before}{BEGIN}\n{where}\n\n{text}\n{END}{after}")
+    DOCS.write_text(f"{before}{begin}\n{where}\n\n{text}\n{end}{after}")
 
 
 if __name__ == "__main__":
