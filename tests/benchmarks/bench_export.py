@@ -73,8 +73,8 @@ def made_rows(view: TradeView, where: str, *, goal_s: float) -> list[Row]:
         ("bars of 1,000 trades", lambda: bars_of(view, "tick", "1000")),
     ]
     return [
-        Row(f"{what} of a day, {where}", f"CPU s; {work():,} made", f"{TRADES_PER_DAY:,} trades", median_s(work), goal_s,
-            at_most=True)
+        Row(f"{what} of a day, {where}", f"CPU s; {work():,} made", f"{TRADES_PER_DAY:,} trades", median_s(work),
+            goal_s, at_most=True)
         for what, work in works
     ]  # fmt: skip
 
