@@ -76,7 +76,7 @@ for variable in HTTPS_PROXY HTTP_PROXY NO_PROXY; do
 done
 say "building deploy/Containerfile on $base"
 began=$(date +%s)
-build build --quiet --isolation chroot --network host --format docker --build-arg "PYTHON_IMAGE=$base" \
+build build --quiet --isolation chroot --network host --format docker --build-arg "PYTHON_IMAGE=$base" --build-arg "BUILD_IMAGE=$base" \
     --secret "id=pip,src=$work/pip.conf" "$@" -f deploy/Containerfile -t localhost/marketflow . \
     >"$work/build.log" 2>&1 || { tail -30 "$work/build.log"; no "the build failed"; }
 say "built within $(($(date +%s) - began)) s"

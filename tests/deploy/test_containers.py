@@ -97,8 +97,22 @@ def test_hadolint_finds_nothing_and_would(tmp_path: Path) -> None:
 
 
 def test_every_stage_has_the_base_that_can_be_pinned() -> None:
-    assert only("ARG") == "PYTHON_IMAGE=docker.io/library/python:3.12-slim-bookworm"
-    assert [rest for name, rest in instructions() if name == "FROM"] == ["${PYTHON_IMAGE} AS build", "${PYTHON_IMAGE}"]
+    assert [rest for name, rest in instructions() if name == "ARG"] == [
+        "PYTHON_IMAGE=docker.io/library/python:3.12-slim-bookworm",
+        "BUILD_IMAGE=docker.io/library/python:3.12-bookworm",
+    ]
+    assert [rest for name, rest in instructions() if name == "FROM"] == ["${BUILD_IMAGE} AS build", "${PYTHON_IMAGE}"]
+
+
+def test_the_wheel_builds_of_what_is_copied(tmp_path: Path) -> None:
+    """The folders are links, so what is tested is that no file that the build needs is left out."""
+    sources = [rest.split()[:-1] for name, rest in instructions() if name == "COPY" and "--from" not in rest]
+    for path in (Path(source) for of_one in sources for source in of_one):
+        (tmp_path / "src" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "src" / path).symlink_to(ROOT / path)
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "dist")]
+    subprocess.run(command, cwd=tmp_path / "src", check=True, capture_output=True, env=os.environ | {"CC": "missing"})
+    assert [path.suffix for path in (tmp_path / "dist").iterdir()] == [".whl"]
 
 
 def test_the_ports_of_the_image_are_the_defaults() -> None:
