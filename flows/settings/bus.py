@@ -55,7 +55,7 @@ class Bus(Section):
     token: SecretText | None = Field(default=None, repr=False)
     """Token, where the servers take one."""
     credentials: Path | None = None
-    """File of credentials (`.creds`) of a user with a key; needs the package `nkeys`."""
+    """File of credentials (`.creds`) of a user with a key; signing comes with `marketflow-data[keys]`."""
     tls_ca: Path | None = None
     """File of the authority that vouches for the servers; default: those of the system."""
     tls_cert: Path | None = None

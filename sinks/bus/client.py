@@ -24,6 +24,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
 from nats.js.errors import NotFoundError
 
 from sinks.bus.client_options import bucket_config, connect_options, differing, stream_config
+from sinks.bus.credentials import connect_by
 from sinks.bus.entry import Kept
 from sinks.bus.settings import BucketSettings, BusAddress, BusSettings
 from sinks.bus.stored import NOTHING, BusError, Conflict, Refused, Stored, StreamSpan
@@ -59,11 +60,15 @@ _ACK: Final = msgspec.json.Decoder(_Ack)
 
 
 def check_credentials(settings: BusAddress) -> None:
-    """`BusError` when a file of credentials is set, and the package that reads it is not installed. There is no wheel
-    of it, so it is no part of the extra.
+    """`BusError` when a file of credentials is set that cannot be used, or the package that signs by it is not
+    installed, which is of another extra.
     """
-    if settings.credentials and find_spec("nkeys") is None:
-        raise BusError("bus.credentials needs the package nkeys, which is not installed: pip install nkeys")
+    if settings.credentials is None:
+        return
+    if find_spec("cryptography") is None:
+        text = "bus.credentials needs the package cryptography, which is not installed"
+        raise BusError(f"{text}: pip install 'marketflow-data[bus,keys]'")
+    connect_by(settings.credentials)
 
 
 @asynccontextmanager

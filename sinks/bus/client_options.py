@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 
+from sinks.bus.credentials import connect_by
 from sinks.bus.settings import BusAddress, BusSettings
 from sinks.bus.subjects import TREES
 
@@ -24,7 +25,7 @@ def connect_options(settings: BusAddress) -> dict[str, Any]:
     if settings.token:
         found["token"] = settings.token.reveal()
     if settings.credentials:
-        found["user_credentials"] = str(settings.credentials)
+        found |= connect_by(settings.credentials)
     if settings.tls_ca or settings.tls_cert:
         context = ssl.create_default_context(cafile=str(settings.tls_ca) if settings.tls_ca else None)
         if settings.tls_cert:

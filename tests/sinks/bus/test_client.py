@@ -149,9 +149,9 @@ def test_a_file_of_credentials_needs_its_package(monkeypatch: pytest.MonkeyPatch
     settings = Bus(url=("nats://127.0.0.1:1",), credentials=tmp_path / "flow.creds")
     check_credentials(Bus(url=("nats://127.0.0.1:1",)))
     monkeypatch.setattr("sinks.bus.client.find_spec", lambda _: None)
-    with pytest.raises(BusError, match="pip install nkeys"):
+    with pytest.raises(BusError, match=r"pip install .marketflow-data.bus,keys"):
         check_credentials(settings)
-    with pytest.raises(SettingsError, match="pip install nkeys"):
+    with pytest.raises(SettingsError, match=r"pip install .marketflow-data.bus,keys"):
         _live_view(Settings(bus=settings))
 
 
