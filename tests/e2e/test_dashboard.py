@@ -594,6 +594,6 @@ async def test_without_the_chart_library_the_rest_works(market: Stage) -> None:
     async with market.page() as page:
         await page.route("**/vendor/**", lambda route: route.abort())
         await page.reload()
-        await expect(page.locator("#no-chart")).to_be_visible()
+        await expect(page.locator(".no-chart")).to_be_visible()
         await changed(page.locator("#price"))
         await changed(page.locator("#legend-close"))

@@ -98,6 +98,9 @@ async def test_the_tape_has_the_sizes_that_are_wanted_and_marks_large_trades(tol
     ]
     deployment.tell(TradeBatch("binance", "BTCUSDT", sized))
     await expect(page.locator("#trades .large")).to_have_count(2)
+    for theme in THEMES if AXE.is_file() else ():
+        await page.emulate_media(color_scheme=theme)
+        assert await faults_of(page) == {}, theme
     await page.locator("#least").fill("1000")
     await page.locator("#least").press("Enter")
     await expect(rows).to_have_count(2)

@@ -106,7 +106,8 @@ export class ReplayBar {
     write(byId("replay-state"), lost.length ? `does not answer: ${lost.join(", ")}` : state.finished ? "at its end" : state.paused ? "paused" : "");
     write(byId("replay-pause"), state.paused ? "Resume" : "Pause");
     byId("replay-pause").setAttribute("aria-pressed", String(state.paused));
-    write(byId("replay-position"), `${momentOf(state.now)} · ${lasting(state.now - state.begin)} since its begin`);
+    write(byId("replay-moment"), momentOf(state.now));
+    write(byId("replay-lasting"), lasting(state.now - state.begin));
     byId("replay-position").title = state.plays;
     this.#paintSpeed(state.speed);
     const { faults } = state;

@@ -18,7 +18,7 @@ from flows.settings import Feed
 
 PLAYED: Final = ("replay", "synthetic")
 """Origins of venues that are played."""
-TIMEOUT: Final = aiohttp.ClientTimeout(total=5.0)
+TIMEOUT: Final = aiohttp.ClientTimeout(total=10.0)
 ANSWER_BYTES: Final = 4 << 20
 """Longest answer of an exchange."""
 ERRORS: Final = ("bad_request", "not_found", "not_ready", "unknown_venue")
