@@ -192,7 +192,7 @@ export function tableOf(fields) {
     const head = element("th", "", element("code", "", name));
     head.style.paddingLeft = `${depth * 14}px`;
     head.scope = "row";
-    return element("tr", "", head, element("td", "", type), element("td", "", about));
+    return element("tr", "", head, element("td", "", type), element("td", "", ...words(about)));
   });
   return rows.length ? element("table", "fields", element("tbody", "", ...rows)) : element("span");
 }

@@ -3,6 +3,8 @@
 import { compact, fixed, NONE, percent, precision, wayOf, wayOfPercent } from "../format.js";
 
 const SPREAD_PLACES = 3;
+const NARROW = 0.00005; // spreads below are written with more digits
+const NARROW_PLACES = 5;
 const FUNDING_PLACES = 4;
 
 /** How bad a state is, the worst last. */
@@ -41,7 +43,7 @@ export const COLUMNS = {
     value: ({ tick }) => spreadOf(tick),
     text: ({ tick }) => {
       const spread = spreadOf(tick);
-      return spread === null ? NONE : `${fixed(100 * spread, SPREAD_PLACES)}%`;
+      return spread === null ? NONE : `${fixed(100 * spread, spread < NARROW ? NARROW_PLACES : SPREAD_PLACES)}%`;
     },
   },
   funding: {
