@@ -20,5 +20,5 @@ def folder_of(context: typer.Context, folder: Path | None) -> Path:
 
 def asked_of(context: typer.Context) -> Path | None:
     """The folder of `--of`."""
-    of: Path | None = context.parent.params.get("of") if context.parent else None
+    of: Path | None = context.find_root().params.get("of")  # that of the whole command, also from within a group
     return of

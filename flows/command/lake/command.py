@@ -28,10 +28,17 @@ End = Annotated[str, typer.Option(help="Day behind the last one; default: the ne
 
 def add_to(app: typer.Typer) -> None:
     """Adds the commands."""
-    group = typer.Typer(no_args_is_help=True, help="Closed days as Parquet files with a manifest: written, verified.")
+    group = typer.Typer(invoke_without_command=True)
+    group.callback()(lake_itself)
     group.command("write", epilog=epilog("lake write"))(write)
     group.command("verify", epilog=epilog("lake verify"))(verify)
     app.add_typer(group, name="lake")
+
+
+def lake_itself(context: typer.Context) -> None:
+    """Closed days as Parquet files with a manifest: written, verified. Without a command it writes to lake.path."""
+    if context.invoked_subcommand is None:
+        write(context)
 
 
 def write(

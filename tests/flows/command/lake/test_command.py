@@ -33,7 +33,7 @@ def test_a_lake_is_written_verified_and_mended(call: Call, folder: Path, monkeyp
     assert (made.exit_code, made.stdout) == (0, "")
     assert made.stderr.splitlines()[-1] == "marketflow: 2 days written; 14 rows"
     monkeypatch.setenv("MARKETFLOW_LAKE__PATH", "lake")
-    again = call("lake", "write")
+    again = call("lake")  # the same as lake write
     assert again.stderr.splitlines()[-1] == "marketflow: 0 days written, 2 compared and unchanged; 0 rows"
 
     verified = call("lake", "verify", "--json")
@@ -64,7 +64,8 @@ def test_a_lake_is_written_verified_and_mended(call: Call, folder: Path, monkeyp
 
 
 def test_what_cannot_be_done_is_a_line_and_an_exit_code(call: Call, folder: Path) -> None:
-    assert call("lake", "write").exit_code == 2  # no folder is named
+    for arguments in (["lake", "write"], ["lake"]):
+        assert call(*arguments).exit_code == 2  # no folder is named
     nowhere = call("lake", "verify", "--lake", "nowhere")
     assert (nowhere.exit_code, nowhere.stderr.count("\n")) == (1, 1)
     assert call("lake", "write", "--lake", "lake", "--start", "soon").exit_code == 2
