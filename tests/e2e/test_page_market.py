@@ -11,7 +11,7 @@ from flows.model import BookView, TradeBatch
 from tests.fakes.browser import LIBRARY, NO_LIBRARY
 from tests.fakes.candles import BEGIN, candle, forming
 from tests.fakes.interface import NOW, price, state, trade
-from tests.fakes.pages import AXE, DESKTOP, PHONE, THEMES, Told, faults_of, keep, resize
+from tests.fakes.pages import AXE, DESKTOP, PATIENCE_MS, PHONE, THEMES, Told, faults_of, keep, resize
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]  # the browser is of one loop
 
@@ -65,11 +65,11 @@ async def test_the_book_of_the_last_hour_is_behind_the_candles(told: Told, tmp_p
     await resize(page, DESKTOP)
     deployment.tell(*(candle(minute, close=100.0) for minute in range(10, 14)), forming(14, close=100.0))
     deployment.tell(*(book(second) for second in range(0, 270, 10)))
-    await page.wait_for_function("marketflow.candles.length >= 15")
+    await page.wait_for_function("marketflow.candles.length >= 15", timeout=PATIENCE_MS)
     place = await place_of(page)
     before = await page.evaluate(PIXELS, place)
     await page.locator("#heat-on").click()
-    await page.wait_for_function(f"(place) => ({PIXELS})(place) > {before} + 2000", arg=place)
+    await page.wait_for_function(f"(place) => ({PIXELS})(place) > {before} + 2000", arg=place, timeout=PATIENCE_MS)
     await keep(page, tmp_path, "heat")
     await page.reload()
     await expect(page.locator("#heat-on")).to_have_attribute("aria-pressed", "true")
@@ -146,7 +146,7 @@ async def test_a_tab_that_slept_shows_the_present_at_once(told: Told) -> None:
         await expect(page.locator("#price")).to_have_text("321.50")
         await expect(page.locator("#light")).to_have_attribute("data-state", "live")
         await expect(page.locator("#bids .level span").first).to_have_text("320.00")
-        await page.wait_for_function("marketflow.candles.length >= 21")
+        await page.wait_for_function("marketflow.candles.length >= 21", timeout=PATIENCE_MS)
         steps = "marketflow.candles.every(({ time }, at, all) => !at || time === all[at - 1].time + 60_000)"
         assert await page.evaluate(steps)
     await session.detach()

@@ -49,9 +49,10 @@ export class BookOverTime {
     if (this.#isOn) paintSoon(this.#paint);
   }
 
-  /** The charts that can have a map, each with it. */
+  /** The charts with their maps; one that never had one gets it when maps are shown, as it is a picture of an hour. */
   get #shown() {
-    return this.panes.all.filter(({ chart }) => chart.canvas).map(({ chart }) => [chart, this.#mapOf(chart.canvas)]);
+    const charts = this.panes.all.map(({ chart }) => chart).filter(({ canvas }) => canvas && (this.#isOn || this.#maps.has(canvas)));
+    return charts.map((chart) => [chart, this.#mapOf(chart.canvas)]);
   }
 
   #mapOf(canvas) {

@@ -57,5 +57,5 @@ console.log(JSON.stringify(JSON.parse(process.argv[2]).map(([value, places]) => 
 def test_no_quantity_is_written_as_zero_but_zero() -> None:
     values = [[0.00000021, 5], [0.000004, 5], [0.000005, 5], [0.2, 0], [0.5, 0], [0.042712, 6], [0, 5], [None, 5]]
     assert json.loads(printed(AMOUNTS, "format.js", json.dumps(values))) == [
-        "<0.00001", "<0.00001", "0.00001", "<1", "1", "0.042712", "0.00000", "–",
+        "<0.00001", "<0.00001", "0.00001", "<1", "1", "0.042712", "0.00000", "\N{EN DASH}",
     ]  # fmt: skip
