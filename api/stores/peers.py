@@ -14,7 +14,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from sinks.trades.codec import TradeColumns
+from sinks.trades.codec import END_MS, TradeColumns
 from sinks.trades.database import TradeStoreError
 
 STORED: Final = "/api/trades/stored"
@@ -182,7 +182,7 @@ class VenuePeers:
 
     def records(self, symbol: str, begin_ms: int, end_ms: int) -> Iterator[tuple[int, TradeColumns]]:
         """Start and columns of the records that start in `[begin_ms, end_ms)`, oldest first."""
-        query = {"venue": self._venue, "symbol": symbol, "start": begin_ms, "end": end_ms}
+        query = self._query(symbol, begin_ms, end_ms)
         hosts = self._peers.hosts_of(self._venue, symbol)
         return merge(*(self._peers.records(url, **query) for url in hosts), key=itemgetter(0))
 
@@ -195,8 +195,12 @@ class VenuePeers:
         """Start of the last record that begins at a time or before; None without any."""
         return max((span.last for span in self._spans(symbol, 0, until_ms + 1) if span.last is not None), default=None)
 
+    def _query(self, symbol: str, begin_ms: int, end_ms: int) -> dict[str, Any]:
+        """The parameters of a span, within the times that there are."""
+        return {"venue": self._venue, "symbol": symbol, "start": max(0, begin_ms), "end": min(end_ms, END_MS)}
+
     def _spans(self, symbol: str, begin_ms: int, end_ms: int) -> list[StoredSpan]:
-        query = {"venue": self._venue, "symbol": symbol, "start": begin_ms, "end": end_ms}
+        query = self._query(symbol, begin_ms, end_ms)
         return [self._peers.span(url, **query) for url in self._peers.hosts_of(self._venue, symbol)]
 
 

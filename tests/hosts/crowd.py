@@ -40,11 +40,12 @@ class Member:
 
     def take(self, message: dict[str, Any]) -> None:
         """One message."""
-        kind, data = message["type"], message["data"]
+        kind = message["type"]
         if kind not in ("Trade", "ChartUpdate"):
-            if kind in ("Reset", "Lagged"):
+            if kind in ("Reset", "Lagged") and self.seq:
                 self.wrong.append(f"{kind} at {self.seq}")
             return
+        data = message["data"]
         if message["seq"] <= self.seq:
             self.wrong.append(f"{message['seq']} after {self.seq}")
         self.seq = message["seq"]
@@ -81,4 +82,5 @@ class Crowd:
 
     def wrong(self) -> list[str]:
         """What any of them has seen wrong."""
-        return [f"client {number}: {text}" for number, one in enumerate(self.members) for text in one.wrong]
+        failed = [str(task.exception()) for task in self._tasks if task.done() and not task.cancelled()]
+        return failed + [f"client {number}: {text}" for number, one in enumerate(self.members) for text in one.wrong]

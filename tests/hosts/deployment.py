@@ -43,7 +43,7 @@ from tests.hosts.host import MONGO, MONITOR, TOKEN, Host, mongo_uri, replica_set
 from tests.hosts.network import OUTSIDE, OWN, namespaces
 
 KINDS: Final = ("flow", "api", "nats", "mongo", "host", "partition")
-PATIENCE_S: Final = 300.0
+PATIENCE_S: Final = 120.0
 PARTITION_S: Final = 30.0
 DATABASE: Final = "shared"
 FRAMES: Final = {"feed__timeframes": ["1m", "5m"]}
@@ -213,7 +213,8 @@ class Hosts:
             are_stored, found = await asyncio.to_thread(look)
             seen = sum(one.newest == made for one in self.crowd.members)
             are_seen = seen == len(self.crowd.members) and await self.newest() == made
-            return are_stored and are_seen, found, seen
+            behind = [one.newest for one in self.crowd.members if one.newest != made][:2]
+            return are_stored and are_seen, found, seen, behind, self.crowd.wrong()[:5]
 
         await self.until("complete", lambda found: found[0], state)
         parts = [trades_of(one.folder) for one in self.hosts]

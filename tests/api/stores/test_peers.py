@@ -73,6 +73,7 @@ PATHS = [
     "/api/trades?symbol=BTCUSDT&limit=7",
     f"/api/trades?symbol=BTCUSDT&start={BEGIN + 140_000}&end={BEGIN + 200_000}&limit=25",
     f"/api/bars/BTCUSDT?kind=time&size=1m&start={BEGIN}&end={BEGIN + 5 * MINUTE}",
+    "/api/bars/BTCUSDT?limit=500",
     f"/api/bars/BTCUSDT?kind=tick&size=33&start={BEGIN}&end={BEGIN + 5 * MINUTE}",
     f"/api/footprint/BTCUSDT/1m?tick=10&start={BEGIN}&end={BEGIN + 5 * MINUTE}",
     "/api/volume-profile/BTCUSDT?hours=1&min_trades=10&bins=20",
