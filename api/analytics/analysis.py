@@ -32,6 +32,7 @@ from msgspec import Struct
 from api.analytics.bars import Bars, Floats
 from api.analytics.indicators import compute, parse_wanted
 from flows.model import Candle
+from flows.model.printed import printed
 from flows.process.late import late_module
 
 if TYPE_CHECKING:
@@ -103,11 +104,11 @@ def analyse(series: Mapping[str, Sequence[Candle]], weights: Weights) -> Analysi
     signal = _signal(score or 0.0)
     return Analysis(
         signal,
-        score,
-        agreement * data * (calm or 0.0),
-        agreement,
-        data,
-        calm or 0.0,
+        _printed(score),
+        printed(agreement * data * (calm or 0.0)),
+        printed(agreement),
+        printed(data),
+        printed(calm or 0.0),
         results,
         _reasons(signal, score, agreement, data, calm or 0.0, results),
     )
@@ -142,7 +143,15 @@ def analyse_timeframe(timeframe: str, candles: Sequence[Candle], weights: Weight
     if count < NEEDED:
         reasons.append(f"{timeframe}: {count} of {NEEDED} candles, which lowers the confidence")
     return TimeframeAnalysis(
-        timeframe, count, weight, score, trend, momentum, volume, volatility, [one for one in reasons if one]
+        timeframe,
+        count,
+        weight,
+        _printed(score),
+        _printed(trend),
+        _printed(momentum),
+        _printed(volume),
+        _printed(volatility),
+        [one for one in reasons if one],
     )
 
 
@@ -169,6 +178,10 @@ def _bought(candles: Sequence[Candle]) -> float | None:
 def _mean(weighted: Sequence[tuple[float, float]]) -> float | None:
     total = sum(weight for weight, _ in weighted)
     return sum(weight * value for weight, value in weighted) / total if total else None
+
+
+def _printed(value: float | None) -> float | None:
+    return None if value is None else printed(value)
 
 
 def _clip(value: float) -> float:

@@ -28,6 +28,8 @@ else:
     np = late_module("numpy")
     talib = late_module("talib")
 
+DIGITS: Final = 14
+"""Significant digits of a value; what follows is the noise of binary fractions."""
 FELT: Final = 1e-10
 """Weight below which the begin of an average is neglected."""
 LONGEST: Final = 500
@@ -103,7 +105,10 @@ def compute(bars: Bars, wanted: Wanted, last: int | None = None) -> IndicatorSer
         {parameter.name: value for parameter, value in zip(indicator.parameters, wanted.values, strict=True)},
         wanted.warm_up,
         wanted.memory,
-        {name: _nulls(column[begin:] * unit) for name, column in zip(indicator.outputs, columns, strict=True)},
+        {
+            name: _nulls(_rounded(column[begin:] * unit))
+            for name, column in zip(indicator.outputs, columns, strict=True)
+        },
     )
 
 
@@ -130,6 +135,14 @@ def _value(name: str, parameter: Parameter, text: str) -> float:
         kind = "whole number" if whole else "number"
         raise ValueError(f"{name}: {parameter.name} is {text!r}, must be a {kind} from {least:g} to {most:g}")
     return int(value) if whole else value
+
+
+def _rounded(column: Floats) -> Floats:
+    """To `DIGITS`; zeros and what is not finite stay."""
+    with np.errstate(all="ignore"):
+        unit = 10.0 ** (DIGITS - 1 - np.floor(np.log10(np.abs(column))))
+        rounded: Floats = np.rint(column * unit) / unit
+    return np.where(np.isfinite(rounded), rounded, column)
 
 
 def _nulls(column: Floats) -> list[float | None]:

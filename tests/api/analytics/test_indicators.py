@@ -104,8 +104,10 @@ def test_the_price_of_a_coin_may_be_tiny() -> None:
     for name, indicator in INDICATORS.items():
         unit = 2.0**24 if indicator.is_price else 1.0
         for output, values in values_of(tiny, name).items():
-            scaled = [None if value is None else value * unit for value in values]
-            assert scaled == values_of(ordinary, name)[output], name
+            other = values_of(ordinary, name)[output]
+            assert [value is None for value in values] == [value is None for value in other], name
+            scaled = [value * unit for value in values if value is not None]
+            assert scaled == pytest.approx([value for value in other if value is not None], rel=1e-13), name
 
 
 def test_a_price_that_never_moved_has_no_relative_strength_and_no_place_in_its_range() -> None:
@@ -184,3 +186,8 @@ def test_the_answer_names_what_it_was_made_with() -> None:
 def test_a_wrong_name_is_an_error_that_states_what_is_wrong(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         parse_wanted(text)
+
+
+def test_what_is_said_has_no_noise_of_binary_fractions() -> None:
+    closes = [60042.1, 60042.3, 60042.5, 60042.02]
+    assert values_of(closing_at(closes), "sma:4", last=1) == {"sma": [60042.23]}
