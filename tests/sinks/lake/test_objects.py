@@ -1,5 +1,6 @@
 """A lake in an object store: the same as in a folder, over a small S3 on loopback."""
 
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -85,3 +86,11 @@ def test_copies_are_kept_while_there_is_room(monkeypatch: pytest.MonkeyPatch) ->
     assert fresh._storage.local(SERIES.file(DAY)) == first
     assert first.exists()
     assert len(list(first.parent.iterdir())) == 2
+
+
+def test_without_the_library_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    with pytest.raises(
+        LakeError, match=r"^lake\.path: s3://bucket/some/lake .* pip install 'marketflow-data\[lake\]'$"
+    ):
+        Lake(URL)
