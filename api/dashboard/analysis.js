@@ -10,6 +10,7 @@ const LEAN = 0.2; // as `LEAN` in api/analytics/analysis.py
 export class Analysis {
   #focus = null;
   #known = null; // the focus of the last answer
+  #reading = null; // that of the request under way
 
   /** Whether there was an answer for the chosen instrument. */
   get isKnown() {
@@ -24,13 +25,16 @@ export class Analysis {
 
   async refresh() {
     const focus = this.#focus;
-    if (!focus) return;
+    if (!focus || focus === this.#reading) return;
+    this.#reading = focus;
     let answer;
     try {
       answer = await get(`/api/analysis/${encodeURIComponent(focus.symbol)}`, { venue: focus.venue });
     } catch (error) {
       if (focus === this.#focus) this.#head(NONE, "", error.message);
       return;
+    } finally {
+      if (focus === this.#reading) this.#reading = null;
     }
     if (focus !== this.#focus) return;
     this.#known = focus;

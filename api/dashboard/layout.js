@@ -4,6 +4,7 @@ import { byId } from "./page.js";
 
 const KEPT = "marketflow.layout";
 const STEP_PX = 24; // of a key
+const SAID_MS = 300; // the page's layout is not computed for what is said of an edge
 const PANELS = ["watch", "book", "tape", "analysis"];
 
 /** Where a size is dragged: `way` is 1 where the panel grows to the right or below, -1 otherwise. */
@@ -86,8 +87,8 @@ export class Layout {
       const size = sizes[name];
       if (size) document.documentElement.style.setProperty(`--own-${name}`, `${size}px`);
       else document.documentElement.style.removeProperty(`--own-${name}`);
-      const shown = byId(of).getBoundingClientRect()[isWide ? "width" : "height"];
-      byId(`edge-${name}`).setAttribute("aria-valuenow", Math.round(shown));
+      const sizeOf = () => byId(of).getBoundingClientRect()[isWide ? "width" : "height"];
+      setTimeout(() => byId(`edge-${name}`).setAttribute("aria-valuenow", Math.round(sizeOf())), SAID_MS);
     }
   }
 }

@@ -37,6 +37,9 @@ const PAINT_MS = 500; // ages count seconds; a flow silent for 2 s shows as unkn
 const FLUSHED_MS = 2_000; // by then the trade store has the trades that were buffered
 const OWN_KEYS = "input, select, textarea, dialog *, [popover] *, .scrolls, .edge"; // where keys have a meaning of their own
 
+const FIRST_MS = 1_500; // what was read as the page began misses what came before it was connected; that can wait
+const wasLive = new Set(); // venues
+
 let focus = null;
 
 openZones();
@@ -149,8 +152,12 @@ function takePrice(data, venue) {
 
 /** Connected, or messages were lost: reads from the stores what was missed. */
 function onLive(venue) {
-  panes.reload(venue);
-  if (focus?.venue === venue) void readTrades();
+  const isFirst = !wasLive.has(venue);
+  wasLive.add(venue);
+  setTimeout(() => {
+    panes.reload(venue);
+    if (focus?.venue === venue) void readTrades();
+  }, isFirst ? FIRST_MS : 0);
 }
 
 async function readTrades() {
@@ -427,7 +434,9 @@ every(5_000, () => prices.arrange());
 every(30_000, () => panes.candles.length && analysis.refresh());
 every(60_000, () => accounts.refresh());
 every(2_000, () => panes.poll());
-await Promise.all([panes.open(), readList(), readStatus()]);
+void panes.open();
+void readStatus();
+await readList();
 follow();
 void accounts.refresh();
 void alerts.refresh();

@@ -85,6 +85,19 @@ export function colour(name) {
   return getComputedStyle(probe).color;
 }
 
+/** Several colours by their names, for one computation of the page's styles. */
+export function coloursOf(names) {
+  const probes = names.map((name) => {
+    const probe = element("i");
+    probe.style.color = `var(--${name})`;
+    return probe;
+  });
+  byId("probe").replaceChildren(...probes);
+  const found = Object.fromEntries(probes.map((probe, index) => [names[index], getComputedStyle(probe).color]));
+  byId("probe").replaceChildren();
+  return found;
+}
+
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** An entry of a list, with a cross that removes it. */

@@ -1,4 +1,5 @@
 """Files of a folder for browsers: compressed once, with a validator, cached for good at an address with their version.
+The modules of a page are sent as one file.
 
 | address | cached |
 |---|---|
@@ -12,8 +13,10 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple, TypeAlias
 
+import structlog
 from aiohttp import ETag, hdrs, web
 
+from api.http.bundle import BundleError, bundle, modules_of
 from api.http.errors import Problem
 from api.http.responses import COMPRESS_BYTES, accepts_gzip
 from flows.clock import monotonic_ms
@@ -30,10 +33,16 @@ MEDIA: Final = {
 """Content types by suffix, as systems guess different ones; other files of the folder are not served."""
 FOR_GOOD: Final = "public, max-age=31536000, immutable"
 ANEW: Final = "no-cache"
+BUNDLES: Final = "bundle"
+"""Folder of the files that are made of the modules of a page."""
 LOOK_AGAIN_MS: Final = 500
 """Time after which files are looked at for changes."""
+_log = structlog.get_logger(__name__)
 _VERSION_LETTERS: Final = 16
 _VERSION: Final = re.compile(f"[0-9a-f]{{{_VERSION_LETTERS}}}")
+
+_ENTRY: Final = re.compile(r'<script type="module" src="/static/([^"]+)"></script>')
+_PRELOAD: Final = re.compile(r'<link rel="modulepreload" href="/static/([^"]+)">\n?')
 
 _Signature: TypeAlias = tuple[tuple[str, int, int], ...]
 
@@ -60,13 +69,14 @@ class Files:
         self._folder = folder
         self._signature: _Signature | None = None
         self._files: dict[str, File] = {}
+        self._bodies: dict[str, bytes] = {}
         self._version = ""
         self._read_ms = 0
 
     def page(self, request: web.Request, name: str, headers: dict[str, str]) -> web.Response:
         """An HTML page whose files have addresses with their version. `KeyError` where it is missing."""
         self._read()
-        body = self._files[name].body.replace(f'"{PREFIX}'.encode(), f'"{PREFIX}{self._version}/'.encode())
+        body = self._bodies[name].replace(f'"{PREFIX}'.encode(), f'"{PREFIX}{self._version}/'.encode())
         return _response(request, File.of(MEDIA[".html"], body), {**headers, hdrs.CACHE_CONTROL: ANEW})
 
     def file(self, request: web.Request, path: str) -> web.Response:
@@ -93,9 +103,27 @@ class Files:
         self._files = {
             name: File.of(MEDIA[path.suffix], path.read_bytes()) for name, path in zip(names, paths, strict=True)
         }
+        self._bodies = {name: self._bundled(name) for name in names if name.endswith(".html")}
         parts = "".join(f"{name} {file.digest} " for name, file in self._files.items())
         self._version = hashlib.sha256(parts.encode()).hexdigest()[:_VERSION_LETTERS]
         self._signature = signature
+
+    def _bundled(self, page: str) -> bytes:
+        """The page with its modules in one file, which it adds to the files; as it is where they cannot be one."""
+        text = self._files[page].body.decode()
+        entry = _ENTRY.search(text)
+        if not entry:
+            return text.encode()
+        sources = {name: file.body.decode() for name, file in self._files.items() if name.endswith(".js")}
+        try:
+            whole, inside = bundle(sources, entry[1]), {*modules_of(sources, entry[1])}
+        except BundleError as error:
+            _log.warning("page_not_bundled", page=page, reason=str(error))
+            return text.encode()
+        name = f"{BUNDLES}/{entry[1]}"
+        self._files[name] = File.of(MEDIA[".js"], whole.encode())
+        text = _PRELOAD.sub(lambda found: "" if found[1] in inside else found[0], text)
+        return text.replace(entry[0], entry[0].replace(PREFIX + entry[1], PREFIX + name)).encode()
 
 
 def _response(request: web.Request, file: File, headers: dict[str, str]) -> web.Response:

@@ -1,6 +1,6 @@
 /** Draws a chart with TradingView's lightweight-charts; throws where the library is not installed. */
 
-import { colour } from "../page.js";
+import { colour, coloursOf } from "../page.js";
 import { compact, fixed } from "../format.js";
 import { minuteOf, tickOf } from "../zone.js";
 import { Lines } from "./lines.js";
@@ -8,8 +8,7 @@ import { hasRoom } from "./overlays.js";
 
 const LIBRARY = "../vendor/lightweight-charts.standalone.production.mjs";
 const USUAL_WIDTH = 100; // candles
-const WAYS = ["up", "down"];
-const COLOURS = ["up", "down", "soft", "text", "grid", "panel", "warn", "accent"];
+const COLOURS = ["up", "down", "up-soft", "down-soft", "soft", "text", "grid", "panel", "warn", "accent"];
 
 export async function openCanvas(host) {
   return new Canvas(await import(LIBRARY), host);
@@ -31,6 +30,7 @@ class Canvas {
   #lines;
   #marks; // the library's, below candles that were amended
   #marked = new Map(); // by time
+  #last = { bar: "", column: "" }; // as they are drawn: each update of a series costs a computation of the whole chart
   #colours = {};
   #style; // of the library's lines
   #compared = new Map(); // series of other instruments, by key
@@ -76,8 +76,7 @@ class Canvas {
   }
 
   recolour() {
-    for (const name of COLOURS) this.#colours[name] = colour(name);
-    for (const way of WAYS) this.#colours[`${way}-soft`] = colour(`${way}-soft`);
+    this.#colours = coloursOf(COLOURS);
     const { up, down, soft, grid, panel } = this.#colours;
     this.#chart.applyOptions({
       layout: {
@@ -116,9 +115,13 @@ class Canvas {
 
   /** The latest price, and which way it went; null without one. */
   setPrice(price, way = "") {
+    const options = this.#price.options();
+    const isShown = price !== null;
+    if (way === this.#priceWay && options.price === (price ?? 0) && options.axisLabelVisible === isShown) return;
+    const isOther = way !== this.#priceWay;
     this.#priceWay = way;
-    this.#price.applyOptions({ price: price ?? 0, lineVisible: price !== null, axisLabelVisible: price !== null });
-    this.#paintPriceLine();
+    this.#price.applyOptions({ price: price ?? 0, lineVisible: isShown, axisLabelVisible: isShown });
+    if (isOther) this.#paintPriceLine();
   }
 
   /** The price that the axis names; null without one. */
@@ -142,6 +145,7 @@ class Canvas {
   }
 
   setCandles(candles) {
+    this.#last = { bar: "", column: "" };
     this.#candles.setData(candles.map((candle) => this.#bar(candle)));
     this.#volume.setData(candles.map((candle) => this.#column(candle)));
     this.#marked = new Map(candles.filter(isAmended).map((candle) => [candle.time, this.#mark(candle)]));
@@ -150,11 +154,18 @@ class Canvas {
 
   /** Draws the last candle, or with `amended` an earlier one. */
   update(candle, amended) {
-    this.#candles.update(this.#bar(candle), amended);
-    this.#volume.update(this.#column(candle), amended);
+    this.#update("bar", this.#candles, this.#bar(candle), amended);
+    this.#update("column", this.#volume, this.#column(candle), amended);
     if (isAmended(candle) === this.#marked.has(candle.time)) return;
     if (!this.#marked.delete(candle.time)) this.#marked.set(candle.time, this.#mark(candle));
     this.#paintMarks();
+  }
+
+  #update(name, series, drawn, amended) {
+    const text = Object.values(drawn).join();
+    if (text === this.#last[name]) return;
+    if (!amended) this.#last[name] = text;
+    series.update(drawn, amended);
   }
 
   /** Times of the candles that are marked as refilled or amended, ms UTC. */

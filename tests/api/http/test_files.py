@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestServer
 from multidict import CIMultiDictProxy
 
 from api.http.errors import Problem
-from api.http.files import ANEW, FOR_GOOD, Files
+from api.http.files import ANEW, FOR_GOOD, LOOK_AGAIN_MS, Files
 
 PATIENCE_S = 60
 STYLE = "body { color: red }\n" * 200
@@ -109,3 +109,27 @@ async def test_a_changed_file_makes_another_version(served: Served) -> None:
 @pytest.mark.parametrize("path", ["none.js", "package.json", "..%2findex.html", "chart", "%00"])
 async def test_nothing_else_is_served(served: Served, path: str) -> None:
     assert (await served.get(f"/static/{path}"))[0] == 404
+
+
+async def test_the_modules_of_a_page_are_one_file(served: Served) -> None:
+    preloads = "".join(
+        f'<link rel="modulepreload" href="/static/{name}">\n' for name in ("chart/short.js", "vendor/library.mjs")
+    )
+    (served.folder / "index.html").write_text(f'{preloads}<script type="module" src="/static/main.js"></script>')
+    (served.folder / "main.js").write_text('import { one } from "./chart/short.js";\nconsole.log(one);\n')
+    await asyncio.sleep(LOOK_AGAIN_MS / 1_000 * 1.2)
+    version = await served.version()
+    _, _, page = await served.get("/")
+    path = f"/static/{version}/bundle/main.js"
+    assert page.decode() == (
+        f'<link rel="modulepreload" href="/static/{version}/vendor/library.mjs">\n'
+        f'<script type="module" src="{path}"></script>'
+    )
+    status, headers, body = await served.get(path)
+    assert (status, headers["Cache-Control"]) == (200, FOR_GOOD)
+    assert b"import" not in body
+    assert b"const one = 1;" in body
+    (served.folder / "main.js").write_text("export default 1;\n")  # of no form that we know: modules, as they are
+    await asyncio.sleep(LOOK_AGAIN_MS / 1_000 * 1.2)
+    _, _, page = await served.get("/")
+    assert f"/{await served.version()}/main.js".encode() in page
