@@ -47,12 +47,10 @@ async def tool(page: Page, *buttons: str) -> None:
 async def test_charts_are_linked_kept_and_shared(told: Told, tmp_path: Path) -> None:
     page, deployment, running = told
     for symbol in ("BTCUSDT", "ETHUSDT"):
-        for timeframe in ("1m", "5m"):
+        for timeframe, length in (("1m", 1), ("5m", 5)):
+            minutes = range(-MINUTES, 10, length)
             deployment.store(
-                [
-                    candle(minute, symbol=symbol, timeframe=timeframe, close=100.0 + minute % 7)
-                    for minute in range(-MINUTES, 10)
-                ]
+                [candle(minute, symbol=symbol, timeframe=timeframe, close=100.0 + minute % 7) for minute in minutes]
             )
     await resize(page, DESKTOP)
     await page.reload()

@@ -7,6 +7,7 @@ import pytest
 
 from api.http.bundle import BundleError, bundle, modules_of
 from api.routes.static import DASHBOARD
+from tests.api.dashboard.test_preload import ENTRY
 from tests.fakes.node import NODE
 
 SOURCES = {
@@ -49,7 +50,10 @@ def test_what_cannot_be_one_file_is_refused(name: str, text: str, says: str) -> 
     assert says in str(refusal.value)
 
 
-@pytest.mark.parametrize("entry", ["main.js", "report/report.js"])
+ENTRIES = [entry for page in sorted(DASHBOARD.glob("*.html")) for entry in ENTRY.findall(page.read_text())]
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
 def test_the_pages_are_such_modules(tmp_path: Path, entry: str) -> None:
     sources = {str(path.relative_to(DASHBOARD)): path.read_text() for path in DASHBOARD.rglob("*.js")}
     path = tmp_path / "whole.mjs"
