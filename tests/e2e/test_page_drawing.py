@@ -41,6 +41,23 @@ async def same(page: Page, expression: str, wanted: Any) -> None:
     await until(is_same)
 
 
+async def settled(page: Page) -> None:
+    """Waits until width and scale of the chart stay: lists and axes make room for what they show. Averages, which move the
+    scale as they follow the price, are put away.
+    """
+    if await page.locator("#extras [aria-pressed=true]").count():
+        await page.get_by_role("button", name="EMA").click()
+    seen: list[Any] = []
+    look = "[marketflow.canvas.xOf(0), marketflow.canvas.yOf(100), marketflow.candles.length]"
+
+    async def is_same() -> bool:
+        await page.wait_for_timeout(300)
+        seen.append(await page.evaluate(look))
+        return len(seen) > 2 and seen[-1] == seen[-2] == seen[-3]
+
+    await until(is_same)
+
+
 async def prices_at(page: Page, *heights: float) -> list[float]:
     """Prices at places of the chart, as lines there have them."""
     found: list[float] = await page.evaluate(
@@ -54,6 +71,7 @@ async def test_a_trend_line_is_drawn_moved_kept_and_deleted(told: Told, tmp_path
     deployment.store([candle(minute, close=100.0 + minute % 7) for minute in range(-MINUTES, 0)])
     await page.reload()
     await expect(page.locator("#legend-lines")).to_contain_text("EMA 20")
+    await settled(page)
     begin, end = (150.0, 220.0), (360.0, 120.0)
     points = [await page.evaluate(PLACE, [*place]) for place in (begin, end)]
     await page.keyboard.press("t")
@@ -62,12 +80,13 @@ async def test_a_trend_line_is_drawn_moved_kept_and_deleted(told: Told, tmp_path
     await same(page, TRENDS, [{"from": points[0], "to": points[1], "isRay": False}])
     await keep(page, tmp_path, "trend")
     await drag(page, end, (410.0, 180.0))
+    await until(lambda: page.evaluate(f"({TRENDS})[0].to.time > {points[1]['time']}"))
     moved = (await page.evaluate(TRENDS))[0]
     assert moved["from"] == points[0]
-    assert moved["to"]["time"] > points[1]["time"]
     assert moved["to"]["price"] < points[1]["price"]
     middle = ((begin[0] + 410) / 2, (begin[1] + 180) / 2)
     await drag(page, middle, (middle[0], middle[1] + 40))
+    await until(lambda: page.evaluate(f"({TRENDS})[0].to.price < {moved['to']['price']}"))
     whole = (await page.evaluate(TRENDS))[0]
     for name in ("from", "to"):
         assert whole[name]["time"] == moved[name]["time"]
@@ -93,6 +112,7 @@ async def test_a_trend_line_is_drawn_moved_kept_and_deleted(told: Told, tmp_path
 
 async def test_a_horizontal_line_is_moved(told: Told) -> None:
     page, _, _ = told
+    await settled(page)
     await page.locator("#canvas").click(modifiers=["Alt"], position={"x": 60, "y": 150})
     await same(page, "marketflow.canvas.levels", await prices_at(page, 150))
     await drag(page, (90, 150), (90, 190))
@@ -110,6 +130,7 @@ async def rules_of(told: Told) -> list[dict[str, Any]]:
 async def test_price_alerts_are_made_moved_and_deleted(told: Told, tmp_path: Path) -> None:
     page, deployment, _ = told
     await expect(page.locator("#alerted")).to_have_text("Alerts")
+    await settled(page)
     wanted = await prices_at(page, 160, 230)
     await page.keyboard.press("a")
     await drag(page, (200, 120), (200, 160))

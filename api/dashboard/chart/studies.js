@@ -13,6 +13,7 @@ export class Studies {
   #indicators = []; // with the values of all loaded candles
   #texts = new Map(); // elements of the values, by label
   #followedAt = 0;
+  #following = null; // the timer of what came too soon
   #traded = new Traded();
 
   /** `extras` says which there are. */
@@ -80,12 +81,20 @@ export class Studies {
   /** The last candle moved, or the cursor did. */
   #follow() {
     const due = this.#followedAt + FOLLOW_MS - performance.now();
-    if (due <= 0 && this.#indicators.length && this.chart.cursor === null) {
+    if (due > 0) {
+      this.#following ??= setTimeout(() => this.#followLast(), due);
+    } else if (this.#indicators.length && this.chart.cursor === null) {
       this.#followedAt = performance.now();
       const candles = this.#compute();
       if (candles.length) this.chart.canvas?.lines.update(this.#indicators, candles);
     }
     this.#paintValues();
+  }
+
+  /** The price that came meanwhile may be the last one for long. */
+  #followLast() {
+    this.#following = null;
+    if (!document.hidden) this.#follow();
   }
 
   #paintValues() {
