@@ -12,7 +12,8 @@ from typing import Final
 
 _IMPORT: Final = re.compile(r'^import (?:\{([^}]*)\} from )?"(\.[^"]+)";\n', flags=re.MULTILINE)
 _EXPORT: Final = re.compile(r"^export (?=(?:async function|function|class|const) (\w+))", flags=re.MULTILINE)
-_LEFT: Final = re.compile(r"^(?:import|export)\b", flags=re.MULTILINE)
+_LEFT: Final = re.compile(r"""^(?:import\b[^\n]*["']|export (?:default|let|var|\{|\*))""", flags=re.MULTILINE)
+"""Other forms; a line of a program in another language that a text holds is none of them."""
 
 
 class BundleError(ValueError):

@@ -42,8 +42,8 @@ async def same(page: Page, expression: str, wanted: Any) -> None:
 
 
 async def settled(page: Page) -> None:
-    """Waits until width and scale of the chart stay: lists and axes make room for what they show. Averages, which move the
-    scale as they follow the price, are put away.
+    """Waits until width and scale of the chart stay: lists and axes make room for what they show. Averages, which move
+    the scale as they follow the price, are put away.
     """
     if await page.locator("#extras [aria-pressed=true]").count():
         await page.get_by_role("button", name="EMA").click()

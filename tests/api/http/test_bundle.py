@@ -12,13 +12,14 @@ from tests.fakes.node import NODE
 
 SOURCES = {
     "main.js": 'import { both, Sum as Total } from "./a/both.js";\nimport { one } from "./one.js";\n'
-    "const sum = await new Total(one, both).value();\nconsole.log(sum);\n",
+    'import { alone } from "./alone.js";\n'
+    "const sum = await new Total(one, both, alone).value();\nconsole.log(sum);\n",
     "one.js": "export const one = 1;\nconst hidden = 100;\n",
     "a/both.js": 'import {\n  one,\n} from "../one.js";\nconst hidden = 2;\n/** Not an export. */\n'
     "export const both = one + hidden;\n"
     "export class Sum {\n  constructor(...all) { this.all = all; }\n  async value() { return add(this.all); }\n}\n"
     "export function add(all) { return all.reduce((sum, each) => sum + each, 0); }\n",
-    "alone.js": "export const alone = 5;\n",
+    "alone.js": "export const alone = 5;\nconst python = `\nimport json\n`;\n",
 }
 
 
@@ -30,8 +31,8 @@ def ran(folder: Path, text: str) -> str:
 
 
 def test_it_does_what_the_modules_do(tmp_path: Path) -> None:
-    assert modules_of(SOURCES, "main.js") == ["one.js", "a/both.js"]
-    assert ran(tmp_path, bundle(SOURCES, "main.js")) == "4"
+    assert modules_of(SOURCES, "main.js") == ["one.js", "a/both.js", "alone.js"]
+    assert ran(tmp_path, bundle(SOURCES, "main.js")) == "9"
 
 
 @pytest.mark.parametrize(
