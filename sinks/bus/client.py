@@ -31,6 +31,8 @@ from sinks.bus.stored import NOTHING, BusError, Conflict, Refused, Stored, Strea
 from sinks.bus.subjects import is_ours
 
 OPEN_S: Final = 5.0
+NEXT_S: Final = 1.0
+"""After so long without an answer of a server another one is tried beside it."""
 ANSWER_S: Final = 5.0
 """Longest wait for the answer to a request, and for the acknowledgement of what was published."""
 CLOSE_S: Final = 2.0
@@ -89,12 +91,30 @@ async def open_client(settings: BusAddress, name: str) -> "BusClient":
 
 
 async def _connect(settings: BusAddress, name: str, stream: str) -> "BusClient":
-    causes = []
-    for url in random.sample(settings.url, len(settings.url)):  # so that readers share the servers
-        try:
-            return await BusClient.open(settings, url, name, stream or settings.stream)
-        except (OSError, NatsError, TimeoutError, ValueError, BusError) as error:
-            causes.append(f"{shown(url)}: {str(error) or type(error).__name__}")
+    """Tries the servers one after another, the next one also while one is slow to answer, as a host that is gone is."""
+    waiting = random.sample(settings.url, len(settings.url))  # so that readers share the servers
+    causes: list[str] = []
+    trying: dict[asyncio.Task[BusClient], str] = {}
+    try:
+        while waiting or trying:
+            if waiting:
+                url = waiting.pop()
+                trying[asyncio.create_task(BusClient.open(settings, url, name, stream or settings.stream))] = url
+            done, _ = await asyncio.wait(
+                trying, timeout=NEXT_S if waiting else None, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done:
+                url = trying.pop(task)
+                try:
+                    return task.result()
+                except (OSError, NatsError, TimeoutError, ValueError, BusError) as error:
+                    causes.append(f"{shown(url)}: {str(error) or type(error).__name__}")
+    finally:
+        for task in trying:
+            task.cancel()
+        for late in await asyncio.gather(*trying, return_exceptions=True):
+            if isinstance(late, BusClient):
+                await late.close()
     raise BusError("; ".join(causes))
 
 

@@ -41,7 +41,7 @@ async def run(kinds: list[str], rounds: int, clients: int, seed: int, folder: Pa
         shown = ", ".join(
             f"{name} median {statistics.median(values):.1f} most {max(values):.1f}" for name, values in seconds.items()
         )
-        say(f"{kind}: {rounds} rounds, {shown}; {len(wrong)} differences")
+        say(f"{kind}: {rounds} rounds, {shown}; {len(wrong)} differences, {len(hosts.own)} candles of the exchange")
         for line in wrong[:20]:
             say(f"  {line}")
         failed += bool(wrong)

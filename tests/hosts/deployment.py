@@ -46,6 +46,8 @@ KINDS: Final = ("flow", "api", "nats", "mongo", "host", "partition")
 PATIENCE_S: Final = 120.0
 PARTITION_S: Final = 30.0
 DATABASE: Final = "shared"
+OF_ITS_SOURCE: Final = ("status", "first_id", "last_id", "proof", "revision")
+"""What a candle says of where it is from; REST names no ids."""
 FRAMES: Final = {"feed__timeframes": ["1m", "5m"]}
 
 
@@ -60,6 +62,8 @@ class Hosts:
         self._twin_uri = twin_uri
         self.bus = Bus(url=tuple(one.nats for one in hosts), replicas=len(hosts))
         self.uri = mongo_uri(len(hosts))
+        self.own: set[object] = set()
+        """Candles that are the exchange's own, with its values, where the twin has made them of trades."""
 
     def named(self, name: str) -> Host:
         """A host."""
@@ -133,8 +137,9 @@ class Hosts:
 
     async def lose(self, kind: str, chance: random.Random) -> dict[str, float]:
         """Loses something, and brings it back. Gives the seconds until others had taken over and trades went on."""
-        owners = sorted({*(await self.owners()).values()} & {one.name for one in self.hosts})
-        victim = self.named(chance.choice(owners))
+        names = {one.name for one in self.hosts}
+        owners = await self.until("owned", lambda found: bool({*found.values()} & names), self.owners)
+        victim = self.named(chance.choice(sorted({*owners.values()} & names)))
         begun, found = time.monotonic(), {}
         if kind in ("flow", "host", "partition"):
             if kind == "partition":
@@ -223,7 +228,9 @@ class Hosts:
             for symbol in SYMBOLS
         }
         expected = candles_of(self._twin_uri, "calm"), trades_of(self._calm)
-        wrong = [str(one) for one in differences(expected, (candles_of(self.uri, DATABASE), together))]
+        found = list(differences(expected, (candles_of(self.uri, DATABASE), together)))
+        self.own = {one[0] for one in found if one[1:] == ("status", "final", "venue")}
+        wrong = [str(one) for one in found if one[0] not in self.own or one[1] not in OF_ITS_SOURCE]
         messages = [one for one in await stored(self.bus) if channel_of(one.subject) == "Trade"]
         for symbol in SYMBOLS:
             bodies = [msgspec.json.decode(one.body)["data"] for one in messages]

@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import re
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import aclosing
@@ -120,6 +121,17 @@ def test_one_of_the_servers_that_answer_is_taken(tmp_path: Path) -> None:
         assert len(asyncio.run(read(Bus(url=("nats://127.0.0.1:1", server.url)), ["mf.>"]))) == 1
     with pytest.raises(BusError, match=r"127\.0\.0\.1:\d: .*; nats://127\.0\.0\.1:\d: "):
         asyncio.run(read(Bus(url=("nats://127.0.0.1:1", "nats://127.0.0.1:2")), ["mf.>"]))
+
+
+async def test_a_server_that_does_not_answer_is_not_waited_for_where_another_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sinks.bus.client.random.sample", lambda urls, _: [urls[1], urls[0]])  # the mute one first
+    monkeypatch.setattr("sinks.bus.client.OPEN_S", 600)
+    with running_nats(tmp_path) as server, socket.create_server(("127.0.0.1", 0)) as mute:
+        settings = Bus(url=(f"nats://127.0.0.1:{mute.getsockname()[1]}", server.url))
+        async with connected(settings, "test") as client:
+            assert not client.is_lost
 
 
 def certificates(folder: Path) -> tuple[Path, Path, Path]:
