@@ -94,6 +94,8 @@ def _remove_left(prefix: str, found: list[Namespace]) -> None:
         with suppress(subprocess.CalledProcessError):
             for pid in one.pids():
                 os.kill(pid, signal.SIGKILL)
+        for side in ("in", "out"):
+            _quietly("link", "del", f"{one.name}-{side}")
         _quietly("netns", "del", one.name)
     for side in ("in", "out"):
         _quietly("link", "del", f"{prefix}-{side}")
