@@ -26,7 +26,7 @@ class Bus(Section):
     """Parts of the symbols that flows with `feed.shard = "auto"` share; the same at all of them."""
     most_shards: Annotated[int, Field(ge=0, le=256)] = 256
     """Most of these that this flow takes, each in a process of its own; 0: none, but its stores answer."""
-    lease_s: Annotated[float, Field(ge=2, le=60)] = 4.0
+    lease_s: Annotated[float, Field(ge=2, le=60)] = 3.0
     """How long the owner of a shard may be silent before another flow takes it; the same at all of them."""
     api_url: WebUrl | None = None
     """Where other hosts reach the interface beside this flow; without it the trades here are known here alone."""
