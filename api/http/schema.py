@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -39,7 +39,8 @@ def openapi(
     for route in described:
         operation = {"tags": [tags[route.method, route.path]], **_operation(route, known, components)}
         paths[route.path][route.method.lower()] = operation
-    return {
+    x_channels = {name: {"anyOf": [found(kind) for kind in kinds]} for name, kinds in (channels or {}).items()}
+    document: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
             "title": "marketflow",
@@ -49,12 +50,14 @@ def openapi(
         "servers": [{"url": "/", "description": "the server of this document"}],
         "tags": [{"name": name, "description": (about or {}).get(name, name)} for name in groups],
         "paths": dict(paths),
-        "x-channels": {name: {"anyOf": [found(kind) for kind in kinds]} for name, kinds in (channels or {}).items()},
+        "x-channels": x_channels,
         "components": {
-            "schemas": _plain(components),
+            "schemas": _used(components, paths, x_channels),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
+    plain: dict[str, Any] = _plain(document)
+    return plain
 
 
 def operation_id(route: AnyRoute) -> str:
@@ -95,10 +98,12 @@ def _parameters(route: AnyRoute, params: Mapping[str, Any]) -> list[dict[str, An
         one = _without_null(schema)
         if name in times:
             one = _time(one)
+        if in_path:
+            one.pop("default", None)
         parameter = {
             "name": name,
             "in": "path" if in_path else "query",
-            "required": name in params.get("required", ()),
+            "required": in_path or name in params.get("required", ()),
             "schema": one,
         }
         if one.get("type") == "array":
@@ -167,7 +172,38 @@ def _json(description: str, schema: Any) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
-def _plain(components: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain JSON values: tuples become lists."""
-    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(components))
-    return plain
+def _used(components: Mapping[str, Any], *roots: Any) -> dict[str, Any]:
+    """The schemas that something refers to, directly or not: those of parameters stand at the operations."""
+    used: dict[str, Any] = {}
+    waiting = list(roots)
+    while waiting:
+        for name in _references(waiting.pop()):
+            if name not in used:
+                used[name] = components[name]
+                waiting.append(components[name])
+    return dict(sorted(used.items()))
+
+
+def _references(schema: Any) -> Iterator[str]:
+    if isinstance(schema, Mapping):
+        if "$ref" in schema:
+            yield schema["$ref"].rpartition("/")[2]
+        for value in schema.values():
+            yield from _references(value)
+    elif isinstance(schema, list | tuple):
+        for value in schema:
+            yield from _references(value)
+
+
+def _plain(value: Any) -> Any:
+    """Plain JSON values: tuples become lists. Of arrays whose places have schemas of their own every item has one of
+    them: programs that make clients know no other kind of array, and `minItems` and `maxItems` still bound these.
+    """
+    if isinstance(value, Mapping):
+        plain = {name: _plain(one) for name, one in value.items()}
+        if "prefixItems" in plain:
+            places = plain.pop("prefixItems")
+            kinds = [kind for place, kind in enumerate(places) if kind not in places[:place]]
+            plain["items"] = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+        return plain
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value

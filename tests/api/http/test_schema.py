@@ -141,3 +141,26 @@ def references(part: Any) -> list[str]:
         own = [part["$ref"]] if "$ref" in part else []
         return own + [found for value in part.values() for found in references(value)]
     return [found for value in part for found in references(value)] if isinstance(part, list) else []
+
+
+class Named(Struct, frozen=True):
+    symbol: Symbol = ""
+
+
+class Levels(Struct, frozen=True):
+    bids: list[tuple[float, float]]
+    rows: list[tuple[int, float, float]]
+
+
+def test_programs_that_make_clients_understand_it() -> None:
+    document = openapi({"things": [Route("GET", "/thing/{symbol}", handler, Levels, Named)]})
+    (parameter,) = document["paths"]["/thing/{symbol}"]["get"]["parameters"]
+    assert parameter["required"], "as every parameter of a path"
+    assert "default" not in parameter["schema"]
+    schemas = document["components"]["schemas"]
+    assert set(schemas) == {"Collecting", "ErrorBody", "Levels"}, "none of parameters, which nothing refers to"
+    of_levels = schemas["Levels"]["properties"]
+    assert of_levels["bids"]["items"] == {
+        "type": "array", "minItems": 2, "maxItems": 2, "items": {"type": "number"},
+    }  # fmt: skip
+    assert of_levels["rows"]["items"]["items"] == {"anyOf": [{"type": "integer"}, {"type": "number"}]}
