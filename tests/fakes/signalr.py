@@ -123,12 +123,12 @@ class Peer:
         await self.line.send(data)
 
     async def hear(self) -> dict[str, Any]:
-        """The next message but pings."""
+        """The next message but pings and acknowledgements."""
         while not self.heard:
             async with asyncio.timeout(PATIENCE_S):
                 data = await self.line.recv()
             frame = data.encode() if isinstance(data, str) else data
-            self.heard = [message for message in records_of(frame, packed=self.packed) if message["type"] != 6]
+            self.heard = [message for message in records_of(frame, packed=self.packed) if message["type"] not in (6, 8)]
         return self.heard.pop(0)
 
     async def call(self, target: str, *arguments: Any) -> dict[str, Any]:
