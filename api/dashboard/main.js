@@ -291,12 +291,12 @@ function onAdded({ venue, symbol }) {
 
 /** One that is shown gives way to its neighbour in the list; after the last one nothing is shown. */
 function onRemoved(gone) {
-  const next = isChosen(gone) ? prices.neighbour(1) : null;
+  const next = isChosen(gone) ? prices.successor : null;
   if (!prices.forget(gone.venue, gone.symbol)) return;
   paintEmpty();
   if (!isChosen(gone)) return;
   if (!symbols.isOwn(gone)) note(`${gone.symbol} is no longer recorded: its chart and book have ended`);
-  if (next && prices.instruments.length) return show({ ...next, timeframe: focus.timeframe });
+  if (next) return show({ ...next, timeframe: focus.timeframe });
   focus = null;
   history.replaceState(null, "", location.pathname + location.search);
   prices.choose(null);

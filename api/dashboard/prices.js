@@ -146,12 +146,18 @@ export class Prices {
     return [...this.#shown, ...others].map(({ venue, symbol }) => ({ venue, symbol }));
   }
 
-  /** The instrument `step` lines below the chosen one, wrapping around; undefined in an empty list. */
+  /** The instrument `step` lines below the chosen one, wrapping around; from outside the shown group into it. */
   neighbour(step) {
     if (this.#isDirty) this.#arrangeNow();
     const lines = this.#shown.length ? this.#shown : [...this.#records.values()];
     const index = lines.findIndex((record) => keyOfRecord(record) === this.#chosen);
-    return lines.at((index + step) % lines.length);
+    return index < 0 ? lines.at(step > 0 ? 0 : -1) : lines.at((index + step) % lines.length);
+  }
+
+  /** What is shown once the chosen one is gone: its neighbour, or where the group has no other, any; null without one. */
+  get successor() {
+    const isOther = (record) => record && keyOfRecord(record) !== this.#chosen;
+    return [this.neighbour(1), ...this.#records.values()].find(isOther) ?? null;
   }
 
   #onKey(event) {

@@ -11,7 +11,7 @@ from playwright.async_api import Browser, Page, expect
 
 from tests.fakes.browser import NO_BROWSER, chromium, running_browser
 from tests.fakes.interface import Deployment, fill, interface
-from tests.fakes.pages import PATIENCE_MS, USUAL, Told, resize
+from tests.fakes.pages import PATIENCE_MS, USUAL, Told, go_to, resize
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -56,7 +56,7 @@ async def told(tmp_path: Path, mongod_uri: str, window: Page, alerts: dict[str, 
         await resize(window, USUAL)
         await window.mouse.move(0, 0)
         stack.push_async_callback(window.goto, "about:blank")
-        await window.goto(f"{running.url}/#BTCUSDT/1m")
+        await go_to(window, f"{running.url}/#BTCUSDT/1m")
         await expect(window.locator("#legend-status")).to_contain_text("forming")
         await expect(window.locator("#light")).to_have_attribute("data-state", "live")
         yield window, deployment, running

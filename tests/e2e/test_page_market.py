@@ -11,7 +11,7 @@ from flows.model import BookView, TradeBatch
 from tests.fakes.browser import LIBRARY, NO_LIBRARY
 from tests.fakes.candles import BEGIN, candle, forming
 from tests.fakes.interface import NOW, price, state, trade
-from tests.fakes.pages import AXE, DESKTOP, PATIENCE_MS, PHONE, THEMES, Told, faults_of, keep, resize
+from tests.fakes.pages import AXE, DESKTOP, PATIENCE_MS, PHONE, THEMES, Told, faults_of, go_to, keep, resize
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]  # the browser is of one loop
 
@@ -54,7 +54,7 @@ async def test_depth_and_the_share_of_the_bids_follow_the_book(told: Told) -> No
     deployment.tell(BookView("binance", "BTCUSDT", False, 300, NOW + 2_000, [], []))
     await expect(page.locator("#depth")).to_have_attribute("aria-label", "Depth: not known")
     await expect(page.locator("#imbalance-share")).to_be_empty()
-    await page.reload()
+    await go_to(page)
     await expect(page.locator("#depth")).to_be_visible()
     await page.evaluate("localStorage.clear()")
 
@@ -71,7 +71,7 @@ async def test_the_book_of_the_last_hour_is_behind_the_candles(told: Told, tmp_p
     await page.locator("#heat-on").click()
     await page.wait_for_function(f"(place) => ({PIXELS})(place) > {before} + 2000", arg=place, timeout=PATIENCE_MS)
     await keep(page, tmp_path, "heat")
-    await page.reload()
+    await go_to(page)
     await expect(page.locator("#heat-on")).to_have_attribute("aria-pressed", "true")
     await page.locator("#heat-on").click()
     await page.evaluate("localStorage.clear()")
@@ -108,7 +108,7 @@ async def test_the_tape_has_the_sizes_that_are_wanted_and_marks_large_trades(tol
     await page.locator("#least").fill("100000000")
     await page.locator("#least").press("Enter")
     await expect(page.locator("#none-so-large")).to_be_visible()
-    await page.reload()
+    await go_to(page)
     await expect(page.locator("#least")).to_have_value("100000000")
     await page.locator("#least").fill("")
     await page.locator("#least").press("Enter")

@@ -11,7 +11,7 @@ from playwright.async_api import Page, expect
 
 from sinks.hub.messages import CHANNELS
 from tests.fakes.interface import NOW, price, state, until
-from tests.fakes.pages import AXE, DESKTOP, PHONE, SMALL, THEMES, Told, faults_of, keep, resize
+from tests.fakes.pages import AXE, DESKTOP, PHONE, SMALL, THEMES, Told, faults_of, go_to, keep, resize
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]  # the browser is of one loop
 
@@ -23,7 +23,7 @@ async def test_operations_show_what_status_and_metrics_say(told: Told, tmp_path:
     await resize(page, DESKTOP)
     async with deployment.beating():
         deployment.tell(state("live"), state("silent", symbol="ETHUSDT"))
-        await page.goto(f"{running.url}/operations")
+        await go_to(page, f"{running.url}/operations")
         await expect(page.locator("#lines tr")).to_contain_text("market of binancelive2 symbols")
         await expect(page.locator("#parts")).to_contain_text("1 of 2 instruments current")
         await expect(page.locator("#all-well")).to_have_text("1 missing or not current")
@@ -51,7 +51,7 @@ async def test_operations_show_what_status_and_metrics_say(told: Told, tmp_path:
 async def test_the_interface_is_tried_and_its_programs_work(told: Told, tmp_path: Path) -> None:
     page, deployment, running = told
     await resize(page, DESKTOP)
-    await page.goto(f"{running.url}/docs#getPricesBySymbol")
+    await go_to(page, f"{running.url}/docs#getPricesBySymbol")
     call = page.locator("#getPricesBySymbol")
     await expect(call.locator("form input[name=symbol]")).to_have_value("BTCUSDT")
     await call.locator("form input[name=symbol]").fill("ethusdt")

@@ -8,7 +8,7 @@ from playwright.async_api import Page, expect
 
 from flows.model import BookTicker, FeedStatus, FundingState, MarketData
 from tests.fakes.interface import LIVE, NOW, Deployment, state, until
-from tests.fakes.pages import AXE, DESKTOP, PHONE, SMALL, THEMES, Told, faults_of, resize
+from tests.fakes.pages import AXE, DESKTOP, PHONE, SMALL, THEMES, Told, faults_of, go_to, resize
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]  # the browser is of one loop
 
@@ -74,7 +74,7 @@ async def test_columns_are_chosen_shown_and_sorted_by(told: Told) -> None:
         await page.locator("#columns [data-column=name]").click()
         await page.locator("#columns [data-column=name]").click()
         await are(page, "SOLUSDT", "ETHUSDT", "BTCUSDT")
-        await page.reload()
+        await go_to(page)
         await are(page, "SOLUSDT", "ETHUSDT", "BTCUSDT")
         await expect(page.locator("#columns [data-column]")).to_have_count(8)
         for size in (DESKTOP, SMALL, PHONE):
@@ -110,7 +110,7 @@ async def test_groups_are_the_viewers_alone(told: Told) -> None:
     await field.press("Tab")
     await page.keyboard.press("Escape")
     await expect(page.locator("#group")).to_have_value("group:Quick <b>")
-    await page.reload()
+    await go_to(page)
     await are(page, "SOLUSDT")
     await row.hover()
     await row.locator(".into").click()
@@ -128,6 +128,11 @@ async def test_groups_are_the_viewers_alone(told: Told) -> None:
     await page.locator("#group").select_option("group:Slow")
     await are(page, "SOLUSDT")
     assert await running.data("/api/symbols") == before
+    await row.locator("a").click()
+    await expect(page.locator("#symbol")).to_have_text("SOLUSDT")
+    deployment.tell(FeedStatus("binance", "", "removed", ("SOLUSDT",)))
+    await expect(page.locator("#symbol")).to_have_text("BTCUSDT")
+    await expect(page.locator(LINES)).to_have_count(0)
     await page.evaluate("localStorage.clear()")
 
 

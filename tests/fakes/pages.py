@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Error, Locator, Page, Request, expect
 
 from tests.fakes.deployment import ROOT
 from tests.fakes.interface import Deployment, Interface
 
 PATIENCE_MS: Final = 60_000
 """Longest wait for something that should take a second or a candle: a bound for broken runs, not a measure."""
+NETWORK_CHANGED: Final = "ERR_NETWORK_CHANGED"
+OPENINGS: Final = 5
 DESKTOP: Final = (1440, 900)
 USUAL: Final = (1280, 720)
 PHONE: Final = (390, 844)
@@ -42,6 +44,33 @@ class Box(NamedTuple):
     @property
     def right(self) -> float:
         return self.left + self.width
+
+
+async def go_to(page: Page, url: str = "") -> None:
+    """Opens a page, or without an address the shown one anew; again where its files were lost.
+
+    Chromium drops what is under way when a network interface of the machine comes or goes, and other tests make some.
+    """
+    lost: list[str] = []
+
+    def on_failure(request: Request) -> None:
+        if NETWORK_CHANGED in (request.failure or ""):
+            lost.append(request.url)
+
+    page.on("requestfailed", on_failure)
+    try:
+        for again in range(OPENINGS):
+            lost.clear()
+            try:
+                await (page.goto(url) if url and not again else page.reload())
+            except Error as error:
+                if NETWORK_CHANGED not in error.message:
+                    raise
+                lost.append(url)
+            if not lost:
+                return
+    finally:
+        page.remove_listener("requestfailed", on_failure)
 
 
 async def box_of(locator: Locator) -> Box:
