@@ -2,20 +2,27 @@
 store. What they have themselves is all that those answer, so a query makes one hop and never goes round.
 """
 
+from __future__ import annotations
+
 import asyncio
 import struct
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from heapq import merge
 from operator import itemgetter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import httpx
 import msgspec
 import structlog
 from msgspec import Struct
 
+from flows.process.late import late_module
 from sinks.trades.codec import END_MS, TradeColumns
 from sinks.trades.database import TradeStoreError
+
+if TYPE_CHECKING:
+    import httpx
+else:
+    httpx = late_module("httpx")
 
 STORED: Final = "/api/trades/stored"
 SPAN: Final = f"{STORED}/span"
@@ -125,7 +132,7 @@ class PeerTrades:
         """Closes the connections."""
         self._client.close()
 
-    def of_venue(self, venue: str) -> "VenuePeers":
+    def of_venue(self, venue: str) -> VenuePeers:
         """Those of one venue."""
         return VenuePeers(self, venue)
 
