@@ -222,7 +222,7 @@ class Hosts:
             return are_stored and are_seen, found, seen, behind, self.crowd.wrong()[:5]
 
         await self.until("complete", lambda found: found[0], state)
-        parts = [trades_of(one.folder) for one in self.hosts]
+        parts = [trades_of(one.folder) for one in self.hosts if (one.folder / "trades" / "binance").is_dir()]
         together = {
             symbol: pl.concat([part[symbol] for part in parts if symbol in part]).unique("id").sort("id")
             for symbol in SYMBOLS
