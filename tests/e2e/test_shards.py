@@ -28,6 +28,7 @@ from tests.fakes.twins import (
     PATIENCE_S,
     SYMBOLS,
     candles_of,
+    closed_since,
     differences,
     is_proven,
     recovering,
@@ -129,6 +130,7 @@ async def minutes_later(client: HubClient, minutes: int) -> None:
 
 async def until_complete(shared: Shared, exchange: ThreadedExchange, folder: Path, calm: Path, uri: str) -> None:
     """Waits until both sides have everything that was made until the market stood still."""
+    begin_ms = min(int(frame["time"][0]) for frame in trades_of(calm).values())
     witness = Witness(exchange.rest_url)
     newest = {symbol: witness.newest_id(symbol) for symbol in SYMBOLS}
     witness.close()
@@ -137,7 +139,8 @@ async def until_complete(shared: Shared, exchange: ThreadedExchange, folder: Pat
         found = {symbol: max(newest_stored(folder / name, symbol) for name in HOSTS) for symbol in SYMBOLS}
         own = {symbol: newest_stored(calm, symbol) for symbol in SYMBOLS}
         is_there = found == own == newest == await shared.newest()
-        return is_there and is_proven(uri, "calm") and is_proven(uri, "shared")
+        are_proven = is_there and is_proven(uri, "calm") and is_proven(uri, "shared")
+        return are_proven and closed_since(uri, "calm", begin_ms) == closed_since(uri, "shared", begin_ms)
 
     await shared.until(bool, is_complete)
 

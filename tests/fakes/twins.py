@@ -85,6 +85,20 @@ def is_proven(mongod_uri: str, database: str) -> bool:
     return all(document["proof"] or document["status"] == "venue" for document in closed)
 
 
+def closed_since(mongod_uri: str, database: str, begin_ms: int) -> frozenset[tuple[str, str, int]]:
+    """The closed candles that ended behind a time."""
+    return frozenset(
+        (one["symbol"], one["timeframe"], one["open_time"])
+        for one in candles_of(mongod_uri, database)
+        if one["is_closed"] and one["close_time"] >= begin_ms
+    )
+
+
+def _first_time(path: Path) -> int:
+    """Time of the first stored trade."""
+    return min(int(frame["time"][0]) for frame in trades_of(path).values())
+
+
 async def begun(exchange: ThreadedExchange, *clients: HubClient) -> None:
     """Lets the market begin when all are live, and waits until the first trades are seen: before them nobody knows of a
     gap.
@@ -189,7 +203,8 @@ async def _live(flow: RunningFlow, chance: random.Random, number: int, on_kill: 
 
 
 async def _until_complete(exchange: ThreadedExchange, mongod_uri: str, folder: Path, *paths: Path) -> None:
-    """Waits until both have the last trades, and a proof for every closed candle."""
+    """Waits until both have the last trades, the same closed candles, and a proof for each of them."""
+    begun_ms = min(_first_time(path) for path in paths)
     with contextlib.closing(Witness(exchange.rest_url)) as witness:
         newest = {symbol: witness.newest_id(symbol) for symbol in SYMBOLS}
 
@@ -198,6 +213,10 @@ async def _until_complete(exchange: ThreadedExchange, mongod_uri: str, folder: P
         return stored == newest and is_proven(mongod_uri, f"{folder.name}_{path.name}")
 
     for path in paths:
+        await _until(partial(is_complete, path))
+    databases = [f"{folder.name}_{path.name}" for path in paths]
+    await _until(lambda: len({closed_since(mongod_uri, name, begun_ms) for name in databases}) == 1)
+    for path in paths:  # what closed meanwhile is proven too
         await _until(partial(is_complete, path))
 
 
