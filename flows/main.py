@@ -116,7 +116,10 @@ def build_flow(
     )  # fmt: skip
     if settings.metrics.enabled:
         serve(metrics, settings.metrics)
-    taken_over = begins(settings, lease.since_ms) if lease and lease.since_ms else {}
+    try:
+        taken_over = begins(settings, lease.since_ms) if lease and lease.since_ms else {}
+    except BusError as error:
+        _end_at_once(error)
     return venues_flow(
         [
             _parts_of(

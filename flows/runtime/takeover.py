@@ -21,14 +21,15 @@ from flows.queries import Continued
 from flows.runtime.query_handlers import open_database
 from flows.runtime.stored_trades import Begin
 from flows.settings import Settings
-from sinks.bus.stored import BusError
+from sinks.bus.stored import BusError, NoStreamError
 from sinks.bus.subjects import MARKET, token
 from sinks.mongo.reader import CandleReader
 
 MARGIN_MS: Final = 60_000
 """What is read of the stream besides two periods before the owner was last seen."""
-READ_S: Final = 5.0
-"""Longest time to read it; what was not read until then is fetched from the venue, or not known to be whole."""
+READ_S: Final = 60.0
+"""Longest time until it is read. While the bus has no leader, as when its host is lost too, it is tried again."""
+RETRY_S: Final = 0.2
 _CANDLES: Final = 6
 
 _log = structlog.get_logger(__name__)
@@ -63,12 +64,10 @@ def read_back_since(settings: Settings, before_ms: int) -> int:
 
 
 def begins(settings: Settings, since_ms: int) -> Begins:
-    """Where to begin. Symbols that neither bus nor store knows are not in it, and begin like any other."""
-    try:
-        published = asyncio.run(_published(settings, since_ms))
-    except BusError as error:
-        _log.warning("takeover_without_bus", reason=str(error))
-        return {}
+    """Where to begin. Symbols that neither bus nor store knows are not in it, and begin like any other. `BusError` when
+    that cannot be known: beginning anywhere else would leave a gap.
+    """
+    published = asyncio.run(_read(settings, since_ms))
     found: dict[str, dict[str, Begin]] = {}
     for (venue, symbol), rows in published.items():
         try:
@@ -123,6 +122,22 @@ def _before(settings: Settings, venue: str, symbol: str, end: int) -> tuple[Cand
     return tuple(candle for candle in found if candle.is_closed and candle.close_time < end)
 
 
+async def _read(settings: Settings, since_ms: int) -> dict[tuple[str, str], list[tuple[int, int, int]]]:
+    reason = "no answer"
+    try:
+        async with asyncio.timeout(READ_S):
+            while True:
+                try:
+                    return await _published(settings, since_ms)
+                except NoStreamError:
+                    return {}
+                except BusError as error:
+                    reason = str(error)
+                    await asyncio.sleep(RETRY_S)
+    except TimeoutError:
+        raise BusError(f"what was published of the shard cannot be read: {reason}") from None
+
+
 async def _published(settings: Settings, since_ms: int) -> dict[tuple[str, str], list[tuple[int, int, int]]]:
     """Id, last raw id and time of the trades by venue and symbol."""
     from sinks.bus.client import connected  # noqa: PLC0415 - only where there is a bus
@@ -130,19 +145,14 @@ async def _published(settings: Settings, since_ms: int) -> dict[tuple[str, str],
     subjects = [f"{MARKET}.{token(venue)}.*.Trade" for venue in settings.by_venue]
     own = {(name, symbol) for name, feed in settings.by_venue.items() for symbol in feed.own_symbols}
     found: dict[tuple[str, str], list[tuple[int, int, int]]] = {}
-    try:
-        async with (
-            asyncio.timeout(READ_S),
-            connected(settings.bus, "marketflow takeover") as client,
-            aclosing(client.read(subjects, since_ms=since_ms)) as messages,
-        ):
+    async with connected(settings.bus, "marketflow takeover") as client:
+        await client.span()
+        async with aclosing(client.read(subjects, since_ms=since_ms)) as messages:
             async for stored in messages:
                 if stored.seq:
                     _take(stored.body, own, found)
                 if not stored.pending:
                     break
-    except TimeoutError:
-        _log.warning("takeover_read_in_part", seconds=READ_S)
     return found
 
 

@@ -27,7 +27,7 @@ from sinks.bus.client_options import bucket_config, connect_options, differing, 
 from sinks.bus.credentials import connect_by
 from sinks.bus.entry import Kept
 from sinks.bus.settings import BucketSettings, BusAddress, BusSettings
-from sinks.bus.stored import NOTHING, BusError, Conflict, Refused, Stored, StreamSpan
+from sinks.bus.stored import NOTHING, BusError, Conflict, NoStreamError, Refused, Stored, StreamSpan
 from sinks.bus.subjects import is_ours
 
 OPEN_S: Final = 5.0
@@ -218,7 +218,7 @@ class BusClient:
         except (NatsError, TimeoutError) as error:
             raise _bus_error(error) from error
         if found is None:
-            raise BusError(f"there is no stream {self._stream} yet: a flow creates it")
+            raise NoStreamError(f"there is no stream {self._stream} yet: a flow creates it")
         return StreamSpan(found.state.first_seq, found.state.last_seq, found.created)
 
     async def _info(self) -> StreamInfo | None:

@@ -10,6 +10,10 @@ class BusError(Exception):
     """The bus cannot be used now; the text says why."""
 
 
+class NoStreamError(BusError):
+    """There is no stream yet."""
+
+
 class Refused(Struct, frozen=True):
     """In the place of a number of the stream: it will never take this message."""
 
