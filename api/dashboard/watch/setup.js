@@ -80,13 +80,17 @@ export class Setup {
     return Object.assign(element("label", "", box, ` ${title}`), { title: about });
   }
 
-  /** The heads of the columns sort the list; pressed again, the other way round. */
+  /** The heads of the columns sort the list; pressed again, the other way round. They stay while they are pressed. */
   #paintHead() {
     const { column, way, columns } = this.#view;
-    const painted = [column, way, ...columns].join();
-    if (painted === this.#heads) return;
+    const painted = columns.join();
+    if (painted !== this.#heads) this.#makeHeads(columns);
     this.#heads = painted;
-    const heads = ["name", ...columns].map((name) => this.#head(name, name === column ? way : 0));
+    for (const head of byId("columns").children) markHead(head, head.dataset.column === column ? way : 0);
+  }
+
+  #makeHeads(columns) {
+    const heads = ["name", ...columns].map((name) => this.#head(name));
     const focused = document.activeElement?.dataset?.column;
     byId("columns").replaceChildren(...heads);
     if (focused) heads.find(({ dataset }) => dataset.column === focused)?.focus();
@@ -97,15 +101,13 @@ export class Setup {
     document.body.classList.toggle("more-columns", columns.join() !== USUAL_COLUMNS.join());
   }
 
-  #head(name, way) {
+  #head(name) {
     const { title, about } = COLUMNS[name] ?? NAME;
-    const mark = element("span", "", way ? (way > 0 ? "▲" : "▼") : "");
+    const mark = element("span");
     mark.setAttribute("aria-hidden", "true");
     const head = Object.assign(element("button", `cell ${name}`, title, mark), { title: about });
     head.dataset.column = name;
-    head.setAttribute("aria-pressed", String(way !== 0));
-    head.setAttribute("aria-label", `Sort by ${title}${way ? `, now ${way > 0 ? "rising" : "falling"}` : ""}`);
-    head.onclick = () => this.#sortBy(name, way ? -way : firstWayOf(name));
+    head.onclick = () => this.#sortBy(name, this.#view.column === name ? -this.#view.way : firstWayOf(name));
     return head;
   }
 
@@ -184,4 +186,12 @@ export class Setup {
     this.#did(() => {});
     note(`the group ${name} is deleted`, { action: { text: "Undo", run: () => this.#did(undo) } });
   }
+}
+
+/** Says on the head of a column whether the list is sorted by it: 1 rising, -1 falling, 0 not. */
+function markHead(head, way) {
+  const { title } = COLUMNS[head.dataset.column] ?? NAME;
+  write(head.lastElementChild, way ? (way > 0 ? "▲" : "▼") : "");
+  head.setAttribute("aria-pressed", String(way !== 0));
+  head.setAttribute("aria-label", `Sort by ${title}${way ? `, now ${way > 0 ? "rising" : "falling"}` : ""}`);
 }
