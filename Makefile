@@ -62,7 +62,7 @@ $(AXE)/.ready: tests/axe/package-lock.json
 	@! command -v npm >/dev/null || npm ci --prefix $(@D) --ignore-scripts --silent --no-fund --no-audit && touch $@ || true
 
 test: $(READY_DEV) $(CHART) $(AXE)/.ready compiled  ## all tests
-	$(RUN) -m pytest -n 3 --dist worksteal
+	$(RUN) -m pytest -n 4 --dist worksteal
 
 test-fast: $(READY_DEV) compiled  ## those that need no browser, no database and no processes
 	$(RUN) -m pytest -n 2 --dist worksteal -m 'not e2e and not database and not slow'

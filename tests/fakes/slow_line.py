@@ -29,19 +29,21 @@ class SlowLine:
 async def slow_line(to_port: int) -> AsyncIterator[SlowLine]:
     """A line to a port of this machine, with no delay at first."""
     connections: set[asyncio.Task[None]] = set()
+    ends: list[asyncio.StreamWriter] = []
 
     async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         connections.add(task)
-        with suppress(OSError):
+        ends.append(writer)
+        try:
             server_reader, server_writer = await asyncio.open_connection("127.0.0.1", to_port)
+            ends.append(server_writer)
             line.writers |= {writer, server_writer}
-            try:
-                await asyncio.gather(_carry(reader, server_writer), _carry(server_reader, writer, line))
-            finally:
-                line.writers -= {writer, server_writer}
-                server_writer.close()
+            await asyncio.gather(_carry(reader, server_writer), _carry(server_reader, writer, line))
+            line.writers -= {writer, server_writer}
+        except (OSError, asyncio.CancelledError):  # the end of the line, which asyncio's server would log
+            pass
         writer.close()
         connections.discard(task)
 
@@ -52,6 +54,9 @@ async def slow_line(to_port: int) -> AsyncIterator[SlowLine]:
         for task in connections.copy():
             task.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
+        for end in ends:
+            end.transport.abort()
+        await asyncio.sleep(0)  # the loop closes them in its next turn
 
 
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: SlowLine | None = None) -> None:
