@@ -1,6 +1,6 @@
 # ruff: noqa: INP001 - a script, and no package: the Makefile starts it by its path, and the build of the wheel
 """Compiles what is written in C, where there is a compiler: each `_name.c` becomes the extension module `_name` of the
-same package. Without a compiler, or Python's headers, plain Python does the same (`flows/compiled.py`).
+same package. Without a compiler, or Python's headers, plain Python does the same (`flows/modules/compiled.py`).
 
     python deploy/extensions.py      # in place, as `make` does it for a checkout; what is up to date stays
 

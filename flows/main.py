@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import structlog
 from bytewax.dataflow import Dataflow
 
-from flows.compiled import parts as compiled_parts
 from flows.graph import Sinks, VenueParts, venues_flow
 from flows.lake.night import LakeNight
 from flows.loop_thread import EventLoopThread
 from flows.model import Incident, ListedInstrument
+from flows.modules.compiled import parts as compiled_parts
 from flows.process.descriptors import raise_descriptor_limit
 from flows.process.disk import DiskFullError, explained, is_no_room
 from flows.process.engine_end import explain_full_disk

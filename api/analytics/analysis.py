@@ -33,7 +33,7 @@ from api.analytics.bars import Bars, Floats
 from api.analytics.indicators import compute, parse_wanted
 from flows.model import Candle
 from flows.model.printed import printed
-from flows.process.late import late_module
+from flows.modules.late import late_module
 
 if TYPE_CHECKING:
     import numpy as np

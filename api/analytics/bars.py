@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from flows.model import Candle
-from flows.process.late import late_module
+from flows.modules.late import late_module
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,7 +15,7 @@ from msgspec import Struct
 from api.analytics.decimals import Floats, decimals_of, to_units
 from flows.model.exact_sums import Places, fold, grouped_sums, printed_sums, split_sums
 from flows.model.printed import printed
-from flows.process.late import late_module
+from flows.modules.late import late_module
 from sinks.bars.maker import BarRow
 from sinks.bars.rule import BarRule, Periods
 

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from api.analytics.bars import Bars, Floats
 from flows.model import DAY_MS
-from flows.process.late import late_module
+from flows.modules.late import late_module
 
 if TYPE_CHECKING:
     import numpy as np

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from msgspec import Struct
 
 from api.analytics.decimals import Floats, decimals_of, to_units
-from flows.process.late import late_module
+from flows.modules.late import late_module
 
 if TYPE_CHECKING:
     import numpy as np

@@ -21,7 +21,7 @@ from msgspec import Struct
 from api.analytics.profile import ProfileRow
 from flows.model import Level
 from flows.model.printed import difference, printed
-from flows.process.late import late_module
+from flows.modules.late import late_module
 
 if TYPE_CHECKING:
     import numpy as np

@@ -31,8 +31,8 @@ from api.http.route import (
     check_timeframe,
 )
 from api.services import Services
+from flows.modules.late import late_module
 from flows.names import SYMBOL_CHARACTERS, SYMBOL_LENGTH, TEXT_END
-from flows.process.late import late_module
 from sinks.bars.rule import BarKind
 from sinks.bars.span import SpanBars
 from sinks.export.formats import KINDS, LEVEL, Encoder, Format

@@ -13,8 +13,8 @@ from api.http.errors import Problem
 from api.http.route import STORE_ERRORS, SYMBOL_ERRORS, AnyRoute, RawRoute, Route, Symbol, Time, Venue
 from api.services import Services
 from flows.model import MARKET_FILL
+from flows.modules.late import late_module
 from flows.names import TEXT_END
-from flows.process.late import late_module
 from sinks.export.arrow import END, arrow_parts
 from sinks.hub.payloads import TradeRow
 from sinks.trades.codec import END_MS, decode_frame

@@ -16,7 +16,7 @@ from api.http.errors import Problem
 from api.http.route import STORE_ERRORS, SYMBOL_ERRORS, AnyRoute, Route, Symbol, Time, Venue
 from api.live.freshness import OF_TRADES, age_ms, is_stale, state_name
 from api.services import Services
-from flows.process.late import late_module
+from flows.modules.late import late_module
 from sinks.hub.payloads import iso_utc
 from sinks.trades.codec import END_MS
 

@@ -9,7 +9,7 @@ from api.http.errors import Problem
 from api.live.candle_cache import SeriesKey
 from api.stores.history import UNREADABLE, StoredCandles
 from flows.model import Candle
-from flows.process.late import late_module
+from flows.modules.late import late_module
 from sinks.lake.candles import LakeCandles
 from sinks.lake.manifest import LakeError
 from sinks.lake.place import Lake

@@ -15,7 +15,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from flows.process.late import late_module
+from flows.modules.late import late_module
 from sinks.trades.codec import END_MS, TradeColumns
 from sinks.trades.database import TradeStoreError
 

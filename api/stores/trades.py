@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from api.http.errors import Problem
 from api.stores.health import Watch
 from api.stores.peers import PeerTrades, Several
-from flows.process.late import late_module
+from flows.modules.late import late_module
 from flows.settings import Trades
 from sinks.lake.place import Lake
 from sinks.lake.trades import older_trades

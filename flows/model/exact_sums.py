@@ -10,7 +10,7 @@ from math import frexp, fsum, inf, isfinite, ldexp
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from flows.model.printed import DECIMALS, printed
-from flows.process.late import late_module
+from flows.modules.late import late_module
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from flows.compiled import PLAIN
+from flows.modules.compiled import PLAIN
 from flows.names import did_you_mean, nearest
 
 PREFIX: Final = "MARKETFLOW_"

@@ -11,7 +11,7 @@ from msgspec import Struct
 from flows.model.exact_sums import Floats, Places, fold, split_sums
 from flows.model.ohlcv import VOLUMES
 from flows.model.printed import DECIMALS, printed
-from flows.process.late import late_module
+from flows.modules.late import late_module
 from sinks.bars.missing import MissingIds
 from sinks.bars.rule import BarRule, Periods
 

@@ -7,7 +7,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
 from flows.model import MARKET_FILL
-from flows.process.late import late_module
+from flows.modules.late import late_module
 from sinks.bars.maker import BarMaker, BarRow
 from sinks.bars.missing import MissingIds
 from sinks.bars.rule import BarRule

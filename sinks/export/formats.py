@@ -19,7 +19,7 @@ from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, get_args
 
-from flows.process.late import late_module
+from flows.modules.late import late_module
 from sinks.export.arrow import END, arrow_parts
 
 if TYPE_CHECKING:

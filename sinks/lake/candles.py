@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from flows.model import DAY_MS, Candle, timeframe_ms
-from flows.process.late import late_module
+from flows.modules.late import late_module
 from sinks.lake.place import Lake
 from sinks.lake.series import LakeSeries, begin_of
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-from flows.process.late import late_module
+from flows.modules.late import late_module
 from sinks.lake.manifest import LakeDay, LakeError
 from sinks.lake.place import Lake
 from sinks.lake.series import LakeSeries, begin_of

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from flows.process.late import late_module
+from flows.modules.late import late_module
 from sinks.lake.folder import FolderStorage
 from sinks.lake.manifest import LakeDay, LakeError, LakeManifest, decode_manifest, encode_manifest
 from sinks.lake.series import DATA, MANIFEST, LakeSeries

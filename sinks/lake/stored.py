@@ -54,14 +54,12 @@ def candles_of(frame: pl.DataFrame, timeframe: str, begin: int) -> StoredCandles
     return StoredCandles(len(grid), tuple(time for time in grid if time not in there), by_status, refuted)
 
 
-class CandleDay:
-    """The closed candles of a day."""
+class _Day:
+    """What days of all kinds have: columns, and what follows the rows."""
 
-    def __init__(self, frames: Frames, series: LakeSeries, begin: int) -> None:
-        self._frames = frames
+    def __init__(self, series: LakeSeries, begin: int) -> None:
         self._series = series
         self._begin = begin
-        self._found: StoredCandles | None = None
 
     @property
     def empty(self) -> pl.DataFrame:
@@ -71,6 +69,15 @@ class CandleDay:
     def values(self) -> DayValues:
         """What follows the rows."""
         return values_of(self._series)
+
+
+class CandleDay(_Day):
+    """The closed candles of a day."""
+
+    def __init__(self, frames: Frames, series: LakeSeries, begin: int) -> None:
+        super().__init__(series, begin)
+        self._frames = frames
+        self._found: StoredCandles | None = None
 
     def frames(self) -> Iterator[pl.DataFrame]:
         """All in one: at most 86,400, of one second each."""
@@ -110,22 +117,12 @@ def _runs(times: Sequence[int], length: int) -> Iterator[tuple[int, int]]:
         yield begin, last
 
 
-class IncidentDay:
+class IncidentDay(_Day):
     """The incidents that began in a day, but those of accounts."""
 
     def __init__(self, frames: Frames, series: LakeSeries, begin: int) -> None:
+        super().__init__(series, begin)
         self._frames = frames
-        self._series = series
-        self._begin = begin
-
-    @property
-    def empty(self) -> pl.DataFrame:
-        """A frame with the columns, and no rows."""
-        return empty_of(self._series)
-
-    def values(self) -> DayValues:
-        """What follows the rows."""
-        return values_of(self._series)
 
     def frames(self) -> Iterator[pl.DataFrame]:
         """In one order, however the database delivers them."""
@@ -140,7 +137,7 @@ class IncidentDay:
         return DayProof()
 
 
-class TradeDay:
+class TradeDay(_Day):
     """The trades of a day, of every kind of fill, in the order of time and id."""
 
     def __init__(
@@ -156,23 +153,14 @@ class TradeDay:
         """`before` is the day before in the lake, for what the store does not have any more. `candles` are those of the
         shortest timeframe, None without any; `was_missing`: whether trades of the day were missing, by the ledger.
         """
+        super().__init__(series, begin)
         self._view = view
-        self._series = series
-        self._begin, self._end = begin, begin + DAY_MS
+        self._end = begin + DAY_MS
         self._before = before
         self._candles = candles
         self._was_missing = was_missing
         self._missing = MissingIds()
         self._has_before = False
-
-    @property
-    def empty(self) -> pl.DataFrame:
-        """A frame with the columns, and no rows."""
-        return empty_of(self._series)
-
-    def values(self) -> DayValues:
-        """What follows the rows."""
-        return values_of(self._series)
 
     def frames(self) -> Iterator[pl.DataFrame]:
         """Frames of whole minutes."""

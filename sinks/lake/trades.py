@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from flows.model import DAY_MS
-from flows.process.late import late_module
+from flows.modules.late import late_module
 from sinks.lake.manifest import LakeDay, LakeError
 from sinks.lake.place import FILE_ROWS, Lake
 from sinks.lake.series import TRADES, LakeSeries, begin_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
-from flows.process.late import late_module
+from flows.modules.late import late_module
 from sinks.lake.series import INCIDENTS, TRADES, LakeSeries
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 from msgspec import structs
 
-from flows.process.late import late_module
+from flows.modules.late import late_module
 from sinks.export.parquet import write_parquet
 from sinks.lake.manifest import DayProof, LakeDay, LakeError, LakeManifest
 from sinks.lake.place import Lake, digest_of

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from flows.bounds import BACK_MS
 from flows.model import TradeBatch
-from flows.process.late import late_module
+from flows.modules.late import late_module
 from sinks.trades.codec import Row, TradeColumns, is_aggregate
 from sinks.trades.places import Ids, ids_of
 

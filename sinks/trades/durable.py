@@ -18,7 +18,7 @@ import msgspec
 import structlog
 from msgspec import structs
 
-from flows.process.late import late_module
+from flows.modules.late import late_module
 
 if TYPE_CHECKING:
     import numpy as np

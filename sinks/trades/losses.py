@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import structs
 
-from flows.process.late import late_module
+from flows.modules.late import late_module
 from sinks.trades.codec import END_MS
 from sinks.trades.database import StoreDamagedError, TradeStoreError
 from sinks.trades.durable import Durable, IdSpan, Spans

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rocksdict import WriteBatch
 
 from flows.model import Trade, TradeBatch
-from flows.process.late import late_module
+from flows.modules.late import late_module
 from sinks.trades.codec import (
     MINUTE_MS,
     SECOND_MS,

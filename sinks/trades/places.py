@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from flows.model import TradeBatch
-from flows.process.late import late_module
+from flows.modules.late import late_module
 from sinks.trades.codec import END_MS, MINUTE_MS, TradeColumns, first_id, last_id, minute_of
 from sinks.trades.durable import IdSpan, runs_of
 from sinks.trades.store import TradeStore

@@ -11,7 +11,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
-from flows.process.late import late_module
+from flows.modules.late import late_module
 from sinks.trades.codec import COLUMNS, END_MS, MINUTE_MS, TradeColumns, decode_frame, minute_of
 from sinks.trades.durable import DURABLE_FILE
 from sinks.trades.record_checks import OnBad

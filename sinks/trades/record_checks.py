@@ -20,11 +20,11 @@ import msgspec
 from msgspec import Struct
 
 from flows.bounds import MOST_FILLS, MOST_VALUE
-from flows.compiled import compiled
 from flows.foreign import visible
 from flows.model import Incident, Trade
+from flows.modules.compiled import compiled
+from flows.modules.late import late_module
 from flows.names import is_symbol
-from flows.process.late import late_module
 from sinks.trades.codec import (
     END_MS,
     FILLS,

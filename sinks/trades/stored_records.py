@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rocksdict import Rdict, ReadOptions
 
-from flows.process.late import late_module
+from flows.modules.late import late_module
 from sinks.trades.codec import (
     END_MS,
     TradeColumns,

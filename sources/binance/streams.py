@@ -2,8 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from flows.compiled import compiled
 from flows.model import StreamNames, Trade
+from flows.modules.compiled import compiled
 from sources.binance import wire
 from sources.binance.usdm_wire import ContractInfoMessage, ForceOrderMessage, MarkPriceMessage
 

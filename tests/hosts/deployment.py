@@ -80,24 +80,16 @@ class Hosts:
 
     async def newest(self) -> dict[str, int]:
         """The newest published trade of each symbol."""
-        found: dict[str, int] = {}
-        with suppress(BusError, TimeoutError):
-            async with (
-                asyncio.timeout(5),
-                connected(self.bus, "test") as client,
-                aclosing(client.read(["mf.binance.*.Trade"], newest_of_each=True)) as messages,
-            ):
-                async for one in messages:
-                    if one.seq:
-                        data = msgspec.json.decode(one.body)["data"]
-                        found[data["symbol"]] = data["trades"][-1]["id"]
-                    if not one.pending:
-                        break
-        return found
+        return {data["symbol"]: data["trades"][-1]["id"] for data in await self._newest_trades()}
 
     async def _minute(self) -> float:
         """The minute of the market, by the newest published trade, in whole seconds."""
-        times = [0]
+        times = [data["trades"][-1]["timestamp"] for data in await self._newest_trades()]
+        return max(times, default=0) // 1_000 / 60
+
+    async def _newest_trades(self) -> list[dict[str, Any]]:
+        """What the newest message with trades of each symbol says, as far as the bus answers in time."""
+        found: list[dict[str, Any]] = []
         with suppress(BusError, TimeoutError):
             async with (
                 asyncio.timeout(5),
@@ -106,10 +98,10 @@ class Hosts:
             ):
                 async for one in messages:
                     if one.seq:
-                        times.append(msgspec.json.decode(one.body)["data"]["trades"][-1]["timestamp"])
+                        found.append(msgspec.json.decode(one.body)["data"])
                     if not one.pending:
                         break
-        return max(times) // 1_000 / 60
+        return found
 
     async def until(self, what: str, holds: Callable[[Any], bool], look: Callable[[], Awaitable[Any]]) -> Any:
         """Waits until what is looked at is so, and gives it."""

@@ -11,8 +11,6 @@ from msgspec import Struct
 
 from api.http.errors import Problem
 from api.http.route import (
-    STORE_ERRORS,
-    SYMBOL_ERRORS,
     AnyRoute,
     Route,
     Symbol,
@@ -21,8 +19,9 @@ from api.http.route import (
     Venue,
     check_timeframe,
 )
+from api.routes.export import ERRORS, RETRY_S
 from api.services import Services
-from flows.process.late import late_module
+from flows.modules.late import late_module
 from sinks.lake.manifest import LakeError
 from sinks.mongo.documents import DocumentError
 from sinks.trades.codec import END_MS
@@ -37,8 +36,6 @@ else:
 
 AT_ONCE: Final = 4
 """Spans that are read at the same time; further ones are refused for the moment."""
-RETRY_S: Final = 5
-ERRORS: Final = ("bad_request", *SYMBOL_ERRORS, *STORE_ERRORS, "not_ready")
 
 
 class TradesSpan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

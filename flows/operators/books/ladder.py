@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from flows.compiled import compiled
+from flows.modules.compiled import compiled
 from flows.operators.books.plain_ladder import Ladder as PlainLadder
 
 _ladder = compiled("flows.operators.books._ladder")

@@ -4,7 +4,7 @@ A sum may have other parts then, which together are the same. `scan_aggregates` 
 of up to 2⁶² and say None of larger ones, `add_up` an `OverflowError`: who calls them goes the way for whatever is odd.
 """
 
-from flows.compiled import compiled
+from flows.modules.compiled import compiled
 from flows.operators.runs import plain
 
 _runs = compiled("flows.operators.runs._runs")

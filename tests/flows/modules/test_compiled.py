@@ -1,6 +1,6 @@
 import pytest
 
-from flows.compiled import PLAIN, compiled, parts
+from flows.modules.compiled import PLAIN, compiled, parts
 from flows.settings.sources import environment
 
 
@@ -11,8 +11,8 @@ def test_what_was_not_compiled_is_plain_python_and_named() -> None:
 
 def test_compiled_parts_are_left_out_at_will(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PLAIN, "")
-    assert compiled("flows.compiled") is not None
+    assert compiled("flows.modules.compiled") is not None
     monkeypatch.setenv(PLAIN, "1")
-    assert compiled("flows.compiled") is None
+    assert compiled("flows.modules.compiled") is None
     assert "compiled" in parts()[1]
     assert environment({"feed": ()}).values == {}, "it is no setting"

@@ -1,0 +1,1 @@
+"""How modules are imported: late, or compiled where that is possible."""
