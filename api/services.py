@@ -84,7 +84,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         stack.push_async_callback(trades.close)
         stack.push_async_callback(own_trades.close)
         await stack.enter_async_context(live)
-        await asyncio.gather(mongo.check(), trades.check())
+        await asyncio.gather(mongo.check_at_start(), trades.check())
         works = [mongo.follow(), instruments.follow(), _follow(trades), history.warm(_series(settings))]
         if settings.analysis.store:
             works.append(record.follow())

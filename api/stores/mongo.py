@@ -31,6 +31,8 @@ from sinks.mongo.documents import INCIDENTS, MARKET_DATA, DocumentError, candle_
 
 CHECK_S: Final = 2.0
 """Time between two pings of the server."""
+LOOK_S: Final = 0.05
+"""How often it is seen whether all servers have refused, while a call waits for one."""
 ANSWER_S: Final = 2.0
 """Longest search and connect: bounds the wait for a server that is down."""
 STALE_S: Final = 90
@@ -71,6 +73,7 @@ class MongoStore:
         """For what has long been stored."""
         self._timeout_s = timeout_s
         self._indexed = False
+        self._first_check: asyncio.Future[None] | None = None
         self._uses = 0
         self._unused = asyncio.Event()
         self._ends = False
@@ -84,9 +87,19 @@ class MongoStore:
 
     async def follow(self) -> None:
         """Pings the server until cancelled."""
+        if self._first_check:
+            await self._first_check
         while True:
             await self.check()
             await asyncio.sleep(CHECK_S)
+
+    async def check_at_start(self) -> None:
+        """`check`, but does not wait once every server has refused the connection: `follow` goes on with it."""
+        checking = self._first_check = asyncio.ensure_future(self.check())
+        while not (await asyncio.wait((checking,), timeout=LOOK_S))[0]:
+            if refused := self._refused():
+                self._on_failure(refused)
+                return
 
     async def check(self) -> None:
         """Pings the server once; on the first success creates the indexes of the collections that the API writes."""
@@ -107,11 +120,20 @@ class MongoStore:
             self._indexed = True
 
     async def drain(self) -> None:
-        """Waits for open calls, each bounded by its timeout; later calls block until cancelled."""
+        """Waits for open calls, each bounded by its timeout, unless all servers have refused the connection; later
+        calls block until cancelled.
+        """
         self._ends = True
-        while self._uses:
+        while self._uses and not self._refused():
             self._unused.clear()
-            await self._unused.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._unused.wait(), LOOK_S)
+
+    def _refused(self) -> Exception | None:
+        """Why no server can be connected to; `None` when one can, or when that is not known yet."""
+        servers = self._client.topology_description.server_descriptions().values()
+        errors = [one.error for one in servers if one.error]
+        return errors[0] if errors and len(errors) == len(servers) else None
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -146,7 +168,7 @@ class MongoStore:
             self._uses -= 1
             self._unused.set()
 
-    def _on_failure(self, error: PyMongoError) -> None:
+    def _on_failure(self, error: Exception) -> None:
         reason = str(error).partition(" (configured timeouts")[0].partition(", Timeout:")[0]
         if self.watch.state.up:
             _log.error("mongodb_unreachable", reason=reason)

@@ -165,9 +165,9 @@ def whole(line: VenueLine, symbol: str) -> TradesQuery:
 
 
 @contextmanager
-def live(name: str, *, speed: float = 4.0) -> Iterator[VenueLine]:
+def live(name: str, *, speed: float = 4.0, **settings: Any) -> Iterator[VenueLine]:
     """A venue whose market goes on."""
-    with venue_line(name, speed=speed) as line:
+    with venue_line(name, speed=speed, **settings) as line:
         line.follow(*PEERS[name].symbols)
         plans = line.feed.plans(dict.fromkeys(PEERS[name].symbols, ()))
         line.until(lambda: lines_of(line, Subscribed) == {plan.line for plan in plans})
@@ -424,7 +424,7 @@ def _is_noticed(line: VenueLine, symbol: str, *, is_trading: bool) -> bool:
 
 def test_a_halt_and_its_end_are_noticed_long_before_the_next_list(name: str) -> None:
     """By the venue's streams, or as a doubt by which its list is queried at once."""
-    with live(name, speed=10.0) as line:
+    with live(name, speed=10.0, stale_after_s=5.0) as line:
         symbols = PEERS[name].symbols
         halted = symbols[1]
         line.until(lambda: len(line.sequenced(halted)) > 50)

@@ -28,7 +28,7 @@ async def exchange(*faults: AnyFault) -> AsyncIterator[tuple[ReplayExchange, Cli
     market, dialect = synthetic_kraken(["BTC-USD"], seed=5, start_ms=BEGIN_MS)
     async with (
         running_exchange(market, dialect=dialect, paused=True) as running,
-        connect(running.ws_url + "/v2") as client,
+        connect(running.ws_url + "/v2", max_queue=None) as client,  # a full queue would hide the end from it for 10 s
     ):
         for fault in faults:
             running.inject(fault)
