@@ -61,8 +61,9 @@ $(AXE)/.ready: tests/axe/package-lock.json
 	@cp tests/axe/package.json tests/axe/package-lock.json $(@D)
 	@! command -v npm >/dev/null || npm ci --prefix $(@D) --ignore-scripts --silent --no-fund --no-audit && touch $@ || true
 
+# most of what they take is waiting for one another's processes: three workers a core
 test: $(READY_DEV) $(CHART) $(AXE)/.ready compiled  ## all tests
-	$(RUN) -m pytest -n 4 --dist worksteal
+	$(RUN) -m pytest -n 6 --dist worksteal
 
 test-fast: $(READY_DEV) compiled  ## those that need no browser, no database and no processes
 	$(RUN) -m pytest -n 2 --dist worksteal -m 'not e2e and not database and not slow'
