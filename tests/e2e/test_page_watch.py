@@ -63,14 +63,15 @@ async def test_columns_are_chosen_shown_and_sorted_by(told: Told) -> None:
             "price": ("BTCUSDT", "ETHUSDT", "SOLUSDT"),
             "change": ("SOLUSDT", "BTCUSDT", "ETHUSDT"),
             "volume": ("ETHUSDT", "BTCUSDT", "SOLUSDT"),
-            "spread": ("ETHUSDT", "BTCUSDT", "SOLUSDT"),
+            "spread": ("BTCUSDT", "ETHUSDT", "SOLUSDT"),  # one with a book has the spread of it
             "funding": ("SOLUSDT", "BTCUSDT", "ETHUSDT"),
             "state": ("ETHUSDT", "BTCUSDT", "SOLUSDT"),
         }.items():
             head = page.locator(f"#columns [data-column={column}]")
             await head.click()
-            await are(page, *falling)
             await expect(head).to_have_attribute("aria-label", re.compile("now falling"))
+            await are(page, *falling)
+        await expect(page.locator(f"{LINES}[data-symbol=BTCUSDT] .spread")).to_contain_text("1.000%")
         await page.locator("#columns [data-column=name]").click()
         await page.locator("#columns [data-column=name]").click()
         await are(page, "SOLUSDT", "ETHUSDT", "BTCUSDT")
