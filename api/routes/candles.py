@@ -135,13 +135,14 @@ class Charts:
         self, key: SeriesKey, candles: list[Candle], wanted: CandleRange
     ) -> tuple[list[Candle], JobView | None]:
         """The candles, and the request for those that are missing. Where it has ended they are read again: perhaps it
-        has since they were read. `Problem` without any.
+        has since they were read. Before the first of a known series there are none; `Problem` without a series.
         """
         try:
             job = await request_history(self._services, key, wanted, has_some=bool(candles))
         except Problem as problem:
             found = await self._read(key, wanted) if problem.code == "no_data" else []
-            if not found:
+            known = problem.code == "no_data" and wanted.end is not None and self._live.candles.contents(key)
+            if not found and not known:
                 raise
             return found, None
         if job and job.state not in UNDER_WAY:

@@ -1,6 +1,7 @@
 """The response of each route, with a real hub, a real mongod and a real trade store."""
 
 import io
+from http import HTTPStatus
 from typing import Any, Final
 
 import polars as pl
@@ -138,6 +139,19 @@ async def test_history_that_does_not_exist_is_not_requested_again(served: Interf
         assert taken is not None
         flow.report(taken.id, "failed", "the venue has none")
     assert await served.error("/api/chart/SOLUSDT/1h") == (404, "no_data")
+
+
+async def test_before_the_first_candle_of_a_series_the_chart_is_empty(
+    served: Interface, deployment: Deployment
+) -> None:
+    address = f"/api/chart/BTCUSDT/1m?end={BEGIN}"
+    assert (await served.get(address))[0] == HTTPStatus.ACCEPTED
+    with MongoClient[dict[str, Any]](deployment.mongod_uri) as client:
+        flow = CommandConsumer(client[deployment.database])
+        taken = flow.take("binance")
+        assert taken is not None
+        flow.report(taken.id, "done", "0 candles")
+    assert closes(await served.data(address)) == []
 
 
 async def test_several_charts_come_at_once(served: Interface) -> None:

@@ -4,6 +4,7 @@ python -m tests.benchmarks             # all but the long ones
 python -m tests.benchmarks long        # what waits: kills, imports, hours of market; a table of its own
 python -m tests.benchmarks PART …      # those named, e.g. `flow transport`, without keeping them
 python -m tests.benchmarks soak [--minutes 10]
+python -m tests.benchmarks page-hour [--minutes 60]
 """
 
 import logging
@@ -42,6 +43,7 @@ from tests.benchmarks import (
     bench_transport,
     bench_venues,
     bench_verify,
+    page_hour,
     soak,
 )
 from tests.benchmarks.rows import Row, table
@@ -79,6 +81,8 @@ PARTS = {
         bench_exchange,
     )
 }
+WAITING = {"soak": soak.run, "page-hour": page_hour.run}
+"""Commands of their own, with options."""
 LONG = ("complete", "kills", "imports", "load", "exchange")
 """Parts that take a quarter of an hour each, as they wait for processes that were killed, or for a market to go on."""
 
@@ -92,7 +96,8 @@ def main(argv: Sequence[str]) -> int:
         names = [name for name in PARTS if name not in LONG]
     elif names == ["long"]:
         names = list(LONG)
-    rows = soak.run(argv[1:]) if argv and argv[0] == "soak" else _run(names)
+    waits = WAITING.get(argv[0]) if argv else None
+    rows = waits(argv[1:]) if waits else _run(names)
     text = table(rows)
     print(text)  # noqa: T201 - what the command is for
     if not argv or [*argv] == ["long"]:
@@ -103,7 +108,7 @@ def main(argv: Sequence[str]) -> int:
 def _run(names: Sequence[str]) -> list[Row]:
     unknown = [name for name in names if name not in PARTS]
     if unknown:
-        sys.exit(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}, long, and soak")
+        sys.exit(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}, long, {', '.join(WAITING)}")
     rows: list[Row] = []
     for name in names:
         print(f"{name} …", file=sys.stderr, flush=True)  # noqa: T201 - progress of minutes of work
