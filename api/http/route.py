@@ -114,6 +114,8 @@ class RawRoute(_Described, frozen=True):
     params: type[Struct] = NoParams
     other_media: tuple[str, ...] = ()
     """Further content types, where a parameter selects one."""
+    results: tuple[Any, ...] = ()
+    """Types of which a response is one, where it is JSON of a known form."""
     ignores_unknown: bool = False
     """Whether fields of the query that it does not know are ignored, as on a page whose address carries marks of where
     its reader came from.

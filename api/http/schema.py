@@ -69,7 +69,7 @@ def operation_id(route: AnyRoute) -> str:
 
 def _types(route: AnyRoute) -> list[Any]:
     if isinstance(route, RawRoute):
-        return [route.params]
+        return [route.params, *route.results]
     return [kind for kind in (route.params, route.body, route.accepted, route.result) if kind is not None]
 
 
@@ -133,10 +133,10 @@ def _time(number: Mapping[str, Any]) -> dict[str, Any]:
 def _responses(route: AnyRoute, schema: Any) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     if isinstance(route, RawRoute):
-        responses["200"] = {
-            "description": summary_of(route),
-            "content": {media: {} for media in (route.media, *route.other_media)},
-        }
+        content: dict[str, Any] = {media: {} for media in (route.media, *route.other_media)}
+        if route.results:
+            content[route.media] = {"schema": {"anyOf": [schema(kind) for kind in route.results]}}
+        responses["200"] = {"description": summary_of(route), "content": content}
     else:
         one_way = route.accepted is not None and route.accepted is route.result
         if not one_way:

@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from api.http.errors import Problem
+from api.udf.messages import Bars, History, Marks, NoBars, TimescaleMark
 from flows.model import DOUBTFUL, Candle, Incident
 from sinks.hub.payloads import iso_utc
 
@@ -13,10 +14,9 @@ RESOLUTIONS: Final = {"1": "1m", "5": "5m", "15": "15m", "60": "1h", "240": "4h"
 MARKS_MOST: Final = 500
 MARKS_A_BAR: Final = 10
 """More marks of one bar are not drawn by the charts."""
+MARK_PX: Final = 14
 _OTHER_NAMES: Final = {"D": "1D", "1440": "1D"}
 _ALARMS: Final = ("gap", "mismatch", "partial", "reject", "store_outage", "error")
-
-History: TypeAlias = dict[str, Any]
 
 
 class Mark(NamedTuple):
@@ -42,16 +42,15 @@ def timeframe_of(resolution: str) -> str:
 def history_of(candles: Sequence[Candle], *, next_ms: int | None = None) -> History:
     """The bars of candles, oldest first; without any, where older ones end, if there are some."""
     if not candles:
-        return {"s": "no_data"} | ({} if next_ms is None else {"nextTime": next_ms // 1_000})
-    return {
-        "s": "ok",
-        "t": [candle.open_time // 1_000 for candle in candles],
-        "o": [candle.open for candle in candles],
-        "h": [candle.high for candle in candles],
-        "l": [candle.low for candle in candles],
-        "c": [candle.close for candle in candles],
-        "v": [candle.volume for candle in candles],
-    }
+        return NoBars(None if next_ms is None else next_ms // 1_000)
+    return Bars(
+        [candle.open_time // 1_000 for candle in candles],
+        [candle.open for candle in candles],
+        [candle.high for candle in candles],
+        [candle.low for candle in candles],
+        [candle.close for candle in candles],
+        [candle.volume for candle in candles],
+    )
 
 
 def marks_of(incidents: Iterable[tuple[str, Incident]], candles: Iterable[Candle], *, length_ms: int) -> list[Mark]:
@@ -92,22 +91,19 @@ def _clock(time_ms: int) -> str:
     return iso_utc(time_ms)[11:19]
 
 
-def columns_of(marks: Sequence[Mark]) -> dict[str, list[Any]]:
-    """Marks on bars, a list for each of their fields."""
-    return {
-        "id": [mark.id for mark in marks],
-        "time": [mark.time_s for mark in marks],
-        "color": [mark.color for mark in marks],
-        "text": [mark.text for mark in marks],
-        "label": [mark.label for mark in marks],
-        "labelFontColor": ["white" if mark.color != "yellow" else "black" for mark in marks],
-        "minSize": [14] * len(marks),
-    }
+def columns_of(marks: Sequence[Mark]) -> Marks:
+    """Marks on bars, in columns."""
+    return Marks(
+        [mark.id for mark in marks],
+        [mark.time_s for mark in marks],
+        [mark.color for mark in marks],
+        [mark.text for mark in marks],
+        [mark.label for mark in marks],
+        ["white" if mark.color != "yellow" else "black" for mark in marks],
+        [MARK_PX] * len(marks),
+    )
 
 
-def timescale_marks_of(marks: Sequence[Mark]) -> list[dict[str, Any]]:
+def timescale_marks_of(marks: Sequence[Mark]) -> list[TimescaleMark]:
     """Marks below the time scale."""
-    return [
-        {"id": mark.id, "color": mark.color, "label": mark.label, "time": mark.time_s, "tooltip": [mark.text]}
-        for mark in marks
-    ]
+    return [TimescaleMark(mark.id, mark.color, mark.label, mark.time_s, [mark.text]) for mark in marks]

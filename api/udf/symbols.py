@@ -1,11 +1,12 @@
 """Instruments as TradingView's protocol UDF names and describes them: `BINANCE:BTCUSDT`."""
 
-from typing import Any, Final
+from typing import Final
 
 from api.http.errors import Problem
 from api.live.candle_cache import SeriesKey
 from api.services import Services
 from api.udf.answers import RESOLUTIONS
+from api.udf.messages import FoundSymbol, NoQuote, Quote, QuoteValues, SymbolDescription
 from flows.model import Instrument, ListedInstrument
 from flows.model.printed import decimals_of
 
@@ -34,7 +35,7 @@ class UdfSymbols:
         """The series of candles of a symbol."""
         return SeriesKey(*await self.find(text), timeframe)
 
-    async def described(self, text: str) -> dict[str, Any]:
+    async def described(self, text: str) -> SymbolDescription:
         """The description of a symbol."""
         instrument = await self.find(text)
         listed = await self._listed(instrument)
@@ -43,29 +44,19 @@ class UdfSymbols:
         if price_decimals is None:
             price = self._live.price(instrument.symbol, instrument.venue)
             price_decimals = DECIMALS if price is None else max(DECIMALS, decimals_of(price))
-        intraday = [name for name in RESOLUTIONS if name.isdigit()]
-        return {
-            "name": instrument.symbol,
-            "ticker": full_name(instrument),
-            "description": _description(instrument, listed),
-            "type": "crypto",
-            "session": "24x7",
-            "timezone": "Etc/UTC",
-            "exchange": instrument.venue.upper(),
-            "listed_exchange": instrument.venue.upper(),
-            "minmov": 1,
-            "pricescale": 10**price_decimals,
-            "has_intraday": True,
-            "has_daily": True,
-            "has_weekly_and_monthly": False,
-            "intraday_multipliers": intraday,
-            "supported_resolutions": list(RESOLUTIONS),
-            "volume_precision": DECIMALS if quantity_decimals is None else quantity_decimals,
-            "data_status": "streaming",
-            "format": "price",
-        }
+        return SymbolDescription(
+            name=instrument.symbol,
+            ticker=full_name(instrument),
+            description=_description(instrument, listed),
+            exchange=instrument.venue.upper(),
+            listed_exchange=instrument.venue.upper(),
+            pricescale=10**price_decimals,
+            volume_precision=DECIMALS if quantity_decimals is None else quantity_decimals,
+            intraday_multipliers=[name for name in RESOLUTIONS if name.isdigit()],
+            supported_resolutions=list(RESOLUTIONS),
+        )
 
-    async def search(self, query: str, exchange: str, limit: int) -> list[dict[str, Any]]:
+    async def search(self, query: str, exchange: str, limit: int) -> list[FoundSymbol]:
         """Instruments whose name or assets contain the query, those first that are followed and begin with it."""
         wanted = _plain(query.rpartition(":")[2])
         if exchange and exchange not in self._instruments.venues():
@@ -82,36 +73,36 @@ class UdfSymbols:
                     found.append((rank, one))
         return [_found(one) for _, one in sorted(found, key=lambda pair: pair[0])[:limit]]
 
-    async def quote(self, text: str) -> dict[str, Any]:
+    async def quote(self, text: str) -> Quote | NoQuote:
         """The newest price of a symbol with its figures of the day."""
         try:
             instrument = await self.find(text)
         except Problem as problem:
-            return {"s": "error", "n": text, "errmsg": problem.message, "v": {}}
+            return NoQuote(text, problem.message)
         name = full_name(instrument)
         tick = self._live.tick(instrument.symbol, instrument.venue)
         market = self._live.latest("MarketData", instrument.symbol, instrument.venue)
         if tick is None or market is None:
-            return {"s": "error", "n": name, "errmsg": f"{name} has no price yet", "v": {}}
+            return NoQuote(name, f"{name} has no price yet")
         stats = self._live.latest("Stats", instrument.symbol, instrument.venue)
         day = stats[0].body if stats else None
         data = market[0].body
-        values = {
-            "ch": data.price_change_24h,
-            "chp": data.price_change_percent_24h,
-            "short_name": instrument.symbol,
-            "exchange": instrument.venue.upper(),
-            "description": _description(instrument, await self._listed(instrument)),
-            "lp": tick.price,
-            "bid": tick.bid,
-            "ask": tick.ask,
-            "open_price": day.open if day else None,
-            "high_price": day.high if day else None,
-            "low_price": day.low if day else None,
-            "prev_close_price": day.open if day else None,
-            "volume": data.volume_24h,
-        }
-        return {"s": "ok", "n": name, "v": values}
+        values = QuoteValues(
+            ch=data.price_change_24h,
+            chp=data.price_change_percent_24h,
+            short_name=instrument.symbol,
+            exchange=instrument.venue.upper(),
+            description=_description(instrument, await self._listed(instrument)),
+            lp=tick.price,
+            bid=tick.bid,
+            ask=tick.ask,
+            open_price=day.open if day else None,
+            high_price=day.high if day else None,
+            low_price=day.low if day else None,
+            prev_close_price=day.open if day else None,
+            volume=data.volume_24h,
+        )
+        return Quote(name, values)
 
     async def _listed(self, instrument: Instrument) -> ListedInstrument | None:
         try:
@@ -135,13 +126,6 @@ def _description(instrument: Instrument, listed: ListedInstrument | None) -> str
     return f"{pair} at {instrument.venue}"
 
 
-def _found(one: ListedInstrument) -> dict[str, Any]:
-    instrument = Instrument(one.venue, one.symbol)
-    return {
-        "symbol": one.symbol,
-        "full_name": full_name(instrument),
-        "description": _description(instrument, one),
-        "exchange": one.venue.upper(),
-        "ticker": full_name(instrument),
-        "type": "crypto",
-    }
+def _found(one: ListedInstrument) -> FoundSymbol:
+    name = full_name(instrument := Instrument(one.venue, one.symbol))
+    return FoundSymbol(one.symbol, name, _description(instrument, one), one.venue.upper(), name)

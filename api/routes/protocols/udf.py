@@ -21,13 +21,24 @@ from api.services import Services
 from api.udf.answers import (
     MARKS_MOST,
     RESOLUTIONS,
-    History,
     Mark,
     columns_of,
     history_of,
     marks_of,
     timeframe_of,
     timescale_marks_of,
+)
+from api.udf.messages import (
+    Configuration,
+    FoundSymbol,
+    History,
+    Marks,
+    Quotes,
+    SearchedVenue,
+    SymbolDescription,
+    SymbolType,
+    TimescaleMark,
+    UdfError,
 )
 from api.udf.symbols import UdfSymbols
 from flows.clock import wall_ms
@@ -104,25 +115,20 @@ class Udf:
         self._services = services
         self._symbols = UdfSymbols(services)
 
-    async def config(self, _: NoParams) -> dict[str, Any]:
+    async def config(self, _: NoParams) -> Configuration:
         """What the data feed for TradingView's charts can do."""
-        venues = [{"value": venue, "name": venue, "desc": venue} for venue in self._services.instruments.venues()]
-        return {
-            "supports_search": True,
-            "supports_group_request": False,
-            "supports_marks": True,
-            "supports_timescale_marks": True,
-            "supports_time": True,
-            "supported_resolutions": list(RESOLUTIONS),
-            "exchanges": [{"value": "", "name": "All venues", "desc": ""}, *venues],
-            "symbols_types": [{"name": "All types", "value": ""}, {"name": "Crypto", "value": "crypto"}],
-        }
+        venues = [SearchedVenue(venue, venue, venue) for venue in self._services.instruments.venues()]
+        return Configuration(
+            supported_resolutions=list(RESOLUTIONS),
+            exchanges=[SearchedVenue("", "All venues", ""), *venues],
+            symbols_types=[SymbolType("All types", ""), SymbolType("Crypto", "crypto")],
+        )
 
-    async def symbol(self, params: SymbolParams) -> dict[str, Any]:
+    async def symbol(self, params: SymbolParams) -> SymbolDescription:
         """An instrument as TradingView's charts describe it."""
         return await self._symbols.described(params.name)
 
-    async def search(self, params: SearchParams) -> list[dict[str, Any]]:
+    async def search(self, params: SearchParams) -> list[FoundSymbol]:
         """Instruments by a part of their names."""
         if params.kind.lower() not in ("", "crypto"):
             return []
@@ -145,11 +151,11 @@ class Udf:
                 await request_history(self._services, key, wanted, has_some=bool(bars))
         return history_of(bars, next_ms=before[-1].open_time if before else None)
 
-    async def marks(self, params: MarksParams) -> dict[str, list[Any]]:
+    async def marks(self, params: MarksParams) -> Marks:
         """Incidents, and bars that were corrected or lack trades, for TradingView's charts."""
         return columns_of(await self._marks(params))
 
-    async def timescale_marks(self, params: MarksParams) -> list[dict[str, Any]]:
+    async def timescale_marks(self, params: MarksParams) -> list[TimescaleMark]:
         """The same, below the time scale of TradingView's charts."""
         return timescale_marks_of(await self._marks(params))
 
@@ -163,9 +169,9 @@ class Udf:
         candles = await self._services.history.between(key, start_ms, end_ms, BARS_MOST) if start_ms < end_ms else []
         return marks_of(incidents, candles, length_ms=timeframe_ms(key.timeframe))
 
-    async def quotes(self, params: QuotesParams) -> dict[str, Any]:
+    async def quotes(self, params: QuotesParams) -> Quotes:
         """The newest prices of instruments, for TradingView's watch lists."""
-        return {"s": "ok", "d": [await self._symbols.quote(symbol) for symbol in params.names]}
+        return Quotes([await self._symbols.quote(symbol) for symbol in params.names])
 
     async def time(self, _: web.Request, __: NoParams) -> web.Response:
         """The time of the first venue in seconds, as text."""
@@ -181,7 +187,7 @@ def _answering(handler: Handler) -> Callable[[web.Request, Any], Awaitable[web.S
             body = await handler(params)
         except Problem as problem:
             is_unknown = problem.code in ("unknown_symbol", "unknown_venue")
-            body = {"s": "error", "errmsg": "unknown_symbol" if is_unknown else problem.message}
+            body = UdfError("unknown_symbol" if is_unknown else problem.message)
         return web.Response(body=msgspec.json.encode(body), content_type=JSON)
 
     answer.__doc__ = handler.__doc__
@@ -191,19 +197,22 @@ def _answering(handler: Handler) -> Callable[[web.Request, Any], Awaitable[web.S
 def routes(services: Services) -> list[AnyRoute]:
     """The routes of this file."""
     udf = Udf(services)
-    described: list[tuple[str, Handler, type[Struct]]] = [
-        ("config", udf.config, NoParams),
-        ("symbols", udf.symbol, SymbolParams),
-        ("search", udf.search, SearchParams),
-        ("history", udf.history, HistoryParams),
-        ("marks", udf.marks, MarksParams),
-        ("timescale_marks", udf.timescale_marks, MarksParams),
-        ("quotes", udf.quotes, QuotesParams),
+    described: list[tuple[str, Handler, type[Struct], Any]] = [
+        ("config", udf.config, NoParams, Configuration),
+        ("symbols", udf.symbol, SymbolParams, SymbolDescription),
+        ("search", udf.search, SearchParams, list[FoundSymbol]),
+        ("history", udf.history, HistoryParams, History),
+        ("marks", udf.marks, MarksParams, Marks),
+        ("timescale_marks", udf.timescale_marks, MarksParams, list[TimescaleMark]),
+        ("quotes", udf.quotes, QuotesParams, Quotes),
     ]
     return [
         *(
-            RawRoute("GET", f"/udf/{name}", _answering(handler), JSON, params, ignores_unknown=True)
-            for name, handler, params in described
+            RawRoute(
+                "GET", f"/udf/{name}", _answering(handler), JSON, params, results=(result, UdfError),
+                ignores_unknown=True,
+            )
+            for name, handler, params, result in described
         ),
         RawRoute("GET", "/udf/time", udf.time, "text/plain", ignores_unknown=True),
-    ]
+    ]  # fmt: skip

@@ -86,6 +86,11 @@ def test_what_is_to_come_is_an_answer_besides_the_result_or_instead_of_it() -> N
 def test_an_answer_in_a_form_of_its_own_names_it() -> None:
     described = operation(RawRoute("GET", "/picture", raw_handler, "image/png"))
     assert described["responses"]["200"] == {"description": "Shows a picture.", "content": {"image/png": {}}}
+    described = operation(RawRoute("GET", "/picture", raw_handler, "application/json", results=(Ready, list[ToCome])))
+    ready, to_come = ({"$ref": f"#/components/schemas/{name}"} for name in ("Ready", "ToCome"))
+    assert described["responses"]["200"]["content"]["application/json"] == {
+        "schema": {"anyOf": [ready, {"type": "array", "items": to_come}]}
+    }
 
 
 def test_errors_are_listed_by_status_with_all_their_codes() -> None:

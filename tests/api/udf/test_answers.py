@@ -3,6 +3,7 @@
 from math import nan
 
 import pytest
+from msgspec import to_builtins
 
 from api.http.errors import Problem
 from api.udf.answers import (
@@ -31,7 +32,7 @@ def test_a_resolution_is_minutes_or_days() -> None:
 
 
 def test_bars_are_columns_in_seconds() -> None:
-    assert history_of([candle(0, close=101.0), candle(1, close=100.5, volume=nan)]) | {"v": None} == {
+    assert to_builtins(history_of([candle(0, close=101.0), candle(1, close=100.5, volume=nan)])) | {"v": None} == {
         "s": "ok",
         "t": [SECOND, SECOND + 60],
         "o": [100.0, 100.0],
@@ -43,8 +44,8 @@ def test_bars_are_columns_in_seconds() -> None:
 
 
 def test_without_bars_the_time_of_older_ones_is_named() -> None:
-    assert history_of([], next_ms=BEGIN) == {"s": "no_data", "nextTime": SECOND}
-    assert history_of([]) == {"s": "no_data"}
+    assert to_builtins(history_of([], next_ms=BEGIN)) == {"s": "no_data", "nextTime": SECOND}
+    assert to_builtins(history_of([])) == {"s": "no_data"}
 
 
 def test_incidents_and_doubtful_bars_are_marked_at_the_begin_of_their_bar() -> None:
@@ -64,9 +65,9 @@ def test_incidents_and_doubtful_bars_are_marked_at_the_begin_of_their_bar() -> N
         (420, "?", "red"),
     ]
     assert marks[0].text == "gap 00:06:01 to 00:06:04: 3 trades: repaired"
-    columns = columns_of(marks)
+    columns = to_builtins(columns_of(marks))
     assert {name: len(values) for name, values in columns.items()} == dict.fromkeys(columns, 3)
-    assert [one["tooltip"] for one in timescale_marks_of(marks)] == [[mark.text] for mark in marks]
+    assert [one.tooltip for one in timescale_marks_of(marks)] == [[mark.text] for mark in marks]
 
 
 def test_a_bar_has_no_more_marks_than_are_drawn() -> None:
