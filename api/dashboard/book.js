@@ -15,7 +15,7 @@ export class Book {
   #data = null;
   #state = null;
   #instrument = {};
-  #curve = new Curve();
+  #curve = new Curve(() => paintSoon(this.#paint));
 
   constructor() {
     const kept = localStorage.getItem(KEPT_DEPTH);
@@ -24,7 +24,6 @@ export class Book {
       this.#showDepth(byId("depth").hidden);
       localStorage.setItem(KEPT_DEPTH, byId("depth").hidden ? "off" : "on");
     };
-    new ResizeObserver(() => paintSoon(this.#paint)).observe(byId("depth"));
   }
 
   #showDepth(isShown) {
@@ -35,6 +34,7 @@ export class Book {
 
   /** Dark or light. */
   recolour() {
+    this.#curve.recolour();
     paintSoon(this.#paint);
   }
 

@@ -17,6 +17,12 @@ export function write(target, text) {
   else if (node.data !== text) node.data = text;
 }
 
+/** Sets an attribute only where it changed; null takes it away. */
+export function put(target, name, value) {
+  if (value === null) target.removeAttribute(name);
+  else if (target.getAttribute(name) !== value) target.setAttribute(name, value);
+}
+
 const PAINT_MS = 100; // faster is not readable, and each time costs a layout
 const waiting = new Set();
 let paintedAt = 0;

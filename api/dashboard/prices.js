@@ -230,7 +230,7 @@ export class Prices {
   }
 
   #paintLine(line) {
-    this.#mark(line);
+    if (line.isFresh) this.#mark(line);
     line.paint(this.#view.columns, this.#stateOf(line.record));
   }
 

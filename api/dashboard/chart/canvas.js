@@ -4,7 +4,7 @@ import { colour, coloursOf } from "../page.js";
 import { compact, fixed } from "../format.js";
 import { minuteOf, tickOf } from "../zone.js";
 import { Lines } from "./lines.js";
-import { hasRoom } from "./overlays.js";
+import { hasRoom, MarkOverlay } from "./overlays.js";
 
 const LIBRARY = "../vendor/lightweight-charts.standalone.production.mjs";
 const USUAL_WIDTH = 100; // candles
@@ -28,8 +28,8 @@ class Canvas {
   #rules = { levels: [], alerts: [] }; // horizontal lines, by what they are of
   #modes; // of the price scale
   #lines;
-  #marks; // the library's, below candles that were amended
-  #marked = new Map(); // by time
+  #marks = new MarkOverlay(); // below candles that were amended
+  #marked = new Map(); // their lows, by time
   #last = { bar: "", column: "" }; // as they are drawn: each update of a series costs a computation of the whole chart
   #colours = {};
   #style; // of the library's lines
@@ -60,7 +60,7 @@ class Canvas {
       priceLineVisible: false,
     });
     this.#volume.priceScale().applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
-    this.#marks = library.createSeriesMarkers(this.#candles, []);
+    this.attach(this.#marks);
     this.#lines = new Lines(library, this.#chart);
     this.recolour();
   }
@@ -90,6 +90,7 @@ class Canvas {
     });
     this.#candles.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down });
     this.#lines.recolour();
+    this.#marks.paint(this.#colours);
     for (const [kind, lines] of Object.entries(this.#rules)) this.setRules(kind, lines.map(({ given }) => given));
     for (const { series, colourName } of this.#compared.values()) series.applyOptions({ color: colour(colourName) });
     this.#paintPriceLine();
@@ -148,7 +149,7 @@ class Canvas {
     this.#last = { bar: "", column: "" };
     this.#candles.setData(candles.map((candle) => this.#bar(candle)));
     this.#volume.setData(candles.map((candle) => this.#column(candle)));
-    this.#marked = new Map(candles.filter(isAmended).map((candle) => [candle.time, this.#mark(candle)]));
+    this.#marked = new Map(candles.filter(isAmended).map(({ time, low }) => [time, low]));
     this.#paintMarks();
   }
 
@@ -156,8 +157,10 @@ class Canvas {
   update(candle, amended) {
     this.#update("bar", this.#candles, this.#bar(candle), amended);
     this.#update("column", this.#volume, this.#column(candle), amended);
-    if (isAmended(candle) === this.#marked.has(candle.time)) return;
-    if (!this.#marked.delete(candle.time)) this.#marked.set(candle.time, this.#mark(candle));
+    const low = isAmended(candle) ? candle.low : undefined;
+    if (low === this.#marked.get(candle.time)) return;
+    if (low === undefined) this.#marked.delete(candle.time);
+    else this.#marked.set(candle.time, low);
     this.#paintMarks();
   }
 
@@ -170,15 +173,11 @@ class Canvas {
 
   /** Times of the candles that are marked as refilled or amended, ms UTC. */
   get marked() {
-    return [...this.#marked.keys()];
-  }
-
-  #mark(candle) {
-    return { time: seconds(candle), position: "belowBar", shape: "circle", size: 0.4, color: this.#colours.accent };
+    return [...this.#marked.keys()].sort((one, other) => one - other);
   }
 
   #paintMarks() {
-    this.#marks.setMarkers([...this.#marked.values()].sort((one, other) => one.time - other.time));
+    this.#marks.show([...this.#marked]);
   }
 
   showNewest() {

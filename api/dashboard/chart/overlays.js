@@ -57,6 +57,27 @@ export class Overlay {
   }
 }
 
+const MARK_PX = 2.5;
+const MARK_GAP_PX = 8;
+
+/** Dots below candles, `[time, low]` each. Not the library's markers: with these each new price would draw the chart twice. */
+export class MarkOverlay extends Overlay {
+  constructor() {
+    super("top");
+  }
+
+  draw(context, { x, y }) {
+    context.fillStyle = this.colours.accent;
+    for (const [time, low] of this.drawn ?? []) {
+      const across = x(time), down = y(low);
+      if (across === null || down === null) continue;
+      context.beginPath();
+      context.arc(across, down + MARK_GAP_PX, MARK_PX, 0, 2 * Math.PI);
+      context.fill();
+    }
+  }
+}
+
 const WIDEST = 0.22; // of the chart's width, for the row with the most volume
 
 export class ProfileOverlay extends Overlay {

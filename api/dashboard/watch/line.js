@@ -1,10 +1,9 @@
 /** A line of the list: star, a link to the chart with the figures, and what can be done with the instrument. It is used again for another one. */
 
 import { addressOf } from "../address.js";
-import { element, write } from "../page.js";
+import { element, put, write } from "../page.js";
 import { COLUMNS } from "./columns.js";
-
-const FLASH_MS = 450;
+import { flash } from "./flash.js";
 
 const button = (className, text) => Object.assign(element("button", className, text), { tabIndex: -1 });
 
@@ -14,7 +13,6 @@ export class Line {
   isFresh = true; // whether it was not painted since it has its record
   #cells = new Map();
   #columns = "";
-  #dark;
   #symbol = element("span", "symbol", "");
   #venue = element("span", "of-venue", "");
   #name = element("span", "name", this.#symbol, this.#venue);
@@ -62,13 +60,12 @@ export class Line {
   }
 
   mark({ isChosen, isReached, isStarred, timeframe }) {
-    if (isChosen) this.link.setAttribute("aria-current", "true");
-    else this.link.removeAttribute("aria-current");
-    for (const part of this.parts) part.tabIndex = isReached ? 0 : -1;
-    this.star.textContent = isStarred ? "★" : "☆";
-    this.star.setAttribute("aria-pressed", String(isStarred));
+    put(this.link, "aria-current", isChosen ? "true" : null);
+    for (const part of this.parts) put(part, "tabindex", isReached ? "0" : "-1");
+    write(this.star, isStarred ? "★" : "☆");
+    put(this.star, "aria-pressed", String(isStarred));
     this.element.classList.toggle("starred", isStarred);
-    this.link.href = addressOf({ ...this.record, timeframe });
+    put(this.link, "href", addressOf({ ...this.record, timeframe }));
   }
 
   /** Writes the figures, and flashes where the price moved. `state` is how current it is. */
@@ -76,7 +73,7 @@ export class Line {
     this.#setColumns(columns);
     for (const [name, { cell, text }] of this.#cells) {
       write(text, COLUMNS[name].text(this.record));
-      if (COLUMNS[name].way) cell.dataset.way = COLUMNS[name].way(this.record);
+      if (COLUMNS[name].way) put(cell, "data-way", COLUMNS[name].way(this.record));
     }
     const { moved } = this.record;
     if (moved && !this.isFresh) this.#flash(moved > 0 ? "up" : "down");
@@ -87,8 +84,8 @@ export class Line {
 
   paintState({ isCurrent, about, state }) {
     this.element.classList.toggle("old", !isCurrent);
-    this.element.dataset.currency = state;
-    this.element.title = isCurrent ? this.record.venue : `${this.record.venue} · ${about}`;
+    put(this.element, "data-currency", state);
+    put(this.element, "title", isCurrent ? this.record.venue : `${this.record.venue} · ${about}`);
     const shown = this.#cells.get("state");
     if (shown) write(shown.text, state);
   }
@@ -100,14 +97,9 @@ export class Line {
     this.link.replaceChildren(this.#name, ...[...this.#cells.values()].map(({ cell }) => cell));
   }
 
-  /** For a moment; without an animation, which would cost a paint each frame. */
   #flash(way) {
-    const cell = this.#cells.get("price")?.cell;
-    clearTimeout(this.#dark);
-    if (!cell) return;
-    if (!way) return delete cell.dataset.flash;
-    cell.dataset.flash = way;
-    this.#dark = setTimeout(() => delete cell.dataset.flash, FLASH_MS);
+    const price = this.#cells.get("price");
+    if (price) flash(price.cell, way);
   }
 }
 
