@@ -381,7 +381,7 @@ for (const timeframe of TIMEFRAMES) {
 byId("timeframe").onchange = ({ target }) => {
   const timeframe = timeframeOf(target.value);
   if (timeframe && focus) go({ timeframe });
-  else if (target.value.trim()) note(`${target.value} is no timeframe: write a number and s, m, h, d or w, as in 7m`, { bad: true });
+  else if (target.value.trim()) note(`${target.value} is no timeframe: write a length, as 7m, or an amount, as 500t (trades), 12.5v (volume) or $250k (value)`, { bad: true });
   if (focus) paintTimeframe();
 };
 byId("timeframe").onkeydown = ({ key, target }) => key === "Enter" && target.blur();

@@ -8,7 +8,7 @@ from playwright.async_api import Page, expect
 
 from tests.fakes.browser import LIBRARY, NO_LIBRARY
 from tests.fakes.candles import BEGIN, candle, forming
-from tests.fakes.interface import NOW, until
+from tests.fakes.interface import NOW, trade, until
 from tests.fakes.pages import AXE, DESKTOP, LANDSCAPE, PHONE, THEMES, Told, box_of, faults_of, keep, resize
 
 pytestmark = [
@@ -146,7 +146,7 @@ async def test_any_timeframe_is_made_of_the_stored_trades(told: Told) -> None:
     field = page.locator("#timeframe")
     await field.fill("10 s")
     await field.press("Enter")
-    await expect(page.locator("#legend-status")).to_contain_text("00:00 · forming")
+    await expect(page.locator("#legend-status")).to_contain_text("00:00:40 · forming")
     await expect(page.locator("#legend-open")).to_have_text(f"{TRADED[-1]:.2f}")
     assert page.url.endswith("#binance/BTCUSDT/10s")
     bars = await page.evaluate("marketflow.candles.map(({ time, open, close, volume }) => [time, open, close, volume])")
@@ -163,6 +163,42 @@ async def test_any_timeframe_is_made_of_the_stored_trades(told: Told) -> None:
     await page.evaluate("location.hash = '#binance/BTCUSDT/7m'")
     await expect(page.locator("#legend-open")).to_have_text(f"{TRADED[0]:.2f}")
     await expect(field).to_have_value("7m")
+    await page.evaluate("localStorage.clear()")
+
+
+async def test_bars_of_trades_volume_and_value_grow_and_are_of_a_link(told: Told, tmp_path: Path) -> None:
+    page, deployment, running = told
+    field = page.locator("#timeframe")
+    made = "marketflow.candles.map(({ open, close, volume, is_closed }) => [open, close, volume, is_closed])"
+    fifteens = [[TRADED[at], TRADED[min(at + 14, 39)], 7.5 if at < 30 else 5.0, at < 30] for at in (0, 15, 30)]
+    for text, name in (("15 trades", "15t"), ("7.5 vol", "7.5v")):
+        await field.fill(text)
+        await field.press("Enter")
+        await expect(page.locator("#legend-status")).to_contain_text("00:00:31 · forming")
+        await same(page, made, fifteens)
+        assert page.url.endswith(f"#binance/BTCUSDT/{name}")
+        await expect(field).to_have_value(name)
+    deployment.store_trades([trade(number, BEGIN + number * 1_000) for number in range(41, 47)])
+    begun = [101.0 + 45, 101.0 + 45, 0.5, False]
+    await same(page, made, [*fifteens[:2], [TRADED[30], 100.0 + 45, 7.5, True], begun])  # read again by itself
+    await page.goto("about:blank")
+    await page.goto(f"{running.url}/#binance/BTCUSDT/$1k")
+    await expect(field).to_have_value("1000q")
+    await expect(page.locator("#legend-status")).to_contain_text("forming")
+    values = await page.evaluate("marketflow.candles.map((bar) => bar.quote_volume)")
+    assert all(value >= 1_000 for value in values[:-1])
+    assert sum(values) == sum((100.0 + number) / 2 for number in range(1, 47))
+    await page.get_by_role("button", name="Footprint").click()
+    await expect(page.get_by_role("button", name="Footprint")).to_have_attribute(
+        "title", "footprints are of candles of a length in time"
+    )
+    await page.get_by_role("button", name="Footprint").click()
+    await page.locator("#tools-open").click()
+    await page.locator("#compare-with").fill("binance:ETHUSDT")
+    await page.locator("#compare-with").press("Enter")
+    await expect(page.locator(".note.bad")).to_contain_text("only candles of a length in time can be compared")
+    await page.keyboard.press("Escape")
+    await keep(page, tmp_path, "bars-of-value")
     await page.evaluate("localStorage.clear()")
 
 

@@ -2,7 +2,8 @@
 
 const UNITS_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
 
-export const lengthMs = (timeframe) => Number.parseInt(timeframe, 10) * UNITS_MS[timeframe.at(-1)];
+/** Infinity where bars have no length in time: those of trades, volume or value. */
+export const lengthMs = (timeframe) => (timeframe.at(-1) in UNITS_MS ? Number.parseInt(timeframe, 10) * UNITS_MS[timeframe.at(-1)] : Infinity);
 
 export class Candles {
   #byTime = new Map();
@@ -47,6 +48,7 @@ export class Candles {
 
   /** Times of the candles before which others are missing, the newest first. */
   edges() {
+    if (this.lengthMs === Infinity) return [];
     const follows = ({ time }, index) => !index || time === this.#sorted[index - 1].time + this.lengthMs;
     return this.#sorted.filter((candle, index) => !follows(candle, index)).map(({ time }) => time).reverse();
   }

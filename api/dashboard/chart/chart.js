@@ -3,8 +3,9 @@
 import { Candles, lengthMs } from "./candles.js";
 import { openCanvas } from "./canvas.js";
 import { paintLegend } from "./legend.js";
+import { readAmountsAfter } from "./amounts.js";
 import { readBarsFrom, readCandles } from "./source.js";
-import { isOfFlow } from "./timeframe.js";
+import { isOfFlow, isOfTime } from "./timeframe.js";
 import { precision, wayOf } from "../format.js";
 import { paintSoon, sleep, write } from "../page.js";
 
@@ -13,6 +14,7 @@ const UNMET_UNDER_WAY = 10; // the same while the flow says that it fetches them
 const HOLE_PAUSES_MS = [3_000, 6_000, 12_000, 24_000, 48_000]; // a hole that is still there after these is one of the market
 const MARGIN = 40; // candles left of the view, and of what its indicators need, below which older ones are fetched
 const DAY_MS = 86_400_000;
+const USUAL_MS = 60_000; // of a bar that has no length of its own, while there is only one
 const MOST_PAGES = 40; // read at once to reach a time
 const MOMENT_MS = 50;
 const SETTLED_MS = 300; // by then what a new view needs is being read
@@ -162,13 +164,21 @@ export class Chart {
     this.#paintLegend();
   }
 
-  /** Length of its candles in ms. */
+  /** Length of its candles in ms; the mean one where they have no length of their own. */
   get lengthMs() {
-    return this.#focus ? lengthMs(this.#focus.timeframe) : 0;
+    if (!this.#focus) return 0;
+    if (this.isOfTime) return lengthMs(this.#focus.timeframe);
+    const list = this.candles;
+    return list.length > 1 ? Math.max(1, (list.at(-1).time - list[0].time) / (list.length - 1)) : USUAL_MS;
+  }
+
+  /** Whether its candles have a length in time. */
+  get isOfTime() {
+    return !this.#focus || isOfTime(this.#focus.timeframe);
   }
 
   get #isOfDays() {
-    return this.lengthMs >= DAY_MS;
+    return this.isOfTime && this.lengthMs >= DAY_MS;
   }
 
   /** Reads the newest candles again, after a disconnect or a refresh; the view stays. */
@@ -250,7 +260,8 @@ export class Chart {
     const last = this.#candles?.last, generation = this.#generation, focus = this.#focus;
     if (!last || this.#early || isOfFlow(focus.timeframe)) return;
     try {
-      const { candles } = await readBarsFrom(focus, last.time);
+      const now = this.#price?.timestamp ?? last.time;
+      const candles = this.isOfTime ? (await readBarsFrom(focus, last.time)).candles : await readAmountsAfter(focus, this.#candles.list, now);
       if (generation !== this.#generation) return;
       for (const candle of candles) this.take({ ...focus, candle, timestamp: 0 });
     } catch {
@@ -283,7 +294,8 @@ export class Chart {
   /** `{ start, end }` of the candles in view, ms UTC; null without any. */
   get viewTimes() {
     const seen = this.candlesInView;
-    return seen.length ? { start: seen[0].time, end: seen.at(-1).time + this.lengthMs } : null;
+    const last = seen.at(-1);
+    return last ? { start: Math.floor(seen[0].time), end: last.closes ? last.closes + 1 : last.time + this.lengthMs } : null;
   }
 
   /** Scrolls to the candle of a time, ms UTC, and reads what lies between; false where there is none. */

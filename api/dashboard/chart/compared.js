@@ -2,13 +2,14 @@
 
 import { Candles } from "./candles.js";
 import { readBarsFrom, readCandles } from "./source.js";
-import { isOfFlow } from "./timeframe.js";
+import { isOfFlow, isOfTime } from "./timeframe.js";
 import { percent, wayOfPercent } from "../format.js";
 import { element, note, paintSoon, sleep, write } from "../page.js";
 
 const COLOURS = ["line-4", "line-5", "line-2", "line-1", "line-3"];
 const MOST = COLOURS.length;
 const MOST_PAGES = 20;
+const NO_TIME = "only candles of a length in time can be compared";
 const WAITS = 5;
 
 const keyOf = ({ venue, symbol }) => `${venue}:${symbol}`;
@@ -41,6 +42,7 @@ export class Compared {
   add({ venue, symbol }) {
     const instrument = { venue, symbol };
     if (this.has(instrument)) return;
+    if (!this.chart.isOfTime) return note(NO_TIME, { bad: true });
     if (this.#held.size >= MOST) return note(`a chart compares with at most ${MOST} others`, { bad: true });
     const taken = new Set([...this.#held.values()].map(({ colour }) => colour));
     const held = { instrument, colour: COLOURS.find((one) => !taken.has(one)), candles: null, text: element("b") };
@@ -66,6 +68,7 @@ export class Compared {
 
   /** Another chart was chosen: they are compared with that. */
   choose() {
+    if (this.#held.size && !this.chart.isOfTime) note(`${NO_TIME}: the others are back with such a timeframe`);
     for (const held of this.#held.values()) {
       held.candles = null;
       this.chart.canvas?.setCompared(keyOf(held.instrument), [], held.colour);
@@ -90,7 +93,7 @@ export class Compared {
   /** Reads the newest bars again where the flow says nothing of them. */
   async poll() {
     const { focus } = this.chart;
-    if (!focus || isOfFlow(focus.timeframe)) return;
+    if (!focus || isOfFlow(focus.timeframe) || !isOfTime(focus.timeframe)) return;
     for (const held of this.#held.values()) {
       if (!held.candles?.last) continue;
       const { candles } = await readBarsFrom({ ...held.instrument, timeframe: focus.timeframe }, held.candles.last.time).catch(() => ({ candles: [] }));
@@ -114,7 +117,7 @@ export class Compared {
   /** Reads the newest candles, then older ones as far as the chart has them. */
   async #read(held, isAgain = false) {
     const { focus } = this.chart;
-    if (!focus) return;
+    if (!focus || !isOfTime(focus.timeframe)) return;
     const of = { ...held.instrument, timeframe: focus.timeframe };
     const isMine = () => this.#held.get(keyOf(of)) === held && this.chart.focus === focus;
     let end, waits = 0;

@@ -4,6 +4,9 @@ import { compact, decimalsOf, fixed, percent, precision, wayOf } from "../format
 import { write } from "../page.js";
 import { minuteOf } from "../zone.js";
 
+/** Those of a candle that does not begin with a minute. */
+const secondsOf = (time) => (time % 60_000 ? `:${String(Math.floor(time / 1_000) % 60).padStart(2, "0")}` : "");
+
 const PRICES = ["open", "high", "low", "close"];
 
 /** Writes a candle, or with null none, into the elements of a chart. `isOfDays`: its time is a day of UTC. */
@@ -16,7 +19,8 @@ export function paintLegend(parts, candle, focus, isOfDays) {
   write(parts.move, percent((candle.close / candle.open - 1) * 100));
   parts.move.dataset.way = wayOf(candle.close - candle.open);
   const revised = candle.revision > 1 ? `, revision ${candle.revision}` : "";
-  write(parts.status, `${minuteOf(candle.time, isOfDays)} · ${candle.status}${revised}`);
+  write(parts.status, `${minuteOf(candle.time, isOfDays)}${secondsOf(candle.time)} · ${candle.status}${revised}`);
+  parts.status.title = candle.about ?? "";
   parts.legend.dataset.open = candle.open;
   parts.legend.dataset.close = candle.close;
 }

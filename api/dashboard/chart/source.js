@@ -2,10 +2,12 @@
 
 import { get } from "../rest.js";
 import { lengthMs } from "./candles.js";
-import { isOfFlow, pageOf } from "./timeframe.js";
+import { readAmounts } from "./amounts.js";
+import { isOfFlow, isOfTime, pageOf } from "./timeframe.js";
 
 const PAGE = 500;
 const WEEK_MS = 7 * 86_400_000;
+const UNPROVEN = "made of the stored trades: the exchange has no such candle that it could be compared with";
 const MONDAY_MS = 4 * 86_400_000; // the first one, since 1970
 
 /**
@@ -13,7 +15,8 @@ const MONDAY_MS = 4 * 86_400_000; // the first one, since 1970
  * flow's work on older ones; or `{ wait_s }` while it fetches them. Throws a `Failure`.
  */
 export function readCandles(focus, { end } = {}) {
-  return isOfFlow(focus.timeframe) ? readStored(focus, end) : readBars(focus, end);
+  if (isOfFlow(focus.timeframe)) return readStored(focus, end);
+  return isOfTime(focus.timeframe) ? readBars(focus, end) : readAmounts(focus, end);
 }
 
 function readStored({ venue, symbol, timeframe }, end) {
@@ -22,7 +25,7 @@ function readStored({ venue, symbol, timeframe }, end) {
 
 async function readBars(focus, end) {
   const length = lengthMs(focus.timeframe);
-  const until = end ?? (await newestTrade(focus)) + 1;
+  const until = end ?? (await newestTime(focus)) + 1;
   const start = Math.max(0, beginOf(until - 1, length) - (pageOf(focus.timeframe) - 1) * length);
   return readBarsFrom(focus, start, until);
 }
@@ -33,7 +36,7 @@ export async function readBarsFrom({ venue, symbol, timeframe }, start, end) {
   return { candles: answer.bars.map((bar) => candleOf(bar, answer.lacking.gaps)) };
 }
 
-async function newestTrade({ venue, symbol }) {
+async function newestTime({ venue, symbol }) {
   const { trades } = await get("/api/trades", { symbol, venue, limit: 1 });
   return trades.length ? Math.max(...trades.map(({ timestamp }) => timestamp)) : Date.now();
 }
@@ -47,5 +50,5 @@ export function beginOf(time, length) {
 function candleOf({ open_time: timestamp, close_time: closes, is_closed: isClosed, ...bar }, gaps) {
   const lacks = gaps.some(({ begin, end }) => begin <= closes && end >= timestamp);
   const status = isClosed ? (lacks ? "partial" : "of stored trades") : "forming";
-  return { ...bar, timestamp, is_closed: isClosed, status, revision: 1 };
+  return { ...bar, timestamp, is_closed: isClosed, status, revision: 1, about: UNPROVEN };
 }

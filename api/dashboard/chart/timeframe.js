@@ -1,4 +1,7 @@
-/** Timeframes: those of the flow, which have stored candles, and any other length, of which bars are made of trades. */
+/**
+ * Timeframes: those of the flow, which have stored candles, and others, of which bars are made of trades: any other length,
+ * and bars of so many trades (`500t`), so much volume (`12.5v`) or so much value in the quote asset (`1000000q`).
+ */
 
 import { lengthMs } from "./candles.js";
 
@@ -8,8 +11,45 @@ const USUAL_BARS = 500;
 const MOST_SPAN_MS = 14 * 86_400_000; // of trades that one answer reads
 const LEAST_BARS = 30;
 
-/** What a text means, as `7m` for `7 min`; "" where it is no timeframe. */
+const AMOUNT = /^\s*(\$?)\s*0*(\d{1,15}(?:\.\d{1,8})?)\s*(k|m)?\s*(t|ticks?|trades?|v|vol|volume|q|quote|value|\$|)\s*$/i;
+const UNITS = { t: "t", v: "v", q: "q", $: "q" };
+const KINDS = { t: "tick", v: "volume", q: "dollar" };
+const MANY = { k: 1_000, m: 1_000_000 };
+const MOST_TRADES = 10_000_000;
+const MOST_AMOUNT = 1e15;
+const THINGS = { tick: "trades", volume: "volume", dollar: "value" };
+
+/** What a text means, as `7m` for `7 min`, `500t` for `500 trades`, `250000q` for `$250k`; "" where it is no timeframe. */
 export function timeframeOf(text) {
+  return lengthOf(text) || amountOf(text);
+}
+
+/** `volume` and `value` begin with the same letter. */
+function amountOf(text) {
+  const [, sign, number, many, name] = AMOUNT.exec(text) ?? [];
+  if (!number || (sign ? name && name !== "$" : !name)) return "";
+  const unit = sign || /^value$/i.test(name) ? "q" : UNITS[name[0].toLowerCase()];
+  const size = Number((Number(number) * (many ? MANY[many.toLowerCase()] : 1)).toFixed(8));
+  const isRight = unit === "t" ? Number.isInteger(size) && size <= MOST_TRADES : size < MOST_AMOUNT;
+  return size >= 1e-6 && isRight ? size + unit : "";
+}
+
+/** `{ kind, size }` of the interface: kind `time` with a length, `tick`, `volume` or `dollar` with an amount. */
+export function barsOf(timeframe) {
+  const kind = KINDS[timeframe.at(-1)] ?? "time";
+  return { kind, size: kind === "time" ? timeframe : timeframe.slice(0, -1) };
+}
+
+/** Whether its bars have a length in time. */
+export const isOfTime = (timeframe) => lengthMs(timeframe) !== Infinity;
+
+/** As people read it: `5m`, `500 trades`. */
+export function titleOf(timeframe) {
+  const { kind, size } = barsOf(timeframe);
+  return kind === "time" ? timeframe : `${Number(size).toLocaleString("en-GB", { maximumFractionDigits: 8 })} ${THINGS[kind]}`;
+}
+
+function lengthOf(text) {
   const found = /^\s*0*([1-9]\d{0,2})\s*(s|sec|m|min|h|d|w)\s*$/i.exec(text);
   if (!found) return "";
   const name = found[1] + found[2][0].toLowerCase();

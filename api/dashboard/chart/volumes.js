@@ -94,6 +94,10 @@ export class Volumes {
   async #readFootprints() {
     const { canvas } = this.chart;
     const scale = this.extras.isOn("footprint") && canvas ? canvas.footprintScale : null;
+    if (this.extras.isOn("footprint") && !this.chart.isOfTime) {
+      this.extras.say("footprint", "footprints are of candles of a length in time");
+      return this.#footprint.show(null);
+    }
     if (!scale) {
       this.extras.say("footprint", this.extras.isOn("footprint") && canvas ? "zoom in until candles have room for figures" : "");
       return this.#footprint.show(null);

@@ -15,6 +15,7 @@ export class HeatMap {
   #update = () => {};
   #history = null;
   #lengthMs = 60_000;
+  #candlesInView = () => [];
   #canvas = Object.assign(document.createElement("canvas"), { width: SECONDS, height: ROWS });
   #drawn = { history: null, version: -1, last: null };
   #colours = { bids: [0, 0, 0], asks: [0, 0, 0] };
@@ -34,10 +35,11 @@ export class HeatMap {
     return [this.#view];
   }
 
-  /** The history that is shown, null for none, below candles of this length. */
-  show(history, lengthMs) {
+  /** The history that is shown, null for none, below candles of this length; null: from the begin of each to that of the next. */
+  show(history, lengthMs, candlesInView) {
     this.#history = history;
     this.#lengthMs = lengthMs;
+    this.#candlesInView = candlesInView;
     this.#update();
   }
 
@@ -82,6 +84,7 @@ export class HeatMap {
 
   /** What of the canvas belongs to each candle in view: `{ from, to }` in seconds, `{ left, width }` on the screen. */
   * #parts({ first, last }, width) {
+    if (this.#lengthMs === null) return yield* this.#partsOfCandles(first, last);
     const scale = this.#chart.timeScale(), length = this.#lengthMs / SECOND_MS;
     const spacing = scale.options().barSpacing;
     for (let begin = Math.floor(first / length) * length; begin <= last; begin += length) {
@@ -90,6 +93,16 @@ export class HeatMap {
       const from = Math.max(first, begin), to = Math.min(last + 1, begin + length);
       const left = middle - spacing / 2 + ((from - begin) / length) * spacing;
       yield { from, to, left, width: ((to - from) / length) * spacing };
+    }
+  }
+
+  * #partsOfCandles(first, last) {
+    const scale = this.#chart.timeScale(), { barSpacing: width } = scale.options();
+    const candles = this.#candlesInView(), begins = candles.map(({ time }) => Math.floor(time / SECOND_MS));
+    for (const [index, { time }] of candles.entries()) {
+      const from = Math.max(first, begins[index]), to = Math.min(last + 1, begins[index + 1] ?? last + 1);
+      const middle = scale.timeToCoordinate(time / 1_000);
+      if (from < to && middle !== null) yield { from, to, left: middle - width / 2, width };
     }
   }
 

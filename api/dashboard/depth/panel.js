@@ -68,7 +68,7 @@ export class BookOverTime {
   #paint = () => {
     for (const [chart, map] of this.#shown) {
       const history = this.#isOn && chart.focus ? this.#histories.get(keyOf(chart.focus)) : null;
-      map.show(history ?? null, chart.lengthMs);
+      map.show(history ?? null, chart.isOfTime ? chart.lengthMs : null, () => chart.candlesInView);
     }
   };
 }

@@ -1,5 +1,6 @@
 /** Measures in a chart: a box from where the pointer is pressed to where it is, with the way in price and time. */
 
+import { timeOf } from "../chart/places.js";
 import { element, write } from "../page.js";
 import { fixed, percent, precision, signed, wayOf } from "../format.js";
 
@@ -47,10 +48,18 @@ export class Measure {
     return false;
   }
 
+  /** The length of the candles between two numbers: the mean one where they have none of their own. */
+  #lengthOf(from, to) {
+    const { candles, lengthMs, isOfTime } = this.chart;
+    if (isOfTime || from === to) return lengthMs;
+    return Math.abs((timeOf(candles, lengthMs, to) - timeOf(candles, lengthMs, from)) / (to - from));
+  }
+
   #draw(x, y) {
     const from = this.#begin, to = this.chart.canvas.placeAt(x, y);
     if (from.price === null || to.price === null) return;
-    const { lengthMs, focus } = this.chart;
+    const { focus } = this.chart;
+    const candles = to.index - from.index, lengthMs = this.#lengthOf(from.index, to.index);
     const decimals = precision.of(focus ?? {});
     const moved = to.price - from.price;
     const [left, top] = [Math.min(x, from.x), Math.min(y, from.y)];
@@ -58,7 +67,7 @@ export class Measure {
       left: `${left}px`, top: `${top}px`, width: `${Math.abs(x - from.x)}px`, height: `${Math.abs(y - from.y)}px`,
     });
     this.#box.dataset.way = wayOf(moved, decimals);
-    write(this.#text, `${signed(moved, decimals)} (${percent((100 * moved) / from.price)}) · ${spanOf(to.index - from.index, lengthMs)} · at ${fixed(to.price, decimals)}`);
+    write(this.#text, `${signed(moved, decimals)} (${percent((100 * moved) / from.price)}) · ${spanOf(candles, lengthMs)} · at ${fixed(to.price, decimals)}`);
     this.#box.hidden = false;
   }
 }

@@ -4,6 +4,7 @@ import { Chart } from "../chart/chart.js";
 import { Compared } from "../chart/compared.js";
 import { indexBefore, placeOf, timeOf } from "../chart/places.js";
 import { Studies } from "../chart/studies.js";
+import { titleOf } from "../chart/timeframe.js";
 import { Volumes } from "../chart/volumes.js";
 import { DrawAlert, DrawTrend, Glass } from "../drawings/glass.js";
 import { Measure } from "../drawings/measure.js";
@@ -85,7 +86,7 @@ export class Pane {
     if (isSame(focus, this.focus)) return;
     if (!focus) this.chart.close();
     else void this.chart.choose(focus);
-    write(this.parts.name, focus ? `${focus.symbol} · ${focus.timeframe}` : "");
+    write(this.parts.name, focus ? `${focus.symbol} · ${titleOf(focus.timeframe)}` : "");
     this.parts.name.title = focus?.venue ?? "";
     this.studies.choose(focus);
     this.volumes.choose(focus);
