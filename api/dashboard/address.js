@@ -1,7 +1,7 @@
 /** The address of a chart, `#venue/symbol/timeframe`, a time behind it to begin with, a layout behind `?`; the last one of the visit before. */
 
 const KEPT = "marketflow.last";
-const WORST_LENGTH = 2_000;
+const WORST_LENGTH = 8_000;
 
 /**
  * `{ venue, symbol, timeframe, time, layout }` of an address; "" where it does not say one, and null without a time (ms UTC).

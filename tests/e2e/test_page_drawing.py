@@ -200,3 +200,36 @@ async def test_where_alerts_are_off_none_are_offered(told: Told) -> None:
     await expect(page.locator("#draw-alert")).to_be_hidden()
     await expect(page.locator("#alerted")).to_be_hidden()
     await page.keyboard.press("Escape")
+
+
+async def test_a_link_brings_lines_and_own_ones_stay(told: Told) -> None:
+    page, _, running = told
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=running.url)
+    levels = "globalThis.marketflow?.canvas?.levels"
+    await page.locator("#tools-open").click()
+    for price in ("105.5", "95"):
+        await page.locator("#level").fill(price)
+        await page.locator("#level").press("Enter")
+    await same(page, levels, [105.5, 95])
+    await page.locator("#copy-link").click()
+    link = await page.evaluate("navigator.clipboard.readText()")
+    await page.locator("#link-lines").uncheck()
+    await page.locator("#copy-link").click()
+    assert "draw=" not in await page.evaluate("navigator.clipboard.readText()")
+    question = page.locator("#question")
+    for own, answer, shown in (
+        ({}, "", [105.5, 95]),
+        ({"binance:BTCUSDT": [101]}, "Cancel", [101]),
+        ({"binance:BTCUSDT": [101]}, "Add them", [105.5, 101, 95]),
+    ):
+        await page.evaluate("(own) => localStorage.setItem('marketflow.levels', JSON.stringify(own))", own)
+        await page.goto("about:blank")
+        await page.goto(link)
+        if answer:
+            await expect(question).to_contain_text("The link brings 2 lines of BTCUSDT")
+            assert not AXE.is_file() or await faults_of(page) == {}
+            await question.get_by_role("button", name=answer).click()
+        await same(page, levels, shown)
+    await page.locator(".note").get_by_role("button", name="Take them away").click()
+    await same(page, levels, [101])
+    await page.evaluate("localStorage.clear()")

@@ -14,6 +14,11 @@ export class KeptBySymbol {
     addEventListener("storage", ({ key }) => key === name && this.#tell()); // another tab has changed it
   }
 
+  /** How many an instrument has at most. */
+  get most() {
+    return this.#most;
+  }
+
   /** Calls `work` when something has changed. */
   onChange(work) {
     this.#listeners.add(work);

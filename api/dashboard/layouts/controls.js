@@ -1,6 +1,7 @@
 /** The layout's part of the tools: how many charts, what links them, and a link that brings all of it. */
 
 import { addressOf } from "../address.js";
+import { decodeDrawings, encodeDrawings, takeDrawings } from "../drawings/shared.js";
 import { byId, note } from "../page.js";
 import { COUNTS } from "./kept.js";
 import { decodeLayout, encodeLayout } from "./link.js";
@@ -15,8 +16,9 @@ export class LayoutControls {
     this.#paint();
   }
 
-  /** Shows the layout of a link, if it has one; the viewer's own can be had back. */
+  /** Shows the layout of a link, if it has one, and its lines; the viewer's own can be had back. */
   take(text) {
+    if (text) void takeDrawings(decodeDrawings(text));
     const found = text ? decodeLayout(text) : null;
     if (!found) return;
     const own = this.#current;
@@ -60,10 +62,17 @@ export class LayoutControls {
     }
   }
 
+  /** Those that are shown, each once, the active one first. */
+  get #instruments() {
+    const shown = [this.panes.active, ...this.panes.all].flatMap(({ focus }) => focus ?? []);
+    return [...new Map(shown.map((one) => [`${one.venue}:${one.symbol}`, one])).values()];
+  }
+
   async #copy() {
     const { focus } = this.panes.active;
     const address = new URL(location.href);
-    address.hash = `${focus ? addressOf(focus) : "#"}?${encodeLayout(this.#current)}`;
+    const drawings = byId("link-lines").checked ? encodeDrawings(this.#instruments) : [];
+    address.hash = `${focus ? addressOf(focus) : "#"}?${[encodeLayout(this.#current), ...drawings].join("&")}`;
     try {
       await navigator.clipboard.writeText(address.href);
       note("the link is in the clipboard");
