@@ -18,6 +18,7 @@ EXAMPLE_LINES = 30
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^()\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+_MERGE = re.compile(rb"^(<{7}|>{7}|[|]{7})( |$)", re.MULTILINE)
 _GENERATED = "run `make picture`"
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -158,3 +159,12 @@ def test_the_code_speaks_of_itself_only() -> None:
     """No machine's paths, no registry's address in what is committed."""
     lock = (ROOT / "deploy" / "requirements.lock").read_text()
     assert not re.search(r"https?://|file:", lock)
+
+
+def test_no_file_has_the_marks_of_a_merge() -> None:
+    """Code would not run with them; a page, a style sheet or a manifest shows them to its readers."""
+    folders = ("api", "deploy", "docs", "flows", "notebooks", "sinks", "sources", "tests")
+    texts = {".md", ".css", ".html", ".js", ".mjs", ".toml", ".yaml", ".yml", ".xml", ".json"}
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in texts]
+    marked = [path for path in (*ROOT.glob("*.*"), *files) if path.is_file() and _MERGE.search(path.read_bytes())]
+    assert not marked
