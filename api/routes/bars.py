@@ -16,8 +16,7 @@ from flows.model import Instrument
 from flows.model.printed import DECIMALS
 from flows.names import TEXT_END
 from sinks.bars.maker import BarRow
-from sinks.bars.missing import MissingIds
-from sinks.bars.rule import BarKind, BarRule
+from sinks.bars.rule import LENGTH_PATTERN, BarKind, BarRule
 from sinks.bars.span import SpanBars
 from sinks.trades.codec import END_MS
 from sinks.trades.reader import TradeView
@@ -35,7 +34,7 @@ T = TypeVar("T")
 Length: TypeAlias = Annotated[
     str,
     Meta(
-        pattern=f"^[1-9][0-9]{{0,2}}[smhdw]{TEXT_END}",
+        pattern=f"^{LENGTH_PATTERN}{TEXT_END}",
         description="seconds to weeks, of any number",
         examples=["5m"],
     ),
@@ -109,13 +108,15 @@ class GapBody(Struct, frozen=True, gc=False):
 class Lacking(Struct, frozen=True):
     """What the stored data lacks in the time of an answer: trades of which the ids are missing, in `gap_count` gaps, of
     which `gaps` lists the first 100; and the minutes whose stored candle is `partial` or `unproven`, null while the
-    database does not answer.
+    database does not answer. `since`: the time of the first stored trade, ms UTC, where it is within the period of the
+    first bar, which then may lack trades before it; else null.
     """
 
     trades: int
     gap_count: int
     gaps: list[GapBody]
     doubtful_minutes: int | None
+    since: int | None
 
 
 class BarsAnswer(Struct, frozen=True):
@@ -161,7 +162,7 @@ class Bars:
         rows, has_more = await self._read(found, made, made, params.limit, lambda _: 1)
         _check_read(rows, has_more, params.size)
         cursor = _cursor_of(rows[-1], rule) if has_more else None
-        lacking = await self._lacking(found, made.span.missing, [row[:2] for row in rows])
+        lacking = await self._lacking(found, made, [row[:2] for row in rows])
         bars = [BarBody(*row) for row in rows]
         return BarsAnswer(found.venue, found.symbol, params.kind, params.size, bars, lacking, cursor)
 
@@ -181,9 +182,7 @@ class Bars:
         candles, has_more = await self._read(found, made, footprints, params.limit, lambda one: len(one.levels) + 1)
         _check_read(candles, has_more, params.timeframe)
         cursor = _continued(candles[-1]) if has_more else None
-        lacking = await self._lacking(
-            found, made.span.missing, [(candle.open_time, candle.close_time) for candle in candles]
-        )
+        lacking = await self._lacking(found, made, [(candle.open_time, candle.close_time) for candle in candles])
         return FootprintAnswer(*found, params.timeframe, params.tick, candles, lacking, cursor)
 
     async def _made(self, found: Instrument, make: Callable[[TradeView], SpanBars]) -> SpanBars:
@@ -214,16 +213,16 @@ class Bars:
                     return taken, True
         return taken, False
 
-    async def _lacking(self, found: Instrument, missing: MissingIds, times: Sequence[tuple[int, int]]) -> Lacking:
+    async def _lacking(self, found: Instrument, made: SpanBars, times: Sequence[tuple[int, int]]) -> Lacking:
         if not times:
-            return Lacking(0, 0, [], 0)
+            return Lacking(0, 0, [], 0, None)
         begin, end = times[0][0], times[-1][1] + 1
-        lack = missing.within(begin, end, most=SHOWN_GAPS)
+        lack = made.span.missing.within(begin, end, most=SHOWN_GAPS)
         try:
             doubtful = await self._services.mongo.doubtful_minutes(*found, begin, end)
         except Problem:
             doubtful = None
-        return Lacking(lack.trades, lack.gap_count, [GapBody(*gap) for gap in lack.first], doubtful)
+        return Lacking(lack.trades, lack.gap_count, [GapBody(*gap) for gap in lack.first], doubtful, made.begins_within)
 
 
 def routes(services: Services) -> list[AnyRoute]:

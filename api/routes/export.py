@@ -284,12 +284,13 @@ def _headers(venue: str, selection: rows.Selection, params: ExportedSpan) -> dic
 
 def _proof_of(venue: str, selection: rows.Selection) -> str:
     """The address of what is known about the rows; empty where nothing is."""
-    kind, symbol, start, end, timeframe, _ = selection
+    kind, symbol, start, end, timeframe, rule = selection
     if kind not in ("candles", "trades", "bars"):
         return ""
     name = quote(symbol or "", safe="")
     path = f"candles/{name}/{timeframe}" if kind == "candles" else f"trades/{name}"
-    return f"/api/proof/{path}?venue={venue}&start={start}&end={end}"
+    bars = f"&bars={timeframe.removeprefix('time-')}" if rule and rule.periods else ""
+    return f"/api/proof/{path}?venue={venue}&start={start}&end={end}{bars}"
 
 
 def routes(services: Services) -> list[AnyRoute]:

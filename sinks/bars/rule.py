@@ -8,7 +8,8 @@ from flows.model import DAY_MS
 BarKind: TypeAlias = Literal["time", "tick", "volume", "dollar"]
 KINDS: Final[tuple[BarKind, ...]] = get_args(BarKind)
 MOST_TICKS: Final = 10_000_000
-SIZE_PATTERN: Final = r"([1-9][0-9]{0,2}[smhdw]|[0-9]{1,15}(\.[0-9]{1,8})?)"
+LENGTH_PATTERN: Final = r"[1-9][0-9]{0,2}[smhdw]"
+SIZE_PATTERN: Final = rf"({LENGTH_PATTERN}|[0-9]{{1,15}}(\.[0-9]{{1,8}})?)"
 """Sizes of every kind."""
 
 _UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": DAY_MS, "w": 7 * DAY_MS}

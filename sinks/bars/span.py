@@ -38,7 +38,11 @@ class TradeSpan:
         """Trades read so far."""
         self.last_market: tuple[int, float] | None = None
         """Id and price of the last trade on the market before the span; None where others may be missing behind it."""
-        self.missing = MissingIds(self._before())
+        before = self._before()
+        self.missing = MissingIds(before)
+        self._is_begin = before is None and after is None
+        self.first_stored: int | None = None
+        """Time of the first trade, ms UTC, once it is read, where no trade before it is stored."""
 
     def _before(self) -> tuple[int, int] | None:
         if not self._start or self._after is not None:
@@ -69,6 +73,8 @@ class TradeSpan:
     def _read(self, frame: pl.DataFrame) -> pl.DataFrame:
         frame = in_order(frame)
         self.missing.add(frame["id"].to_numpy(), frame["time"].to_numpy())
+        if self._is_begin and frame.height:
+            self._is_begin, self.first_stored = False, frame.item(0, "time")
         if self._after is not None:
             time, last_id = self._after
             is_later = (pl.col("time") > time) | ((pl.col("time") == time) & (pl.col("last_id") > last_id))
@@ -103,6 +109,14 @@ class SpanBars:
             start, end = rule.periods.next_begin(start), rule.periods.next_begin(min(end, END_MS))
         self.span = TradeSpan(view, symbol, start, end, after=after)
         self._maker = BarMaker(rule, start_ms=start, end_ms=end, last=self.span.last_market)
+
+    @property
+    def begins_within(self) -> int | None:
+        """Time of the first stored trade, ms UTC, where that is within the period of the first bar, which then may lack
+        trades before it; known when that bar is.
+        """
+        time, periods = self.span.first_stored, self._rule.periods
+        return time if periods and time is not None and periods.begin_of(time) < time else None
 
     def __iter__(self) -> Iterator[list[BarRow]]:
         """The bars in the order of time, some or none at a time: whenever a frame of trades is used up, so that who

@@ -39,7 +39,8 @@ class SpanProof(Struct, frozen=True, kw_only=True):
     """What is known about the rows of a span `[start, end)`, ms UTC.
 
     `complete`: of trades, and of bars of them, every id is stored, from the trade before the span to the one behind
-    it; of candles every period has a closed one; and none of the candles is in doubt. `repaired`: the same, and some of
+    it; of candles every period has a closed one; and none of the candles is in doubt. Bars of time stand for the trades
+    of their whole periods. `repaired`: the same, and some of
     it was missing at first. `unproven`: `reason` says why. Empty where nothing says how many rows there are. A span
     without bounds is that of its rows, so that nothing is claimed about what is around them.
     """
@@ -145,14 +146,19 @@ def _of_candles(frames: Frames, selection: Selection, until: int | None) -> Span
 
 
 def _of_trades(frames: Frames, selection: Selection, until: int | None) -> SpanProof:
-    _, symbol, start, end, *_ = selection
+    _, symbol, start, end, _, rule = selection
     name, view = symbol or "", frames.trade_view()
+    periods = rule.periods if rule else None
+    if periods:  # bars that open in the span: their trades
+        start, end = periods.next_begin(start), min(periods.next_begin(end), END_MS)
     first, last = view.first_time(name, start), view.last_time(name, min(end, END_MS))
     if first is None or last is None or first > last:
         return SpanProof(
             start=start, end=end, proof="unproven", reason=_NO_TRADES, missing=0, gap_count=0, gaps=(), statuses={},
             proofs={},
         )  # fmt: skip
+    if periods and not start:  # the first bar begins before its first trade
+        start = periods.begin_of(first)
     begin, stop = start or first, end if end < END_MS else until or last + 1
     before = _last_before(view, name, begin) if start else None
     missing = MissingIds(before)

@@ -33,7 +33,7 @@ async function readBars(focus, end) {
 /** Bars that begin in `[start, end)`; without an end up to now. */
 export async function readBarsFrom({ venue, symbol, timeframe }, start, end) {
   const answer = await get(`/api/bars/${encodeURIComponent(symbol)}`, { venue, size: timeframe, start, end, limit: PAGE });
-  return { candles: answer.bars.map((bar) => candleOf(bar, answer.lacking.gaps)) };
+  return { candles: answer.bars.map((bar) => candleOf(bar, answer.lacking)) };
 }
 
 async function newestTime({ venue, symbol }) {
@@ -47,8 +47,9 @@ export function beginOf(time, length) {
   return time - ((time - offset) % length);
 }
 
-function candleOf({ open_time: timestamp, close_time: closes, is_closed: isClosed, ...bar }, gaps) {
-  const lacks = gaps.some(({ begin, end }) => begin <= closes && end >= timestamp);
+function candleOf({ open_time: timestamp, close_time: closes, is_closed: isClosed, ...bar }, { gaps, since }) {
+  // none before `since` is stored, so the bar around it may lack some
+  const lacks = timestamp < since || gaps.some(({ begin, end }) => begin <= closes && end >= timestamp);
   const status = isClosed ? (lacks ? "partial" : "of stored trades") : "forming";
   return { ...bar, timestamp, is_closed: isClosed, status, revision: 1, about: UNPROVEN };
 }

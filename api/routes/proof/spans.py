@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from api.http.errors import Problem
+from api.http.params import bar_rule
 from api.http.route import (
     AnyRoute,
     Route,
@@ -22,6 +23,8 @@ from api.http.route import (
 from api.routes.export import ERRORS, RETRY_S
 from api.services import Services
 from flows.modules.late import late_module
+from flows.names import TEXT_END
+from sinks.bars.rule import LENGTH_PATTERN
 from sinks.lake.manifest import LakeError
 from sinks.mongo.documents import DocumentError
 from sinks.trades.codec import END_MS
@@ -38,8 +41,7 @@ AT_ONCE: Final = 4
 """Spans that are read at the same time; further ones are refused for the moment."""
 
 
-class TradesSpan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Trades in `[start, end)`."""
+class _Span(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     symbol: Symbol
     venue: Venue = ""
@@ -47,7 +49,13 @@ class TradesSpan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     end: Time = END_MS
 
 
-class CandlesSpan(TradesSpan, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class TradesSpan(_Span, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Trades in `[start, end)`; with `bars` those of bars of that length which open in it."""
+
+    bars: Annotated[str, Meta(pattern=rf"^({LENGTH_PATTERN})?{TEXT_END}")] = ""
+
+
+class CandlesSpan(_Span, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Candles that open in `[start, end)`."""
 
     timeframe: Timeframe
@@ -96,7 +104,10 @@ class Proofs:
     async def trades(self, params: TradesSpan) -> ProofAnswer:
         """What the stored trades of a span lack, and what proves them; bars of them the same."""
         venue, symbol = await self._services.instruments.find(params.symbol, params.venue)
-        return await self._proven(venue, rows.Selection("trades", symbol, params.start, params.end))
+        selection = rows.Selection("trades", symbol, params.start, params.end)
+        if params.bars:
+            selection = selection._replace(kind="bars", timeframe=params.bars, rule=bar_rule("time", params.bars))
+        return await self._proven(venue, selection)
 
     async def candles(self, params: CandlesSpan) -> ProofAnswer:
         """What the stored candles of a span lack, and what proves them."""

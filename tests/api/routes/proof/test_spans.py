@@ -72,8 +72,19 @@ async def test_a_span_says_what_it_lacks_and_what_proves_it(deployment: Deployme
         assert (nothing["proof"], nothing["reason"]) == ("unproven", "no trade is stored")
         assert await served.error("/api/proof/trades/NOPE") == (404, "unknown_symbol")
 
-        for kind, expected in (("trades", trades), ("bars", trades), ("candles", candles)):
-            path = f"/api/export/{kind}/BTCUSDT{'/1m' if kind == 'candles' else ''}"
+        minutes = trades | {"start": BEGIN, "timeframe": "1m"}
+        minutes["reason"] = "missing trades: 2; no trade before the span is stored; of its candles 1 partial"
+        later = f"start={BEGIN + MINUTE + 1}&end={BEGIN + 2 * MINUTE + 1}"
+        whole_bar = await of(f"trades/BTCUSDT?{later}&bars=1m")
+        assert (whole_bar["start"], whole_bar["end"], whole_bar["missing"]) == (BEGIN + 2 * MINUTE, BEGIN + 3 * MINUTE, 2)
+        for kind, expected in (
+            ("trades/BTCUSDT", trades),
+            ("bars/BTCUSDT?kind=tick&size=3", trades),
+            ("bars/BTCUSDT", minutes),
+            (f"bars/BTCUSDT?{later}", whole_bar),
+            ("candles/BTCUSDT/1m", candles),
+        ):
+            path = f"/api/export/{kind}"
             async with served.session.get(served.url + path) as response:
                 link = response.headers["Link"]
             assert link.endswith('>; rel="describedby"')
@@ -103,6 +114,9 @@ def test_the_command_writes_it_beside_its_file(
     assert side["completeness"]["end"] == BEGIN + 400_001
     call("bars", "BTCUSDT", "--by", "tick", "--size", "3", "-o", "bars.csv")
     assert json.loads((tmp_path / "bars.csv.proof.json").read_text())["timeframe"] == "tick 3"
+    call("bars", "BTCUSDT", "--size", "3m", "-o", "bars.csv")
+    bars = json.loads((tmp_path / "bars.csv.proof.json").read_text())["completeness"]
+    assert (bars["start"], "no trade before the span is stored" in bars["reason"]) == (BEGIN, True)
     call("candles", "BTCUSDT", "-o", "none.csv", "--start", "2030-01-01", "--no-proof")
     assert sorted(path.name for path in tmp_path.glob("none*")) == ["none.csv"]
     call("candles", "BTCUSDT", "-o", "none.csv", "--start", "2030-01-01")
