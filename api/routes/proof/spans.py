@@ -42,7 +42,6 @@ AT_ONCE: Final = 4
 
 
 class _Span(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-
     symbol: Symbol
     venue: Venue = ""
     start: Time = 0

@@ -63,16 +63,9 @@ async def test_bars_and_footprints_are_served_in_pages(deployment: Deployment, m
             assert ours["close_time"] == theirs.close_time
         assert [bar["is_closed"] for bar in made] == [True] * 9 + [False]
         gap = {"first_id": 14, "last_id": 15, "begin": BEGIN + 130_000, "end": BEGIN + 160_000}
-        lacking = {"trades": 2, "gap_count": 1, "gaps": [gap], "doubtful_minutes": 1, "since": None}
-        assert answer["lacking"] == lacking
+        expected = {"trades": 2, "gap_count": 1, "gaps": [gap], "doubtful_minutes": 1, "since": None}
+        assert answer["lacking"] == expected
         assert await all_pages(served, "/api/bars/BTCUSDT?limit=3", "bars") == made
-
-        assert BEGIN % (11 * MINUTE), "the first period of eleven minutes begins before the first trade"
-        for path in ("/api/bars/BTCUSDT?size=11m", "/api/footprint/BTCUSDT/11m?"):
-            begin = await served.data(f"{path}&limit=1")
-            assert begin["lacking"]["since"] == BEGIN, "what was traded before in that period is not known"
-            later = await served.data(f"{path}&limit=1&cursor={begin['next']}")
-            assert later["lacking"]["since"] is None
 
         span = f"start={BEGIN + 1}&end=2026-01-01T00:05:00Z"
         within = await served.data(f"/api/bars/BTCUSDT?{span}")
@@ -113,6 +106,18 @@ async def test_bars_and_footprints_are_served_in_pages(deployment: Deployment, m
         assert await served.error("/api/bars/BTCUSDT?kind=tick&size=100") == (400, "range_too_large")
         short = await served.data("/api/bars/BTCUSDT?kind=tick&size=20")
         assert ([bar["is_closed"] for bar in short["bars"]], short["next"] is None) == ([True, True], False)
+
+
+async def test_a_first_period_that_begins_before_the_first_trade_lacks_what_was_before(deployment: Deployment) -> None:
+    deployment.store([minute(number) for number in range(10)])
+    deployment.store_trades(TRADES)
+    async with interface(deployment) as served:
+        assert BEGIN % (11 * MINUTE), "the first period of eleven minutes begins before the first trade"
+        for path in ("/api/bars/BTCUSDT?size=11m", "/api/footprint/BTCUSDT/11m?"):
+            begin = await served.data(f"{path}&limit=1")
+            assert begin["lacking"]["since"] == BEGIN, "what was traded before in that period is not known"
+            later = await served.data(f"{path}&limit=1&cursor={begin['next']}")
+            assert later["lacking"]["since"] is None
 
 
 async def file_of(served: Interface, path: str) -> list[dict[str, str]]:

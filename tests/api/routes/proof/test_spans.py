@@ -76,7 +76,11 @@ async def test_a_span_says_what_it_lacks_and_what_proves_it(deployment: Deployme
         minutes["reason"] = "missing trades: 2; no trade before the span is stored; of its candles 1 partial"
         later = f"start={BEGIN + MINUTE + 1}&end={BEGIN + 2 * MINUTE + 1}"
         whole_bar = await of(f"trades/BTCUSDT?{later}&bars=1m")
-        assert (whole_bar["start"], whole_bar["end"], whole_bar["missing"]) == (BEGIN + 2 * MINUTE, BEGIN + 3 * MINUTE, 2)
+        assert (whole_bar["start"], whole_bar["end"], whole_bar["missing"]) == (
+            BEGIN + 2 * MINUTE,
+            BEGIN + 3 * MINUTE,
+            2,
+        )
         for kind, expected in (
             ("trades/BTCUSDT", trades),
             ("bars/BTCUSDT?kind=tick&size=3", trades),
