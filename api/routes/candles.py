@@ -140,9 +140,11 @@ class Charts:
         try:
             job = await request_history(self._services, key, wanted, has_some=bool(candles))
         except Problem as problem:
-            found = await self._read(key, wanted) if problem.code == "no_data" else []
-            known = problem.code == "no_data" and wanted.end is not None and self._live.candles.contents(key)
-            if not found and not known:
+            if problem.code != "no_data":
+                raise
+            found = await self._read(key, wanted)
+            is_before_first = wanted.end is not None and bool(self._live.candles.contents(key))
+            if not found and not is_before_first:
                 raise
             return found, None
         if job and job.state not in UNDER_WAY:

@@ -40,9 +40,9 @@ class SpanProof(Struct, frozen=True, kw_only=True):
 
     `complete`: of trades, and of bars of them, every id is stored, from the trade before the span to the one behind
     it; of candles every period has a closed one; and none of the candles is in doubt. Bars of time stand for the trades
-    of their whole periods. `repaired`: the same, and some of
-    it was missing at first. `unproven`: `reason` says why. Empty where nothing says how many rows there are. A span
-    without bounds is that of its rows, so that nothing is claimed about what is around them.
+    of their whole periods. `repaired`: the same, and some of it was missing at first. `unproven`: `reason` says why.
+    Empty where nothing says how many rows there are. A span without bounds is that of its rows, so that nothing is
+    claimed about what is around them.
     """
 
     start: int

@@ -4,6 +4,7 @@
  */
 
 import { Failure, get } from "../rest.js";
+import { lacksTrades } from "./candles.js";
 import { barsOf } from "./timeframe.js";
 
 const PARTS_MS = [86_400_000, 3_600_000, 60_000];
@@ -63,7 +64,7 @@ async function read({ venue, symbol, timeframe }, { begin, length, isOver, after
   for (let pages = 0; pages < MOST_PAGES; pages++) {
     const { bars, lacking, next } = await get(`/api/bars/${encodeURIComponent(symbol)}`, { ...query, cursor });
     for (const bar of bars) {
-      candles.push(candleOf(bar, { gaps: lacking.gaps, before, isCut: isOver && !next && bar === bars.at(-1), length }));
+      candles.push(candleOf(bar, { lacking, before, isCut: isOver && !next && bar === bars.at(-1), length }));
       before = candles.at(-1).timestamp;
     }
     if (!next) return candles;
@@ -72,11 +73,10 @@ async function read({ venue, symbol, timeframe }, { begin, length, isOver, after
   throw new Failure("too_many_bars", `there are more than ${PAGE * MOST_PAGES} such bars in a ${NAMES[length]}: take larger ones`);
 }
 
-function candleOf({ open_time: opens, close_time: closes, is_closed: isClosed, ...bar }, { gaps, before, isCut, length }) {
-  const lacks = gaps.some(({ begin, end }) => begin <= closes && end >= opens);
+function candleOf({ open_time: opens, close_time: closes, is_closed: isClosed, ...bar }, { lacking, before, isCut, length }) {
   const part = NAMES[length];
   const of = isClosed ? "of stored trades" : `ends with the ${part}`;
-  const status = !isClosed && !isCut ? "forming" : lacks ? "partial" : of;
+  const status = !isClosed && !isCut ? "forming" : lacksTrades(opens, closes, lacking) ? "partial" : of;
   const about = `made of the stored trades, and counted anew each ${part} (UTC): the exchange has no such candle that it could be compared with`;
   return { ...bar, timestamp: Math.max(opens, before + APART_MS), closes, is_closed: isClosed || isCut, status, revision: 1, about };
 }

@@ -5,6 +5,10 @@ const UNITS_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_
 /** Infinity where bars have no length in time: those of trades, volume or value. */
 export const lengthMs = (timeframe) => (timeframe.at(-1) in UNITS_MS ? Number.parseInt(timeframe, 10) * UNITS_MS[timeframe.at(-1)] : Infinity);
 
+/** Whether a bar of `/api/bars` may lack trades, by the `lacking` of the answer: those of a gap, or from before the first stored one. */
+export const lacksTrades = (opens, closes, { gaps, since }) =>
+  opens < since || gaps.some(({ begin, end }) => begin <= closes && end >= opens);
+
 export class Candles {
   #byTime = new Map();
   #sorted = [];

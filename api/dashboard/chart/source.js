@@ -1,7 +1,7 @@
 /** Candles of an instrument over REST: stored ones, or bars that are made of the stored trades. */
 
 import { get } from "../rest.js";
-import { lengthMs } from "./candles.js";
+import { lacksTrades, lengthMs } from "./candles.js";
 import { readAmounts } from "./amounts.js";
 import { isOfFlow, isOfTime, pageOf } from "./timeframe.js";
 
@@ -47,9 +47,7 @@ export function beginOf(time, length) {
   return time - ((time - offset) % length);
 }
 
-function candleOf({ open_time: timestamp, close_time: closes, is_closed: isClosed, ...bar }, { gaps, since }) {
-  // none before `since` is stored, so the bar around it may lack some
-  const lacks = timestamp < since || gaps.some(({ begin, end }) => begin <= closes && end >= timestamp);
-  const status = isClosed ? (lacks ? "partial" : "of stored trades") : "forming";
-  return { ...bar, timestamp, is_closed: isClosed, status, revision: 1, about: UNPROVEN };
+function candleOf({ open_time: timestamp, close_time: closes, ...bar }, lacking) {
+  const status = !bar.is_closed ? "forming" : lacksTrades(timestamp, closes, lacking) ? "partial" : "of stored trades";
+  return { ...bar, timestamp, status, revision: 1, about: UNPROVEN };
 }
