@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, Protocol, TypeAlias
@@ -52,21 +53,26 @@ class SourceSettings(ConnectionSettings, Protocol):
 class WakeEvent:
     """Wakes one waiting thread. `set` costs an attribute look-up while no thread waits."""
 
+    # A lock alone: `threading.Event` takes another one in each of its methods, and makes a third for every wait.
+
     def __init__(self) -> None:
-        self._rung = threading.Event()
+        self._lock = threading.Lock()
+        self._lock.acquire()
         self._waiting = False
 
     def set(self) -> None:
         """Wakes the waiting thread."""
         if self._waiting:
-            self._rung.set()
+            self._waiting = False
+            with suppress(RuntimeError):  # another thread has woken it at the same time
+                self._lock.release()
 
     def wait(self, timeout_s: float, has_come: Callable[[], bool]) -> None:
         """Returns on `set`, or when `has_come` is true already, or after `timeout_s`."""
-        self._rung.clear()
+        self._lock.acquire(blocking=False)  # set when the time was over
         self._waiting = True
         if not has_come():
-            self._rung.wait(timeout_s)
+            self._lock.acquire(timeout=timeout_s)
         self._waiting = False
 
 

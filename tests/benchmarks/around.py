@@ -3,16 +3,18 @@ process has used.
 """
 
 import asyncio
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 
 import psutil
 
 from tests.benchmarks.crowd import shake_hands
-from tests.fakes.deployment import ROOT, START_S
+from tests.fakes.deployment import ROOT, START_S, until_listening
 
 
 @asynccontextmanager
@@ -29,6 +31,26 @@ async def running_exchange_process(*arguments: str) -> AsyncIterator[str]:
     finally:
         process.terminate()
         await process.wait()
+
+
+@asynccontextmanager
+async def running_module(folder: Path, environment: Mapping[str, str], *command: str, port: int) -> AsyncIterator[int]:
+    """A module as `python -m` starts it, a process of its own from the begin; yields its number when the port is open.
+
+    What it writes is in `folder`, named by the last word of the command. It is given `START_S` to end.
+    """
+    log = folder / f"{command[-1]}.log"
+    with log.open("wb") as out:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", *command, cwd=folder, env=environment, stdout=out, stderr=subprocess.STDOUT
+        )
+    try:
+        await until_listening(port, process, log)
+        yield process.pid
+    finally:
+        with suppress(ProcessLookupError):
+            process.terminate()
+        await asyncio.wait_for(process.wait(), START_S)
 
 
 @contextmanager

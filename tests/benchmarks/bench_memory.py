@@ -4,21 +4,18 @@ Both are started as users start them, as processes of their own, so nothing is s
 """
 
 import asyncio
-import subprocess
-import sys
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import psutil
 from msgspec import Struct
 
 from sinks.mongod.server import running_mongod
-from tests.benchmarks.around import cores_of, running_exchange_process
+from tests.benchmarks.around import cores_of, running_exchange_process, running_module
 from tests.benchmarks.market import symbols_of
 from tests.benchmarks.rows import Row
-from tests.fakes.deployment import environment_of, flow_settings, free_port, until_listening
+from tests.fakes.deployment import environment_of, flow_settings, free_port
 
 SETTLE_S = 30.0
 """The past is fetched, books are in sync, caches have what is usual."""
@@ -34,21 +31,6 @@ class Held(Struct, frozen=True):
     flow_cores: float
 
 
-@asynccontextmanager
-async def _running(folder: Path, environment: dict[str, str], *command: str, port: int) -> AsyncIterator[int]:
-    log = folder / f"{command[-1]}.log"
-    with log.open("wb") as out:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", *command, cwd=folder, env=environment, stdout=out, stderr=subprocess.STDOUT
-        )
-    try:
-        await until_listening(port, process, log)
-        yield process.pid
-    finally:
-        process.terminate()
-        await process.wait()
-
-
 async def held(uri: str, folder: Path, symbols: list[str]) -> Held:
     """A deployment with these symbols and all streams, at the rate of a usual hour."""
     async with AsyncExitStack() as stack:
@@ -57,9 +39,9 @@ async def held(uri: str, folder: Path, symbols: list[str]) -> Held:
         settings = flow_settings(folder, f"http://{address}", uri, feed__symbols=symbols, hub__port=hub, api__port=api)
         environment = environment_of(settings | {"metrics__enabled": False})
         flow = await stack.enter_async_context(
-            _running(folder, environment, "bytewax.run", "flows.main", port=hub)
+            running_module(folder, environment, "bytewax.run", "flows.main", port=hub)
         )  # fmt: skip
-        interface = await stack.enter_async_context(_running(folder, environment, "api", port=api))
+        interface = await stack.enter_async_context(running_module(folder, environment, "api", port=api))
         await asyncio.sleep(SETTLE_S)
         cores = await cores_of(flow, seconds=MEASURE_S)
         flow_mb, api_mb = (psutil.Process(pid).memory_info().rss / _MB for pid in (flow, interface))

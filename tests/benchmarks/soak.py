@@ -25,12 +25,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 from sinks.mongod.server import running_mongod
-from tests.benchmarks.around import running_exchange_process
+from tests.benchmarks import heap
+from tests.benchmarks.around import running_exchange_process, running_module
 from tests.benchmarks.latency import Ears, Latency, listening
 from tests.benchmarks.market import symbols_of
 from tests.benchmarks.rows import Row
 from tests.benchmarks.trend import last_third_to_first, slope
-from tests.fakes.deployment import START_S, flow_settings, free_port, running_flow, running_interface
+from tests.fakes.deployment import START_S, environment_of, flow_settings, free_port
 
 WARM_UP_SHARE = 0.25
 """Of the time; until then caches fill, and nothing is judged."""
@@ -38,8 +39,8 @@ CACHED = 2
 """Candles of a series that the interface holds: with the usual number it would take hours of market to fill."""
 HEARD = 5
 """Symbols whose prices are listened to."""
-OURS = {"flow": "flows.main", "api": "api", "exchange": "sources.replay"}
-"""Our processes, by a word of their command."""
+OURS = ("flow", "interface", "exchange")
+"""Our processes."""
 GOAL_MB_AN_HOUR = 1.0
 FLAT = 1.25
 _MB = 1e6
@@ -52,6 +53,8 @@ class Process(Struct, frozen=True):
     memory_mb: float
     files: int
     threads: int
+    memtables_mb: float = 0.0
+    """What of its memory are rows that RocksDB has not yet put into a file."""
 
 
 class Look(Struct, frozen=True):
@@ -69,7 +72,8 @@ class Look(Struct, frozen=True):
     def line(self) -> str:
         """For people."""
         held = "  ".join(
-            f"{name} {process.memory_mb:.1f} MB {process.files} files {process.threads} threads"
+            f"{name} {process.memory_mb:.1f} MB ({process.memtables_mb:.1f} memtables) "
+            f"{process.files} files {process.threads} threads"
             for name, process in self.processes.items()
         )
         heard = f"p50 {self.latency.p50:.1f} p99 {self.latency.p99:.1f} ms" if self.latency else "nothing heard"
@@ -94,9 +98,20 @@ class _Deployment(Struct, frozen=True):
     def held(self) -> dict[str, Process]:
         """`psutil.NoSuchProcess` when one has ended."""
         return {
-            name: Process(process.memory_info().rss / _MB, process.num_fds(), process.num_threads())
+            name: Process(
+                process.memory_info().rss / _MB, process.num_fds(), process.num_threads(), self._memtables_mb(name)
+            )
             for name, process in self.processes.items()
         }
+
+    def _memtables_mb(self, name: str) -> float:
+        heaps = self.heaps(name)
+        return heaps[-1].parts.get(heap.MEMTABLES, 0.0) if heaps else 0.0
+
+    def heaps(self, name: str) -> list[heap.Heap]:
+        """Of a process, since it began; empty when it is not looked into."""
+        path = self.folder / f"{name}.heap"
+        return heap.read(path) if path.exists() else []
 
     def rocksdb_mb(self) -> float:
         sizes = [_size_of(path) for path in (self.folder / "trades").rglob("*")]
@@ -124,7 +139,8 @@ def _size_of(path: Path) -> int:
 async def _running_deployment(arguments: argparse.Namespace) -> AsyncIterator[_Deployment]:
     symbols = list(symbols_of(arguments.symbols))
     async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soak")))
+        folder = arguments.folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soak")))
+        folder.mkdir(exist_ok=True)
         uri = stack.enter_context(running_mongod(folder / "mongod"))
         address = await stack.enter_async_context(
             running_exchange_process(
@@ -132,23 +148,31 @@ async def _running_deployment(arguments: argparse.Namespace) -> AsyncIterator[_D
                 "--symbols", *symbols,
             )
         )  # fmt: skip
+        hub, api = free_port(), free_port()
         settings = flow_settings(
             folder, f"http://{address}", uri, feed__symbols=symbols,
-            feed__transport=arguments.transport, hub__port=free_port(), api__port=free_port(), log__format="json",
+            feed__transport=arguments.transport, hub__port=hub, api__port=api, log__format="json",
             api__cache_size=CACHED,
         )  # fmt: skip
-        flow = await stack.enter_async_context(running_flow(folder, **settings))
-        await stack.enter_async_context(running_interface(folder, **settings))
+        environment = environment_of(settings | {"metrics__enabled": False})
+
+        async def run(name: str, *command: str, port: int) -> psutil.Process:
+            looked_into = ("tests.benchmarks.heap", str(folder / f"{name}.heap"), str(arguments.every))
+            probed = looked_into if arguments.heap else ()
+            pid = await stack.enter_async_context(running_module(folder, environment, *probed, *command, port=port))
+            return psutil.Process(pid)
+
+        flow = await run("flow", "bytewax.run", "flows.main", port=hub)
+        interface = await run("interface", "api", port=api)
         mongo: MongoClient[dict[str, Any]] = stack.enter_context(MongoClient(uri))
-        yield _Deployment(address, flow.hub_url, folder, mongo, _processes())
-        await flow.stop()
+        processes = {"flow": flow, "interface": interface} | _others()
+        yield _Deployment(address, f"ws://127.0.0.1:{hub}/ws", folder, mongo, processes)
 
 
-def _processes() -> dict[str, psutil.Process]:
+def _others() -> dict[str, psutil.Process]:
+    names = {"sources.replay": "exchange", "--dbpath": "mongod"}
     children = psutil.Process().children(recursive=True)
-    found = {name: child for name, word in OURS.items() for child in children if word in child.cmdline()}
-    found.update((child.name(), child) for child in children if child.name() == "mongod")
-    return found
+    return {name: child for child in children for word, name in names.items() if word in child.cmdline()}
 
 
 async def _soak(arguments: argparse.Namespace) -> list[Row]:
@@ -168,6 +192,10 @@ async def _soak(arguments: argparse.Namespace) -> list[Row]:
                 progress.update(bar, completed=elapsed_s)
             for event, count in deployment.said().most_common():
                 progress.print(f"{count} times: {event}", highlight=False)
+            for name in OURS:
+                heaps = deployment.heaps(name)
+                for line in heap.grown(heaps[int(len(heaps) * WARM_UP_SHARE) :]):
+                    progress.print(f"{name}: {line}", highlight=False)
     return judged(looks)
 
 
@@ -185,7 +213,7 @@ async def _look(deployment: _Deployment, ears: Ears, begin_s: float, begin_ms: i
 def judged(looks: Sequence[Look]) -> list[Row]:
     """The slopes after the warm-up, and the latency in the last third of that time against the first.
 
-    `ValueError` when there are too few looks.
+    Of memory without RocksDB's memtables, whose saw would hide what grows. `ValueError` when there are too few looks.
     """
     calm = looks[int(len(looks) * WARM_UP_SHARE) :]
     latencies = [look.latency for look in calm if look.latency]
@@ -195,7 +223,7 @@ def judged(looks: Sequence[Look]) -> list[Row]:
     span = f"{calm[-1].hours * 60:.0f} min, {calm[-1].market_hours:.1f} h of market"
     rows = []
     for name in OURS:
-        memory = [look.processes[name].memory_mb for look in calm]
+        memory = [look.processes[name].memory_mb - look.processes[name].memtables_mb for look in calm]
         found = slope(hours, memory)
         held = f"±{2 * found.error:.1f}; {memory[0]:.0f} MB ▶ {memory[-1]:.0f} MB"
         rows.append(Row(f"soak of {span}: {name}", "MB an hour", held, found.each, GOAL_MB_AN_HOUR, at_most=True))
@@ -216,4 +244,6 @@ def run(argv: Sequence[str]) -> list[Row]:
     add("--speed", type=float, default=5.0, help="seconds of market time a second (default: %(default)s)")
     add("--trades-per-s", type=float, default=1.0, metavar="N", help="of each symbol (default: %(default)s)")
     add("--transport", choices=("websockets", "picows"), default="picows", help="of the flow (default: %(default)s)")
+    add("--heap", action=argparse.BooleanOptionalAction, default=True, help="count objects and parts of memory")
+    add("--folder", type=Path, help="kept, with logs and heaps (default: one that is removed)")
     return asyncio.run(_soak(parser.parse_args(argv)))

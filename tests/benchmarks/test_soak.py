@@ -32,3 +32,13 @@ def test_latency_that_grows_with_the_hours_is_not_flat() -> None:
 def test_too_few_looks_are_refused() -> None:
     with pytest.raises(ValueError, match="too few"):
         judged([look(number, memory_mb=100.0) for number in range(10)])
+
+
+def test_the_saw_of_memtables_is_no_slope() -> None:
+    def saw(number: int) -> Look:
+        teeth = number % 16
+        held = {name: Process(100.0 + teeth, 40, 10, memtables_mb=teeth) for name in OURS}
+        return Look(number / 60, number / 6, held, 1.0, 1.0, Latency(2.0, 10.0, 1.0))
+
+    *memory, _ = judged([saw(number) for number in range(40)])
+    assert [row.value for row in memory] == pytest.approx([0.0] * len(OURS))
