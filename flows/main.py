@@ -161,7 +161,7 @@ def _parts_of(
     """The part of the flow for one venue. The steps of `feed.venue` have the ids that they have alone."""
     network = EventLoopThread()
     account = AccountRuntime.of(settings, venue, network, stop, workers) if venue.feed.has_account else None
-    requests = venue.open_requests(instruments)
+    requests = venue.open_requests(instruments, documents)
     requests.start()
     if instruments is not None or len(settings.by_venue) == 1:  # a venue that does not answer delays no other
         requests.wait_first()

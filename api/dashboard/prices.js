@@ -8,7 +8,7 @@ import { Groups, kept } from "./watch/groups.js";
 import { Setup } from "./watch/setup.js";
 import { Viewport } from "./watch/viewport.js";
 
-const REVEAL_MS = 5_000; // after the choice the chosen line stays in view while others come
+const REVEAL_MS = 5_000; // after the choice the chosen line stays in view while others come, unless the viewer scrolls
 const KEPT_VIEW = "marketflow.list";
 const USUAL_VIEW = { column: "name", way: 1, group: "", columns: USUAL_COLUMNS, onlyStarred: false };
 const isName = (name) => name === "name" || name in COLUMNS;
@@ -25,7 +25,7 @@ export class Prices {
   #isDirty = false; // whether there are others, or another order
   #changed = new Set();
   #chosen = "";
-  #chosenAt = 0;
+  #revealsUntil = 0; // in the page's time, ms
   #timeframe = "1m";
   #longest = { name: 0, price: 0 }; // letters
   #venues = new Map(); // how many instruments each has
@@ -47,6 +47,7 @@ export class Prices {
       remove: ({ venue, symbol }) => this.onRemove({ venue, symbol }),
       paint: (line) => this.#paintLine(line),
       chosen: () => this.#records.get(this.#chosen),
+      scrolled: () => (this.#revealsUntil = 0),
     });
     this.#figures = new Figures({
       records: this.#records, isShown: (name) => this.#view.columns.includes(name) || this.#view.column === name,
@@ -128,7 +129,7 @@ export class Prices {
     if (!focus) return;
     const record = this.#records.get(this.#chosen);
     if (isOther) {
-      this.#chosenAt = performance.now();
+      this.#revealsUntil = performance.now() + REVEAL_MS;
       this.#viewport.reveal(record);
     }
     if (had) this.#viewport.lines.get(record)?.link.focus();
@@ -204,7 +205,7 @@ export class Prices {
     this.#viewport.arrange(this.#shown);
     for (const line of this.#viewport.lines.values()) this.#mark(line);
     this.#setup.paint(members.length);
-    if (performance.now() - this.#chosenAt < REVEAL_MS) this.#viewport.reveal(this.#records.get(this.#chosen));
+    if (performance.now() < this.#revealsUntil) this.#viewport.reveal(this.#records.get(this.#chosen));
   }
 
   #stateOf(record) {

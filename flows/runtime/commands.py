@@ -3,14 +3,15 @@
 A request for an instrument goes to its machine through the source, like all input; its result returns to the poller as
 to a sink. Desired subscriptions are applied first.
 
-A request that was taken always ends: with the machine's answer; when its symbol is not or no longer followed; or when
-no answer comes. One that is running when the flow ends is reopened, and done by the next flow.
+A request that was taken always ends: with the machine's answer, once the candles that came before it are stored; when
+its symbol is not or no longer followed; or when no answer comes. One that has not ended when the flow ends is reopened,
+and done by the next flow.
 """
 
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import structlog
 from msgspec import Struct
@@ -38,10 +39,20 @@ MOST_RUNNING = 100
 _log = structlog.get_logger(__name__)
 
 
+Mark: TypeAlias = Callable[[], Callable[[], bool]]
+"""Marks what a store has taken; the function returned tells whether all of that is stored. Of any thread."""
+
+
 class _Running(Struct, frozen=True):
     symbol: str
     since_s: float
     """Monotonic clock."""
+
+
+class _Ended(Struct):
+    result: RefreshResult
+    is_stored: Callable[[], bool] | None = None
+    """Of the candles that came before the answer; None until the next poll, as they may come from another worker."""
 
 
 class _Share(NamedTuple):
@@ -63,14 +74,18 @@ class CommandPoller:
         refresh: Callable[[RefreshRequest], bool],
         subscriptions: SubscriptionController,
         is_own: Callable[[str], bool] = lambda _: True,
+        mark: Mark = lambda: lambda: True,
         local_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`is_own`: whether a symbol is in this process's share."""
+        """`is_own`: whether a symbol is in this process's share. `mark` is that of the store of candles."""
         self._commands = commands
         self._share = _Share(venue, is_own)
         self._refresh = refresh
         self._subscriptions = subscriptions
+        self._mark = mark
         self._local_s = local_s
+        self._ended: dict[str, _Ended] = {}
+        """By request: what is not written yet."""
         self._running: dict[str, _Running] = {}
         self._early: dict[str, float] = {}
         """Requests taken before the source was ready, and since when they wait."""
@@ -91,22 +106,24 @@ class CommandPoller:
         """Takes results of requests. The machine of a `Removed` symbol has ended, and with it its requests."""
         for item in batch:
             if isinstance(item, RefreshResult):
-                self._end(item)
+                self._end(item, None)
             else:
                 self._end_of(item.symbols, "its streams have been removed")
 
     def close(self) -> None:
-        """Stops polling, and reopens running requests."""
+        """Stops polling, writes the results that can be written, and reopens the other requests."""
         self._stopped.set()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(STOP_S)  # what it takes meanwhile is reopened too
-        with self._lock:
-            given_back, self._running = list(self._running), {}
-        if given_back:
-            try:
+        try:
+            self._report_ended()
+            with self._lock:
+                given_back = [*self._running, *self._ended]
+                self._running, self._ended = {}, {}
+            if given_back:
                 self._commands.reopen(given_back)
-            except PyMongoError as error:
-                _log.warning("requests_not_reopened", count=len(given_back), reason=str(error))
+        except PyMongoError as error:
+            _log.warning("requests_not_reopened", reason=str(error))
 
     def _run(self) -> None:
         is_ready = has_begun = False
@@ -121,6 +138,7 @@ class CommandPoller:
                     self._give_back_older()
                     has_begun = True
                 self._end_unfollowed()
+                self._report_ended()
                 self._take_all()
             except PyMongoError as error:
                 _log.debug("commands_unreadable", reason=str(error))
@@ -188,13 +206,23 @@ class CommandPoller:
         for request_id, symbol in ended.items():
             self._end(RefreshResult(request_id, f"{symbol} is not followed any more: {reason}", failed=True))
 
-    def _end(self, refreshed: RefreshResult) -> None:
-        """Stores the result of a request, once."""
+    def _end(self, result: RefreshResult, is_stored: Callable[[], bool] | None = lambda: True) -> None:
+        """Ends a request, once: its result is written by the thread of the poller."""
         with self._lock:
-            if self._running.pop(refreshed.request, None) is None:
-                return
-        _log.info("refresh_done", request=refreshed.request, report=refreshed.report)
-        try:
-            self._commands.report(refreshed.request, "failed" if refreshed.failed else "done", refreshed.report)
-        except PyMongoError as error:
-            _log.warning("request_result_not_written", request=refreshed.request, reason=str(error))
+            if self._running.pop(result.request, None) is not None:
+                self._ended[result.request] = _Ended(result, is_stored)
+
+    def _report_ended(self) -> None:
+        """Writes the results whose candles are stored: who reads `done` finds them."""
+        with self._lock:
+            ended = list(self._ended.values())
+        for one in ended:
+            if one.is_stored is None:
+                one.is_stored = self._mark()
+            if not one.is_stored():
+                continue
+            result = one.result
+            self._commands.report(result.request, "failed" if result.failed else "done", result.report)
+            _log.info("refresh_done", request=result.request, report=result.report)
+            with self._lock:
+                self._ended.pop(result.request, None)

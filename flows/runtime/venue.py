@@ -109,8 +109,10 @@ class VenueRuntime(Struct, frozen=True, kw_only=True):
         for symbol in symbols:
             self.source.refresh(RefreshRequest((symbol,), request))
 
-    def open_requests(self, instruments: Instruments | None) -> CommandPoller:
-        """The source starts with the listed symbols of the settings, and then follows the desired subscriptions."""
+    def open_requests(self, instruments: Instruments | None, documents: MongoWriter | None) -> CommandPoller:
+        """The source starts with the listed symbols of the settings, and then follows the desired subscriptions. A
+        request has ended when `documents` has stored its candles.
+        """
         feed, mongo = self.feed, self.settings.mongo
         commands = CommandConsumer(open_database(mongo)) if mongo.enabled else NoCommands()
         begin = wanted(feed, (), statuses_of(listed_in(instruments or ())))
@@ -133,6 +135,7 @@ class VenueRuntime(Struct, frozen=True, kw_only=True):
             refresh=self.source.refresh,
             subscriptions=subscriptions,
             is_own=partial(is_own, feed),
+            mark=documents.mark if documents else lambda: lambda: True,
         )
 
 

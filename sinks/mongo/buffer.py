@@ -164,6 +164,12 @@ class CandleBuffer(BoundedBuffer[Loss]):
             in_flight = [item for item in self._in_flight.values() if not _is_forming(item)]
             return in_flight + list(self._lasting.values())
 
+    def closed_candles(self) -> set[Hashable]:
+        """The places of all closed candles that are held, those that are being written included."""
+        with self._changed:
+            held = [*self._lasting.values(), *self._in_flight.values()]
+            return {_place(item) for item in held if isinstance(item, Candle) and item.is_closed}
+
     def put_back(self, items: list[Storable]) -> None:
         """Returns items that could not be written to the front, unless a newer version came meanwhile."""
         with self._changed:

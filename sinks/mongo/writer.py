@@ -136,6 +136,18 @@ class MongoWriter(BufferedWriter[Loss, Stored]):
         """What a restart must write again, if this process ends now."""
         return self._buffer.lasting()
 
+    def mark(self) -> Callable[[], bool]:
+        """Marks the closed candles that are held now. The function returned tells whether all of them are stored, or
+        given up with an incident; from any thread.
+        """
+        waiting = self._buffer.closed_candles()
+
+        def is_stored() -> bool:
+            waiting.intersection_update(self._buffer.closed_candles() if waiting else ())
+            return not waiting
+
+        return is_stored
+
     def close(self) -> None:
         """Writes what is held, for at most `CLOSE_TIMEOUT_S`; the rest is reported as lost."""
         self._begin_close()

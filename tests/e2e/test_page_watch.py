@@ -90,6 +90,7 @@ async def test_columns_are_chosen_shown_and_sorted_by(told: Told) -> None:
 async def test_groups_are_the_viewers_alone(told: Told) -> None:
     page, deployment, running = told
     figures(deployment)
+    await expect(page.locator(f"{LINES}[data-symbol=SOLUSDT]")).to_be_visible()
     before = await running.data("/api/symbols")
     row = page.locator(f"{LINES}[data-symbol=SOLUSDT]")
     await row.hover()
@@ -165,6 +166,29 @@ async def test_of_two_thousand_only_those_in_view_are_made_and_all_are_reached_b
     await page.locator("#list").evaluate("(list) => list.scrollTo(0, list.scrollHeight / 2)")
     await expect(chosen).to_be_focused()
     await ordered(page)
+
+
+async def test_the_chosen_line_is_shown_again_until_the_viewer_scrolls(told: Told) -> None:
+    page, deployment, _ = told
+    await resize(page, DESKTOP)
+    names = [f"D{number:03d}USDT" for number in range(300)]
+    deployment.tell(LIVE, FeedStatus("binance", "market", "live", (*LIVE.symbols, *names)))
+    deployment.tell(*(MarketData("binance", symbol, 100.0, NOW + 1) for symbol in names))
+    await expect(page.locator("#group option").first).to_have_text(f"All ({300 + 2})")
+    await page.evaluate("(hash) => { location.hash = hash; }", f"#{names[-1]}/1m")
+    chosen = page.locator(f"{LINES}[data-symbol={names[-1]}]")
+    await expect(chosen).to_be_in_viewport()
+    before = [f"A{number:03d}USDT" for number in range(100)]
+    deployment.tell(*(MarketData("binance", symbol, 100.0, NOW + 1) for symbol in before))
+    await expect(chosen).to_have_attribute("aria-posinset", "401")
+    await expect(chosen).to_be_in_viewport()
+    # the event of this scrolling comes after the next order of the list
+    top = await page.locator("#list").evaluate("(list) => (list.scrollTo(0, 200), list.scrollTop)")
+    more = [f"B{number:03d}USDT" for number in range(50)]
+    deployment.tell(*(MarketData("binance", symbol, 100.0, NOW + 1) for symbol in more))
+    await expect(chosen).to_have_attribute("aria-posinset", "451")
+    await expect(chosen).not_to_be_in_viewport()
+    assert await page.locator("#list").evaluate("(list) => list.scrollTop") == top
 
 
 async def ordered(page: Page) -> None:

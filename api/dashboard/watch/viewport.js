@@ -22,14 +22,18 @@ export class Viewport {
   #seen = 0; // pixels of the list that are seen
   #settles; // the timer until the document is in order again
   #widths = new Map(); // of texts, in pixels
+  #at = 0; // where the list was last put or left by this class: elsewhere, the viewer has scrolled
   #on;
 
-  /** `on` is that of `Line`; `on.paint(line)` writes one that came into view, `on.chosen()` is the record that is always there. */
+  /**
+   * `on` is that of `Line`; `on.paint(line)` writes one that came into view, `on.chosen()` is the record that is always there,
+   * `on.scrolled()` says that the viewer has scrolled.
+   */
   constructor(scroller, list, on) {
     this.#scroller = scroller;
     this.#list = list;
     this.#on = on;
-    scroller.addEventListener("scroll", () => this.#show(), { passive: true });
+    scroller.addEventListener("scroll", () => (this.#noticeScrolling(), this.#show()), { passive: true });
     new ResizeObserver(() => this.measure()).observe(scroller);
     STRIP.addEventListener("change", () => requestAnimationFrame(() => this.reveal(this.#on.chosen())));
   }
@@ -48,12 +52,14 @@ export class Viewport {
 
   /** Sizes may have changed. */
   measure() {
+    this.#noticeScrolling(); // whose event may still be to come
     this.#length = Number.parseFloat(getComputedStyle(this.#scroller).getPropertyValue("--row")) || USUAL_PX;
     this.#places = new Places(this.#records.map((record) => (STRIP.matches ? this.#widthOf(record) : this.#length)));
     this.#list.style.height = STRIP.matches ? "" : `${this.#places.whole}px`;
     const { clientWidth, clientHeight } = this.#scroller;
     this.#seen = STRIP.matches ? clientWidth : clientHeight - this.#list.offsetTop;
     this.#list.style.width = STRIP.matches ? `${this.#places.whole}px` : "";
+    this.#at = this.#window().from; // a shorter list may not reach as far
     this.#show();
   }
 
@@ -64,7 +70,15 @@ export class Viewport {
     const { from, length } = this.#window();
     const far = this.#places.distance(index, from, length);
     if (far) this.#scroller.scrollBy(STRIP.matches ? { left: far } : { top: far });
+    this.#at = this.#window().from;
     this.#show();
+  }
+
+  #noticeScrolling() {
+    const { from } = this.#window();
+    if (from === this.#at) return;
+    this.#at = from;
+    this.#on.scrolled();
   }
 
   /** What is seen of the list, in its own pixels: the head of the columns stands before it. */

@@ -1,8 +1,9 @@
 """The command poller of the flow and the API's side of it meet in a real server."""
 
 import queue
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -14,7 +15,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 
 from flows.model import ListedInstrument, RefreshRequest, RefreshResult, Removed
-from flows.runtime.commands import ANSWER_S, READY_S, CommandPoller
+from flows.runtime.commands import ANSWER_S, READY_S, CommandPoller, Mark
 from flows.runtime.subscriptions import SubscriptionController, is_own
 from flows.settings import Feed
 from flows.spellings import Catalogue
@@ -73,7 +74,11 @@ class Clock:
 
 @contextmanager
 def running_poller(
-    database: Database[dict[str, Any]], source: Source, local_s: Clock | None = None, **feed: Any
+    database: Database[dict[str, Any]],
+    source: Source,
+    local_s: Clock | None = None,
+    mark: Mark = lambda: lambda: True,
+    **feed: Any,
 ) -> Iterator[CommandPoller]:
     consumer = CommandConsumer(database)
     settings = Feed(**{"symbols": ("BTCUSDT",)} | feed)
@@ -95,6 +100,7 @@ def running_poller(
         refresh=source.refresh,
         subscriptions=subscriptions,
         is_own=partial(is_own, settings),
+        mark=mark,
         local_s=clock,
     )
     poller.start()
@@ -162,10 +168,8 @@ def test_a_request_ends_with_the_machine_that_worked_on_it(
     poller.write([Removed("market", ("ETHUSDT",), ("aggTrade",), is_gone=True)])
     assert state_of(requests, "one")[0] == "running"
     poller.write([Removed("market", ("BTCUSDT", "ETHUSDT"), ("aggTrade",), is_gone=True)])
-    assert state_of(requests, "one") == (
-        "failed",
-        "BTCUSDT is not followed any more: its streams have been removed",
-    )
+    removed = "BTCUSDT is not followed any more: its streams have been removed"
+    assert until_ended(requests, "one") == ("failed", removed)
 
 
 def test_a_symbol_that_is_wished_together_with_its_request_is_no_stranger(
@@ -198,6 +202,7 @@ def test_what_was_running_when_a_flow_ended_is_done_by_the_next(
     with running_poller(mongo_database, source) as poller:
         assert source.refreshed.get(timeout=WAIT_S).request == "crashed"
         poller.write([RefreshResult("crashed", "1 candle")])
+        assert until_ended(requests, "crashed") == ("done", "1 candle")
         put(requests, "stopped", "BTCUSDT", timeframe="1m")
         assert source.refreshed.get(timeout=WAIT_S).request == "stopped"
     assert [state_of(requests, name)[0] for name in ("crashed", "stopped", "other venue")] == [
@@ -209,6 +214,35 @@ def test_what_was_running_when_a_flow_ended_is_done_by_the_next(
         assert source.refreshed.get(timeout=WAIT_S).request == "stopped"
         poller.write([RefreshResult("stopped", "2 candles")])
         assert until_ended(requests, "stopped") == ("done", "2 candles")
+
+
+def test_a_request_is_done_when_its_candles_are_stored(
+    mongo_database: Database[dict[str, Any]], source: Source
+) -> None:
+    marked, stored = queue.SimpleQueue[None](), threading.Event()
+
+    def mark() -> Callable[[], bool]:
+        def is_stored() -> bool:
+            marked.put(None)
+            return stored.is_set()
+
+        return is_stored
+
+    requests = mongo_database[REQUESTS]
+    with running_poller(mongo_database, source, mark=mark) as poller:
+        put(requests, "one", "BTCUSDT")
+        source.refreshed.get(timeout=WAIT_S)
+        poller.write([RefreshResult("one", "1 candle")])
+        for _ in range(2):
+            marked.get(timeout=WAIT_S)
+        assert state_of(requests, "one")[0] == "running"
+        stored.set()
+        assert until_ended(requests, "one") == ("done", "1 candle")
+        stored.clear()
+        put(requests, "two", "BTCUSDT", timeframe="1m")
+        source.refreshed.get(timeout=WAIT_S)
+        poller.write([RefreshResult("two", "2 candles")])
+    assert state_of(requests, "two")[0] == "open", "the next flow does it again"
 
 
 def test_a_request_waits_for_a_source_that_is_not_ready(

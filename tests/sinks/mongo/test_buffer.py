@@ -51,6 +51,22 @@ def test_a_closed_candle_takes_the_place_of_its_forming_version() -> None:
     assert held.take(most=10) == [candle()]
 
 
+def test_closed_candles_are_held_until_they_are_settled() -> None:
+    held = buffer()
+    held.put([candle(0), gap(), candle(1), forming(minute=2)])
+    places = held.closed_candles()
+    assert len(places) == 2
+    taken = held.take(most=10)
+    assert held.closed_candles() == places
+    held.put_back(taken)
+    assert held.closed_candles() == places
+    held.take(most=1)
+    held.settle([taken[0]])
+    assert len(held.closed_candles()) == 1
+    held.settle(held.take(most=10))
+    assert held.closed_candles() == set()
+
+
 def test_what_could_not_be_written_comes_first_again() -> None:
     held = buffer()
     held.put([candle(0), gap(), candle(1), candle(2)])
