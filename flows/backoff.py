@@ -1,7 +1,7 @@
-"""Delay before the next attempt, for a venue's connection, a store, a hub.
+"""Delay before the next attempt, for a venue's connection or its REST side, a store, a hub.
 
-Not `tenacity`, which `sources.rest` uses: its delays are computed from the state of its own retry loop, which the
-callers here do not have.
+Not `tenacity`: its loop keeps what the last attempt raised, whose traceback keeps the loop. In a process that collects
+cycles as seldom as the flow each failed request would stay with all that its callers held.
 """
 
 import random

@@ -14,8 +14,8 @@ import structlog
 from msgspec import Struct
 from purgatory import AsyncCircuitBreakerFactory
 from purgatory.domain.model import OpenedState
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from flows.backoff import backoff_s
 from flows.foreign import quoted, visible
 from flows.model.secret import Secret
 from flows.process.proxy import is_loopback, trusted_by
@@ -148,13 +148,16 @@ class RestClient:
 
     async def get(self, path: str, *, weight: int = 1, urgency: Urgency = Urgency.AUDIT, **params: str | int) -> bytes:
         """The body of the answer; `VenueError` when there is none, or it is an error."""
-        attempts = AsyncRetrying(
-            stop=stop_after_attempt(self._tries),
-            wait=wait_random_exponential(multiplier=0.25, max=5.0),
-            retry=retry_if_exception(_is_worth_another_try),
-            reraise=True,
-        )
-        return await attempts(self._send_once, _Request("GET", path, params), weight, urgency)
+        request = _Request("GET", path, params)
+        failures = 0
+        while True:
+            try:
+                return await self._send_once(request, weight, urgency)
+            except VenueError as error:
+                failures += 1
+                if failures >= self._tries or not _is_worth_another_try(error):
+                    raise
+            await asyncio.sleep(backoff_s(failures))
 
     async def send(
         self,
@@ -216,7 +219,10 @@ class RestClient:
             wait_s = self._window_s if refusal.retry_after_s is None else refusal.retry_after_s
             self.rate_limit.ban(wait_s)
             _log.warning("rate_limited", status=refusal.status, seconds=wait_s, path=path)
-        raise refusal
+        try:
+            raise refusal
+        finally:
+            del refusal  # its traceback has this frame: neither would go before the garbage is collected
 
     async def _read(self, request: _Request) -> tuple[httpx.Response, bytes]:
         """An answer with its body; `VenueError` when that is longer than `MOST_BYTES`."""
@@ -255,8 +261,8 @@ def _open_client(base_url: str, timeout_s: float) -> httpx.AsyncClient:
         raise ProxyError(f"the proxy of the environment cannot be used for {base_url}: {error}") from error
 
 
-def _is_worth_another_try(error: BaseException) -> bool:
-    return isinstance(error, VenueError) and error.is_passing and not isinstance(error, CircuitOpenError)
+def _is_worth_another_try(error: VenueError) -> bool:
+    return error.is_passing and not isinstance(error, CircuitOpenError)
 
 
 def _is_an_answer(error: BaseException) -> bool:

@@ -32,7 +32,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 LIBRARIES = (
     "aiohttp.web", "asyncio", "httpx", "msgspec", "orjson", "prometheus_client", "purgatory", "pydantic_settings",
-    "pymongo", "rich.console", "sqlite3", "structlog", "tenacity", "websockets.asyncio.client",
+    "pymongo", "rich.console", "sqlite3", "structlog", "websockets.asyncio.client",
     "websockets.asyncio.server", "wsgiref.simple_server", "zstandard", "bytewax.operators", "bytewax.recovery",
     "anyio.to_thread", "certifi", "httpcore", "numpy", "polars", "rocksdict", "typer.rich_utils",
 )  # fmt: skip

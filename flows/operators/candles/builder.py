@@ -19,7 +19,8 @@ Bytewax's own windows are not used for this. They emit only at the close, take t
 open a closed window again for a late trade as if it were new, and cost twenty to forty times as much.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, TypeAlias
 
 from flows.bounds import ANY_VENUE, VenueRules
@@ -265,8 +266,7 @@ class CandleBuilder:
             if open_time > periods.current.open_time:
                 out += self._amendments.flush()
                 out += periods.advance_to(open_time)
-                for frame in periods.frames.values():
-                    frame.forget(open_time)
+                periods.forget(open_time)
             periods.gap_before = None  # the first trade stands on the far side of the gap; behind it nothing is missing
             periods.current.add_trades(group)
         return out
@@ -277,15 +277,22 @@ class CandleBuilder:
         periods = self._periods
         over = periods.shortest.floor(now.feed - self._grace_ms)
         if periods.pauses.reasons:
-            return [
-                *self._amendments.flush(),
-                *periods.close_base(),
-            ]  # those behind it have no candles while the pause lasts
+            return self._flush_and(periods.close_base)  # those behind it have no candles while the pause lasts
         if self._alive_ms is not None and periods.base is not None:
             # an exchange that has stopped is noticed only after a while: no empty candles until then
             known = periods.end_of(periods.base) if periods.base.has_trades else 0
             over = min(over, max(known, periods.shortest.floor(self._alive_ms)))
-        return [*self._amendments.flush(), *periods.advance_to(over)] if over > periods.current.open_time else []
+        return self._flush_and(partial(periods.advance_to, over)) if over > periods.current.open_time else []
+
+    def _flush_and(self, close: Callable[[], list[Candle]]) -> list[Candle]:
+        """What is amended, and what `close` ends. Old periods are forgotten here, too: where trades are few, none of
+        them ever is the one that ends a period.
+        """
+        base = self._periods.base
+        out = [*self._amendments.flush(), *close()]
+        if base is not None and base.has_trades:
+            self._periods.forget(base.open_time)
+        return out
 
     def _wait_to_close(self, now: Now) -> int | None:
         """Milliseconds until the running period may be closed by time alone; None while that is out of the question.
@@ -326,7 +333,7 @@ class CandleBuilder:
         has_last_id = kline.last_id >= 0 or not kline.trades  # those of REST and of files have none
         last_id = next((held.last_id for held in (base, frame.accumulated) if held and held.has_trades), NO_ID)
         is_whole = ends_with_base and has_last_id and kline.last_id == last_id
-        return [*self._amendments.flush(), *periods.close_base()] if is_whole else []
+        return self._flush_and(periods.close_base) if is_whole else []
 
     def _live_until(self, event_time: int) -> None:
         """The exchange has sent what it sends with or without trades."""
@@ -351,7 +358,7 @@ class CandleBuilder:
         if newest.event_time < periods.end_of(base):
             return []
         periods.event_time = max(periods.event_time, newest.event_time)
-        return [*self._amendments.flush(), *periods.close_base()]
+        return self._flush_and(periods.close_base)
 
     # --- publishing ---
 

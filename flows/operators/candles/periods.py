@@ -163,6 +163,11 @@ class Periods:
         self.is_dirty = True
         return out
 
+    def forget(self, time: int) -> None:
+        """Drops closed periods that ended long before the newest trade, made at `time` or later."""
+        for frame in self.frames.values():
+            frame.forget(time)
+
     def _close(self, frame: Timeframe, bucket: Bucket) -> list[Candle]:
         if not bucket.has_trades and self.pauses.hold(bucket.open_time, frame.length):
             return []  # the exchange has no candle of a pause either; if it has, its history brings it

@@ -1,7 +1,9 @@
 """The shared client against the replay exchange, and against one that never answers."""
 
 import asyncio
+import gc
 import socket
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -217,6 +219,32 @@ async def test_a_venue_that_is_down_is_not_asked_and_costs_no_weight() -> None:
         with pytest.raises(CircuitOpenError, match="failed 5 times in a row"):
             await rest.get(PING)
         assert rest.rate_limit.used == BREAKER_FAILURES
+        await rest.aclose()
+
+
+async def _error_of(rest: RestClient) -> weakref.ref[VenueError]:
+    try:
+        await rest.get(PING)
+    except VenueError as error:
+        return weakref.ref(error)
+    raise AssertionError("it was answered")
+
+
+async def test_of_a_failed_request_nothing_stays_for_the_garbage_collector() -> None:
+    gc.disable()  # the flow's collects so seldom that it would stay for hours
+    async with running_venue() as (venue, url):
+        venue.answers.set()
+        venue.status = 500
+        rest = client(url, tries=2)
+        assert (await _error_of(rest))() is None
+        rest.rate_limit.ban(60.0)
+        assert (await _error_of(rest))() is None, "it is not sent"
+        await rest.aclose()
+    with socket.socket() as unanswered:
+        unanswered.bind(("127.0.0.1", 0))
+        rest = client(f"http://127.0.0.1:{unanswered.getsockname()[1]}", tries=1)
+        for _ in range(BREAKER_FAILURES + 1):  # the last one by the breaker
+            assert (await _error_of(rest))() is None
         await rest.aclose()
 
 

@@ -226,6 +226,19 @@ def test_a_trade_for_a_candle_no_longer_held_is_an_incident() -> None:
     assert [(item.kind, item.outcome) for item in out if isinstance(item, Incident)] == [("late", "not amended")]
 
 
+@pytest.mark.parametrize("ended_by", ["kline", "time"])
+def test_old_periods_are_forgotten_whatever_ends_them(ended_by: str) -> None:
+    machine = builder("1m")
+    for minute in range(100):
+        begin = minute * MINUTE
+        machine.on_events(batch(trade(minute + 1, begin)), at(begin))
+        now = at(begin + MINUTE + GRACE, (minute + 1) * LATER)
+        out = machine.on_events([kline(begin, minute + 1)], now) if ended_by == "kline" else machine.on_timer(now)
+        assert [candle.open_time for candle in closed(out)] == [BEGIN + begin]
+    [(_, held)] = machine.snapshot()[2].values()
+    assert len(held) == 11, "ten minutes, and what ended then"
+
+
 def test_fills_off_the_market_stay_out() -> None:
     machine = builder("1m")
     fund = Trade("BTCUSDT", 2, BEGIN + 1, 0.0, 0.0, buyer_is_maker=False, event_time=BEGIN + 1, fill="INSURANCE_FUND")
