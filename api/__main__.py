@@ -16,7 +16,7 @@ from api.http.malformed import ApiProtocol
 from api.services import Services, running_services
 from flows.process.descriptors import raise_descriptor_limit
 from flows.process.exit_codes import refuse_to_run
-from flows.process.gc import keep_loaded
+from flows.process.gc import keep_loaded, tune_malloc
 from flows.process.logs import set_up_logs
 from flows.process.stop_signals import on_stop_signals
 from flows.settings import Settings, SettingsError, load_settings
@@ -96,6 +96,7 @@ def main() -> None:
         epilog="Everything is a setting: api.port in marketflow.toml is MARKETFLOW_API__PORT in the environment.",
     ).parse_args()
     keep_loaded()
+    tune_malloc()
     try:
         settings = load_settings()
         set_up_logs(settings.log, name="api")

@@ -30,7 +30,7 @@ from flows.process.descriptors import raise_descriptor_limit
 from flows.process.disk import DiskFullError, explained, is_no_room
 from flows.process.engine_end import explain_full_disk
 from flows.process.exit_codes import FENCED, TRY_AGAIN, refuse_to_run
-from flows.process.gc import tune_garbage_collector
+from flows.process.gc import tune_garbage_collector, tune_malloc
 from flows.process.logs import set_up_logs
 from flows.recovered import prefix_of, state_fault
 from flows.recovery import EngineFlags, RecoveryError, check, engine_flags
@@ -343,6 +343,7 @@ def _give_up() -> NoReturn:
 
 
 def _build() -> Dataflow:
+    tune_malloc()
     try:
         settings = load_settings()
         flags = engine_flags(sys.argv, os.environ)
