@@ -6,6 +6,7 @@ the disk of the other host when that ended; so they are fetched and stored here 
 """
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from itertools import pairwise
@@ -14,15 +15,18 @@ from typing import Final, TypeAlias
 import msgspec
 import structlog
 from msgspec import Struct
+from pymongo import ReadPreference
 from pymongo.errors import PyMongoError
+from pymongo.read_concern import ReadConcern
 
+from flows.clock import monotonic_ms
 from flows.model import COMPLETE, Candle, timeframe_ms
 from flows.queries import Continued
 from flows.runtime.query_handlers import open_database
 from flows.runtime.stored_trades import Begin
 from flows.settings import Settings
 from sinks.bus.stored import BusError, NoStreamError
-from sinks.bus.subjects import MARKET, token
+from sinks.bus.subjects import channel_of
 from sinks.mongo.reader import CandleReader
 
 MARGIN_MS: Final = 60_000
@@ -30,6 +34,8 @@ MARGIN_MS: Final = 60_000
 READ_S: Final = 60.0
 """Longest time until it is read. While the bus has no leader, as when its host is lost too, it is tried again."""
 RETRY_S: Final = 0.2
+STORE_S: Final = 10.0
+"""Longest wait for MongoDB, with a last attempt of some seconds behind it."""
 _CANDLES: Final = 6
 
 _log = structlog.get_logger(__name__)
@@ -69,15 +75,15 @@ def begins(settings: Settings, since_ms: int) -> Begins:
     """
     published = asyncio.run(_read(settings, since_ms))
     found: dict[str, dict[str, Begin]] = {}
+    stored = _StoredCandles(settings)
     for (venue, symbol), rows in published.items():
-        try:
-            candles = _closed(settings, venue, symbol, rows)
-        except PyMongoError as error:
-            _log.warning("takeover_without_candles", venue=venue, symbol=symbol, reason=str(error))
-            candles = []
-        begin = begin_of(rows, candles)
+        candles = stored.closed(venue, symbol, max(row[2] for row in rows))
+        if candles is None:
+            begin = begin_without_candles(rows, timeframe_ms(settings.by_venue[venue].timeframes[0]))
+        else:
+            begin = begin_of(rows, candles)
         if isinstance(begin, Continued):
-            begin = begin._replace(before=_before(settings, venue, symbol, begin.whole_from))
+            begin = begin._replace(before=stored.before(venue, symbol, begin.whole_from))
         found.setdefault(venue, {})[symbol] = begin
     _log.info("takeover", since_ms=since_ms, symbols=sum(map(len, found.values())))
     return found
@@ -97,29 +103,64 @@ def begin_of(rows: Sequence[tuple[int, int, int]], candles: Sequence[Candle]) ->
     return Continued(number, time, candle.close_time + 1, known[-1].close_time + 1)
 
 
-def _closed(settings: Settings, venue: str, symbol: str, rows: Sequence[tuple[int, int, int]]) -> list[Candle]:
-    if not settings.mongo.enabled:
-        return []
-    timeframe = settings.by_venue[venue].timeframes[0]
-    newest, length = max(time for _, _, time in rows), timeframe_ms(timeframe)
-    reader = CandleReader(open_database(settings.mongo), venue=venue)
-    found = reader.between(symbol, timeframe, newest - _CANDLES * length, newest + length, on_bad=lambda _: None)
-    return [candle for candle in found if candle.is_closed]
+def begin_without_candles(rows: Sequence[tuple[int, int, int]], length: int) -> Begin:
+    """Where a symbol begins while the stored candles cannot be read: at the first period of `length` ms of which all
+    trades were read. The one before it has been closed, and must not be made anew of a part of its trades.
+    """
+    begin = min(row[2] for row in rows)
+    whole_from = begin + length - begin % length
+    if all(row[2] < whole_from for row in rows):
+        first = min(rows)
+        return first[0] - 1, first[2]
+    last = max(row for row in rows if row[2] < whole_from)
+    return Continued(last[0], last[2], whole_from, whole_from)
 
 
-def _before(settings: Settings, venue: str, symbol: str, end: int) -> tuple[Candle, ...]:
-    """The closed candles before a time of which the longer periods are made that run then."""
-    timeframes = settings.by_venue[venue].timeframes
-    reader = CandleReader(open_database(settings.mongo), venue=venue)
-    found: list[Candle] = []
-    try:
-        for shorter, longer in pairwise(timeframes):
-            start = end - end % timeframe_ms(longer)
-            found += reader.between(symbol, shorter, start, end, on_bad=lambda _: None)
-    except PyMongoError as error:
-        _log.warning("takeover_without_candles", venue=venue, symbol=symbol, reason=str(error))
-        return ()
-    return tuple(candle for candle in found if candle.is_closed and candle.close_time < end)
+class _StoredCandles:
+    """The stored candles. Where the primary is on the lost host too another server has them, maybe without the very
+    last; while none answers that is waited for, in all at most `STORE_S`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._until = monotonic_ms() + int(STORE_S * 1_000)
+        self._database = (
+            open_database(settings.mongo).with_options(
+                read_preference=ReadPreference.PRIMARY_PREFERRED, read_concern=ReadConcern("majority")
+            )
+            if settings.mongo.enabled
+            else None
+        )
+
+    def closed(self, venue: str, symbol: str, newest: int) -> list[Candle] | None:
+        """The closed ones of the shortest timeframe until a time, oldest first; None where that cannot be known."""
+        timeframe = self._settings.by_venue[venue].timeframes[0]
+        length = timeframe_ms(timeframe)
+        found = self._between(venue, symbol, timeframe, newest - _CANDLES * length, newest + length)
+        return None if found is None else [candle for candle in found if candle.is_closed]
+
+    def before(self, venue: str, symbol: str, end: int) -> tuple[Candle, ...]:
+        """The closed ones before a time of which the longer periods are made that run then."""
+        found: list[Candle] = []
+        for shorter, longer in pairwise(self._settings.by_venue[venue].timeframes):
+            some = self._between(venue, symbol, shorter, end - end % timeframe_ms(longer), end)
+            if some is None:
+                return ()
+            found += some
+        return tuple(candle for candle in found if candle.is_closed and candle.close_time < end)
+
+    def _between(self, venue: str, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> list[Candle] | None:
+        if self._database is None:
+            return []
+        reader = CandleReader(self._database, venue=venue)
+        while True:
+            try:
+                return reader.between(symbol, timeframe, start_ms, end_ms, on_bad=lambda _: None)
+            except PyMongoError as error:
+                if monotonic_ms() > self._until:
+                    _log.warning("takeover_without_candles", venue=venue, symbol=symbol, reason=str(error))
+                    return None
+                time.sleep(RETRY_S)
 
 
 async def _read(settings: Settings, since_ms: int) -> dict[tuple[str, str], list[tuple[int, int, int]]]:
@@ -142,17 +183,14 @@ async def _published(settings: Settings, since_ms: int) -> dict[tuple[str, str],
     """Id, last raw id and time of the trades by venue and symbol."""
     from sinks.bus.client import connected  # noqa: PLC0415 - only where there is a bus
 
-    subjects = [f"{MARKET}.{token(venue)}.*.Trade" for venue in settings.by_venue]
     own = {(name, symbol) for name, feed in settings.by_venue.items() for symbol in feed.own_symbols}
     found: dict[tuple[str, str], list[tuple[int, int, int]]] = {}
     async with connected(settings.bus, "marketflow takeover") as client:
-        await client.span()
-        async with aclosing(client.read(subjects, since_ms=since_ms)) as messages:
+        span = await client.span()
+        async with aclosing(client.past(until=span.last, since_ms=since_ms)) as messages:
             async for stored in messages:
-                if stored.seq:
+                if channel_of(stored.subject) == "Trade":
                     _take(stored.body, own, found)
-                if not stored.pending:
-                    break
     return found
 
 

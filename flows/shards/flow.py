@@ -1,7 +1,7 @@
 """The flow that shares shards with others: reads the bucket, writes what the machine decides, runs the processes."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Final, assert_never
@@ -23,11 +23,19 @@ from flows.shards.state import ShardFolder
 from sinks.bus.client import BusClient, connected
 from sinks.bus.entry import Kept
 from sinks.bus.leases import FENCE, Entry, bucket_of, epoch_of, fence_subject, key_of_subject, subject_of_key
-from sinks.bus.stored import BusError, Conflict, Stored
+from sinks.bus.stored import BusError, Conflict, Refused
 
 BEATS: Final = 4
 """Beats in the time of a lease."""
 TURN_S: Final = 0.1
+BEGIN_S: Final = 5.0
+READ_S: Final = 0.5
+WRITE_S: Final = 1.0
+PAUSE_MS: Final = 200
+"""Between two attempts to write while the servers take nothing."""
+UNREAD_MS: Final = 4_000
+UNWRITTEN_MS: Final = 12_000
+"""Servers need 4 to 9 s to choose a leader."""
 MOST_WRITES: Final = 50
 """Rounds of writes in a turn."""
 _RECOVERY: Final = ("-s", "5", "-b", "0")
@@ -57,7 +65,14 @@ class SharingFlow:
         )
         self._processes = Processes()
         self._running: dict[str, tuple[ShardRunner, asyncio.Task[None]]] = {}
-        self._arrived: list[Stored] = []
+        self._is_known = False
+        """Whether the bucket was read, and is the same since."""
+        self._read_ms = self._written_ms = 0
+        """When the bucket was read last, and has taken something."""
+        self._read_at = self._write_at = 0
+        """When it is to be read next, and may be written to."""
+        self._failures = 0
+        """Connections since it has taken something."""
         self._stopping = False
         self._has_said = False
         self._taken_since = 0
@@ -71,22 +86,19 @@ class SharingFlow:
 
     async def run(self) -> None:
         """Takes part until `stop`."""
-        failures = 0
         try:
             if self._settings.bus.most_shards:
                 await self._processes.ready()
             while not await self._is_over():
                 try:
                     async with connected(self._settings.bus, "marketflow shards", stream=self._bucket) as client:
-                        await client.prepare_bucket(self._settings.bus)
-                        failures = 0
                         await self._follow(client)
                 except BusError as error:
-                    failures += 1
-                    if failures == 1:
+                    self._failures += 1
+                    if self._failures == 1:
                         _log.warning("leases_not_read", reason=str(error))
                     self._apply()
-                    await self._pause(backoff_s(failures, min_s=0.25, max_s=2.0))
+                    await self._pause(backoff_s(self._failures, min_s=0.1, max_s=1.0))
         finally:
             for runner, _ in self._running.values():
                 runner.kill()
@@ -98,7 +110,7 @@ class SharingFlow:
         return self._stopping and not self._running
 
     async def _pause(self, pause_s: float) -> None:
-        for _ in range(int(pause_s / TURN_S)):
+        for _ in range(max(1, round(pause_s / TURN_S))):
             if not self._stopping:
                 await asyncio.sleep(TURN_S)
         if self._stopping:
@@ -109,42 +121,39 @@ class SharingFlow:
 
     async def _follow(self, client: BusClient) -> None:
         """One connection, to its end, which is a `BusError`, or that of the flow."""
-        self._arrived = []
-        async with aclosing(self._entries(client)) as entries:
-            first = await anext(entries)
+        await client.listen(subject_of_key(self._settings.bus.stream, ">"), self._on_sign)
+        if self._is_known:
+            self._shards.on_reconnected(monotonic_ms())
+        else:
+            await client.prepare_bucket(self._settings.bus)
             fences = await self._fences()
-            self._shards.on_connected(first, fences, monotonic_ms())
-            reading = asyncio.ensure_future(self._read(entries))
-            try:
-                while not (self._stopping and not self._running and self._shards.is_over):
-                    if reading.done():
-                        reading.result()
-                    await self._turn(client)
-                    await asyncio.sleep(TURN_S)
-            finally:
-                reading.cancel()
-                await asyncio.wait([reading])
+            self._shards.on_connected(await self._entries(client, BEGIN_S), fences, monotonic_ms())
+            self._is_known = True
+        self._read_ms = self._written_ms = monotonic_ms()
+        while not (self._stopping and not self._running and self._shards.is_over):
+            await self._turn(client)
+            await asyncio.sleep(TURN_S)
 
-    async def _entries(self, client: BusClient) -> AsyncGenerator[list[Entry], None]:
-        """All entries, then those that change."""
-        newest: list[Entry] | None = []
-        async with aclosing(client.read([subject_of_key(self._settings.bus.stream, ">")], newest_of_each=True)) as read:
-            async for stored in read:
-                entry = Entry(
-                    key_of_subject(self._settings.bus.stream, stored.subject), stored.body, stored.seq, stored.stamp_ms
-                )
-                if newest is None:
-                    yield [entry]
-                    continue
-                newest += [entry] if stored.seq else []
-                if not stored.pending:
-                    yield newest
-                    newest = None
+    def _on_sign(self, subject: str, body: bytes) -> None:
+        if self._shards.on_sign(key_of_subject(self._settings.bus.stream, subject), body, monotonic_ms()):
+            self._read_at = 0
 
-    async def _read(self, entries: AsyncGenerator[list[Entry], None]) -> None:
-        async for changed in entries:
-            for entry in changed:
+    async def _entries(self, client: BusClient, wait_s: float) -> list[Entry]:
+        stream = self._settings.bus.stream
+        found = await client.newest(subject_of_key(stream, ">"), wait_s=wait_s)
+        return [Entry(key_of_subject(stream, one.subject), one.body, one.seq, one.stamp_ms) for one in found]
+
+    async def _read(self, client: BusClient) -> None:
+        """Reads the bucket. `BusError` when that fails for longer than a server without a leader needs."""
+        try:
+            for entry in await self._entries(client, READ_S):
                 self._shards.on_entry(entry, monotonic_ms())
+            self._read_ms = monotonic_ms()
+        except BusError:
+            if monotonic_ms() - self._read_ms > UNREAD_MS:
+                self._is_known = False  # it may be gone
+                raise
+        self._read_at = monotonic_ms() + self._beat_ms
 
     async def _fences(self) -> dict[str, int]:
         """The epochs in the stream, by shard; none while there is no stream."""
@@ -164,20 +173,16 @@ class SharingFlow:
         return found
 
     async def _turn(self, client: BusClient) -> None:
-        """Writes what is due, and follows it."""
+        """Reads and writes what is due, and follows it."""
+        if client.is_lost:
+            raise BusError("the connection is lost")
         if self._stopping:
             self._end_all()
+        if monotonic_ms() >= self._read_at:
+            await self._read(client)
         self._apply()
-        for _ in range(MOST_WRITES):
-            if not (writes := self._shards.due(monotonic_ms())):
-                break
-            answers = await client.publish(
-                [Kept(subject_of_key(self._settings.bus.stream, write.key), "", write.body) for write in writes],
-                expected={subject_of_key(self._settings.bus.stream, write.key): write.revision for write in writes},
-            )
-            for write, answer in zip(writes, answers, strict=True):
-                self._note(write, answer)
-            self._apply()
+        if monotonic_ms() >= self._write_at:
+            await self._write(client)
         if not self._shards.name_is_taken(monotonic_ms()):
             self._taken_since = 0
         elif not self._taken_since:
@@ -186,13 +191,39 @@ class SharingFlow:
             self._has_said = True
             _log.error("flow_name_is_taken", name=self._settings.flow_name, hint="set bus.flow to another name")
 
-    def _note(self, write: Write, answer: object) -> None:
+    async def _write(self, client: BusClient) -> None:
+        """Writes what is due. While the servers take nothing it is tried again, on this connection: they may choose a
+        leader. `BusError` when that lasts, for the server may be one that is cut off from the others.
+        """
+        for _ in range(MOST_WRITES):
+            if not (writes := self._shards.due(monotonic_ms())):
+                return
+            answers = await client.publish(
+                [Kept(subject_of_key(self._settings.bus.stream, write.key), "", write.body) for write in writes],
+                expected={subject_of_key(self._settings.bus.stream, write.key): write.revision for write in writes},
+                wait_s=WRITE_S,
+            )
+            for write, answer in zip(writes, answers, strict=True):
+                self._note(write, answer)
+            self._apply()
+            if self._write_at > monotonic_ms():
+                return
+
+    def _note(self, write: Write, answer: int | str | Refused | Conflict) -> None:
+        now = monotonic_ms()
         if isinstance(answer, int):
-            self._shards.on_written(write, answer, monotonic_ms())
+            self._shards.on_written(write, answer, now)
+            self._written_ms, self._failures = now, 0
         elif isinstance(answer, Conflict):
-            self._shards.on_written(write, None, monotonic_ms())
+            self._shards.on_written(write, None, now)
+            self._read_at = 0
+            if now - self._written_ms > UNREAD_MS:
+                self._is_known = False  # its numbers are others than are known: the bucket was made anew
+                raise BusError(answer.reason)
         else:
-            raise BusError(str(answer))
+            self._write_at = now + PAUSE_MS
+            if now - self._written_ms > UNWRITTEN_MS:
+                raise BusError(answer if isinstance(answer, str) else answer.reason)
 
     # --- the processes ---
 

@@ -2,8 +2,11 @@
 
 The laws:
 * An epoch of a shard has one owner: it is taken by a write that names the revision before it.
-* A lease is over when its entry has not changed for `ttl_ms` of the local time in which the bucket was read: no clocks
-  are compared. After the bucket could not be read that time begins anew, so an outage of the bus takes no shard.
+* A lease is over when for `ttl_ms` of the local time its entry has not changed, and its owner was not heard writing it:
+  no clocks are compared. Who writes is heard also while the servers take nothing, as long as they choose a leader; so
+  an owner that is lost then is known to be before they have one. Who was cut off waits `ttl_ms` anew; for less than
+  that, half of it. So an outage of the bus takes no shard.
+* Who does not hear itself writing, for lack of the permission, hears no one: after each outage `ttl_ms` begin anew.
 * An owner that cannot renew goes on. When another one has taken the shard, it learns so by the entry, and its messages
   are refused by the stream (`sinks.bus.fence`).
 * A free shard is taken by a flow that has the fewest; by any one that has room if that does not happen within
@@ -34,8 +37,9 @@ from sinks.bus.leases import (
 
 PATIENCE: Final = 2
 """Beats that a free shard is left to the flows with fewer ones; as many pass before a new flow takes any."""
-STEADY: Final = 10
-"""Beats after which the flows count as the same ones, so that shards may move between them."""
+STEADY: Final = 40
+"""Beats after which the flows count as the same ones, so that shards may move between them: a move is a gap that is
+filled, so a flow that is there again after a fault gets its part when all have caught up."""
 REFUSED: Final = 60
 """Beats for which a shard that could not be run is left to others."""
 
@@ -78,10 +82,12 @@ Change: TypeAlias = Taken | GiveUp | Lost
 
 
 class _Seen(Struct):
-    """An entry, and since when it stands unchanged, ms of the local time."""
+    """An entry, and when it has changed or its owner was heard, ms of the local time."""
 
     entry: Entry
     since: int
+    is_heard: bool = False
+    """Whether its owner was heard after the entry was read."""
 
 
 class Shards:
@@ -124,6 +130,8 @@ class Shards:
         self._free_since: dict[str, int] = {}
         self._ready_at: int | None = None
         self._beat_at = 0
+        self._turned_at = self._written_at = self._heard_at = 0
+        """When this flow has looked last, when the bucket took what it wrote, and when it has heard itself."""
         self._others: dict[str, int] = {}
         """By instance the room of the other flows that are there."""
         self._steady_at = 0
@@ -158,6 +166,7 @@ class Shards:
         """The bucket is read, for the first time or anew: all its entries, and the epochs in the stream by shard."""
         is_first = self._ready_at is None
         self._seen = {entry.key: _Seen(entry, now) for entry in entries}
+        self._turned_at = self._written_at = now
         self._fences = dict(fences)
         self._free_since = {}
         self._conflicts.clear()
@@ -167,11 +176,43 @@ class Shards:
         for shard in {*self._owned, *self._taking}:
             self._compare(shard)
 
+    def on_reconnected(self, now: int) -> None:
+        """The connection was lost, and there is one again."""
+        self._hear_anew(now, self._ttl_ms if now - self._turned_at > self._ttl_ms else self._ttl_ms // 2)
+        self._beat_at = self._turned_at = now
+
+    def _hear_anew(self, now: int, within_ms: int) -> None:
+        """No lease is over within this time."""
+        least = now - self._ttl_ms + (within_ms if self._hears(now) else self._ttl_ms)
+        for seen in self._seen.values():
+            seen.since = max(seen.since, least)
+
+    def _hears(self, now: int) -> bool:
+        """Whether it has heard itself when it wrote last."""
+        return self._heard_at >= self._turned_at - 2 * self._beat_ms and now >= self._heard_at > 0
+
+    def _is_away(self, now: int) -> bool:
+        """Whether the bucket takes nothing, and it is not known who writes meanwhile."""
+        return now - self._written_at > 2 * self._beat_ms and not self._hears(now)
+
+    def on_sign(self, key: str, body: bytes, now: int) -> bool:
+        """A flow was heard writing an entry, whether or not the servers have taken that. True when it is another one
+        than is known: the bucket is to be read.
+        """
+        if key == member_key(self._name):
+            self._heard_at = now
+        seen = self._seen.get(key)
+        if seen is None or seen.entry.body != body:
+            return True
+        seen.since, seen.is_heard = now, True
+        return False
+
     def on_entry(self, entry: Entry, now: int) -> None:
-        """An entry has changed."""
+        """An entry was read; it has changed where its revision is another one."""
         seen = self._seen.get(entry.key)
         if seen is None or entry.revision > seen.entry.revision:
-            self._seen[entry.key] = _Seen(entry, now)
+            is_known = seen is not None and seen.is_heard and seen.entry.body == entry.body
+            self._seen[entry.key] = _Seen(entry, seen.since if seen and is_known else now)
             self._conflicts.discard(entry.key)
             self._compare(shard_of_key(entry.key))
 
@@ -229,7 +270,10 @@ class Shards:
         """What is to be written now, in this order; `on_written` is called for each. To be called again when one was
         written, an entry has changed, or a beat has passed.
         """
-        if self._ready_at is None or self.name_is_taken(now):
+        if self._ready_at is None:
+            return []
+        self._turned_at = now
+        if self.name_is_taken(now):
             return []
         self._look_around(now)
         if now >= self._beat_at:
@@ -241,7 +285,7 @@ class Shards:
             writes.append(Write(key, msgspec.json.encode(member), self._revision(key)))
             writes += [self._write(shard, lease) for shard, lease in self._owned.items() if not self._ending.get(shard)]
         writes = [write for write in writes if write.key not in self._conflicts]
-        if writes or now < self._ready_at:
+        if writes or now < self._ready_at or self._is_away(now):
             return writes
         if shard := self._next_free(now):
             return [self._take(shard)]
@@ -255,6 +299,9 @@ class Shards:
             self._taking.pop(write.shard, None)
             self._conflicts.add(write.key)
             return
+        if self._is_away(now):
+            self._hear_anew(now, self._ttl_ms)
+        self._written_at = now
         self._seen[write.key] = _Seen(Entry(write.key, write.body, revision), now)
         if write.lease is None:
             return

@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeAlias
 import structlog
 from msgspec import Struct
 
-from flows.backoff import FIRST_S, backoff_s
+from flows.backoff import FIRST_S, LONGEST_S, backoff_s
 from flows.clock import monotonic_ms, wall_ms
 from flows.model import Incident
 
@@ -51,11 +51,13 @@ class OutageWatch:
         *,
         on_incident: OnIncident,
         first_retry_s: float = FIRST_S,
+        longest_retry_s: float = LONGEST_S,
         local_ms: Callable[[], int] = monotonic_ms,
     ) -> None:
         self._names = store
         self._on_incident = on_incident
         self._first_retry_s = first_retry_s
+        self._longest_retry_s = longest_retry_s
         self._local_ms = local_ms
         hint = {"hint": store.hint} if store.hint else {}
         self._log = log.bind(what=store.what, venue=store.venue, **hint)
@@ -76,7 +78,9 @@ class OutageWatch:
     @property
     def pause_s(self) -> float:
         """How long to wait before the next attempt; 0.0 when the last one succeeded."""
-        return backoff_s(self.failures, min_s=self._first_retry_s) if self.failures else 0.0
+        if not self.failures:
+            return 0.0
+        return backoff_s(self.failures, min_s=self._first_retry_s, max_s=self._longest_retry_s)
 
     def on_feed_time(self, time_ms: int) -> None:
         """Records the feed's time."""

@@ -5,13 +5,11 @@ A connection that breaks is closed and opened anew by who uses it, so that nothi
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import Any, Final
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import msgspec
 import structlog
@@ -20,29 +18,27 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import NoServersError
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
+from nats.js.api import StreamInfo
 from nats.js.errors import NotFoundError
 
 from sinks.bus.client_options import bucket_config, connect_options, differing, stream_config
+from sinks.bus.consumer import MESSAGE_ID, bus_error, consumed
 from sinks.bus.credentials import connect_by
+from sinks.bus.direct import newest, past
 from sinks.bus.entry import Kept
+from sinks.bus.requests import repeated
 from sinks.bus.settings import BucketSettings, BusAddress, BusSettings
-from sinks.bus.stored import NOTHING, BusError, Conflict, NoStreamError, Refused, Stored, StreamSpan
+from sinks.bus.stored import BusError, Conflict, NoStreamError, Refused, Stored, StreamSpan
 from sinks.bus.subjects import is_ours
 
 OPEN_S: Final = 5.0
-NEXT_S: Final = 1.0
+NEXT_S: Final = 0.5
 """After so long without an answer of a server another one is tried beside it."""
-ANSWER_S: Final = 5.0
-"""Longest wait for the answer to a request, and for the acknowledgement of what was published."""
+ACKS_S: Final = 2.0
+"""Longest wait for the next acknowledgement of what was published."""
 CLOSE_S: Final = 2.0
-PING_S: Final = 5.0
-BEAT_S: Final = 1.0
-"""Time between two signs of life of an idle consumer; without several the connection is given up."""
-SILENT_S: Final = 4.0
-MESSAGE_ID: Final = "Nats-Msg-Id"
+PING_S: Final = 2.0
 EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
-_FLOW_CONTROL: Final = "100"
 _TOO_LARGE: Final = 10_054
 _NOT_THE_LAST: Final = 10_071
 """The server's numbers of errors."""
@@ -130,10 +126,10 @@ class BusClient:
     def __init__(self, client: Client, stream: str, lost: asyncio.Event) -> None:
         self._client = client
         self._stream = stream
-        self._js = client.jetstream(timeout=ANSWER_S)
-        self._jsm = client.jsm(timeout=ANSWER_S)
+        self._jsm = client.jsm()
         self._lost = lost
         self._inbox = ""
+        self._acknowledged = 0
         self._waiting: dict[str, asyncio.Future[_Ack]] = {}
 
     @classmethod
@@ -200,7 +196,7 @@ class BusClient:
                 await self._jsm.update_stream(found.config.evolve(**{one: getattr(wanted, one) for one in changed}))
                 _log.info("bus_stream_changed", stream=settings.stream, changed=changed)
         except (NatsError, TimeoutError) as error:
-            raise _bus_error(error) from error
+            raise bus_error(error) from error
 
     async def prepare_bucket(self, settings: BucketSettings) -> None:
         """Creates the stream of a bucket of keys and values, if it is missing and the settings let it."""
@@ -209,32 +205,32 @@ class BusClient:
                 await self._jsm.add_stream(bucket_config(self._stream, replicas=settings.replicas))
                 _log.info("bus_bucket_created", stream=self._stream, replicas=settings.replicas)
         except (NatsError, TimeoutError) as error:
-            raise _bus_error(error) from error
+            raise bus_error(error) from error
 
     async def span(self) -> StreamSpan:
         """What the stream holds. `BusError` when there is none."""
         try:
             found = await self._info()
         except (NatsError, TimeoutError) as error:
-            raise _bus_error(error) from error
+            raise bus_error(error) from error
         if found is None:
             raise NoStreamError(f"there is no stream {self._stream} yet: a flow creates it")
         return StreamSpan(found.state.first_seq, found.state.last_seq, found.created)
 
     async def _info(self) -> StreamInfo | None:
         try:
-            return await self._jsm.stream_info(self._stream)
+            return await repeated(lambda wait_s: self._client.jsm(timeout=wait_s).stream_info(self._stream))
         except NotFoundError:
             return None
 
     # --- publishing ---
 
     async def publish(
-        self, messages: Sequence[Kept], *, expected: Mapping[str, int] | None = None
+        self, messages: Sequence[Kept], *, expected: Mapping[str, int] | None = None, wait_s: float = ACKS_S
     ) -> list[int | str | Refused | Conflict]:
-        """Publishes messages and waits for the answers: for each its number in the stream, or why it is not known to be
-        there, or never will be. `expected` has the number of the newest message of each subject, 0 for none: where
-        another one is the newest, nothing is published, which is a `Conflict`.
+        """Publishes messages and waits for the answers, at most `wait_s` for the next one: for each its number in the
+        stream, or why it is not known to be there, or never will be. `expected` has the number of the newest message
+        of each subject, 0 for none: where another one is the newest, nothing is published, which is a `Conflict`.
         """
         if not self._inbox:
             self._inbox = self._client.new_inbox()
@@ -253,18 +249,23 @@ class BusClient:
                     headers[EXPECTED] = str(expected.get(kept.subject, 0))
                 reply = f"{self._inbox}.{number}"
                 await self._client.publish(kept.subject, kept.body, reply=reply, headers=headers or None)
-            await self._wait(answers)
+            await self._wait(answers, wait_s)
         except (OSError, NatsError, TimeoutError) as error:
             cause = str(error) or type(error).__name__
         finally:
             self._waiting = {}
         return [_outcome(answer, cause) for answer in answers]
 
-    async def _wait(self, answers: Sequence["asyncio.Future[_Ack]"]) -> None:
+    async def _wait(self, answers: Sequence["asyncio.Future[_Ack]"], wait_s: float) -> None:
         ended = asyncio.ensure_future(self._lost.wait())
         waiting = asyncio.ensure_future(asyncio.wait(answers))
+        known = -1
         try:
-            await asyncio.wait({ended, waiting}, timeout=ANSWER_S, return_when=asyncio.FIRST_COMPLETED)
+            while known != self._acknowledged:
+                known = self._acknowledged
+                done, _ = await asyncio.wait({ended, waiting}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+                if done:
+                    return
         finally:
             ended.cancel()
             waiting.cancel()
@@ -273,6 +274,7 @@ class BusClient:
         answer = self._waiting.get(message.subject.rpartition(".")[2])
         if answer is None or answer.done():
             return
+        self._acknowledged += 1
         status = (message.headers or {}).get("Status")
         if status:
             answer.set_result(_Ack(error={"description": f"no stream takes it ({status})"}))
@@ -281,86 +283,42 @@ class BusClient:
 
     # --- reading ---
 
-    async def read(
+    def read(
         self, subjects: Sequence[str], *, after: int = 0, since_ms: int = 0, newest_of_each: bool = False
     ) -> AsyncGenerator[Stored, None]:
         """The messages of these subjects in the order of their numbers: those behind `after`, or since a time (ms UTC,
         of the servers), or first the newest of each subject; then all that come. `NOTHING` comes first where there is
         none. `BusError` when the connection ends, or one is missing. To be closed before the connection.
         """
-        inbox = self._client.new_inbox()
-        arrived: asyncio.Queue[Msg] = asyncio.Queue()
+        return consumed(
+            self._client, self._stream, subjects,
+            lost=self._lost, after=after, since_ms=since_ms, newest_of_each=newest_of_each,
+        )  # fmt: skip
 
-        async def on_message(message: Msg) -> None:
-            arrived.put_nowait(message)
+    async def newest(self, *subjects: str, wait_s: float) -> list[Stored]:
+        """The newest message of each of some subjects or of a pattern's, at most 1,024, as one server has them at a
+        time, see `sinks.bus.direct`. `BusError` without an answer within `wait_s`, or while there is no such stream.
+        """
+        return await newest(self._client, self._stream, subjects, wait_s=wait_s)
+
+    def past(self, *, until: int, after: int = 0, since_ms: int = 0) -> AsyncGenerator[Stored, None]:
+        """The messages behind `after`, or since a time (ms UTC, of the servers), to the number `until`, of all
+        subjects; see `sinks.bus.direct`. `BusError` when no server has them.
+        """
+        return past(self._client, self._stream, until=until, after=after, since_ms=since_ms)
+
+    async def listen(self, subject: str, on_message: Callable[[str, bytes], None]) -> None:
+        """Calls `on_message(subject, body)` with what is published to a pattern of subjects by any client, this one
+        among them, whether or not a stream takes it.
+        """
+
+        async def on_arrival(message: Msg) -> None:
+            on_message(message.subject, message.data)
 
         try:
-            subscription = await self._client.subscribe(inbox, cb=on_message)
-            policy = DeliverPolicy.BY_START_TIME if since_ms else DeliverPolicy.BY_START_SEQUENCE
-            if newest_of_each:
-                policy = DeliverPolicy.LAST_PER_SUBJECT
-            one = subjects[0] if len(subjects) == 1 else None
-            config = ConsumerConfig(
-                name=uuid4().hex,  # with a name what is read is part of the request's subject, for permissions
-                deliver_subject=inbox,
-                deliver_policy=policy,
-                opt_start_seq=after + 1 if policy == DeliverPolicy.BY_START_SEQUENCE else None,
-                opt_start_time=datetime.fromtimestamp(since_ms / 1_000, UTC) if since_ms else None,
-                ack_policy=AckPolicy.NONE,
-                max_deliver=1,
-                filter_subject=one,
-                filter_subjects=None if one else list(subjects),
-                flow_control=True,
-                idle_heartbeat=BEAT_S,
-                inactive_threshold=60.0,
-                num_replicas=1,
-                mem_storage=True,
-            )
-            consumer = await self._jsm.add_consumer(self._stream, config)
+            await self._client.subscribe(subject, cb=on_arrival)
         except (OSError, NatsError, TimeoutError) as error:
-            raise _bus_error(error) from error
-        try:
-            if not consumer.num_pending:
-                yield NOTHING
-            expected = 0
-            while True:
-                message = await self._next(arrived)
-                if message.headers and "Status" in message.headers:
-                    try:
-                        await self._on_status(message, expected)
-                    except (OSError, NatsError, TimeoutError) as error:
-                        raise _bus_error(error) from error
-                    continue
-                stored, number = _stored(message)
-                expected += 1
-                if number != expected:
-                    raise BusError(f"the consumer brought its message {number}, and not {expected}")
-                yield stored
-        finally:
-            if not self.is_lost:
-                with suppress(Exception):
-                    await subscription.unsubscribe()
-                    await self._jsm.delete_consumer(self._stream, consumer.name)
-
-    async def _next(self, arrived: "asyncio.Queue[Msg]") -> Msg:
-        if not arrived.empty():
-            return arrived.get_nowait()
-        try:
-            async with asyncio.timeout(SILENT_S):
-                return await arrived.get()
-        except TimeoutError:
-            raise BusError("the connection is lost" if self.is_lost else "the consumer gives no sign of life") from None
-
-    async def _on_status(self, message: Msg, received: int) -> None:
-        """A sign of life, or a request to confirm that all before it was received."""
-        headers = message.headers or {}
-        if headers.get("Status") != _FLOW_CONTROL:
-            raise BusError(f"the consumer ended: {headers.get('Description') or headers.get('Status')}")
-        reply = message.reply or headers.get("Nats-Consumer-Stalled")
-        if reply:
-            await self._client.publish(reply)
-        elif int(headers.get("Nats-Last-Consumer") or received) > received:
-            raise BusError("messages of the consumer are missing")
+            raise bus_error(error) from error
 
 
 async def _close(client: Client) -> None:
@@ -368,18 +326,6 @@ async def _close(client: Client) -> None:
         async with asyncio.timeout(CLOSE_S):
             await client.close()
     await asyncio.sleep(0)  # the library does not wait until its socket is closed
-
-
-def _stored(message: Msg) -> tuple[Stored, int]:
-    """The message, and its number at the consumer: from `$JS.ACK.…`, whose form has 9 fields, or 2 more in front and
-    maybe one behind.
-    """
-    fields = message.reply.split(".")
-    at = 4 if len(fields) == 9 else 6  # noqa: PLR2004 - the two forms
-    seq, number, pending = int(fields[at + 1]), int(fields[at + 2]), int(fields[at + 4])
-    message_id = (message.headers or {}).get(MESSAGE_ID, "")
-    stamp_ms = int(fields[at + 3]) // 1_000_000
-    return Stored(seq, message.subject, message.data, message_id, pending, stamp_ms), number
 
 
 def _outcome(answer: "asyncio.Future[_Ack]", cause: str) -> int | str | Refused | Conflict:
@@ -393,7 +339,3 @@ def _outcome(answer: "asyncio.Future[_Ack]", cause: str) -> int | str | Refused 
     if number == _NOT_THE_LAST:
         return Conflict(text)
     return Refused(text) if number == _TOO_LARGE else text
-
-
-def _bus_error(error: Exception) -> BusError:
-    return BusError(str(error) or type(error).__name__)

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from flows.model import Candle, FeedStatus, TradeBatch
+from flows.model import Candle, FeedStatus, Incident, TradeBatch
 from sinks.bus.subjects import FORMING, subject_of
 from sinks.hub.messages import Message
 from sinks.hub.payloads import ChartCandle, ChartUpdate, FeedStatusUpdate, FullCandle, HeartbeatUpdate, TradeBody
@@ -56,8 +56,8 @@ def subject_of_message(message: Message, flow: str) -> str:
     match message.item:
         case Candle() as candle if not candle.is_closed:
             return subject_of(topic, FORMING)
-        case HeartbeatUpdate():
-            return subject_of(topic, flow)
+        case HeartbeatUpdate() | Incident():
+            return subject_of(topic, flow)  # two flows on one subject would refuse each other's, behind fences
         case FeedStatusUpdate(status=FeedStatus(state="removed", symbols=(symbol,))):
             return subject_of(topic._replace(symbol=symbol))  # takes the place of the state that it ends
         case FeedStatusUpdate(status=FeedStatus(line=line)):

@@ -10,8 +10,8 @@ So what a replaced owner still publishes is followed by nothing that contradicts
 subject on which the new owner was faster.
 """
 
-from collections.abc import Sequence
-from contextlib import aclosing
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 import msgspec
 
@@ -19,6 +19,10 @@ from sinks.bus.client import BusClient
 from sinks.bus.entry import Kept
 from sinks.bus.leases import Lease, epoch_of, fence_subject
 from sinks.bus.stored import BusError
+
+MOST: Final = 500
+"""Subjects of a request; the servers take 1,024."""
+ANSWER_S: Final = 2.0
 
 
 class FencedError(Exception):
@@ -34,40 +38,52 @@ class Fence:
         self._shard = shard
         self._epoch = epoch
         self.newest: dict[str, int] = {}
-        """The number of the newest message by subject; what is not there has none."""
+        """The number of the newest message by subject, as far as it is known; 0: there is none."""
 
     @property
     def mark(self) -> Kept:
         """The epoch, to be published."""
         return self._mark
 
-    async def enter(self, client: BusClient, subjects: Sequence[str]) -> None:
-        """Publishes the epoch, and reads what is the newest of each of these subjects, the fence's own among them.
-        `FencedError` when there is a later epoch, `BusError` when that cannot be known.
+    async def enter(self, client: BusClient) -> None:
+        """Publishes the epoch, and forgets what else is the newest. `FencedError` when there is a later epoch,
+        `BusError` when that cannot be known.
         """
         known, self.newest = self.newest, {}
-        epoch = await self._read(client, [self._subject])
-        if epoch > self._epoch:
-            raise FencedError(f"shard {self._shard} is owned in epoch {epoch}, and was lost in {self._epoch}")
+        epoch = await self._read(client, [])
         if epoch < self._epoch or self._subject not in known:
             [answer] = await client.publish([self._mark], expected=self.newest)
             if not isinstance(answer, int):
                 raise BusError(answer if isinstance(answer, str) else answer.reason)
-        await self._read(client, subjects)
+            self.newest[self._subject] = answer
 
-    async def _read(self, client: BusClient, subjects: Sequence[str]) -> int:
+    async def learn(self, client: BusClient, subjects: Iterable[str]) -> int:
+        """Reads what is the newest of those of these subjects of which that is not known, and returns the highest
+        number. With each answer comes the epoch that the same server has: who has a message of a later owner has its
+        epoch too. Errors as of `enter`.
+        """
+        unknown = sorted({*subjects} - self.newest.keys())
+        for some in batched(unknown, MOST):
+            self.newest |= dict.fromkeys(some, 0)
+            await self._read(client, some)
+        return max((self.newest[one] for one in unknown), default=0)
+
+    async def _read(self, client: BusClient, subjects: Iterable[str]) -> int:
         """Notes the newest of each subject; returns the epoch."""
         epoch = 0
-        async with aclosing(client.read(subjects, newest_of_each=True)) as messages:
-            async for stored in messages:
-                if stored.seq:
-                    self.newest[stored.subject] = stored.seq
-                if stored.subject == self._subject:
-                    epoch = epoch_of(stored.body)
-                if not stored.pending:
-                    break
+        for stored in await client.newest(self._subject, *subjects, wait_s=ANSWER_S):
+            self.on_published(stored.subject, stored.seq)
+            if stored.subject == self._subject:
+                epoch = epoch_of(stored.body)
+        if epoch > self._epoch:
+            raise FencedError(f"shard {self._shard} is owned in epoch {epoch}, and was lost in {self._epoch}")
         return epoch
 
-    def on_published(self, kept: Kept, seq: int) -> None:
+    def on_published(self, subject: str, seq: int) -> None:
         """A message is there under this number."""
-        self.newest[kept.subject] = max(seq, self.newest.get(kept.subject, 0))
+        self.newest[subject] = max(seq, self.newest.get(subject, 0))
+
+
+def batched(some: Sequence[str], count: int) -> Iterator[Sequence[str]]:
+    """So many at a time."""
+    return (some[begin : begin + count] for begin in range(0, len(some), count))

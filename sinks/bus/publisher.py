@@ -16,7 +16,7 @@ from sinks.bus.fence import Fence
 from sinks.bus.published import Published
 from sinks.bus.settings import BusSettings
 from sinks.bus.stored import BusError, Conflict, Refused, StreamSpan
-from sinks.bus.subjects import LOST, MARKET, NONE, TREES, filters, token
+from sinks.bus.subjects import LOST, MARKET, NONE, TREES, token
 from sinks.hub.payloads import iso_utc
 
 _log = structlog.get_logger(__name__)
@@ -54,7 +54,6 @@ class Publisher:
         *,
         name: str,
         fence: Fence | None = None,
-        venues: Sequence[str] = (),
         since_ms: int = 0,
     ) -> None:
         """Behind a `fence` it publishes only as long as no other one has its shard. `since_ms` is the time of the
@@ -63,7 +62,6 @@ class Publisher:
         self._settings = settings
         self._name = name
         self._fence = fence
-        self._subjects = filters(("", *venues), accounts=True)  # what is of no venue too
         self._since_ms = since_ms
         self._client: BusClient | None = None
         self._published: Published | None = None
@@ -72,6 +70,8 @@ class Publisher:
         self._uncertain: set[int] = set()
         """Ids of the entries that were sent, and may be there or not."""
         self._newest = UNKNOWN
+        self._read_until = 0
+        """The number to which everything was read back."""
         self.settled_seq = UNKNOWN
         """Everything of this flow up to this number of the stream is settled."""
 
@@ -99,6 +99,7 @@ class Publisher:
         turn = Turn()
         try:
             client = await self._ready()
+            await self._learn(client, [*(one.subject for one in self._announced), *(one.subject for one in entries)])
         except BusError as error:
             await self.close()
             return Turn(failed=list(entries), cause=str(error))
@@ -133,7 +134,7 @@ class Publisher:
         if self._fence:
             for kept, answer in zip(messages, answers, strict=True):
                 if isinstance(answer, int):
-                    self._fence.on_published(kept, answer)
+                    self._fence.on_published(kept.subject, answer)
 
     def _rest_of(self, entry: Entry, turn: Turn) -> Kept | None:
         """What is to be published of a message; None: it is there already."""
@@ -153,9 +154,17 @@ class Publisher:
             self._client = await open_client(self._settings, f"marketflow {self._name}")
             await self._client.prepare(self._settings)
             if self._fence:
-                await self._fence.enter(self._client, self._subjects)
+                await self._fence.enter(self._client)
             await self._read_back(self._client)
         return self._client
+
+    async def _learn(self, client: BusClient, subjects: Sequence[str]) -> None:
+        """What is the newest of these subjects. What another owner has published to them since it was read back is read
+        back too.
+        """
+        if self._fence and await self._fence.learn(client, subjects) > self._read_until:
+            span = await client.span()
+            await self._read(client, span, after=self._read_until)
 
     async def _read_back(self, client: BusClient) -> None:
         """Reads what was published since the recovered state was written, or by the owner before this one: once a
@@ -164,35 +173,39 @@ class Publisher:
         after, span = self._read_back_from, await client.span()
         is_first = after == UNKNOWN and self.settled_seq == UNKNOWN
         if is_first and not (self._since_ms and span.last):
-            self._newest = self.settled_seq = span.last  # nothing before is of this process
+            self._newest = self.settled_seq = self._read_until = span.last  # nothing before is of this process
             return
         if after == UNKNOWN and not is_first:
             if not self._fence:
                 return
             after = self.settled_seq
-        found = self._published or Published()
-        if span.last > after:
-            await _read_until(client, span, found, after=after, since_ms=self._since_ms if is_first else 0)
-        elif span.last < after:
+        if span.last < after:
             _log.warning("bus_stream_replaced", last=span.last, known=after)
+        await self._read(client, span, after=after, since_ms=self._since_ms if is_first else 0)
         if is_first or span.last < after:
             self._newest = self.settled_seq = span.last
-        self._published, self._read_back_from = found, UNKNOWN
-        _log.info("bus_read_back", messages=len(found), after=after)
+        self._read_back_from = UNKNOWN
+        _log.info("bus_read_back", messages=len(self._published or ()), after=after)
+
+    async def _read(self, client: BusClient, span: StreamSpan, *, after: int, since_ms: int = 0) -> None:
+        """Notes the messages behind `after`, or since a time."""
+        found = self._published = self._published or Published()
+        begin = 0 if since_ms else max(after, span.first - 1)
+        if begin < span.last:
+            if self._fence:
+                messages = client.past(until=span.last, after=begin, since_ms=since_ms)
+            else:
+                messages = client.read(TREES, after=begin, since_ms=since_ms)
+            async with aclosing(messages):
+                async for stored in messages:
+                    if stored.seq:
+                        found.add(stored.subject, stored.message_id, stored.body)
+                    if stored.seq >= span.last or not (stored.pending or self._fence):
+                        break
+        self._read_until = span.last
 
     async def close(self) -> None:
         """Closes the connection."""
         client, self._client = self._client, None
         if client:
             await client.close()
-
-
-async def _read_until(client: BusClient, span: StreamSpan, found: Published, *, after: int, since_ms: int) -> None:
-    """Adds the messages behind `after`, or since a time."""
-    begin = 0 if since_ms else max(after, span.first - 1)
-    async with aclosing(client.read(TREES, after=begin, since_ms=since_ms)) as messages:
-        async for stored in messages:
-            if stored.seq:
-                found.add(stored.subject, stored.message_id, stored.body)
-            if stored.seq >= span.last or not stored.pending:
-                break

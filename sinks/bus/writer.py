@@ -44,6 +44,9 @@ STANDING: Final = ("Status", *ACCOUNT_CHANNELS)
 the only one."""
 AGAIN_MS: Final = 300_000
 
+LONGEST_RETRY_S: Final = 1.0
+"""What is lost of time when servers choose a leader should be little beside what they need for it."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -93,7 +96,7 @@ class BusWriter(BufferedWriter[Loss, Counter[str]]):
         """What this writer's thread itself has reported."""
         self._buffer = BusBuffer(capacity=settings.buffer)
         self._network = EventLoopThread("bus")
-        self._publisher = Publisher(settings, name=flow, fence=fence, venues=tuple(origins), since_ms=since_ms)
+        self._publisher = Publisher(settings, name=flow, fence=fence, since_ms=since_ms)
         self._on_fenced = on_fenced
         self._on_heartbeat = on_heartbeat
         super().__init__(
@@ -103,6 +106,7 @@ class BusWriter(BufferedWriter[Loss, Counter[str]]):
                 StoreNames("messages", "the bus", next(iter(origins)) if len(origins) == 1 else ""),
                 on_incident=on_incident,
                 first_retry_s=first_retry_s,
+                longest_retry_s=LONGEST_RETRY_S,
             ),
             summary=Summary(Counter[str], _log_published, interval_s=summary_s),
         )

@@ -1,4 +1,4 @@
-"""Hosts that are lost: `python -m tests.hosts [--kinds flow,host] [--rounds 10] [--clients 100] [--seed 7]`.
+"""Hosts that are lost: `python -m tests.hosts [--kinds flow,host] [--rounds 10] [--clients 100] [--rate 2000]`.
 
 Three hosts as network namespaces, each with servers of NATS and MongoDB, a flow that shares shards, and an interface,
 while trades come and clients listen. In each round something is killed or cut off at a random moment; after the rounds
@@ -7,6 +7,7 @@ of a kind stores, stream and clients are compared with a twin that was left alon
 
 import argparse
 import asyncio
+import os
 import random
 import statistics
 import sys
@@ -23,19 +24,20 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-async def run(kinds: list[str], rounds: int, clients: int, seed: int, folder: Path) -> int:
+async def run(kinds: list[str], rounds: int, clients: int, per_s: float, seed: int, folder: Path) -> int:
     """The rounds of each kind; the exit code."""
     failed = 0
     for kind in kinds:
         chance, seconds = random.Random(f"{seed} {kind}"), dict[str, list[float]]()
-        async with deployment(folder / kind, clients=clients) as hosts:
+        async with deployment(folder / kind, clients=clients, per_s=per_s) as hosts:
             await hosts.minutes_later(3)  # the first periods are whole for neither
             for number in range(rounds):
                 await asyncio.sleep(chance.uniform(0.5, 4.0))
                 found = await hosts.lose(kind, chance)
                 for name, value in found.items():
                     seconds.setdefault(name, []).append(value)
-                say(f"{kind} {number + 1}: " + ", ".join(f"{k} {v:.1f}" for k, v in found.items()))
+                shown = ", ".join(f"{name} {value:.1f}" for name, value in found.items())
+                say(f"{kind} {number + 1}: {hosts.lost}; {shown}; load {os.getloadavg()[0]:.0f}")
             await asyncio.sleep(5)
             wrong = await hosts.compare()
         shown = ", ".join(
@@ -54,6 +56,7 @@ def main() -> None:
     parser.add_argument("--kinds", default=",".join(KINDS), help=f"of {', '.join(KINDS)}")
     parser.add_argument("--rounds", type=int, default=10, help="rounds of each kind")
     parser.add_argument("--clients", type=int, default=100, help="clients that listen")
+    parser.add_argument("--rate", type=float, default=0.0, help="trades a second of a made market; 0: a recording's")
     parser.add_argument("--seed", type=int, default=7, help="decides what is lost when")
     parser.add_argument("--folder", type=Path, help="where everything is kept; default: a temporary one")
     chosen = parser.parse_args()
@@ -61,7 +64,9 @@ def main() -> None:
         sys.exit(reason)
     with tempfile.TemporaryDirectory(prefix="marketflow-hosts-") as made:
         folder = chosen.folder or Path(made)
-        sys.exit(asyncio.run(run(chosen.kinds.split(","), chosen.rounds, chosen.clients, chosen.seed, folder)))
+        sys.exit(
+            asyncio.run(run(chosen.kinds.split(","), chosen.rounds, chosen.clients, chosen.rate, chosen.seed, folder))
+        )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import contextlib
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,15 +18,19 @@ from pymongo.errors import PyMongoError
 from flows.recovery import prepare
 from flows.settings import Bus
 from sinks.bus.client import connected
+from sinks.bus.leases import bucket_of, key_of_subject, lease_of, shard_of_key, subject_of_key
 from sinks.bus.stored import BusError
+from sinks.bus.stored import Stored as Message
 from sinks.bus.subjects import channel_of
 from sinks.mongod.server import Mongod
 from sinks.trades.reader import TradeReader
 from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
+from sources.replay.market.market import Market
+from sources.replay.synthetic.market import SyntheticMarket
 from tests.e2e.test_crash import SPEED, tape
+from tests.fakes.candles import BEGIN
 from tests.fakes.deployment import running_flow
 from tests.fakes.nats import stored
-from tests.fakes.sharing import leases
 from tests.fakes.twins import (
     MID_MINUTE_S,
     SYMBOLS,
@@ -64,6 +68,8 @@ class Hosts:
         self._twin_uri = twin_uri
         self.bus = Bus(url=tuple(one.nats for one in hosts), replicas=len(hosts))
         self.uri = mongo_uri(len(hosts))
+        self.lost = ""
+        """What was lost last, and what it led."""
         self.own: set[object] = set()
         """Candles that are the exchange's own, with its values, where the twin has made them of trades."""
 
@@ -73,10 +79,12 @@ class Hosts:
 
     async def owners(self) -> dict[str, str]:
         """The owner of each shard, as far as the bucket can be read."""
-        with suppress(BusError, TimeoutError):
-            async with asyncio.timeout(5):
-                return {shard: lease.owner for shard, lease in (await leases(self.bus)).items()}
-        return {}
+        found: dict[str, str] = {}
+        for one in await self._newest_of(subject_of_key("marketflow", ">"), stream=bucket_of("marketflow")):
+            lease, shard = lease_of(one.body), shard_of_key(key_of_subject("marketflow", one.subject))
+            if lease and shard:
+                found[shard] = lease.owner
+        return found
 
     async def newest(self) -> dict[str, int]:
         """The newest published trade of each symbol."""
@@ -89,19 +97,14 @@ class Hosts:
 
     async def _newest_trades(self) -> list[dict[str, Any]]:
         """What the newest message with trades of each symbol says, as far as the bus answers in time."""
-        found: list[dict[str, Any]] = []
+        return [msgspec.json.decode(one.body)["data"] for one in await self._newest_of("mf.binance.*.Trade")]
+
+    async def _newest_of(self, subject: str, *, stream: str = "") -> list[Message]:
+        """The newest message of each subject, as far as a server answers in time."""
         with suppress(BusError, TimeoutError):
-            async with (
-                asyncio.timeout(5),
-                connected(self.bus, "test") as client,
-                aclosing(client.read(["mf.binance.*.Trade"], newest_of_each=True)) as messages,
-            ):
-                async for one in messages:
-                    if one.seq:
-                        found.append(msgspec.json.decode(one.body)["data"])
-                    if not one.pending:
-                        break
-        return found
+            async with asyncio.timeout(5), connected(self.bus, "test", stream=stream) as client:
+                return await client.newest(subject, wait_s=1.0)
+        return []
 
     async def until(self, what: str, holds: Callable[[Any], bool], look: Callable[[], Awaitable[Any]]) -> Any:
         """Waits until what is looked at is so, and gives it."""
@@ -129,12 +132,30 @@ class Hosts:
             "traded", lambda newest: all(newest.get(one, 0) > known.get(one, 0) for one in SYMBOLS), self.newest
         )
 
+    async def until_heard(self) -> None:
+        """Waits until every client has newer trades of every symbol."""
+        known = await self.newest()
+
+        async def least() -> dict[str, int]:
+            return {one: min(each.newest.get(one, 0) for each in self.crowd.members) for one in SYMBOLS}
+
+        await self.until("heard", lambda found: all(found[one] >= known.get(one, 0) for one in SYMBOLS), least)
+
     async def lose(self, kind: str, chance: random.Random) -> dict[str, float]:
-        """Loses something, and brings it back. Gives the seconds until others had taken over and trades went on."""
+        """Loses something, and brings it back. Gives the seconds until others had taken over, trades went on in the
+        stream, and every client had some of those.
+        """
         names = {one.name for one in self.hosts}
         owners = await self.until("owned", lambda found: bool({*found.values()} & names), self.owners)
         victim = self.named(chance.choice(sorted({*owners.values()} & names)))
-        begun, found = time.monotonic(), {}
+        if kind == "api":
+            victim = chance.choice(self.hosts)
+        elif kind == "nats":
+            victim = self.leader("marketflow")
+        elif kind == "mongo":
+            victim = self.primary()
+        self.lost = await asyncio.to_thread(self._described, victim)
+        begun, found = time.monotonic(), dict[str, float]()
         if kind in ("flow", "host", "partition"):
             if kind == "partition":
                 victim.net.cut()
@@ -145,17 +166,16 @@ class Hosts:
             await self.until_owned(without=victim.name)
             found["taken_s"] = time.monotonic() - begun
         elif kind == "api":
-            victim = chance.choice(self.hosts)
             victim.kill("api")
         elif kind == "nats":
-            victim = self.leader()
             victim.kill("nats")
             self.bus = Bus(url=tuple(one.nats for one in self.hosts if one is not victim), replicas=len(self.hosts))
         else:
-            victim = self.primary()
             victim.kill("mongo")
         await self.until_traded()
         found["traded_s"] = time.monotonic() - begun
+        await self.until_heard()
+        found["heard_s"] = time.monotonic() - begun
         if kind == "partition":
             await asyncio.sleep(max(0.0, PARTITION_S - (time.monotonic() - begun)))
             victim.net.mend()
@@ -167,13 +187,20 @@ class Hosts:
         await self.until_traded()
         return found
 
-    def leader(self) -> Host:
-        """The host whose server leads the stream."""
+    def _described(self, victim: Host) -> str:
+        led = [word for word, leads in (
+            ("stream", self.leader("marketflow") is victim), ("bucket", self.leader(bucket_of("marketflow")) is victim),
+            ("MongoDB", self.primary() is victim),
+        ) if leads]  # fmt: skip
+        return f"{victim.name}, which led {', '.join(led) or 'nothing'}"
+
+    def leader(self, stream: str) -> Host:
+        """The host whose server leads a stream."""
         for one in self.hosts:
             with suppress(httpx.HTTPError, KeyError):
                 answer = httpx.get(f"http://{one.net.inside}:{MONITOR}/jsz?streams=true", timeout=5).json()
                 details = [each for account in answer["account_details"] for each in account["stream_detail"]]
-                return self.named(next(each["cluster"]["leader"] for each in details if each["name"] == "marketflow"))
+                return self.named(next(each["cluster"]["leader"] for each in details if each["name"] == stream))
         raise AssertionError("the stream has no leader")
 
     def primary(self) -> Host:
@@ -265,15 +292,17 @@ def _newest(folder: Path, symbol: str) -> int:
 
 
 @asynccontextmanager
-async def deployment(folder: Path, *, clients: int, prefix: str = "mf", count: int = 3) -> AsyncIterator[Hosts]:
-    """Everything while entered, with trades on their way."""
+async def deployment(
+    folder: Path, *, clients: int, per_s: float = 0.0, prefix: str = "mf", count: int = 3
+) -> AsyncIterator[Hosts]:
+    """Everything while entered, with trades on their way: a recording, or a made market of so many trades a second."""
     calm = folder / "calm"
     calm.mkdir(parents=True)
     prepare(calm / "recovery")
     async with AsyncExitStack() as stack:
         nets = stack.enter_context(namespaces(prefix, count))
         exchange = stack.enter_context(
-            exchange_in_thread(tape(loop=True), speed=SPEED, paused=True, start_now=True, host=f"{OUTSIDE}.{OWN}")
+            exchange_in_thread(_market(per_s), speed=SPEED, paused=True, start_now=True, host=f"{OUTSIDE}.{OWN}")
         )
         database = Mongod(folder / "mongod", port=0)
         stack.callback(database.stop)
@@ -304,6 +333,12 @@ async def deployment(folder: Path, *, clients: int, prefix: str = "mf", count: i
         await found.until_traded()
         yield found
         assert flow.running, flow.said()[-2_000:]
+
+
+def _market(per_s: float) -> Market:
+    if not per_s:
+        return tape(loop=True)
+    return SyntheticMarket("spot", SYMBOLS, seed=7, start_ms=BEGIN, trades_per_s=per_s / len(SYMBOLS) / SPEED)
 
 
 async def _initiate(hosts: list[Host]) -> None:

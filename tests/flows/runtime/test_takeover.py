@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from flows.model import Candle, Trade, TradeBatch, WholeFrom
 from flows.operators.candles.builder import CandleBuilder
 from flows.queries import Continued
-from flows.runtime.takeover import MARGIN_MS, begin_of, read_back_since
+from flows.runtime.takeover import MARGIN_MS, begin_of, begin_without_candles, read_back_since
 from flows.settings import Feed, Settings
 from tests.fakes.candles import candle
 from tests.fakes.examples import examples
@@ -40,6 +40,13 @@ def test_of_one_candle_it_is_that_one_and_of_none_the_first_trade_that_was_read(
     assert begin_of(ROWS, [closed(1, 1_080)]) == Continued(3, ROWS[2][2], BEGIN + 2 * MINUTE, BEGIN + 2 * MINUTE)
     for stored in ([], [closed(1, 1_080, "partial")], [closed(1, 1_080, "unproven")], [closed(1, 1_080, trades=0)]):
         assert begin_of(ROWS, stored) == (0, ROWS[0][2])
+
+
+def test_while_candles_cannot_be_read_it_begins_with_the_first_whole_period() -> None:
+    begin = Continued(2, ROWS[1][2], BEGIN + MINUTE, BEGIN + MINUTE)
+    assert begin_without_candles(ROWS, MINUTE) == begin
+    assert begin_without_candles([ROWS[2], ROWS[0], ROWS[3], ROWS[1]], MINUTE) == begin
+    assert begin_without_candles(ROWS[:2], MINUTE) == (0, ROWS[0][2])  # none is known to be whole
 
 
 def test_the_stream_is_read_back_from_two_periods_before_the_owner_was_seen_at_of_last() -> None:

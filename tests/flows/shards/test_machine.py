@@ -23,6 +23,10 @@ class Bucket:
         self.entries: dict[str, Entry] = {}
         self.revision = 0
         self.history: list[Entry] = []
+        self.is_away = False
+        """The servers choose a leader: they take nothing."""
+        self.signs: list[tuple[str, bytes]] = []
+        """What was written, taken or not, as all hear it."""
 
     def put(self, key: str, body: bytes, revision: int, now: int) -> int | None:
         known = self.entries.get(key)
@@ -42,9 +46,13 @@ class Flow:
         self.shards = Shards(name, instance, count=count, room=room, ttl_ms=TTL, beat_ms=BEAT)
         self.read = -1
         """Revisions that were read; -1: not connected."""
+        self.is_known = False
+        """The bucket was read once."""
+        self.heard = len(bucket.signs)
+        """Signs that have come."""
         self.running: dict[str, int] = {}
         self.is_halted = self.is_cut = self.is_dead = False
-        self.is_slow = False
+        self.is_slow = self.is_deaf = False
 
     def step(self, now: int) -> None:
         if self.is_cut and not self.is_halted:
@@ -55,23 +63,31 @@ class Flow:
 
     def _hear(self, now: int) -> None:
         if self.read < 0:
-            self.shards.on_connected(self.bucket.entries.values(), {}, now)
-        elif not self.is_slow:
+            self.read = 0
+            if self.is_known and not self.is_deaf:
+                self.shards.on_reconnected(now)
+            else:
+                self.shards.on_connected(self.bucket.entries.values(), {}, now)
+            self.is_known, self.heard = True, len(self.bucket.signs)
+        for key, body in self.bucket.signs[self.heard :] if not self.is_deaf else ():
+            self.shards.on_sign(key, body, now)
+        self.heard = len(self.bucket.signs)
+        if not self.is_slow:
             for entry in self.bucket.history:
                 if entry.revision > self.read:
                     self.shards.on_entry(entry, now)
-        if self.read < 0 or not self.is_slow:
             self.read = self.bucket.revision
         self._follow()
 
     def _write(self, now: int) -> None:
         for _ in range(50):
             writes = self.shards.due(now)
+            self.bucket.signs += [(write.key, write.body) for write in writes]
+            if not writes or self.bucket.is_away:
+                break
             for write in writes:
                 self.shards.on_written(write, self.bucket.put(write.key, write.body, write.revision, now), now)
             self._follow()
-            if not writes:
-                break
         else:
             raise AssertionError("it writes without an end")
 
@@ -107,8 +123,8 @@ def played(flows: list[Flow], begin: int, until: int) -> int:
     return until
 
 
-ACTS = st.sampled_from(["none", "none", "die", "halt", "cut", "slow", "mend", "mend", "join", "leave"])
-STATES: Final = {"die": "is_dead", "halt": "is_halted", "cut": "is_cut", "slow": "is_slow"}
+ACTS = st.sampled_from(["none", "none", "die", "halt", "cut", "slow", "deaf", "elect", "mend", "mend", "join", "leave"])
+STATES: Final = {"die": "is_dead", "halt": "is_halted", "cut": "is_cut", "slow": "is_slow", "deaf": "is_deaf"}
 
 
 def done(act: str, flow: Flow) -> None:
@@ -117,7 +133,9 @@ def done(act: str, flow: Flow) -> None:
     elif act == "leave":
         flow.shards.release_all()
     elif act == "mend":
-        flow.is_halted = flow.is_cut = flow.is_slow = False
+        flow.is_halted = flow.is_cut = flow.is_slow = flow.is_deaf = flow.bucket.is_away = False
+    elif act == "elect":
+        flow.bucket.is_away = True
 
 
 def check_epochs(bucket: Bucket) -> None:
@@ -202,6 +220,54 @@ def test_an_outage_of_the_bus_takes_no_shard() -> None:
     flows[1].is_cut = False
     played(flows, now, now + 2 * TTL)
     assert [flow.running for flow in flows] == before
+
+
+def lost_with_the_leader(*, is_deaf: bool) -> tuple[Bucket, list[Flow], Flow, int]:
+    """A flow ends, and the servers have no leader for longer than a lease."""
+    bucket = Bucket()
+    flows = [Flow(bucket, f"f{n}", f"i{n}", count=3, room=3) for n in range(3)]
+    for flow in flows:
+        flow.is_deaf = is_deaf
+    now = played(flows, 0, (STEADY + 20) * BEAT)
+    lost = flows.pop()
+    lost.is_dead = bucket.is_away = True
+    now = played(flows, now, now + TTL + BEAT)
+    assert lost.instance in owners(bucket).values()
+    bucket.is_away = False
+    return bucket, flows, lost, now
+
+
+def test_who_is_lost_with_the_leader_has_another_owner_as_soon_as_there_is_one_again() -> None:
+    bucket, flows, lost, now = lost_with_the_leader(is_deaf=False)
+    before = {shard: flow.instance for flow in flows for shard in flow.running}
+    played(flows, now, now + BEAT)
+    assert lost.instance not in owners(bucket).values()
+    assert before.items() <= running(flows).items()  # and no other shard has
+
+
+def test_who_hears_no_one_waits_for_the_time_of_a_lease_behind_an_outage() -> None:
+    bucket, flows, lost, now = lost_with_the_leader(is_deaf=True)
+    before = {shard: flow.instance for flow in flows for shard in flow.running}
+    now = played(flows, now, now + TTL)
+    assert lost.instance in owners(bucket).values()
+    played(flows, now, now + (PATIENCE + 1) * BEAT)
+    assert lost.instance not in owners(bucket).values()
+    assert before.items() <= running(flows).items()
+
+
+def test_a_short_cut_takes_no_shard_of_who_goes_on() -> None:
+    bucket = Bucket()
+    flows = [Flow(bucket, f"f{n}", f"i{n}", count=2, room=2) for n in range(2)]
+    now = played(flows, 0, (STEADY + 10) * BEAT)
+    before = running(flows)
+    for flow in flows:
+        flow.is_cut = True
+    now = played(flows, now, now + TTL - STEP)
+    flows[0].is_cut = False
+    now = played(flows, now, now + TTL // 2 - STEP)
+    flows[1].is_cut = False
+    played(flows, now, now + 2 * TTL)
+    assert running(flows) == before
 
 
 def test_who_ends_gives_its_shards_up_at_once() -> None:

@@ -141,11 +141,17 @@ async def test_the_epoch_is_published_first_and_never_goes_back(server: NatsServ
     async with connected(settings, "test") as client:
         await client.prepare(settings)
         one, other = Fence("1of2", 4, "a"), Fence("1of2", 5, "b")
-        await one.enter(client, ["mf.=.>", "mf.binance.>"])
-        await other.enter(client, ["mf.=.>", "mf.binance.>"])
+        await one.enter(client)
+        [first] = await client.publish([Kept("mf.binance.A.Trade", "", b"1")])
+        assert await one.learn(client, ["mf.binance.A.Trade", "mf.binance.B.Trade"]) == first
+        assert one.newest == {fence_subject("1of2"): 1, "mf.binance.A.Trade": 2, "mf.binance.B.Trade": 0}
+        await other.enter(client)
+        assert await one.learn(client, ["mf.binance.A.Trade"]) == 0  # that one is known
+        with pytest.raises(FencedError, match="in epoch 5"):
+            await one.learn(client, ["mf.binance.C.Trade"])
         with pytest.raises(FencedError, match="in epoch 5, and was lost in 4"):
-            await one.enter(client, ["mf.=.>", "mf.binance.>"])
-        await other.enter(client, ["mf.=.>", "mf.binance.>"])
+            await one.enter(client)
+        await other.enter(client)
     found = [one for one in await asyncio.to_thread(all_stored, settings) if one.subject == fence_subject("1of2")]
     assert [epoch_of(one.body) for one in found] == [4, 5]
     assert msgspec.json.decode(found[-1].body, type=Lease).owner == "b"

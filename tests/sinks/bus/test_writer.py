@@ -70,7 +70,7 @@ def test_what_the_hub_says_is_in_the_stream(server: NatsServer) -> None:
         "mf.binance.BTCUSDT.Candle.1m",
         "mf.binance.BTCUSDT.Candle.1m.forming",
         "mf.binance.BTCUSDT.ChartUpdate.1m",
-        "mf.binance.BTCUSDT.Incident",
+        "mf.binance.BTCUSDT.Incident.flow",
         "mf.binance.BTCUSDT.MarketData",
         "mf.binance.BTCUSDT.Trade",
     ]
@@ -248,7 +248,7 @@ def test_the_stream_of_another_program_stays_as_it_is(server: NatsServer) -> Non
         async with connected(bus(server), "test") as client:
             if make:
                 await client._jsm.add_stream(StreamConfig(name="orders", subjects=["orders.>"]))
-                await client._js.publish("orders.new", b"1")
+                await client._client.jetstream().publish("orders.new", b"1")
             found = await client._jsm.stream_info("orders")
             return found.config.subjects, found.config.max_age, found.config.max_bytes, found.state.messages
 

@@ -756,6 +756,15 @@ def test_a_trade_that_was_overtaken_is_not_handed_on_by_the_end_of_the_input() -
     assert ids(out) == []
     out = machine.on_answer(TradesQuery("BTCUSDT", 2, 2, BEGIN, BEGIN + 2_000), [trade(2, 1_000)], at(2_000))
     assert ids(out) == list(range(2, 900))
-    out = machine.on_end(at(2_100))
-    assert ids(out) == [31_340], "nothing says that this one is wrong"
-    assert [item.reason for item in out if isinstance(item, Rejected)] == [chain.NOT_KNOWN]
+    assert ids(machine.on_end(at(2_100))) == []
+
+
+def test_where_missing_trades_are_queried_the_end_leaves_what_is_behind_a_gap_to_the_next_process() -> None:
+    machine = begun_repairing()
+    out = machine.on_events([trade(2, 1_000), trade(5, 1_300), trade(6, 1_400)], at(1_500))
+    assert ids(out) == [2]
+    end = machine.on_end(at(1_600))
+    assert (ids(end), [one for one in end if isinstance(one, Gap | Incident)]) == ([], [])
+    again = repairing(state=pickle.loads(pickle.dumps(machine.snapshot())))
+    assert again.on_events([trade(7, 1_800)], at(1_800)) == []
+    assert TradesQuery("BTCUSDT", 3, 6, BEGIN + 1_000, BEGIN + 1_800) in again.on_timer(at(2_100, 600))
