@@ -49,7 +49,7 @@ from tests.hosts.host import MONGO, MONITOR, TOKEN, Host, mongo_uri, replica_set
 from tests.hosts.network import OUTSIDE, OWN, namespaces
 
 KINDS: Final = ("flow", "api", "nats", "mongo", "host", "partition")
-PATIENCE_S: Final = 120.0
+PATIENCE_S: Final = 240.0
 PARTITION_S: Final = 30.0
 DATABASE: Final = "shared"
 OF_ITS_SOURCE: Final = ("status", "first_id", "last_id", "proof", "revision")
@@ -221,6 +221,9 @@ class Hosts:
 
     async def compare(self) -> list[str]:
         """Stops the market, waits until all have everything, and gives what is not as it should be."""
+        await self.until("shared out", lambda owners: len({*owners.values()}) == len(SYMBOLS), self.owners)
+        await self.until_traded()  # what a new owner lacks shows by the first trade behind it
+        await self.until_heard()
         await self.minutes_later(2)
         await asyncio.to_thread(self.exchange.pause)
         with contextlib.closing(Witness(self.exchange.rest_url)) as witness:
