@@ -2,11 +2,12 @@
 
 The laws:
 * An epoch of a shard has one owner: it is taken by a write that names the revision before it.
-* A lease is over when for `ttl_ms` of the local time its entry has not changed, and its owner was not heard writing it:
-  no clocks are compared. Who writes is heard also while the servers take nothing, as long as they choose a leader; so
-  an owner that is lost then is known to be before they have one. Who was cut off waits `ttl_ms` anew; for less than
-  that, half of it. So an outage of the bus takes no shard.
-* Who does not hear itself writing, for lack of the permission, hears no one: after each outage `ttl_ms` begin anew.
+* A lease is over when for `ttl_ms` of the local time its entry has not changed, and no write of its owner has
+  come: no clocks are compared. Writes come to all flows also while the servers take none, as long as they choose a
+  leader; so an owner that is lost then is known to be before they have one. Who was cut off waits `ttl_ms` anew; for
+  less than that, half of it. So an outage of the bus takes no shard.
+* Who does not receive its own writes, for lack of the permission, receives no one's: after each outage `ttl_ms` begin
+  anew.
 * An owner that cannot renew goes on. When another one has taken the shard, it learns so by the entry, and its messages
   are refused by the stream (`sinks.bus.fence`).
 * A free shard is taken by a flow that has the fewest; by any one that has room if that does not happen within
@@ -82,12 +83,12 @@ Change: TypeAlias = Taken | GiveUp | Lost
 
 
 class _Seen(Struct):
-    """An entry, and when it has changed or its owner was heard, ms of the local time."""
+    """An entry, and when it has changed or a write of its owner came, ms of the local time."""
 
     entry: Entry
     since: int
-    is_heard: bool = False
-    """Whether its owner was heard after the entry was read."""
+    has_sign: bool = False
+    """Whether a write of its owner came after the entry was read."""
 
 
 class Shards:
@@ -130,8 +131,8 @@ class Shards:
         self._free_since: dict[str, int] = {}
         self._ready_at: int | None = None
         self._beat_at = 0
-        self._turned_at = self._written_at = self._heard_at = 0
-        """When this flow has looked last, when the bucket took what it wrote, and when it has heard itself."""
+        self._turned_at = self._written_at = self._received_at = 0
+        """When this flow has looked last, when the bucket took what it wrote, and when its own write came back."""
         self._others: dict[str, int] = {}
         """By instance the room of the other flows that are there."""
         self._steady_at = 0
@@ -178,40 +179,40 @@ class Shards:
 
     def on_reconnected(self, now: int) -> None:
         """The connection was lost, and there is one again."""
-        self._hear_anew(now, self._ttl_ms if now - self._turned_at > self._ttl_ms else self._ttl_ms // 2)
+        self._begin_anew(now, self._ttl_ms if now - self._turned_at > self._ttl_ms else self._ttl_ms // 2)
         self._beat_at = self._turned_at = now
 
-    def _hear_anew(self, now: int, within_ms: int) -> None:
+    def _begin_anew(self, now: int, within_ms: int) -> None:
         """No lease is over within this time."""
-        least = now - self._ttl_ms + (within_ms if self._hears(now) else self._ttl_ms)
+        least = now - self._ttl_ms + (within_ms if self._receives(now) else self._ttl_ms)
         for seen in self._seen.values():
             seen.since = max(seen.since, least)
 
-    def _hears(self, now: int) -> bool:
-        """Whether it has heard itself when it wrote last."""
-        return self._heard_at >= self._turned_at - 2 * self._beat_ms and now >= self._heard_at > 0
+    def _receives(self, now: int) -> bool:
+        """Whether its own writes come back to it."""
+        return self._received_at >= self._turned_at - 2 * self._beat_ms and now >= self._received_at > 0
 
     def _is_away(self, now: int) -> bool:
         """Whether the bucket takes nothing, and it is not known who writes meanwhile."""
-        return now - self._written_at > 2 * self._beat_ms and not self._hears(now)
+        return now - self._written_at > 2 * self._beat_ms and not self._receives(now)
 
     def on_sign(self, key: str, body: bytes, now: int) -> bool:
-        """A flow was heard writing an entry, whether or not the servers have taken that. True when it is another one
+        """A write of a flow has come, whether or not the servers have taken that. True when it is another one
         than is known: the bucket is to be read.
         """
         if key == member_key(self._name):
-            self._heard_at = now
+            self._received_at = now
         seen = self._seen.get(key)
         if seen is None or seen.entry.body != body:
             return True
-        seen.since, seen.is_heard = now, True
+        seen.since, seen.has_sign = now, True
         return False
 
     def on_entry(self, entry: Entry, now: int) -> None:
         """An entry was read; it has changed where its revision is another one."""
         seen = self._seen.get(entry.key)
         if seen is None or entry.revision > seen.entry.revision:
-            is_known = seen is not None and seen.is_heard and seen.entry.body == entry.body
+            is_known = seen is not None and seen.has_sign and seen.entry.body == entry.body
             self._seen[entry.key] = _Seen(entry, seen.since if seen and is_known else now)
             self._conflicts.discard(entry.key)
             self._compare(shard_of_key(entry.key))
@@ -300,7 +301,7 @@ class Shards:
             self._conflicts.add(write.key)
             return
         if self._is_away(now):
-            self._hear_anew(now, self._ttl_ms)
+            self._begin_anew(now, self._ttl_ms)
         self._written_at = now
         self._seen[write.key] = _Seen(Entry(write.key, write.body, revision), now)
         if write.lease is None:

@@ -52,7 +52,7 @@ def stream_config(settings: BusSettings) -> StreamConfig:
 
 def differing(found: StreamConfig, wanted: StreamConfig) -> list[str]:
     """What of a configuration is not as wanted, of what the settings decide."""
-    names = ("subjects", "max_age", "max_bytes", "num_replicas", "duplicate_window")
+    names = ("subjects", "max_age", "max_bytes", "num_replicas", "duplicate_window", "allow_direct")
     return [name for name in names if getattr(found, name) != getattr(wanted, name)]
 
 

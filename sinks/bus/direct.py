@@ -33,7 +33,7 @@ async def newest(client: Client, stream: str, subjects: Sequence[str], *, wait_s
     """See `BusClient.newest`."""
     found, status = await _answer(client, stream, {"multi_last": list(subjects)}, wait_s)
     if status not in (_END, _NOTHING):
-        raise BusError(f"no server has {stream} now ({status})" if status else "no answer")
+        raise BusError(_unanswered(stream, status))
     return found
 
 
@@ -56,7 +56,7 @@ async def past(
         elif loop.time() > give_up:
             if status == _NOTHING:
                 return
-            raise BusError(f"no server has {stream} now ({status})" if status else "no answer")
+            raise BusError(_unanswered(stream, status))
         else:
             await asyncio.sleep(PAUSE_S)
 
@@ -84,6 +84,12 @@ async def _answer(client: Client, stream: str, request: dict[str, Any], wait_s: 
     except (OSError, NatsError, TimeoutError) as error:
         raise bus_error(error) from error
     return found, _UNFINISHED
+
+
+def _unanswered(stream: str, status: str) -> str:
+    if not status:
+        return "no answer"
+    return f"no server gives messages of {stream} now ({status}): it needs allow_direct, and servers of 2.11 or later"
 
 
 def _stored(message: Msg, headers: dict[str, str]) -> Stored:

@@ -46,7 +46,7 @@ from tests.fakes.twins import (
 from tests.fakes.witness import Witness
 from tests.hosts.crowd import Crowd
 from tests.hosts.host import MONGO, MONITOR, TOKEN, Host, mongo_uri, replica_set_of
-from tests.hosts.network import OUTSIDE, OWN, namespaces
+from tests.hosts.network import namespaces
 
 KINDS: Final = ("flow", "api", "nats", "mongo", "host", "partition")
 PATIENCE_S: Final = 240.0
@@ -67,7 +67,7 @@ class Hosts:
         self._calm = calm
         self._twin_uri = twin_uri
         self.bus = Bus(url=tuple(one.nats for one in hosts), replicas=len(hosts))
-        self.uri = mongo_uri(len(hosts))
+        self.uri = mongo_uri([one.net for one in hosts])
         self.lost = ""
         """What was lost last, and what it led."""
         self.own: set[object] = set()
@@ -151,10 +151,10 @@ class Hosts:
         if kind == "api":
             victim = chance.choice(self.hosts)
         elif kind == "nats":
-            victim = self.leader("marketflow")
+            victim = await self.until("led", bool, lambda: asyncio.to_thread(self.leader, "marketflow"))
         elif kind == "mongo":
             victim = self.primary()
-        self.lost = await asyncio.to_thread(self._described, victim)
+        self.lost = await self._described(victim)
         begun, found = time.monotonic(), dict[str, float]()
         if kind in ("flow", "host", "partition"):
             if kind == "partition":
@@ -187,21 +187,23 @@ class Hosts:
         await self.until_traded()
         return found
 
-    def _described(self, victim: Host) -> str:
-        led = [word for word, leads in (
-            ("stream", self.leader("marketflow") is victim), ("bucket", self.leader(bucket_of("marketflow")) is victim),
-            ("MongoDB", self.primary() is victim),
-        ) if leads]  # fmt: skip
+    async def _described(self, victim: Host) -> str:
+        led = [
+            word
+            for word, stream in (("stream", "marketflow"), ("bucket", bucket_of("marketflow")))
+            if await asyncio.to_thread(self.leader, stream) is victim
+        ]
+        led += ["MongoDB"] if await asyncio.to_thread(self.primary) is victim else []
         return f"{victim.name}, which led {', '.join(led) or 'nothing'}"
 
-    def leader(self, stream: str) -> Host:
-        """The host whose server leads a stream."""
+    def leader(self, stream: str) -> Host | None:
+        """The host whose server leads a stream; None while none of them does."""
         for one in self.hosts:
-            with suppress(httpx.HTTPError, KeyError):
+            with suppress(httpx.HTTPError, KeyError, StopIteration):
                 answer = httpx.get(f"http://{one.net.inside}:{MONITOR}/jsz?streams=true", timeout=5).json()
                 details = [each for account in answer["account_details"] for each in account["stream_detail"]]
                 return self.named(next(each["cluster"]["leader"] for each in details if each["name"] == stream))
-        raise AssertionError("the stream has no leader")
+        return None
 
     def primary(self) -> Host:
         """The host whose database is the primary."""
@@ -305,17 +307,17 @@ async def deployment(
     async with AsyncExitStack() as stack:
         nets = stack.enter_context(namespaces(prefix, count))
         exchange = stack.enter_context(
-            exchange_in_thread(_market(per_s), speed=SPEED, paused=True, start_now=True, host=f"{OUTSIDE}.{OWN}")
+            exchange_in_thread(_market(per_s), speed=SPEED, paused=True, start_now=True, host=nets[0].exchange)
         )
         database = Mongod(folder / "mongod", port=0)
         stack.callback(database.stop)
         await asyncio.to_thread(database.wait_ready)
-        settings = settings_for(folder, exchange, mongo_uri(count)) | FRAMES | {
+        settings = settings_for(folder, exchange, mongo_uri(nets)) | FRAMES | {
             "feed__shard": "auto", "mongo__database": DATABASE, "log__format": "json", "metrics__enabled": False,
             "bus__url": [f"nats://{one.inside}:4222" for one in nets], "bus__replicas": count,
             "bus__shards": len(SYMBOLS), "hub__ring": 1_000_000,
         }  # fmt: skip
-        hosts = [Host(net, folder / net.name, hosts=count, settings=settings) for net in nets]
+        hosts = [Host(net, folder / net.name, peers=nets, settings=settings) for net in nets]
         for one in hosts:
             stack.callback(one.kill)
             one.start("nats", "mongo")

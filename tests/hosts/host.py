@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +14,7 @@ from sinks.mongod.bundled import bundled_binary, lent_library
 from tests.fakes.deployment import environment_of
 from tests.fakes.nats import BINARY
 from tests.fakes.replica_set import ELECTION_MS, NAME
-from tests.hosts.network import INSIDE, Namespace
+from tests.hosts.network import Namespace
 
 NATS: Final = 4222
 MONGO: Final = 27017
@@ -26,10 +26,12 @@ TOKEN: Final = "token-of-the-hosts"
 class Host:
     """The processes of one namespace."""
 
-    def __init__(self, net: Namespace, folder: Path, *, hosts: int, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, net: Namespace, folder: Path, *, peers: Sequence[Namespace], settings: Mapping[str, Any]
+    ) -> None:
         self.net = net
         self.folder = folder
-        self._peers = [f"{INSIDE}.{number}" for number in range(1, hosts + 1)]
+        self._peers = [one.inside for one in peers]
         self._settings = settings
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         folder.mkdir(parents=True, exist_ok=True)
@@ -133,6 +135,6 @@ def replica_set_of(hosts: list[Host]) -> dict[str, Any]:
     }
 
 
-def mongo_uri(count: int) -> str:
+def mongo_uri(nets: Sequence[Namespace]) -> str:
     """Of all members."""
-    return f"mongodb://{','.join(f'{INSIDE}.{number}:{MONGO}' for number in range(1, count + 1))}/?replicaSet={NAME}"
+    return f"mongodb://{','.join(f'{one.inside}:{MONGO}' for one in nets)}/?replicaSet={NAME}"

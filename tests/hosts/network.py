@@ -5,19 +5,19 @@ Needs root, and `ip` of iproute2.
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Final
 
-INSIDE: Final = "10.77.0"
-"""Between the hosts."""
-OUTSIDE: Final = "10.78.0"
-"""To the exchange."""
 OWN: Final = 254
 """The last part of this process's addresses."""
+SIDES: Final = ("in", "out")
 
 
 def ip(*words: str) -> str:
@@ -32,73 +32,86 @@ def reason_for_none() -> str:
     if not shutil.which("ip"):
         return "network namespaces need ip of iproute2"
     try:
-        ip("netns", "add", "mf-probe")
-        ip("netns", "del", "mf-probe")
+        probe = f"mf-probe-{os.getpid():x}"
+        ip("netns", "add", probe)
+        ip("netns", "del", probe)
     except subprocess.CalledProcessError as error:
         return f"no network namespaces: {error.stderr.strip()}"
     return ""
 
 
-class Namespace:
-    """A host's network."""
+def _subnets(label: str) -> tuple[str, str]:
+    """The first three parts of the addresses between the hosts, and of those to the exchange; others for others."""
+    number = zlib.crc32(label.encode()) % 8_192 * 2
+    return f"10.{64 + number // 256}.{number % 256}", f"10.{64 + number // 256}.{number % 256 + 1}"
 
-    def __init__(self, name: str, number: int) -> None:
+
+class Namespace:
+    """A host's network. `exchange` is the address of this process outside."""
+
+    def __init__(self, name: str, label: str, number: int) -> None:
+        inside, outside = _subnets(label)
         self.name = name
-        self.inside = f"{INSIDE}.{number}"
-        self.outside = f"{OUTSIDE}.{number}"
-        self._cable = f"{name}-in"
+        self.inside = f"{inside}.{number}"
+        self.outside = f"{outside}.{number}"
+        self.exchange = f"{outside}.{OWN}"
+        self.space = f"{label}-{number}"
 
     def command(self, argv: list[str]) -> list[str]:
         """The command within it."""
-        return ["ip", "netns", "exec", self.name, *argv]
+        return ["ip", "netns", "exec", self.space, *argv]
 
     def pids(self) -> list[int]:
         """The processes within it."""
-        return [int(line) for line in ip("netns", "pids", self.name).split()]
+        return [int(line) for line in ip("netns", "pids", self.space).split()]
 
     def cut(self) -> None:
         """No host reaches it, and it reaches none."""
-        ip("link", "set", self._cable, "down")
+        ip("link", "set", f"{self.space}-in", "down")
 
     def mend(self) -> None:
         """They do again."""
-        ip("link", "set", self._cable, "up")
+        ip("link", "set", f"{self.space}-in", "up")
 
 
 @contextmanager
 def namespaces(prefix: str, count: int) -> Iterator[list[Namespace]]:
-    """So many hosts while entered."""
-    found = [Namespace(f"{prefix}{number}", number) for number in range(1, count + 1)]
-    _remove_left(prefix, found)
+    """So many hosts while entered. Their names at the system, and their addresses, are this process's alone."""
+    _remove_left(prefix)
+    label = f"{prefix}{os.getpid():x}"
+    found = [Namespace(f"{prefix}{number}", label, number) for number in range(1, count + 1)]
     with ExitStack() as stack:
-        for bridge, net in ((f"{prefix}-in", INSIDE), (f"{prefix}-out", OUTSIDE)):
+        for side, net in zip(SIDES, _subnets(label), strict=True):
+            bridge = f"{label}-{side}"
             stack.callback(_quietly, "link", "del", bridge)
             ip("link", "add", bridge, "type", "bridge")
             ip("addr", "add", f"{net}.{OWN}/24", "dev", bridge)
             ip("link", "set", bridge, "up")
         for one in found:
-            stack.callback(_quietly, "netns", "del", one.name)
-            ip("netns", "add", one.name)
-            ip("-n", one.name, "link", "set", "lo", "up")
-            for side, address in (("in", one.inside), ("out", one.outside)):
-                ip("link", "add", f"{one.name}-{side}", "type", "veth", "peer", "name", side, "netns", one.name)
-                ip("link", "set", f"{one.name}-{side}", "master", f"{prefix}-{side}", "up")
-                ip("-n", one.name, "addr", "add", f"{address}/24", "dev", side)
-                ip("-n", one.name, "link", "set", side, "up")
+            stack.callback(_quietly, "netns", "del", one.space)
+            ip("netns", "add", one.space)
+            ip("-n", one.space, "link", "set", "lo", "up")
+            for side, address in zip(SIDES, (one.inside, one.outside), strict=True):
+                ip("link", "add", f"{one.space}-{side}", "type", "veth", "peer", "name", side, "netns", one.space)
+                ip("link", "set", f"{one.space}-{side}", "master", f"{label}-{side}", "up")
+                ip("-n", one.space, "addr", "add", f"{address}/24", "dev", side)
+                ip("-n", one.space, "link", "set", side, "up")
         yield found
 
 
-def _remove_left(prefix: str, found: list[Namespace]) -> None:
-    """What a run that was killed has left."""
-    for one in found:
+def _remove_left(prefix: str) -> None:
+    """What runs that were killed have left."""
+    for space, label, pid in re.findall(rf"^(({prefix}([0-9a-f]+))-\d+)\b", ip("netns", "list"), re.MULTILINE):
+        if Path(f"/proc/{int(pid, 16)}").exists():
+            continue
         with suppress(subprocess.CalledProcessError):
-            for pid in one.pids():
-                os.kill(pid, signal.SIGKILL)
-        for side in ("in", "out"):
-            _quietly("link", "del", f"{one.name}-{side}")
-        _quietly("netns", "del", one.name)
-    for side in ("in", "out"):
-        _quietly("link", "del", f"{prefix}-{side}")
+            for left in ip("netns", "pids", space).split():
+                with suppress(ProcessLookupError):
+                    os.kill(int(left), signal.SIGKILL)
+        for name in (space, label):
+            for side in SIDES:
+                _quietly("link", "del", f"{name}-{side}")
+        _quietly("netns", "del", space)
 
 
 def _quietly(*words: str) -> None:
