@@ -131,7 +131,7 @@ wheel: $(READY_DEV) $(CHART)  ## builds the wheel and the source distribution in
 	$(RUN) -m hatchling build
 
 lock: $(READY_DEV)  ## pins every package anew, with hashes and without addresses
-	$(LOCK) --extra bus --extra fast --upgrade -o deploy/requirements.lock
+	$(LOCK) --extra bus --extra fast --extra kafka --upgrade -o deploy/requirements.lock
 	$(LOCK) --group dev -c deploy/requirements.lock --upgrade -o deploy/requirements-dev.lock
 
 lock-clients: $(READY_DEV)  ## pins the foreign clients of make conformance anew

@@ -50,6 +50,8 @@ class Sinks(Struct, frozen=True):
     broadcast: Sink[tuple[str, list[Publishable]]] | None = None
     bus: Sink[tuple[str, list[Publishable]]] | None = None
     """The same as `broadcast` gets, for readers on other hosts."""
+    kafka: Sink[tuple[str, list[Publishable]]] | None = None
+    """Trades, candles and incidents."""
     rejects: Sink[Rejected] | None = None
     incidents: Sink[Incident] | None = None
     commands: Sink[RefreshResult | Removed] | None = None
@@ -131,6 +133,10 @@ def venues_flow(venues: Sequence[VenueParts], sinks: Sinks) -> Dataflow:
     }
     steps.broadcast("hub", updates, sinks.broadcast)
     steps.broadcast("bus", {name: [*prices[name], *of_venue] for name, of_venue in updates.items()}, sinks.bus)
+    lasting: dict[str, list[Stream[Any] | None]] = {
+        name: [one.candles.trades, one.candles.candles, one.incidents] for name, one in zip(names, flows, strict=True)
+    }
+    steps.broadcast("kafka", lasting, sinks.kafka)
     return steps.drop_unread(flow)
 
 

@@ -40,6 +40,7 @@ from flows.runtime.metrics import FlowMetrics, Parts, VenueMetrics, serve
 from flows.runtime.query_handlers import open_query_handlers
 from flows.runtime.stored_trades import NO_BEGINS, Begin
 from flows.runtime.takeover import begins
+from flows.runtime.topics import open_kafka
 from flows.runtime.venue import VenueRuntime, check_venues, with_own_names
 from flows.settings import Settings, SettingsError, load_settings
 from flows.settings.account import withheld
@@ -100,6 +101,10 @@ def build_flow(
     published: SharedWriter[Any] | None = SharedWriter(bus) if bus else None
     if published:
         ledger.add_sink(published.open(), gets_flow_incidents=True)
+    kafka = open_kafka(settings, ledger.report, {venue.feed.venue: venue.clock for venue in venues})
+    topics: SharedWriter[Any] | None = SharedWriter(kafka) if kafka else None
+    if topics:
+        ledger.add_sink(topics.open(), gets_flow_incidents=True)
     if settings.lake.path and settings.lake.at:
         LakeNight(settings.lake.at, stop=stop, report=ledger.report, venue=settings.first_feed.venue).start()
     alerts = AlertRuntime(settings, documents, ledger.report) if settings.alerts.is_on else None
@@ -111,7 +116,7 @@ def build_flow(
         Parts(
             ledger=ledger, rejects=rejects, broadcast=hub, documents=documents, folders=_folders(settings),
             venues=[_measured(settings, venue) for venue in venues], alerts=alerts.writer if alerts else None,
-            bus=bus,
+            bus=bus, kafka=kafka,
         )
     )  # fmt: skip
     if settings.metrics.enabled:
@@ -139,6 +144,7 @@ def build_flow(
             candles=PartitionedWriterSink(["mongodb"], lambda _: mongo.open()) if mongo else None,
             broadcast=PartitionedWriterSink(["hub"], lambda _: broadcast.open()) if broadcast else None,
             bus=PartitionedWriterSink(["bus"], lambda _: published.open()) if published else None,
+            kafka=PartitionedWriterSink(["kafka"], lambda _: topics.open()) if topics else None,
             rejects=WriterSink(refused.open),
             incidents=WriterSink(incidents.open),
             alerts=PartitionedWriterSink(["alerts"], lambda _: alert_writer.open()) if alert_writer else None,

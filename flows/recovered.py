@@ -43,6 +43,7 @@ STEPS: Final = frozenset(
                 "freshness.states.keeper",
                 "hub.sink",
                 "bus.sink",
+                "kafka.sink",
                 "alert_outbox.sink",
             )
         ),

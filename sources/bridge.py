@@ -19,12 +19,13 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from flows.clock import wall_ns
 from flows.loop_thread import EventLoopThread
-from flows.model import ConnectionEvent, Flush, RawFrames, RefreshRequest, TradingStatus
+from flows.model import ConnectionEvent, Flush, RawFrames, RefreshRequest, Rejected, TradingStatus
 from sources.connection.frame_queue import FrameQueue
 from sources.connection.pool import ConnectionPool, report_bug
 from sources.connection.settings import ConnectionSettings
 from sources.connection.transport import transport_of
 from sources.feed import DesiredStreams, VenueFeed, shard_of
+from sources.kafka.copies import FrameCopies, FrameCopy
 
 IDLE_WAIT_S = 0.02
 """Longest wait of an idle poll. An arrival ends the wait, so a longer one delays only timers."""
@@ -32,7 +33,7 @@ IDLE_WAIT_S = 0.02
 FLUSH_S = 0.45
 """Longest time between two `Flush` when nothing arrives: later steps have timers twice a second."""
 
-Polled: TypeAlias = RawFrames | ConnectionEvent | Flush
+Polled: TypeAlias = RawFrames | ConnectionEvent | Rejected | Flush
 
 _AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 _log = structlog.get_logger(__name__)
@@ -119,12 +120,15 @@ class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
         hold_s: float,
         stop: threading.Event,
         close: Callable[[], None],
+        copy: FrameCopy | None = None,
     ) -> None:
+        """Everything that a poll brings is given to `copy` too."""
         self._wake = worker.wake
         self._worker = worker
         self._poll_frames = poll_frames
         self._stop = stop
         self._close = close
+        self._copy = copy
         self._ended = False
         self._hold_s = hold_s
         self._owes_flush = False
@@ -152,11 +156,16 @@ class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
         if self._stop.is_set():
             self._ended = True
             self._close()
-            return [*self._drained(None), Flush(final=True)]
+            rest = self._drained(None)
+            if self._copy:
+                self._copy.take(rest)
+            return [*rest, Flush(final=True)]
         worker = self._worker
         if worker.partitions[0] is self and not worker.has_arrived():
             worker.wait()
         out = self._drained(self._poll_frames)
+        if out and self._copy:
+            self._copy.take(out)
         if not self.has_arrived() and self._is_flush_due(delivered=bool(out)):
             out.append(Flush())
         return out
@@ -187,6 +196,8 @@ class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
         if self in self._worker.partitions:
             self._worker.partitions.remove(self)
         self._close()
+        if self._copy:
+            self._copy.close()
 
     @property
     def idle_s(self) -> float:
@@ -242,9 +253,10 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
         settings: SourceSettings,
         stop: threading.Event,
         workers: SourceWorkers | None = None,
+        copies: FrameCopies | None = None,
     ) -> None:
-        """`workers` are shared by the sources of one flow. `NotInstalledError` when the transport of the settings is
-        not installed.
+        """`workers` are shared by the sources of one flow. All frames are given to `copies` too. `NotInstalledError`
+        when the transport of the settings is not installed.
         """
         self._feed = feed
         self._settings = settings
@@ -252,10 +264,13 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
         transport_of(settings.transport)  # one that is not installed is refused before anything runs
         self._network = EventLoopThread()
         self._workers = workers or SourceWorkers()
+        self._copies = copies
         self._partitions: dict[int, FeedPartition] = {}
         self._pools: dict[int, ConnectionPool] = {}
         self._desired: DesiredStreams = dict.fromkeys(settings.own_symbols, ())
         self._not_trading: frozenset[str] = frozenset()
+        if copies:
+            copies.follow(self._desired)
         self._announced: dict[str, str] = {}
         """Statuses of symbols whose partition is not built yet."""
         self._lock = threading.Lock()
@@ -266,6 +281,8 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
         """
         with self._lock:
             self._desired, self._not_trading = dict(desired), not_trading
+            if self._copies:
+                self._copies.follow(desired)
             for number in self._pools:
                 self._follow(number)
 
@@ -368,6 +385,7 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
             hold_s=self._settings.gather_ms / 1_000,
             stop=self._stop,
             close=self._network.close,
+            copy=self._copies.open() if self._copies else None,
         )
         with self._lock:
             self._partitions[number] = partition

@@ -46,7 +46,7 @@ def picture() -> str:
         source=TestingSource([]),
         parser=BinanceParser("binance"),
         feed=Feed(),
-        sinks=Sinks(**{name: TestingSink([]) for name in Sinks.__struct_fields__ if name != "bus"}),
+        sinks=Sinks(**{name: TestingSink([]) for name in Sinks.__struct_fields__ if name not in ("bus", "kafka")}),
         runner=refuse_queries,
     )
     steps = to_rendered(flow).substeps

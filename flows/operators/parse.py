@@ -61,7 +61,7 @@ class InstrumentEvent(Struct, gc=False):
     event: ConnectionEvent | TradesRefused
 
 
-Polled: TypeAlias = RawFrames | ConnectionEvent | Flush
+Polled: TypeAlias = RawFrames | ConnectionEvent | Rejected | Flush
 """What a source hands on."""
 Parsed: TypeAlias = Batch | Trades | InstrumentEvent | ConnectionEvent | Rejected | Flush
 """What this step hands on."""
@@ -96,7 +96,7 @@ class Parse:
         for item in polled:
             if isinstance(item, RawFrames):
                 self._parse_frames(item, out)
-            elif isinstance(item, Flush):
+            elif isinstance(item, Flush | Rejected):
                 out.append(item)
             else:
                 self._tell_instruments(item, out)

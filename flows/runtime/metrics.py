@@ -62,13 +62,13 @@ class RequestLimit(Protocol):
 
 
 class Publishing(Protocol):
-    """The publisher to the bus."""
+    """A publisher: to the bus, or to Kafka."""
 
     failures: int
 
     @property
     def published(self) -> dict[str, int]:
-        """Messages that the bus has taken, by channel."""
+        """Messages that it has taken, by kind."""
 
     @property
     def waiting(self) -> int:
@@ -108,6 +108,12 @@ class Parts(Struct, frozen=True):
     """By name, folders whose disks must not fill up; they need not exist yet."""
     alerts: AlertWriter | None = None
     bus: Publishing | None = None
+    kafka: Publishing | None = None
+
+    @property
+    def published(self) -> dict[str, Publishing]:
+        """The publishers by name."""
+        return {name: one for name, one in (("bus", self.bus), ("kafka", self.kafka)) if one}
 
     @property
     def trades(self) -> list[TradeWriter] | None:
@@ -188,9 +194,9 @@ def _stored(parts: Parts) -> Iterator[Metric]:
     if parts.trades is not None:
         writes.add_metric(["rocksdb", "trades"], sum(writer.stored for writer in parts.trades))
         errors.add_metric(["rocksdb"], sum(writer.failures for writer in parts.trades))
-    if parts.bus:
-        writes.add_metric(["bus", "messages"], sum(parts.bus.published.values()))
-        errors.add_metric(["bus"], parts.bus.failures)
+    for name, publisher in parts.published.items():
+        writes.add_metric([name, "messages"], sum(publisher.published.values()))
+        errors.add_metric([name], publisher.failures)
     yield writes
     yield errors
     yield _stores_up(parts)
@@ -202,8 +208,8 @@ def _stores_up(parts: Parts) -> Metric:
         up.add_metric(["mongodb"], not parts.documents.outage)
     if parts.trades is not None:
         up.add_metric(["rocksdb"], not any(writer.outage for writer in parts.trades))
-    if parts.bus:
-        up.add_metric(["bus"], not parts.bus.outage)
+    for name, publisher in parts.published.items():
+        up.add_metric([name], not publisher.outage)
     return up
 
 
@@ -225,8 +231,8 @@ def _waiting(parts: Parts) -> Iterator[Metric]:
         add("mongodb", parts.documents.held, parts.documents.capacity)
     if parts.trades is not None:
         add("rocksdb", sum(one.held for one in parts.trades), sum(one.capacity for one in parts.trades))
-    if parts.bus:
-        add("bus", parts.bus.waiting, parts.bus.capacity)
+    for name, publisher in parts.published.items():
+        add(name, publisher.waiting, publisher.capacity)
     if parts.alerts:
         add("alerts", parts.alerts.waiting, MOST_WAITING)
     yield waiting

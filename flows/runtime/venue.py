@@ -14,6 +14,7 @@ from flows.model import Incident, ListedInstrument, RefreshRequest
 from flows.runtime.commands import CommandPoller
 from flows.runtime.query_handlers import open_database
 from flows.runtime.subscriptions import SubscriptionController, is_own, listed_in, statuses_of, wanted
+from flows.runtime.topics import VenueSource, open_copies, open_topic
 from flows.settings import Feed, Settings, SettingsError
 from flows.spellings import Catalogue, Spellings
 from sinks.lake.retention import deletable_of
@@ -45,7 +46,7 @@ class VenueRuntime(Struct, frozen=True, kw_only=True):
 
     venue: Venue
     feed: Feed
-    source: FeedSource
+    source: VenueSource
     clock: FeedClock
     rest: VenueRest
     settings: Settings
@@ -66,12 +67,18 @@ class VenueRuntime(Struct, frozen=True, kw_only=True):
         report: Callable[[Incident], None],
     ) -> "VenueRuntime":
         """The parts for the settings of a venue; nothing runs yet."""
-        venue = VENUES[feed.venue]
+        venue, clock = VENUES[feed.venue], FeedClock()
+        source: VenueSource
+        if settings.kafka.is_read:
+            source = open_topic(settings, feed, venue.feed(feed), stop=stop, report=report)
+        else:
+            copies = open_copies(settings, feed, venue.feed(feed), clock=clock, report=report)
+            source = FeedSource(venue.feed(feed), settings=feed, stop=stop, workers=workers, copies=copies)
         return cls(
             venue=venue,
             feed=feed,
-            source=FeedSource(venue.feed(feed), settings=feed, stop=stop, workers=workers),
-            clock=FeedClock(),
+            source=source,
+            clock=clock,
             rest=venue.rest(feed, settings.rest),
             settings=settings,
             report=report,

@@ -25,6 +25,7 @@ from flows.settings.faults import text_of
 from flows.settings.feed import AUTO, WHOLE, Books, Feed, Rest, VenueName
 from flows.settings.files import file_settings, settings_file
 from flows.settings.hub import Heartbeat, Hub, Log, Metrics
+from flows.settings.kafka import Kafka
 from flows.settings.ports import check_ports
 from flows.settings.section import Section, Stream, wrong_value
 from flows.settings.sources import (
@@ -56,6 +57,7 @@ __all__ = [
     "Feed",
     "Heartbeat",
     "Hub",
+    "Kafka",
     "Lake",
     "Log",
     "Metrics",
@@ -95,6 +97,7 @@ class Settings(BaseSettings):
     alerts: Alerts = Alerts()
     hub: Hub = Hub()
     bus: Bus = Bus()
+    kafka: Kafka = Kafka()
     metrics: Metrics = Metrics()
     api: Api = Api()
     analysis: Analysis = Analysis()

@@ -134,6 +134,15 @@ def _bus_url(text: str) -> str:
     return text
 
 
+def _server(text: str) -> str:
+    example = "127.0.0.1:9092"
+    if "/" in text or "@" in text:
+        raise ValueError(f"write host and port alone, such as {example}")
+    if _parts_of(f"any://{text}", ("any",), example).port is None:
+        raise ValueError(f"write host and port, such as {example}")
+    return text
+
+
 def _web_origin(text: str) -> str:
     example = "https://desk.example.com"
     parts = _parts_of(text, ("http", "https"), example)
@@ -151,6 +160,7 @@ Host: TypeAlias = Annotated[str, AfterValidator(_host)]
 WebSocketUrl: TypeAlias = Annotated[str, AfterValidator(_web_socket)]
 WebUrl: TypeAlias = Annotated[str, AfterValidator(_web)]
 HubUrl: TypeAlias = Annotated[str, AfterValidator(_hub_url)]
+Server: TypeAlias = Annotated[str, AfterValidator(_server)]
 BusUrl: TypeAlias = Annotated[str, AfterValidator(_bus_url)]
 WebOrigin: TypeAlias = Annotated[str, AfterValidator(_web_origin)]
 HeartbeatUrl: TypeAlias = Annotated[str, AfterValidator(_heartbeat_url)]

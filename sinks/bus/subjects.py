@@ -79,3 +79,8 @@ def is_ours(subject: str) -> bool:
 def venue_of(subject: str) -> str:
     """The venue of a subject."""
     return text_of(subject.split(".", 2)[1])
+
+
+def symbol_of(subject: str) -> str:
+    """The symbol of a subject; "" where it has none."""
+    return text_of(subject.split(".", 3)[2])

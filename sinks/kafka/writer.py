@@ -1,0 +1,181 @@
+"""Publishes trades, closed candles and incidents to topics of Kafka.
+
+    flow's threads ── write ─▶ `entries_of` ─▶ `BusBuffer` ── own thread ─▶ connector ─▶ brokers
+
+Of an instrument and kind one message is on its way at a time, so they are in order whatever fails. What is not
+acknowledged waits, within a bound, and is part of the recovered state, as of a store: a killed process loses nothing.
+It is *at least once*: after a failure or a kill some messages come again, with the ids that they had. That the producer
+is idempotent excludes repetitions by the library alone, within one connection to the brokers.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import structlog
+
+from flows.clock import FeedClock, wall_ms
+from flows.kafka.client import KafkaSettings
+from flows.model import Publishable, VenueItems
+from sinks.buffered.outage import OnIncident, OutageWatch, StoreNames
+from sinks.buffered.summary import Summary
+from sinks.buffered.writer import BufferedWriter
+from sinks.bus.buffer import BusBuffer, Loss
+from sinks.bus.entry import Entry, Kept
+from sinks.bus.stored import Refused
+from sinks.bus.subjects import channel_of
+from sinks.hub.messages import exchange_time
+from sinks.kafka.messages import KINDS, entries_of
+from sinks.kafka.producer import Producer
+
+MOST_AT_ONCE: Final = 2_000
+"""Messages that are published together, and acknowledged before the next ones."""
+
+log = structlog.get_logger(__name__)
+
+
+class KafkaWriter(BufferedWriter[Loss, Counter[str]]):
+    """Publisher of one flow. `write` may be called from any thread."""
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        *,
+        kinds: Sequence[str],
+        flow: str,
+        clocks: Mapping[str, FeedClock],
+        summary_s: float = 60.0,
+        first_retry_s: float = 0.25,
+        on_incident: OnIncident = lambda _: None,
+    ) -> None:
+        """`kinds` are those to publish, of `trades`, `candles` and `incidents`; `flow` is named in each message.
+        `clocks` are those of the venues.
+        """
+        self._kinds = kinds
+        self._flow = flow
+        self._clocks = clocks
+        self._refused: set[str] = set()
+        """Channels of which a message was refused."""
+        self._buffer = BusBuffer(capacity=settings.buffer)
+        self._producer = Producer(settings)
+        super().__init__(
+            thread_name="kafka-writer",
+            buffer=self._buffer,
+            outages=OutageWatch(
+                StoreNames("messages", "Kafka", next(iter(clocks)) if len(clocks) == 1 else ""),
+                on_incident=on_incident,
+                first_retry_s=first_retry_s,
+            ),
+            summary=Summary(Counter[str], _log_published, interval_s=summary_s),
+        )
+        self._start()
+
+    # --- the flow's side ---
+
+    def write(self, batch: list[Publishable]) -> None:
+        """Takes items, and leaves out those that are not published. It waits only while the buffer is full and the
+        brokers take messages.
+        """
+        if not batch:
+            return
+        newest = max(map(exchange_time, batch))
+        if newest:
+            self._outages.on_feed_time(newest)
+        venue = batch.venue if isinstance(batch, VenueItems) else getattr(batch[0], "venue", "")
+        entries = list(entries_of(batch, self._kinds, self._flow, lambda: self._stamp_ms(venue, newest)))
+        if not entries:
+            return
+        if threading.current_thread() is not self._thread:  # its own incidents wait for nothing
+            self._buffer.wait_for_room()
+        self._buffer.put_all(entries)
+        self._buffer.wake()
+
+    def _stamp_ms(self, venue: str, newest: int) -> int:
+        clock = self._clocks.get(venue)
+        return (clock.now().feed if clock else 0) or newest or wall_ms()
+
+    def pending(self) -> list[Any]:
+        """What a restart must publish if this process ends now."""
+        return list(self._buffer.pending())
+
+    def resume(self, pending: list[Any]) -> None:
+        """Takes over the result of `pending` of an earlier process."""
+        self._buffer.put_all(Entry.again(one, self._flow) for one in pending if isinstance(one, Kept))
+        self._buffer.wake()
+
+    @property
+    def waiting(self) -> int:
+        """Number of trades that wait, or of other messages where those are more; `capacity` bounds each."""
+        return self._buffer.fullest
+
+    @property
+    def published(self) -> dict[str, int]:
+        """Messages that the brokers have acknowledged, by topic."""
+        return dict(self._summary.total)
+
+    def close(self) -> None:
+        """Publishes what is held, for some seconds while the brokers fail; the rest is reported as lost."""
+        self._begin_close()
+        self._thread.join()
+
+    # --- the writer's thread ---
+
+    def _wait(self) -> bool:
+        if self._outages.failures:
+            return self._buffer.wait(self._outages.pause_s, for_messages=False)
+        return self._buffer.wait(None, for_messages=True)
+
+    def _write_due(self) -> tuple[bool, str]:
+        try:
+            while entries := self._buffer.take(MOST_AT_ONCE):
+                cause = self._publish(entries)
+                if cause:
+                    return False, cause
+        except Exception as error:
+            log.exception("kafka_writer_failed")  # a bug must not silence the writer for good
+            self._buffer.settle([], [])
+            self._buffer.fail()
+            return False, repr(error)
+        return True, ""
+
+    def _publish(self, entries: list[Entry]) -> str:
+        """Publishes what was taken. Returns why it is not all there; "" when it is."""
+        published: list[Entry] = []
+        failed: list[Entry] = []
+        refused: list[Entry] = []
+        cause = ""
+        outcomes = self._producer.publish([entry.fixed() for entry in entries])
+        for entry, outcome in zip(entries, outcomes, strict=True):
+            if outcome is None:
+                published.append(entry)
+            elif isinstance(outcome, Refused):
+                refused.append(entry)
+                self._name_refused(entry, outcome.reason)
+            else:
+                failed.append(entry)
+                cause = outcome
+        self._buffer.settle(published, failed, refused)
+        self._summary.count(Counter(KINDS[channel_of(entry.subject)] for entry in published))
+        return cause
+
+    def _name_refused(self, entry: Entry, reason: str) -> None:
+        """Once for each channel: what is lost is counted besides."""
+        channel = channel_of(entry.subject)
+        if channel not in self._refused:
+            self._refused.add(channel)
+            log.error("message_refused", subject=entry.subject, bytes=len(entry.fixed().body), reason=reason)
+
+    def _report_loss(self, loss: Loss) -> None:
+        log.error("messages_not_published", venue=loss.venue, messages=loss.messages, trades=loss.trades)
+        self._outages.report(
+            "Kafka took no messages, and the buffer no more of them, or they were too large for it",
+            f"{loss.messages} messages with {loss.trades} trades are not published; the stores have them",
+        )
+
+    def _release(self) -> None:
+        self._producer.close()
+
+
+def _log_published(recent: Counter[str]) -> None:
+    log.info("messages_published", **dict(recent))

@@ -1,0 +1,119 @@
+"""A Kafka broker on loopback, in a process of its own: the one that librdkafka has for its own tests, with sockets,
+partitions, offsets and sequence numbers of producers; 5 MB a partition, nothing on disk, four partitions a topic.
+
+`MARKETFLOW_TEST_KAFKA=host:port` names another one, whose topics are then those of each test's own prefix; what needs
+the broker to be away is left out there.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Self
+
+import psutil
+import pytest
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+
+from flows.settings import Kafka
+
+OTHER = os.environ.get("MARKETFLOW_TEST_KAFKA", "")
+PARTITIONS = 4
+
+can_be_away = pytest.mark.skipif(bool(OTHER), reason="the broker is another one's")
+
+
+class Stored(NamedTuple):
+    """A message as a topic has it."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: dict[str, Any]
+    partition: int
+    offset: int
+
+
+class Broker:
+    """The broker."""
+
+    def __init__(self, address: str, process: "subprocess.Popen[str] | None") -> None:
+        self.address = address
+        self._process = process
+
+    def pause(self) -> Self:
+        """It answers nobody, and its sockets stay open, as of a host that hangs."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+        while psutil.Process(self._process.pid).status() != psutil.STATUS_STOPPED:
+            time.sleep(0.01)
+        return self
+
+    def go_on(self) -> None:
+        assert self._process
+        self._process.send_signal(signal.SIGCONT)
+
+    def settings(self, **more: Any) -> Kafka:
+        return Kafka(**{"brokers": (self.address,), **more})
+
+    def put(self, topic: str, messages: Iterable[tuple[Any, ...]], *, partition: int = 0) -> None:
+        """Puts messages `(key, value, headers)` into a partition."""
+        producer = Producer({"bootstrap.servers": self.address, "message.max.bytes": 4_000_000})
+        for key, value, headers in messages:
+            producer.produce(topic, key=key, value=value, headers=headers, partition=partition)
+            producer.poll(0)
+        assert producer.flush(60) == 0
+
+    def stored(self, topic: str) -> list[Stored]:
+        """All that a topic has, by partition; nothing of one that does not exist."""
+        consumer = Consumer({
+            "bootstrap.servers": self.address, "group.id": "test", "enable.auto.commit": False,
+            "auto.offset.reset": "earliest", "enable.partition.eof": True, "allow.auto.create.topics": False,
+        })  # fmt: skip
+        try:
+            topics: Any = consumer.list_topics(timeout=60).topics
+            if topic not in topics:
+                return []
+            open_parts = set(topics[topic].partitions)
+            consumer.assign([TopicPartition(topic, part, 0) for part in open_parts])
+            found = []
+            while open_parts:
+                one: Any = consumer.poll(60)
+                assert one is not None, f"{topic}: the partitions {open_parts} have no end"
+                if one.error() is None:
+                    headers = dict(one.headers() or ())
+                    found.append(Stored(one.key(), one.value(), headers, one.partition(), one.offset()))
+                else:
+                    assert one.error().code() == KafkaError._PARTITION_EOF, one.error()
+                    open_parts.discard(one.partition())
+            return sorted(found, key=lambda stored: (stored.partition, stored.offset))
+        finally:
+            consumer.close()
+
+
+@contextmanager
+def running_broker() -> Iterator[Broker]:
+    """A broker for the length of the block."""
+    if OTHER:
+        yield Broker(OTHER, None)
+        return
+    with subprocess.Popen([sys.executable, "-m", __name__], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        try:
+            yield Broker(process.stdout.readline().strip(), process)
+        finally:
+            process.kill()
+
+
+def main() -> None:
+    producer = Producer({"bootstrap.servers": "none", "test.mock.num.brokers": 1, "log_level": 0})
+    [broker] = producer.list_topics(timeout=60).brokers.values()
+    sys.stdout.write(f"{broker.host}:{broker.port}\n")
+    sys.stdout.flush()
+    signal.pause()
+
+
+if __name__ == "__main__":
+    main()
