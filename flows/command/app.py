@@ -17,6 +17,7 @@ from flows.command import (
     health,
     importing,
     notebook,
+    publishing,
     status,
     symbols,
     tail,
@@ -87,7 +88,7 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
-    stored = importing, backup, export, lake, notebook
+    stored = importing, backup, export, lake, publishing, notebook
     for part in (deployment, status, health, tail, symbols, alerts, handover, *stored, config, doctor):
         part.add_to(app)
     return app

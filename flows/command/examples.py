@@ -41,6 +41,12 @@ EXAMPLES: Final[Mapping[str, tuple[Example, ...]]] = {
         Example("marketflow export bars BTCUSDT --by dollar --size 1000000 -o bars.parquet", "bars of equal value"),
         Example("marketflow --of data/demo export incidents -f ndjson | jq .kind", "what went wrong in the demo"),
     ),
+    "publish": (
+        Example(
+            "MARKETFLOW_KAFKA__BROKERS=10.0.0.7:9092 marketflow publish data/tapes/*.tape.zst",
+            "tapes into the topics that flows with kafka.read_frames read",
+        ),
+    ),
     "lake write": (
         Example(
             "marketflow lake write --lake data/lake", "every closed day that it lacks, or that a repair has changed"

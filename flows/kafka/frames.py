@@ -59,10 +59,9 @@ def frame_of(venue: bytes, headers: Iterable[tuple[str, Any]] | None, value: byt
     found = dict(headers or ())
     version = found.get("version")
     if version != VERSION:
-        text = "it has no header version" if version is None else f"its header version is {_shown(version)}"
-        raise NotAFrame(f"{text}, and that of frames is 1")
+        raise NotAFrame("it has no header version" if version is None else f"it is of another version: {_shown(version)}")
     if (named := found.get("venue")) != venue:
-        raise NotAFrame("it has no header venue" if named is None else f"it is of the venue {_shown(named)}")
+        raise NotAFrame("it has no header venue" if named is None else f"it is of another venue: {_shown(named)}")
     received = found.get("received") or b""
     if not received.isdigit() or len(received) > _LONGEST_TIME:
         raise NotAFrame("its header received is no number of nanoseconds")

@@ -21,7 +21,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from confluent_kafka import OFFSET_BEGINNING, KafkaException
 from confluent_kafka import KafkaError as LibraryError
 
-from flows.clock import monotonic_ms, wall_ms
+from flows.clock import monotonic_ms, wall_ms, wall_ns
 from flows.kafka.client import KafkaSettings, frames_topic, reason_of
 from flows.model import ConnectionEvent, Flush, Incident, RefreshRequest, TradingStatus
 from sources.bridge import FLUSH_S, Polled
@@ -169,9 +169,9 @@ class TopicPartition(StatefulSourcePartition[Polled, int]):
             if isinstance(one, MessageError):
                 self._on_error(one.err)
                 continue
-            if not self._warned:
-                self._warn_of_age(one.timestamp)
             self._held.put(one, one.offset, now_ms)
+            if not self._warned and self._held.newest_ns:
+                self._warn_of_age(wall_ns() - self._held.newest_ns)
             self._arrived_ms, self._trouble = now_ms, None
             if self._is_down:
                 self._is_down = False
@@ -206,12 +206,11 @@ class TopicPartition(StatefulSourcePartition[Polled, int]):
         _log.error("topic_unavailable", partition=self._name, reason=reason)
         return self._reader.went_down(reason)
 
-    def _warn_of_age(self, timestamp: tuple[int, int] | None) -> None:
+    def _warn_of_age(self, age_ns: int) -> None:
         self._warned = True
-        age_ms = wall_ms() - timestamp[1] if timestamp else 0
-        if age_ms * 1_000_000 > OLD_NS:
+        if age_ns > OLD_NS:
             hint = 'to read the past write feed.origin = "replay": then its own time is the time'
-            _log.warning("topic_begins_in_the_past", partition=self._name, age_s=age_ms // 1_000, hint=hint)
+            _log.warning("topic_begins_in_the_past", partition=self._name, age_s=age_ns // 1_000_000_000, hint=hint)
 
 
 def report_gone(on_incident: Callable[[Incident], None], venue: str, name: str, offset: int) -> None:

@@ -28,7 +28,8 @@ class HeldFrames:
         self._part = part
         self._end = end
         self._held: deque[_Held] = deque()
-        self._newest_ns = 0
+        self.newest_ns = 0
+        """When the newest frame was received."""
         self._arrived_ms = now_ms
         self.offset = offset
         """Of the next message that is not emitted."""
@@ -47,8 +48,8 @@ class HeldFrames:
         """Takes the next message."""
         item = self._reader.frame(message)
         if isinstance(item, Frame):
-            self._newest_ns = item.received_ns
-        self._held.append(_Held(offset, self._newest_ns, item))
+            self.newest_ns = item.received_ns
+        self._held.append(_Held(offset, self.newest_ns, item))
         self._arrived_ms = now_ms
 
     def move_to(self, offset: int) -> None:

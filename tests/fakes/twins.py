@@ -8,11 +8,12 @@ import asyncio
 import contextlib
 import random
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from math import isnan
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
@@ -99,13 +100,14 @@ def _first_time(path: Path) -> int:
     return min(int(frame["time"][0]) for frame in trades_of(path).values())
 
 
-async def begun(exchange: ThreadedExchange, *clients: HubClient) -> None:
+async def begun(exchange: ThreadedExchange, *clients: HubClient, first_alone: bool = False) -> None:
     """Lets the market begin when all are live, and waits until the first trades are seen: before them nobody knows of a
-    gap.
+    gap. With `first_alone` the others are live by what the first one passes on.
     """
-    for client in clients:
+    for number, client in enumerate(clients):
         await client.subscribe("Status", "Trade")
-        await client.until_live(1)
+        if not number or not first_alone:
+            await client.until_live(1)
     exchange.resume()
     for client in clients:
         await traded(client)
@@ -127,10 +129,13 @@ async def compared(
     seed: int = 7,
     on_kill: Callable[[int], None] = lambda _: None,
     flags: Callable[[int], tuple[str, ...]] = lambda _: (),
+    of_calm: Mapping[str, Any] = MappingProxyType({}),
+    at_end: Callable[[ThreadedExchange], Awaitable[None]] | None = None,
     **more: Any,
 ) -> tuple[Stored, Stored]:
     """What both have stored: the one that was left alone, and the one that was killed so many times. `flags` are those
-    of the engine for each of its lives, from 0 on, and `more` are settings of its own.
+    of the engine for each of its lives, from 0 on, and `more` are settings of its own; `of_calm` are those of the
+    other, on which the killed one then depends. `at_end` is awaited when both have ended, before the exchange does.
 
     Half of its lives last until it has traded again and a random while longer, the others are as short as chance wants
     them, from the moment on at which it is up.
@@ -146,14 +151,14 @@ async def compared(
         async def following(path: Path, life: int = 0) -> AsyncIterator[tuple[RunningFlow, HubClient]]:
             chosen = settings_for(path, exchange, mongod_uri) | {"mongo__database": f"{folder.name}_{path.name}"}
             of_killed = path == killed
-            chosen |= more if of_killed else {}
+            chosen |= more if of_killed else of_calm
             own = (*recovering(path), *(flags(life) if of_killed else ()))
             async with running_flow(path, *own, **chosen) as flow, hub_client(flow.hub_url) as client:
                 yield flow, client
 
         async with following(calm) as (calm_flow, calm_client):
             async with following(killed) as (flow, client):
-                await begun(exchange, calm_client, client)
+                await begun(exchange, calm_client, client, first_alone=bool(of_calm))
                 begin = min(_minute_of(message) for message in client.messages if message["type"] == "Trade")
                 await calm_client.close()
                 past = await asyncio.to_thread(_past, exchange.rest_url)
@@ -177,6 +182,8 @@ async def compared(
                 await _until_complete(exchange, mongod_uri, folder, calm, killed)
                 codes = await asyncio.gather(flow.stop(), calm_flow.stop())
                 assert list(codes) == [0, 0], flow.said() + calm_flow.said()
+        if at_end:
+            await at_end(exchange)
     calm_stored, killed_stored = (
         (candles_of(mongod_uri, f"{folder.name}_{path.name}"), trades_of(path)) for path in (calm, killed)
     )
