@@ -59,7 +59,9 @@ def frame_of(venue: bytes, headers: Iterable[tuple[str, Any]] | None, value: byt
     found = dict(headers or ())
     version = found.get("version")
     if version != VERSION:
-        raise NotAFrame("it has no header version" if version is None else f"it is of another version: {_shown(version)}")
+        raise NotAFrame(
+            "it has no header version" if version is None else f"it is of another version: {_shown(version)}"
+        )
     if (named := found.get("venue")) != venue:
         raise NotAFrame("it has no header venue" if named is None else f"it is of another venue: {_shown(named)}")
     received = found.get("received") or b""

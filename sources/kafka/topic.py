@@ -25,9 +25,11 @@ class Span(NamedTuple):
     end: int
 
 
-def partitions_of(settings: KafkaSettings, topics: Iterable[str], *, create: bool = False) -> dict[str, list[int]]:
+def partitions_of(
+    settings: KafkaSettings, topics: Iterable[str], *, create: bool = False, answer_s: float = ANSWER_S
+) -> dict[str, list[int]]:
     """The partitions of topics, which the brokers may `create`, if they do such a thing. `NoAnswerError` when they
-    do not answer, `KafkaError` when one of the topics cannot be used.
+    do not answer within `answer_s`, `KafkaError` when one of the topics cannot be used.
     """
     causes: list[str] = []
     config = consumer_config(settings) | client_config(settings, on_error=causes.append)
@@ -35,7 +37,7 @@ def partitions_of(settings: KafkaSettings, topics: Iterable[str], *, create: boo
     found: dict[str, list[int]] = {}
     try:
         for topic in topics:
-            meta: Any = client.list_topics(topic, timeout=ANSWER_S).topics[topic]
+            meta: Any = client.list_topics(topic, timeout=answer_s).topics[topic]
             if meta.error is not None and meta.error.code() != LibraryError.LEADER_NOT_AVAILABLE:
                 raise KafkaError(f"the topic {topic} cannot be used: {_advice(meta.error)}")
             found[topic] = sorted(meta.partitions)

@@ -1,4 +1,4 @@
-"""Kafka with whole processes: one flow publishes the raw frames of an exchange, others read them and publish results."""
+"""Kafka with whole processes: a flow publishes the raw frames of an exchange, others read them and publish results."""
 
 import asyncio
 from pathlib import Path
@@ -24,7 +24,7 @@ async def test_a_flow_of_topics_that_is_killed_has_what_the_live_one_has_and_so_
     folder, again = tmp_path / "kafka", tmp_path / "again"
     again.mkdir()
     with running_broker() as broker:
-        kafka = {"kafka__brokers": [broker.address]}
+        kafka: dict[str, Any] = {"kafka__brokers": [broker.address]}
 
         async def read_again(exchange: ThreadedExchange) -> None:
             settings = settings_for(again, exchange, mongod_uri) | kafka
@@ -58,12 +58,12 @@ async def test_a_flow_of_topics_that_is_killed_has_what_the_live_one_has_and_so_
         key = candle["symbol"], candle["timeframe"], candle["candle"]["timestamp"]
         if key not in newest_of or newest_of[key]["revision"] <= candle["candle"]["revision"]:
             newest_of[key] = candle["candle"]
-    closed = [one for one in killed[0] if one["is_closed"] and one["open_time"] >= begin]
+    closed = [row for row in killed[0] if row["is_closed"] and row["open_time"] >= begin]
     assert closed
-    for one in closed:
-        published = newest_of[one["symbol"], one["timeframe"], one["open_time"]]
+    for row in closed:
+        published = newest_of[row["symbol"], row["timeframe"], row["open_time"]]
         names = ("open", "high", "low", "close", "volume", "status", "revision")
-        assert {name: published[name] for name in names} == {name: one[name] for name in names}
+        assert {name: published[name] for name in names} == {name: row[name] for name in names}
 
 
 def body(value: bytes | None) -> Any:

@@ -114,13 +114,13 @@ _BY_KIND: Final = {
     """,
     Kind.PARSES: """
         make; marketflow demo; marketflow run; marketflow import; marketflow record; marketflow replay; marketflow mcp
-        marketflow notebook; marketflow restore; marketflow status --url http://10.0.0.5:8080
+        marketflow notebook; marketflow restore; marketflow publish; marketflow status --url http://10.0.0.5:8080
         python -m bytewax.run; python -m api.deadman
     """,
     Kind.FOREIGN: """
         useradd; systemctl; journalctl; install; rsync; mv; python3.12 -m venv; /opt/marketflow/venv/bin/pip install
         prometheus; prometheus-alertmanager; jq; buildah; docker; kubectl; deploy/compose/secrets.sh
-        .venv/bin/python -m pytest
+        .venv/bin/python -m pytest; pip install
     """,
 }
 """Beginnings of commands."""

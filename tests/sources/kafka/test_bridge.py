@@ -11,8 +11,8 @@ from flows.kafka.frames import headers_of, key_of
 from flows.model import Connected, Disconnected, Flush, Incident, RawFrames, Rejected, Subscribed
 from flows.settings import Feed
 from sources.binance.feed import BinanceFeed
-from sources.kafka import topic
 from sources.kafka.bridge import TopicSource
+from sources.kafka.topic import NoAnswerError, partitions_of
 from tests.fakes.kafka import Broker, can_be_away, running_broker
 
 FEED = Feed(symbols=("BTCUSDT", "ETHUSDT"), streams=("aggTrade",), origin="replay", ws_url="ws://none", stale_after_s=2)
@@ -186,12 +186,8 @@ def test_a_topic_that_does_not_exist_says_what_to_do(shared: Broker) -> None:
 
 
 def test_brokers_that_do_not_answer_say_so() -> None:
-    before, topic.ANSWER_S = topic.ANSWER_S, 0.5
-    try:
-        with pytest.raises(KafkaError, match=r"no broker of kafka\.brokers \(127\.0\.0\.1:1\) answers as it should: "):
-            source_of(Broker("127.0.0.1:1", None), "absent")
-    finally:
-        topic.ANSWER_S = before
+    with pytest.raises(NoAnswerError, match=r"no broker of kafka\.brokers \(127\.0\.0\.1:1\) answers as it should: "):
+        partitions_of(Broker("127.0.0.1:1", None).settings(), ["absent"], answer_s=0.5)
 
 
 @can_be_away
