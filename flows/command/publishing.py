@@ -42,7 +42,7 @@ def publish(
 def _publish(settings: "Settings", path: Path) -> int:
     """Publishes a tape; returns the number of its frames."""
     from flows.clock import FeedClock
-    from flows.kafka.client import KafkaError
+    from flows.kafka.client import KafkaError, check_files, frames_topic
     from flows.settings import Feed
     from flows.settings.extras import needs_extra
 
@@ -59,22 +59,27 @@ def _publish(settings: "Settings", path: Path) -> int:
     feed = settings.by_venue.get(header.venue) or Feed.model_validate({"venue": header.venue})
     channels = Channels(VENUES[header.venue].feed(feed))
     channels.follow(dict.fromkeys(header.symbols, feed.kinds))
-    writer = FrameWriter(settings.kafka, venue=header.venue, clock=FeedClock())
     count = 0
     try:
-        partitions_of(settings.kafka, [writer.topic], create=True)
+        check_files(settings.kafka)
+        partitions_of(settings.kafka, [frames_topic(settings.kafka.prefix, header.venue)], create=True)
+    except KafkaError as error:
+        raise CommandError(str(error)) from error
+    writer = FrameWriter(settings.kafka, venue=header.venue, clock=FeedClock())
+    try:
         for received_ns, payload in frames_of(path):
             name = channels.channel_of(payload)
             channel = channels.by_name.get(name)
             if name:
                 while writer.waiting >= settings.kafka.buffer // 2 and not writer.lost:
                     time.sleep(_PAUSE_S)
+                if writer.lost:
+                    break
                 writer.put(channel.symbol if channel else "", channel.line if channel else "", payload, received_ns)
                 count += 1
-    except KafkaError as error:
-        raise CommandError(str(error)) from error
     finally:
         writer.close()
     if writer.lost:
-        raise CommandError(f"{path}: {writer.lost:,} of {count:,} frames are not published; the log says why")
+        published = f"of its first {count:,} frames {writer.lost:,} are not published, and none behind them"
+        raise CommandError(f"{path}: {published}: {writer.loss}")
     return count

@@ -24,6 +24,8 @@ KEPT_KBYTES: Final = 262_144
 """Most that waits, whatever the number of frames is."""
 LOOK_S: Final = 0.2
 
+_GIVEN_UP: Final = frozenset((LibraryError._PURGE_QUEUE, LibraryError._PURGE_INFLIGHT))  # noqa: SLF001 - the library's names
+
 log = structlog.get_logger(__name__)
 
 
@@ -36,6 +38,8 @@ class FrameWriter:
         self.topic = frames_topic(settings.prefix, venue)
         self.lost = 0
         """Frames that are not published, and will not be."""
+        self.loss = ""
+        """Why the newest of them is lost."""
         self._venue = venue
         self._clock = clock
         self._keys: dict[str, bytes] = {}
@@ -85,14 +89,14 @@ class FrameWriter:
         if left:
             self._producer.purge()
             self._producer.flush(1.0)
-        self._look()
+        self._look(is_last=True)
 
     # --- any thread ---
 
     def _lose(self, cause: str) -> None:
         with self._lock:
             self.lost += 1
-            self._cause = cause
+            self._cause = self.loss = cause
 
     def _note_outage(self, reason: str) -> None:
         """The library calls it for what ails all connections, not for one frame."""
@@ -100,8 +104,11 @@ class FrameWriter:
             self._cause = self._cause or reason
 
     def _note_delivery(self, error: LibraryError | None, _: Message) -> None:
-        if error is not None:
-            self._lose(f"{self.topic}: {reason_of(error)}")
+        if error is None:
+            return
+        is_given_up = error.code() in _GIVEN_UP
+        known = self._outages.cause or "the brokers have not acknowledged it"
+        self._lose(known if is_given_up else f"{self.topic}: {reason_of(error)}")
 
     # --- the thread that looks ---
 
@@ -111,8 +118,10 @@ class FrameWriter:
             self._closing.wait(0.0 if len(self._producer) else LOOK_S)
             self._look()
 
-    def _look(self) -> None:
-        """Reports what has failed since the last look, and once everything is acknowledged that it is over."""
+    def _look(self, *, is_last: bool = False) -> None:
+        """Reports what has failed since the last look, once everything is acknowledged that it is over, and then, or at
+        the end, what was lost.
+        """
         with self._lock:
             cause, self._cause = self._cause, ""
             lost = self.lost
@@ -122,7 +131,7 @@ class FrameWriter:
             self._outages.on_failure(cause, held=len(self._producer))
         elif not len(self._producer):
             self._outages.on_success()
-        if lost > self._reported and not self._outages.failures:
+        if lost > self._reported and (is_last or not self._outages.failures):
             log.error("frames_not_published", venue=self._venue, frames=lost - self._reported, total=lost)
             self._outages.report("Kafka took no frames", f"{lost - self._reported} frames are missing in {self.topic}")
             self._reported = lost

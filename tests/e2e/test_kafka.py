@@ -68,7 +68,7 @@ async def test_a_flow_of_topics_that_is_killed_has_what_the_live_one_has_and_so_
 
 
 def is_of_another_source(difference: tuple[Any, ...], begin: int) -> bool:
-    """Of a candle that had begun before the first frame, the exchange's own is at hand later; its values are the same."""
+    """Of candles that began before the first frame the exchange's own are at hand later; their values are the same."""
     key, field, *_ = difference
     return field in ("status", "proof") and key[2] < begin
 
