@@ -6,7 +6,7 @@ import pytest
 from flows.kafka.client import KafkaError, check_files, client_config, shown
 from flows.settings import Kafka, SettingsError, load_settings
 
-BROKERS = {"brokers": ("k1:9092",)}
+BROKERS: dict[str, Any] = {"brokers": ("k1:9092",)}
 
 
 def test_without_an_address_there_is_no_kafka() -> None:

@@ -23,7 +23,12 @@ def batch(first: int, last: int, **options: Any) -> TradeBatch:
 async def test_the_example_prints_each_trade_and_version_of_a_candle_once() -> None:
     with running_broker() as broker:
         settings = broker.settings(prefix="example")
-        for items in ([batch(1, 3), candle(0), forming(1)], [batch(2, 5), candle(0)], [batch(6, 6), candle(1)]):
+        lives: list[list[Any]] = [
+            [batch(1, 3), candle(0), forming(1)],
+            [batch(2, 5), candle(0)],
+            [batch(6, 6), candle(1)],
+        ]
+        for items in lives:
             writer = KafkaWriter(
                 settings, kinds=("trades", "candles"), flow="flow", clocks={"binance": FeedClock()}
             )  # each is a process that was killed, and begins with what the one before has published
