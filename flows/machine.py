@@ -173,22 +173,34 @@ def _wake_at(local_ms: int) -> datetime:
 
 def with_reading(clock: FeedClock, batch: list[tuple[str, X]]) -> list[tuple[str, tuple[str, X, Reading]]]:
     """Keyed items as `MachineLogic` takes them."""
+    if not batch:
+        return []
     reading = clock.reading()
     return [(key, (key, item, reading)) for key, item in batch]
+
+
+def _by_key(
+    clock: FeedClock, by_key: Callable[[list[Any]], list[tuple[str, X]]], batch: list[Any]
+) -> list[tuple[str, tuple[str, X, Reading]]]:
+    return with_reading(clock, by_key(batch))
 
 
 @operator
 def machine(
     step_id: str,  # noqa: ARG001 - the engine's decorator takes it
-    up: KeyedStream[In],
+    up: Stream[Any],
     build: Build[In, Out],
     clock: FeedClock,
     runner: QueryRunner = refuse_queries,
+    *,
+    by_key: Callable[[list[Any]], list[tuple[str, In]]] | None = None,
 ) -> KeyedStream[Out | Removed]:
     """One machine for each key; `build(key, state)` makes it, `state` being the result of its `snapshot`, or None.
-    `Removed` ends the machine of its key and follows its last results.
+    `Removed` ends the machine of its key and follows its last results. `by_key` makes keyed items of those of `up`;
+    without it `up` is keyed. It is no step of its own, for each costs at every poll.
     """
-    keyed: KeyedStream[tuple[str, In, Reading]] = op.flat_map_batch("key", up, partial(with_reading, clock))
+    key = partial(with_reading, clock) if by_key is None else partial(_by_key, clock, by_key)
+    keyed: KeyedStream[tuple[str, In, Reading]] = op.flat_map_batch("key", up, key)
     build_logic: Callable[[State | None], MachineLogic[In, Out]] = partial(
         MachineLogic, build=build, clock=clock, runner=runner
     )

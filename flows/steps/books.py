@@ -11,13 +11,13 @@ from bytewax.operators import KeyedStream
 from flows.bounds import VenueRules
 from flows.clock import FeedClock
 from flows.machine import QueryRunner, machine
-from flows.model import BookInput, BookResult, BookTicker, BookView, Incident, Rejected, Removed
+from flows.model import BookResult, BookTicker, BookView, Incident, Rejected, Removed
 from flows.operators.books.keeper import BookKeeper, BookPolicy, book_events
 from flows.operators.books.line_keeper import LineBookKeeper
 from flows.operators.parse import Validated
 from flows.operators.status.observations import BookSyncs, Unsynced
 from flows.settings import Books
-from flows.steps.streams import pick
+from flows.steps.streams import pick, select
 
 
 @final
@@ -53,14 +53,14 @@ def _order_books(
     rules: VenueRules,
     runner: QueryRunner,
 ) -> BookStreams:
-    by_instrument: KeyedStream[BookInput] = op.flat_map_batch("by_instrument", events, book_events)
     build = partial(order_book, books=books, rules=rules)
-    results: KeyedStream[BookResult | Removed] = machine("book", by_instrument, build, clock, runner)
+    results: KeyedStream[BookResult | Removed] = machine("book", events, build, clock, runner, by_key=book_events)
+    rare: Stream[Incident | Rejected] = pick("rare", results, Incident, Rejected)
     return BookStreams(
         views=op.flat_map_batch("views", results, _views),
         synced=op.flat_map_batch("synced", results, BookSyncs()),
-        incidents=pick("incidents", results, Incident),
-        rejected=pick("rejected", results, Rejected),
+        incidents=select("incidents", rare, Incident),
+        rejected=select("rejected", rare, Rejected),
     )
 
 

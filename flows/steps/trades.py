@@ -34,6 +34,8 @@ from flows.operators.trades.sequence import Sequencer
 from flows.settings import Feed
 from flows.steps.streams import pick, select
 
+_RARE = Incident, TradeWitness, Rejected, StoreOnly, StoreOnlyTrades, RefreshResult, Removed
+
 
 @final
 @dataclass(frozen=True)
@@ -68,23 +70,22 @@ def candles(
     """Trades in sequence and the candles made of them, both complete, one machine for each instrument. Without a
     `runner` no gap is filled and no history fetched. `clock` closes the candles, and is set here.
     """
-    batches: KeyedStream[TradeInput] = op.flat_map_batch(
-        "batches", events, MicroBatcher(clock, hold_ms=feed.gather_ms, monotonic_ms=monotonic_ms)
-    )
+    batches = MicroBatcher(clock, hold_ms=feed.gather_ms, monotonic_ms=monotonic_ms)
     build = partial(sequence_candles, feed=feed, can_query=runner is not None, rules=rules)
-    results: KeyedStream[TradeResult] = machine("pipeline", batches, build, clock, runner or refuse_queries)
+    results: KeyedStream[TradeResult] = machine(
+        "pipeline", events, build, clock, runner or refuse_queries, by_key=batches
+    )
     trades = pick("trades", results, TradeBatch)
     built = pick("candles", results, Candle)
-    corrections = op.flat_map_batch("corrections", results, corrected_candles)
     # one step, for each costs at every poll; those behind it only when there is something
-    rare: Stream[Incident | TradeWitness | Rejected] = pick("rare", results, Incident, TradeWitness, Rejected)
+    rare: Stream[Any] = pick("rare", results, *_RARE)
     return CandleStreams(
         trades=trades,
         candles=built,
-        corrections=corrections,
-        restored=op.flat_map_batch("restored", results, restored_trades),
+        corrections=op.flat_map_batch("corrections", rare, corrected_candles),
+        restored=op.flat_map_batch("restored", rare, restored_trades),
         minutes=op.flat_map_batch("minutes", results, partial(minutes_among, minutes_of(feed.timeframes))),
-        requests=op.flat_map_batch("requests", results, ends_of_requests),
+        requests=select("requests", rare, RefreshResult, Removed),
         incidents=select("incidents", rare, Incident),
         witnesses=select("witnesses", rare, TradeWitness),
         rejected=select("rejected", rare, Rejected),
@@ -129,19 +130,14 @@ def sequence_candles(
     )
 
 
-def corrected_candles(items: list[tuple[str, TradeResult]]) -> list[Candle]:
+def corrected_candles(items: list[Any]) -> list[Candle]:
     """Candles that are for the store alone."""
-    return [value.candle for _, value in items if type(value) is StoreOnly]
+    return [item.candle for item in items if type(item) is StoreOnly]
 
 
-def restored_trades(items: list[tuple[str, TradeResult]]) -> list[TradeBatch]:
+def restored_trades(items: list[Any]) -> list[TradeBatch]:
     """Trades that are for the store alone."""
-    return [value.batch for _, value in items if type(value) is StoreOnlyTrades]
-
-
-def ends_of_requests(items: list[tuple[str, TradeResult]]) -> list[RefreshResult | Removed]:
-    """Results of requests, and the instruments whose machines are gone with what was requested of them."""
-    return [value for _, value in items if type(value) is RefreshResult or type(value) is Removed]
+    return [item.batch for item in items if type(item) is StoreOnlyTrades]
 
 
 def minutes_among(timeframe: str, items: list[tuple[str, TradeResult]]) -> list[tuple[str, Candle | Removed]]:

@@ -25,18 +25,15 @@ from flows.model import (
     InstrumentStatus,
     MarketData,
     RawFrames,
-    RefreshResult,
     Rejected,
     Removed,
     Stats24h,
     Subscribed,
     TradeBatch,
-    TradeResult,
 )
 from flows.operators.parse import Polled
 from flows.queries import BookQuery, HistoryQuery, KlinesQuery, Query, QueryError
 from flows.settings import Books, Feed
-from flows.steps import ends_of_requests
 from sources.binance.parse import BinanceParser
 from sources.binance.rules import RULES
 from tests.fakes.recordings import frames_of, line_of, official_klines, pepe_frames, recording, trx_frames
@@ -308,14 +305,3 @@ def test_books_best_quotes_and_statistics_reach_clients_and_the_store() -> None:
         next(item for item in figures if item.complete)
     ]
     assert {incident.kind for incident in outcome.incidents} <= {"partial", "history"}
-
-
-def test_the_ends_of_requests_are_answers_and_removals_in_their_order() -> None:
-    key, answer = "binance:BTCUSDT", RefreshResult("one", "1 candle")
-    removed = Removed("market", ("BTCUSDT",), ("aggTrade",), is_gone=True)
-    items: list[tuple[str, TradeResult]] = [
-        (key, answer),
-        (key, Subscribed("market", ("BTCUSDT",), ())),
-        (key, removed),
-    ]
-    assert ends_of_requests(items) == [answer, removed]

@@ -55,7 +55,7 @@ def test_without_a_sink_its_branch_is_left_out_and_whatever_leads_there_alone() 
     assert steps_of(stored) == ["source", "parse", "validate", "candles", "feed_status", "stats_24h", "mongodb"]
     inner = set(inner_steps(stored.substeps))
     assert {"candles.candles", "candles.corrections", "candles.minutes", "feed_status.tickers"} <= inner
-    assert not {"candles.rare", "candles.restored", "candles.requests", "feed_status.rejected"} & inner
+    assert not {"candles.restored", "candles.requests", "feed_status.rejected"} & inner
 
 
 def test_without_a_runner_there_are_no_books_and_no_statistics() -> None:
