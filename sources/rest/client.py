@@ -94,6 +94,7 @@ class _Request(Struct, frozen=True):
 
 
 _NO_HEADERS: Final[Mapping[str, str]] = {}
+_NO_STREAM: Final = httpx.ByteStream(b"")
 
 
 class RestSettings(Protocol):
@@ -237,6 +238,7 @@ class RestClient:
                     raise VenueError(
                         f"{self.base_url}{request.path}: the answer is longer than {MOST_BYTES} bytes", status=200
                     )
+        response.stream = _NO_STREAM  # the library's own one has the answer: a cycle that would stay
         return response, bytes(body)
 
     def _on_breaker(self, address: str, kind: str, event: Any) -> None:

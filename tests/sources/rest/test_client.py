@@ -7,6 +7,7 @@ import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import httpx
 import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
@@ -219,6 +220,22 @@ async def test_a_venue_that_is_down_is_not_asked_and_costs_no_weight() -> None:
         with pytest.raises(CircuitOpenError, match="failed 5 times in a row"):
             await rest.get(PING)
         assert rest.rate_limit.used == BREAKER_FAILURES
+        await rest.aclose()
+
+
+async def test_of_an_answer_only_its_body_stays() -> None:
+    gc.disable()
+
+    def responses() -> int:
+        return sum(isinstance(each, httpx.Response) for each in gc.get_objects())
+
+    async with running_venue() as (venue, url):
+        venue.answers.set()
+        venue.body = b"{}"
+        rest = client(url)
+        before = responses()
+        assert [await rest.get(PING) for _ in range(3)] == [b"{}"] * 3
+        assert responses() == before
         await rest.aclose()
 
 
