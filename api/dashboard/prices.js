@@ -1,8 +1,9 @@
 /** The list of what is recorded: figures in the viewer's columns, order and groups. Each line is a link to its chart. */
 
 import { precision } from "./format.js";
-import { byId, paintSoon } from "./page.js";
-import { COLUMNS, inOrder, USUAL_COLUMNS } from "./watch/columns.js";
+import { byId, note, paintSoon } from "./page.js";
+import { COLUMNS, inOrder, OWN_ORDER, USUAL_COLUMNS } from "./watch/columns.js";
+import { Drag } from "./watch/drag.js";
 import { Figures } from "./watch/figures.js";
 import { Groups, kept } from "./watch/groups.js";
 import { Setup } from "./watch/setup.js";
@@ -11,7 +12,7 @@ import { Viewport } from "./watch/viewport.js";
 const REVEAL_MS = 5_000; // after the choice the chosen line stays in view while others come, unless the viewer scrolls
 const KEPT_VIEW = "marketflow.list";
 const USUAL_VIEW = { column: "name", way: 1, group: "", columns: USUAL_COLUMNS, onlyStarred: false };
-const isName = (name) => name === "name" || name in COLUMNS;
+const isName = (name) => name === "name" || name === OWN_ORDER || name in COLUMNS;
 const isView = ({ column, way, group, columns } = {}) =>
   isName(column) && (way === 1 || way === -1) && typeof group === "string" && Array.isArray(columns) && columns.every((name) => name in COLUMNS);
 
@@ -48,6 +49,16 @@ export class Prices {
       paint: (line) => this.#paintLine(line),
       chosen: () => this.#records.get(this.#chosen),
       scrolled: () => (this.#revealsUntil = 0),
+      columns: () => this.#view.columns,
+    });
+    new Drag(byId("list"), {
+      recordOf: ({ dataset: { venue, symbol } }) => this.#records.get(keyOf(venue, symbol)),
+      groups: () => this.#groups.names,
+      group: () => this.#ownGroup,
+      put: (record, name) => this.#put(record, name),
+      make: (record, near) => this.#setup.showGroupsOf(record, keyOfRecord(record), near),
+      place: (record, other, isAfter) => this.#place(record, other, isAfter),
+      isFixed: () => this.#viewport.isStrip,
     });
     this.#figures = new Figures({
       records: this.#records, isShown: (name) => this.#view.columns.includes(name) || this.#view.column === name,
@@ -161,8 +172,48 @@ export class Prices {
     return [this.neighbour(1), ...this.#records.values()].find(isOther) ?? null;
   }
 
+  /** The name of the viewer's group that is shown; "" without one. */
+  get #ownGroup() {
+    const { group } = this.#view;
+    return group.startsWith("group:") ? group.slice("group:".length) : "";
+  }
+
+  #put(record, name) {
+    const key = keyOfRecord(record), wasIn = this.#groups.has(name, key);
+    const put = (isIn) => {
+      this.#groups.put(name, key, isIn);
+      this.arrange();
+    };
+    put(true);
+    if (wasIn) note(`${record.symbol} is in ${name} already`);
+    else note(`${record.symbol} is in ${name}`, { action: { text: "Undo", run: () => put(false) } });
+  }
+
+  /** Puts a line of the shown group before another one or after it, at the end for null: the order is the viewer's own from then on. */
+  #place(record, other, isAfter = false) {
+    const shown = this.#shown.filter((one) => one !== record);
+    const index = other ? shown.indexOf(other) + (isAfter ? 1 : 0) : shown.length;
+    shown.splice(index, 0, record);
+    this.#groups.order(this.#ownGroup, shown.map(keyOfRecord));
+    Object.assign(this.#view, { column: OWN_ORDER, way: 1 });
+    this.#keepView();
+    this.#arrangeNow(); // the next key may come before the page is painted
+  }
+
+  /** Alt and an arrow on a line of a group. */
+  #step(line, step) {
+    const record = this.#records.get(keyOf(line.dataset.venue, line.dataset.symbol));
+    const other = this.#shown[this.#shown.indexOf(record) + step];
+    if (other) this.#place(record, other, step > 0);
+  }
+
   #onKey(event) {
     const line = event.target.closest("li");
+    const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+    if (line && step && event.altKey && this.#ownGroup) {
+      event.preventDefault();
+      return this.#step(line, step);
+    }
     if (event.key !== "Delete" || !line) return;
     event.preventDefault();
     this.onRemove({ venue: line.dataset.venue, symbol: line.dataset.symbol });
@@ -201,7 +252,8 @@ export class Prices {
     if (column === "state") for (const record of this.#records.values()) this.#stateOf(record);
     const isStarred = (record) => this.#groups.isStarred(keyOfRecord(record));
     const members = this.#membersOf(group).filter((record) => !onlyStarred || isStarred(record) || keyOfRecord(record) === this.#chosen);
-    this.#shown = inOrder(members, { column, way, isStarred });
+    const places = this.#groups.placesOf(this.#ownGroup);
+    this.#shown = inOrder(members, { column, way, isStarred, placeOf: (record) => places.get(keyOfRecord(record)) });
     this.#viewport.arrange(this.#shown);
     for (const line of this.#viewport.lines.values()) this.#mark(line);
     this.#setup.paint(members.length);

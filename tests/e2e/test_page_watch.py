@@ -1,14 +1,29 @@
 """The dashboard's list as the viewer wants it, in a real browser: columns, order, groups, and 2,000 symbols."""
 
 import re
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Locator, Page, expect
 
 from flows.model import BookTicker, FeedStatus, FundingState, MarketData
 from tests.fakes.interface import LIVE, NOW, Deployment, state, until
-from tests.fakes.pages import AXE, DESKTOP, PHONE, SMALL, THEMES, Told, faults_of, go_to, resize
+from tests.fakes.pages import (
+    AXE,
+    DESKTOP,
+    LANDSCAPE,
+    PHONE,
+    SMALL,
+    THEMES,
+    Told,
+    box_of,
+    faults_of,
+    go_to,
+    keep,
+    resize,
+)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]  # the browser is of one loop
 
@@ -55,9 +70,14 @@ async def test_columns_are_chosen_shown_and_sorted_by(told: Told) -> None:
         await page.keyboard.press("Escape")
         row = page.locator(f"{LINES}[data-symbol=ETHUSDT]")
         for column, text in (
-            ("price", "50.00"), ("change", "-2.00%"), ("volume", "45.00K"), ("spread", "0.100%"),
-            ("funding", "-0.0200%"), ("state", "silent"), ("signal", "neutral"),
-        ):  # fmt: skip
+            ("price", "50.00"),
+            ("change", "-2.00%"),
+            ("volume", "45.00K"),
+            ("spread", "0.100%"),
+            ("funding", "-0.0200%"),
+            ("state", "silent"),
+            ("signal", "neutral"),
+        ):
             await expect(row.locator(f".{column}")).to_contain_text(text)
         for column, falling in {
             "price": ("BTCUSDT", "ETHUSDT", "SOLUSDT"),
@@ -135,6 +155,97 @@ async def test_groups_are_the_viewers_alone(told: Told) -> None:
     deployment.tell(FeedStatus("binance", "", "removed", ("SOLUSDT",)))
     await expect(page.locator("#symbol")).to_have_text("BTCUSDT")
     await expect(page.locator(LINES)).to_have_count(0)
+    await page.evaluate("localStorage.clear()")
+
+
+async def test_lines_are_dragged_into_groups_and_to_places_and_moved_by_keys(told: Told) -> None:
+    page, deployment, _ = told
+    await resize(page, DESKTOP)
+    figures(deployment)
+    await page.locator("#setup-open").click()
+    await page.locator("#new-group").fill("Fast")
+    await page.keyboard.press("Enter")
+    await page.keyboard.press("Escape")
+    row = {symbol: page.locator(f"{LINES}[data-symbol={symbol}]") for symbol in ("BTCUSDT", "ETHUSDT", "SOLUSDT")}
+    await are(page, *row)
+    target = page.locator("#drop-groups [data-group=Fast]")
+    for symbol in ("SOLUSDT", "BTCUSDT", "ETHUSDT"):
+        await hold(page, row[symbol])
+        await over(page, target)
+        await page.mouse.up()
+        await expect(page.locator(".note", has_text=f"{symbol} is in Fast")).to_be_visible()
+    await hold(page, row["BTCUSDT"])
+    await over(page, target)
+    await page.keyboard.press("Escape")  # nothing is done
+    await page.mouse.up()
+    await expect(page.locator("#symbol")).to_have_text("BTCUSDT")
+    await page.locator("#group").select_option("group:Fast")
+    await are(page, "BTCUSDT", "ETHUSDT", "SOLUSDT")  # still by name
+    await hold(page, row["SOLUSDT"])
+    await over(page, row["BTCUSDT"], 0.2)
+    await page.mouse.up()
+    await are(page, "SOLUSDT", "BTCUSDT", "ETHUSDT")
+    await hold(page, row["SOLUSDT"])
+    await over(page, row["BTCUSDT"], 0.8)
+    await page.mouse.up()
+    await are(page, "BTCUSDT", "SOLUSDT", "ETHUSDT")
+    await row["BTCUSDT"].locator("a").focus()
+    await page.keyboard.press("Alt+ArrowDown")
+    await page.keyboard.press("Alt+ArrowDown")
+    await page.keyboard.press("Alt+ArrowDown")  # it is the last one
+    await are(page, "SOLUSDT", "ETHUSDT", "BTCUSDT")
+    await expect(row["BTCUSDT"].locator("a")).to_be_focused()
+    assert page.url.endswith("#binance/BTCUSDT/1m"), "no link was followed"
+    await go_to(page)
+    await are(page, "SOLUSDT", "ETHUSDT", "BTCUSDT")
+    await hold(page, row["SOLUSDT"])
+    await over(page, page.locator("#drop-groups .more"))
+    await page.mouse.up()
+    await page.locator("#new-membership").fill("Slow")
+    await page.keyboard.press("Enter")
+    await page.keyboard.press("Escape")
+    await page.locator("#group").select_option("group:Slow")
+    await are(page, "SOLUSDT")
+    await page.evaluate("localStorage.clear()")
+
+
+async def hold(page: Page, line: Locator) -> None:
+    """Presses the pointer on a line, and moves it a little."""
+    box = await box_of(line)
+    await page.mouse.move(box.left + 60, box.top + box.height / 2)
+    await page.mouse.down()
+    await page.mouse.move(box.left + 60, box.top + box.height / 2 + 8, steps=2)
+
+
+async def over(page: Page, target: Locator, height: float = 0.5) -> None:
+    """Moves the pressed pointer over something, to such a share of its height."""
+    box = await box_of(target)
+    await page.mouse.move(box.left + 60, box.top + box.height * height, steps=3)
+
+
+async def test_the_strip_of_a_phone_has_the_chosen_columns(told: Told, tmp_path: Path) -> None:
+    page, deployment, _ = told
+    figures(deployment)
+    await resize(page, PHONE)
+    await page.locator("#tools-open").click()
+    await page.get_by_role("button", name="Columns").click()
+    for column in ("spread", "funding"):
+        await page.locator(f"#chosen-columns input[value={column}]").check()
+    await page.locator("#chosen-columns input[value=change]").uncheck()
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("Escape")
+    row = page.locator(f"{LINES}[data-symbol=ETHUSDT]")
+    await expect(row.locator(".spread")).to_contain_text("0.100%")
+    await expect(row.locator(".change")).to_have_count(0)
+    for size in (PHONE, LANDSCAPE):
+        await resize(page, size)
+        boxes = [await box_of(row.locator(part)) for part in (".price", ".spread", ".funding")]
+        assert all(one.right <= other.left for one, other in pairwise(boxes))
+        assert boxes[-1].right <= (await box_of(row)).right
+        for theme in THEMES:
+            await page.emulate_media(color_scheme=theme)
+            await keep(page, tmp_path, f"strip-{size[0]}-{theme}")
+            assert not AXE.is_file() or await faults_of(page) == {}
     await page.evaluate("localStorage.clear()")
 
 

@@ -67,15 +67,18 @@ export const COLUMNS = {
 
 export const USUAL_COLUMNS = ["price", "change"];
 
+/** What a list can be sorted by besides its columns: the viewer's own order of a group. */
+export const OWN_ORDER = "own";
+
 /** The first way in which a list is sorted by a column: names from A, figures from the greatest. */
-export const firstWayOf = (column) => (column === "name" ? 1 : -1);
+export const firstWayOf = (column) => (column === "name" || column === OWN_ORDER ? 1 : -1);
 
 /**
  * Records in the order of a column, `way` 1 or -1; those with a star first, what is not known last in each part, equal
- * ones by name.
+ * ones by name. `placeOf(record)` is that in the viewer's own order.
  */
-export function inOrder(records, { column, way, isStarred = () => false }) {
-  const value = COLUMNS[column]?.value ?? (() => 0);
+export function inOrder(records, { column, way, isStarred = () => false, placeOf = () => null }) {
+  const value = column === OWN_ORDER ? placeOf : (COLUMNS[column]?.value ?? (() => 0));
   const ranked = records.map((record) => ({
     record, star: isStarred(record) ? 1 : 0, value: value(record) ?? null, name: `${record.symbol} ${record.venue}`,
   }));

@@ -95,6 +95,19 @@ export class Groups {
     this.#keep();
   }
 
+  /** Puts the members of a group into an order; those that it does not name come last. */
+  order(name, keys) {
+    const members = this.#groups.get(name);
+    if (!members) return;
+    this.#groups.set(name, new Set([...keys.filter((key) => members.has(key)), ...members]));
+    this.#keep();
+  }
+
+  /** The place of each member of a group, by key. */
+  placesOf(name) {
+    return new Map([...(this.#groups.get(name) ?? [])].map((key, index) => [key, index]));
+  }
+
   #keep() {
     const groups = [...this.#groups].map(([name, members]) => ({ name, members: [...members] }));
     this.#storage.setItem(KEPT_GROUPS, JSON.stringify(groups));

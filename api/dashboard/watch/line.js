@@ -107,5 +107,7 @@ export class Line {
 function cellOf(name) {
   const text = element("span", "", "");
   const named = name === "price" || name === "change" ? [] : [element("span", "hidden", `, ${COLUMNS[name].title} `)];
-  return { cell: element("span", `cell ${name} number`, ...named, text), text };
+  const cell = element("span", `cell ${name} number`, ...named, text);
+  if (named.length) cell.dataset.title = COLUMNS[name].title; // for the strip, which has no head
+  return { cell, text };
 }

@@ -1,8 +1,9 @@
 /** How the viewer wants the list: columns, order, groups. The head of the columns, the choice of a group, and two dialogs. */
 
 import { byId, element, note, write } from "../page.js";
-import { COLUMNS, firstWayOf, USUAL_COLUMNS } from "./columns.js";
+import { COLUMNS, firstWayOf, OWN_ORDER, USUAL_COLUMNS } from "./columns.js";
 
+const OWN = { about: "the own order of a group" };
 const NAME = { title: "Name", about: "the venue's own name" };
 const PRICE_EM = 0.62; // a digit
 
@@ -24,7 +25,7 @@ export class Setup {
     this.#page = page;
     byId("group").onchange = () => this.#change({ group: byId("group").value });
     byId("starred").onclick = () => this.#change({ onlyStarred: !this.#view.onlyStarred });
-    byId("sort").append(...Object.entries({ name: NAME, ...COLUMNS }).map(([name, { about }]) => Object.assign(element("option", "", about), { value: name })));
+    byId("sort").append(...Object.entries({ name: NAME, [OWN_ORDER]: OWN, ...COLUMNS }).map(([name, { about }]) => Object.assign(element("option", "", about), { value: name })));
     byId("sort").onchange = () => this.#sortBy(byId("sort").value, firstWayOf(byId("sort").value));
     byId("sort-way").onclick = () => this.#sortBy(this.#view.column, -this.#view.way);
     byId("add-group").onsubmit = (event) => this.#onNew(event, byId("new-group"));
@@ -97,6 +98,7 @@ export class Setup {
     const widths = columns.map((name) => (COLUMNS[name].width ? `${COLUMNS[name].width}px` : `calc(var(--longest-price, 9) * ${PRICE_EM}em + 6px)`));
     const list = byId("list"), { style } = document.documentElement;
     list.style.setProperty("--cells", ["minmax(0, 1fr)", ...widths].join(" "));
+    style.setProperty("--cell-count", columns.length || 1);
     style.setProperty("--cells-width", `${columns.reduce((sum, name) => sum + (COLUMNS[name].width ?? 6) + 8, 0)}px`);
     document.body.classList.toggle("more-columns", columns.join() !== USUAL_COLUMNS.join());
   }

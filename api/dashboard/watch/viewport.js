@@ -1,6 +1,7 @@
 /** What is in view of a long list: lines are made for that part alone, and used again for others as the list is scrolled. */
 
 import { element } from "../page.js";
+import { COLUMNS } from "./columns.js";
 import { Line } from "./line.js";
 import { Places } from "./places.js";
 
@@ -9,7 +10,8 @@ const STRIP = matchMedia("(max-width: 760px), (max-height: 500px)"); // as in st
 const USUAL_PX = 28;
 const SETTLED_MS = 120; // after the last scrolling
 const NAME_GAP_PX = 28; // beside a name in the strip
-const FIGURES_GAP_PX = 36;
+const FIGURES_GAP_PX = 28; // beside them all
+const CELL_GAP_PX = 8;
 const CLOSE_PX = 46; // of the chosen one
 
 export class Viewport {
@@ -27,7 +29,7 @@ export class Viewport {
 
   /**
    * `on` is that of `Line`; `on.paint(line)` writes one that came into view, `on.chosen()` is the record that is always there,
-   * `on.scrolled()` says that the viewer has scrolled.
+   * `on.columns()` are those of a line, `on.scrolled()` says that the viewer has scrolled.
    */
   constructor(scroller, list, on) {
     this.#scroller = scroller;
@@ -36,6 +38,11 @@ export class Viewport {
     scroller.addEventListener("scroll", () => (this.#noticeScrolling(), this.#show()), { passive: true });
     new ResizeObserver(() => this.measure()).observe(scroller);
     STRIP.addEventListener("change", () => requestAnimationFrame(() => this.reveal(this.#on.chosen())));
+  }
+
+  /** Whether the lines stand beside each other. */
+  get isStrip() {
+    return STRIP.matches;
   }
 
   /** The lines that are made, with their records. */
@@ -144,7 +151,11 @@ export class Viewport {
 
   #widthOf({ symbol, venue, priceText = "" }) {
     const name = Math.max(this.#textWidth(symbol), this.#textWidth(venue));
-    const figures = this.#textWidth("0".repeat(priceText.length)) + this.#textWidth("+00.00%");
+    const widthOfCell = (column) => {
+      if (column === "price") return this.#textWidth("0".repeat(priceText.length));
+      return column === "change" ? this.#textWidth("+00.00%") : this.#textWidth(COLUMNS[column].title) + COLUMNS[column].width;
+    };
+    const figures = this.#on.columns().reduce((sum, column) => sum + widthOfCell(column) + CELL_GAP_PX, 0);
     const isChosen = this.#on.chosen()?.symbol === symbol && this.#on.chosen()?.venue === venue;
     return Math.ceil(Math.max(name + NAME_GAP_PX, figures + FIGURES_GAP_PX) + (isChosen ? CLOSE_PX : 0));
   }
