@@ -164,7 +164,7 @@ class _StoredCandles:
 
 
 async def _read(settings: Settings, since_ms: int) -> dict[tuple[str, str], list[tuple[int, int, int]]]:
-    reason = "no answer"
+    reason = "it was not answered"
     try:
         async with asyncio.timeout(READ_S):
             while True:
@@ -173,6 +173,8 @@ async def _read(settings: Settings, since_ms: int) -> dict[tuple[str, str], list
                 except NoStreamError:
                     return {}
                 except BusError as error:
+                    if reason != str(error):
+                        _log.info("takeover_waits", reason=str(error))
                     reason = str(error)
                     await asyncio.sleep(RETRY_S)
     except TimeoutError:

@@ -33,7 +33,11 @@ READ_S: Final = 0.5
 WRITE_S: Final = 1.0
 PAUSE_MS: Final = 200
 """Between two attempts to write while the servers take nothing."""
-UNREAD_MS: Final = 4_000
+UNREAD_MS: Final = 1_500
+"""After so long without an answer another server is tried: this one may be cut off, or on a host that is lost."""
+UNKNOWN_MS: Final = 30_000
+"""After so long the bucket is taken for another one, and read anew as at the start."""
+UNMATCHED_MS: Final = 4_000
 UNWRITTEN_MS: Final = 12_000
 """Servers need 4 to 9 s to choose a leader."""
 MOST_WRITES: Final = 50
@@ -68,7 +72,9 @@ class SharingFlow:
         self._is_known = False
         """Whether the bucket was read, and is the same since."""
         self._read_ms = self._written_ms = 0
-        """When the bucket was read last, and has taken something."""
+        """When the bucket was read last, and has taken something, or when this connection began."""
+        self._known_ms = 0
+        """When the bucket was read last."""
         self._read_at = self._write_at = 0
         """When it is to be read next, and may be written to."""
         self._failures = 0
@@ -128,7 +134,7 @@ class SharingFlow:
             await client.prepare_bucket(self._settings.bus)
             fences = await self._fences()
             self._shards.on_connected(await self._entries(client, BEGIN_S), fences, monotonic_ms())
-            self._is_known = True
+            self._is_known, self._known_ms = True, monotonic_ms()
         self._read_ms = self._written_ms = monotonic_ms()
         while not (self._stopping and not self._running and self._shards.is_over):
             await self._turn(client)
@@ -144,14 +150,14 @@ class SharingFlow:
         return [Entry(key_of_subject(stream, one.subject), one.body, one.seq, one.stamp_ms) for one in found]
 
     async def _read(self, client: BusClient) -> None:
-        """Reads the bucket. `BusError` when that fails for longer than a server without a leader needs."""
+        """Reads the bucket, which needs no leader. `BusError` when this server does not answer for `UNREAD_MS`."""
         try:
             for entry in await self._entries(client, READ_S):
                 self._shards.on_entry(entry, monotonic_ms())
-            self._read_ms = monotonic_ms()
+            self._read_ms = self._known_ms = monotonic_ms()
         except BusError:
+            self._is_known = monotonic_ms() - self._known_ms < UNKNOWN_MS
             if monotonic_ms() - self._read_ms > UNREAD_MS:
-                self._is_known = False  # it may be gone
                 raise
         self._read_at = monotonic_ms() + self._beat_ms
 
@@ -217,7 +223,7 @@ class SharingFlow:
         elif isinstance(answer, Conflict):
             self._shards.on_written(write, None, now)
             self._read_at = 0
-            if now - self._written_ms > UNREAD_MS:
+            if now - self._written_ms > UNMATCHED_MS:
                 self._is_known = False  # its numbers are others than are known: the bucket was made anew
                 raise BusError(answer.reason)
         else:

@@ -32,7 +32,7 @@ class Member:
             after = f"&resume_after={self.seq}" if self.seq else ""
             url = f"{host.url.replace('http', 'ws', 1)}/ws?channels=Trade,ChartUpdate&token={TOKEN}{after}"
             with suppress(OSError, WebSocketException, TimeoutError):
-                async with connect(url, max_size=None, open_timeout=10, ping_interval=5, ping_timeout=5) as socket:
+                async with connect(url, max_size=None, open_timeout=3, ping_interval=5, ping_timeout=5) as socket:
                     self.connections += 1
                     async for text in socket:
                         self.take(json.loads(text))

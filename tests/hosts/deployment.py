@@ -78,7 +78,9 @@ class Hosts:
         return next(one for one in self.hosts if one.name == name)
 
     async def owners(self) -> dict[str, str]:
-        """The owner of each shard, as far as the bucket can be read."""
+        """The owner of each shard, as far as the bucket can be read; by the newest lease that any server has, for one
+        that was cut off has old ones.
+        """
         found: dict[str, str] = {}
         for one in await self._newest_of(subject_of_key("marketflow", ">"), stream=bucket_of("marketflow")):
             lease, shard = lease_of(one.body), shard_of_key(key_of_subject("marketflow", one.subject))
@@ -100,11 +102,18 @@ class Hosts:
         return [msgspec.json.decode(one.body)["data"] for one in await self._newest_of("mf.binance.*.Trade")]
 
     async def _newest_of(self, subject: str, *, stream: str = "") -> list[Message]:
-        """The newest message of each subject, as far as a server answers in time."""
-        with suppress(BusError, TimeoutError):
-            async with asyncio.timeout(5), connected(self.bus, "test", stream=stream) as client:
-                return await client.newest(subject, wait_s=1.0)
-        return []
+        """The newest message of each subject, of what the servers have that answer in time."""
+
+        async def at(url: str) -> list[Message]:
+            with suppress(BusError, TimeoutError):
+                async with asyncio.timeout(5), connected(Bus(url=(url,)), "test", stream=stream) as client:
+                    return await client.newest(subject, wait_s=1.0)
+            return []
+
+        found: dict[str, Message] = {}
+        for one in sorted(sum(await asyncio.gather(*map(at, self.bus.url)), []), key=lambda one: one.seq):
+            found[one.subject] = one
+        return [*found.values()]
 
     async def until(self, what: str, holds: Callable[[Any], bool], look: Callable[[], Awaitable[Any]]) -> Any:
         """Waits until what is looked at is so, and gives it."""

@@ -72,7 +72,7 @@ class Host:
         file.write_text(
             f'server_name: {self.name}\nlisten: "{own}:{NATS}"\nhttp: "{own}:{MONITOR}"\n'
             f'jetstream {{ store_dir: "{self.folder / "nats"}", max_file_store: 4GB, max_memory_store: 64MB }}\n'
-            f'cluster {{ name: c, listen: "{own}:6222", routes: [{routes}] }}\n'
+            f'cluster {{ name: c, listen: "{own}:6222", routes: [{routes}], ping_interval: "1s", ping_max: 3 }}\n'
         )
         return [str(BINARY), "-c", str(file)]
 
