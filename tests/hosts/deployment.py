@@ -110,10 +110,9 @@ class Hosts:
                     return await client.newest(subject, wait_s=1.0)
             return []
 
-        found: dict[str, Message] = {}
-        for one in sorted(sum(await asyncio.gather(*map(at, self.bus.url)), []), key=lambda one: one.seq):
-            found[one.subject] = one
-        return [*found.values()]
+        answers = await asyncio.gather(*map(at, self.bus.url))
+        messages = sorted((one for some in answers for one in some), key=lambda one: one.seq)
+        return [*{one.subject: one for one in messages}.values()]
 
     async def until(self, what: str, holds: Callable[[Any], bool], look: Callable[[], Awaitable[Any]]) -> Any:
         """Waits until what is looked at is so, and gives it."""
