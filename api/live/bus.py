@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import aclosing
 from datetime import datetime
+from typing import Final
 
 import structlog
 
@@ -17,13 +18,16 @@ from api.live.connection import ConnectionState
 from api.live.hub_protocol import Cut, LiveEvent
 from api.live.state import VenueState
 from flows.backoff import backoff_s
-from flows.clock import wall_ms
+from flows.clock import monotonic_ms, wall_ms
 from flows.settings import Bus
 from sinks.bus.client import BusClient, check_credentials, connected, shown
 from sinks.bus.stored import BusError, Stored
 from sinks.bus.subjects import filters
 
 __all__ = ["BusConnection", "check_credentials"]
+
+BEHIND_MS: Final = 30_000
+"""How long a server may lack what another one had, as one does that was cut off from the others and leads no more."""
 
 _log = structlog.get_logger(__name__)
 
@@ -46,6 +50,7 @@ class BusConnection:
         self._is_up = False
         self._created: datetime | None = None
         """When the stream was made that is read."""
+        self._behind_since = 0
 
     @property
     def venue_states(self) -> list[VenueState]:
@@ -83,14 +88,20 @@ class BusConnection:
             span = await client.span()
             seq = self._protocol.seq
             is_same, self._created = self._created == span.created, span.created
+            if self._protocol.has_begun and is_same and seq > span.last and not self._is_behind_for_long():
+                raise BusError(f"the stream ends at {span.last} there, before {seq}: that server is behind")
+            self._behind_since = 0
             if self._protocol.has_begun and is_same and span.first - 1 <= seq <= span.last:
-                self._emit(self._protocol.resume())
-                self._up()
-                await self._read(client, after=seq, earlier=None)
+                await self._read(client, after=seq, earlier=None, resumes=True)
             else:
                 await self._begin(client)
                 first = max(span.first - 1, self._protocol.seq - self._ring)
                 await self._read(client, after=first, earlier=[])
+
+    def _is_behind_for_long(self) -> bool:
+        """Whether what is read was not there for `BEHIND_MS`."""
+        self._behind_since = self._behind_since or monotonic_ms()
+        return monotonic_ms() - self._behind_since > BEHIND_MS
 
     async def _begin(self, client: BusClient) -> None:
         newest: list[Stored] = []
@@ -105,11 +116,17 @@ class BusConnection:
             self._emit(event)
         self._up()
 
-    async def _read(self, client: BusClient, *, after: int, earlier: list[Stored] | None) -> None:
+    async def _read(
+        self, client: BusClient, *, after: int, earlier: list[Stored] | None, resumes: bool = False
+    ) -> None:
         """Reads what comes; first, into `earlier`, what came before the state."""
         begin = self._protocol.seq
         async with aclosing(client.read(self._subjects, after=after)) as messages:
             async for stored in messages:
+                if resumes:  # not before the server reads: while it has no leader it may refuse that
+                    resumes = False
+                    self._emit(self._protocol.resume())
+                    self._up()
                 if earlier is not None:
                     if 0 < stored.seq <= begin:
                         earlier.append(stored)

@@ -23,7 +23,8 @@ from flows.model import (
     VenueItems,
 )
 from flows.settings import Bus
-from sinks.bus.client import connected
+from sinks.bus.client import BusClient, connected
+from sinks.bus.stored import StreamSpan
 from sinks.bus.writer import BusWriter
 from tests.fakes.bus_nodes import Node, node, received
 from tests.fakes.candles import BEGIN, candle
@@ -200,6 +201,32 @@ async def test_when_the_bus_is_away_and_back_clients_get_everything_once(server:
         assert ids(heard) == [*range(1, 11)]
         assert {message["type"] for message in heard} == {"Trade"}
         assert one.live.connections[0].state.reconnections == 1
+    await flow.close()
+
+
+async def test_a_server_that_is_behind_takes_nothing_from_clients(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow, behind, known = Flow(bus(server)), [0, 1], BusClient.span
+
+    async def span(client: BusClient) -> StreamSpan:
+        found = await known(client)
+        is_node = client._client.options["name"] == "marketflow api"
+        return StreamSpan(found.first, behind.pop(), found.created) if behind and is_node else found
+
+    await flow.say(Heartbeat("binance", BEGIN))
+    async with node(bus(server)) as one, one.client(ALL) as client:
+        await ask(client, op="ping")
+        await flow.trade(3)
+        before = await received(client, 3)
+        monkeypatch.setattr(BusClient, "span", span)
+        server.kill()
+        await asyncio.to_thread(until, lambda: not one.live.connections[0].state.connected)
+        await asyncio.to_thread(server.start)
+        await flow.trade(2)
+        after = await received(client, 2)
+        assert [message["type"] for message in before + after] == ["Trade"] * 5
+        assert (ids(before + after), behind) == ([1, 2, 3, 4, 5], [])
     await flow.close()
 
 
