@@ -22,7 +22,7 @@ from sinks.hub.messages import Message, Topic
 from tests.benchmarks.rows import Row, in_turns, median_ratio, percentile
 from tests.fakes.bus_nodes import node
 from tests.fakes.candles import BEGIN
-from tests.fakes.nats import BINARY, bus, running_nats, until
+from tests.fakes.nats import BINARY, bus, running_cluster, running_nats, until
 
 SYMBOLS: Final = tuple(f"S{number}USDT" for number in range(200))
 ROUNDS: Final = 3
@@ -43,8 +43,20 @@ def run() -> list[Row]:
             ROUNDS, lambda: _bare(settings, next(numbers)), lambda: _published(settings, next(numbers))
         )
         delays = _hops(settings)
+    with tempfile.TemporaryDirectory() as folder, running_cluster(Path(folder)) as servers:
+        replicated = _hops(bus(*servers, replicas=len(servers)))
     figures = [statistics.median(seconds) * 1e6 for seconds in (own, bare)]
-    p50, p99 = percentile(delays, 50), percentile(delays, 99)
+    hops = [
+        Row(
+            f"flow's thread ▶ event at a node by the bus{servers}",
+            f"p50, ms; p99 {percentile(some, 99):.1f}",
+            "",
+            percentile(some, 50),
+            2,
+            at_most=True,
+        )
+        for some, servers in ((delays, ""), (replicated, ", three servers and replicas"))
+    ]
     return [
         Row(
             "bus, publishing a trade a message",
@@ -53,7 +65,7 @@ def run() -> list[Row]:
             median_ratio(bare, own),
             0.6,
         ),
-        Row("flow's thread ▶ event at a node by the bus", f"p50, ms; p99 {p99:.1f}", "", p50, 2, at_most=True),
+        *hops,
     ]
 
 
@@ -111,15 +123,15 @@ def _bare(settings: Bus, round_number: int) -> float:
 def _hops(settings: Bus) -> list[float]:
     """Of each trade, ms from the flow's thread to the event at a node, by the one clock of the machine."""
     context = multiprocessing.get_context("spawn")
-    flow = context.Process(target=_publish_slowly, args=(settings.url,))
+    flow = context.Process(target=_publish_slowly, args=(settings,))
     flow.start()
     delays = asyncio.run(_received(settings))
     flow.join()
     return delays
 
 
-def _publish_slowly(url: tuple[str, ...]) -> None:
-    writer = _open(Bus(url=url))
+def _publish_slowly(settings: Bus) -> None:
+    writer = _open(settings)
     time.sleep(3.0)  # until the node is there
     for number in range(1, HOPS + 1):
         writer.write(VenueItems("binance", [_trade("BTCUSDT", number, time.perf_counter())]))
