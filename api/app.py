@@ -8,9 +8,9 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from http import HTTPStatus
+from os import urandom
 from types import ModuleType
 from typing import Any, Final
-from uuid import uuid4
 
 import msgspec
 import structlog
@@ -215,7 +215,7 @@ def _recorder(services: Services, access_log: AccessLog) -> Any:
     async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
         began = time.perf_counter()
         shown = request.headers.get(REQUEST_ID, "")
-        request[_NAME] = shown if _ID.fullmatch(shown) else uuid4().hex
+        request[_NAME] = shown if _ID.fullmatch(shown) else urandom(16).hex()
         connection = connection_of(request)
         if connection:
             connection.on_header(request.content)

@@ -16,6 +16,7 @@ else; `flows/spellings.py` knows more where the venue's list of instruments is k
 
 import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 
 SYMBOL_LENGTH: Final = 64
@@ -46,6 +47,7 @@ def is_symbol(text: str) -> bool:
     return _has_form(text) and unicodedata.normalize("NFC", text) == text == text.upper() == text.lower().upper()
 
 
+@lru_cache(maxsize=4_096)  # requests name the same symbols again and again
 def symbol_of(text: str) -> str:
     """The symbol of a spelling in any case, with `-` or `/`; `ValueError`, with a text for the user, for another."""
     if len(text) <= SYMBOL_LENGTH:

@@ -22,7 +22,8 @@ class AccessLog:
     def on_answer(self, *, method: str, path: str, status: int, seconds: float, request_id: str) -> None:
         """A request was answered after `seconds`."""
         self._statuses[f"{status // 100}xx"] += 1
-        self._slowest = max(self._slowest, (seconds, path))
+        if seconds > self._slowest[0]:
+            self._slowest = seconds, path
         ms = round(seconds * 1_000, 2)
         _log.debug("request_answered", method=method, path=path, status=status, ms=ms, request_id=request_id)
 

@@ -151,16 +151,16 @@ def params_reader(kind: type[Struct], *, ignores_unknown: bool = False) -> Calla
             if name not in lists and name != "token" and len(query.getall(name)) > 1:
                 raise Problem("bad_request", f"the request cannot be right: {name} is there more than once")
         values: dict[str, Any] = {name: query[name] for name in read if name not in lists and name != "token"}
-        for name in lists & set(query):
+        for name in lists.intersection(query):
             values[name] = [part for value in query.getall(name) for part in value.split(",")]
         values.update(request.match_info)
-        for name in numbers & set(query):
+        for name in numbers.intersection(query):
             if query[name].lower() == "null":  # the decoder takes it for a parameter that is left out
                 raise Problem(
                     "bad_request", f"the request cannot be right: {name} is null; leave it out, or write a value"
                 )
         try:
-            values |= {name: time_ms_of(query[name]) for name in times & set(query)}
+            values |= {name: time_ms_of(query[name]) for name in times.intersection(query)}
             return with_symbols(msgspec.convert(values, kind, strict=False))
         except (msgspec.ValidationError, ValueError) as error:
             raise Problem("bad_request", f"the request cannot be right: {sentence_of(error)}") from error

@@ -17,6 +17,7 @@
 
 import ipaddress
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final, NamedTuple
 from urllib.parse import parse_qs, urlsplit
@@ -113,6 +114,7 @@ def _may_call(origins: list[str], allowed: tuple[str, ...]) -> bool:
     return all(origin in allowed or is_local_page(origin) for origin in origins)
 
 
+@lru_cache(maxsize=64)  # each request has a host, nearly always the same
 def is_local_page(origin: str) -> bool:
     """Whether a web origin is a page of this machine."""
     try:

@@ -37,8 +37,8 @@ TIMEFRAMES = ("1m", "5m", "15m", "1h", "4h", "1d")
 PAST = 40
 """Candles that the flow fetches of each timeframe."""
 SPEED = 25.0
-"""Ten minutes take 24 seconds; no faster, for its REST interface shall tell no more than its streams, and a process that
-waits a second for the processor shall not miss a minute.
+"""Ten minutes take 24 seconds; no faster, for its REST interface shall tell no more than its streams, and a process
+that waits a second for the processor shall not miss a minute.
 """
 PATIENCE_S = 60
 
