@@ -1,7 +1,7 @@
 """A Kafka broker on loopback, in a process of its own: the one that librdkafka has for its own tests, with sockets,
 partitions, offsets and sequence numbers of producers; 5 MB a partition, nothing on disk, four partitions a topic.
 
-`MARKETFLOW_TEST_KAFKA=host:port` names another one, whose topics are then those of each test's own prefix; what needs
+`TEST_KAFKA=host:port` names another one, whose topics are then those of each test's own prefix; what needs
 the broker to be away is left out there.
 """
 
@@ -20,7 +20,7 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from flows.settings import Kafka
 
-OTHER = os.environ.get("MARKETFLOW_TEST_KAFKA", "")
+OTHER = os.environ.get("TEST_KAFKA", "")
 PARTITIONS = 4
 
 can_be_away = pytest.mark.skipif(bool(OTHER), reason="the broker is another one's")
