@@ -6,7 +6,9 @@ sees the gap by the trades' ids, and fetches them as ever.
 """
 
 import threading
-from typing import Final
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
 
 import structlog
 from confluent_kafka import KafkaError as LibraryError
@@ -30,10 +32,20 @@ log = structlog.get_logger(__name__)
 
 
 class FrameWriter:
-    """Publisher of the frames of one venue. `put` belongs to the flow's threads."""
+    """Publisher of the frames of one venue. `put` belongs to the flow's threads.
+
+    A producer that has failed for good is replaced: an idempotent one does when the brokers do not know its sequence
+    numbers any more.
+    """
 
     def __init__(
-        self, settings: KafkaSettings, *, venue: str, clock: FeedClock, on_incident: OnIncident = lambda _: None
+        self,
+        settings: KafkaSettings,
+        *,
+        venue: str,
+        clock: FeedClock,
+        on_incident: OnIncident = lambda _: None,
+        open_producer: Callable[[dict[str, Any]], Producer] = Producer,
     ) -> None:
         self.topic = frames_topic(settings.prefix, venue)
         self.lost = 0
@@ -47,17 +59,19 @@ class FrameWriter:
         self._cause = ""
         self._reported = 0
         self._outages = OutageWatch(StoreNames("frames", "Kafka", venue), on_incident=on_incident)
-        self._producer = Producer(
-            {
-                **producer_config(settings, on_error=self._note_outage),
-                "queue.buffering.max.messages": settings.buffer,
-                "queue.buffering.max.kbytes": KEPT_KBYTES,
-                "message.max.bytes": MOST_BYTES,
-                "message.timeout.ms": KEPT_MS,
-                "delivery.report.only.error": True,
-                "on_delivery": self._note_delivery,
-            }
-        )
+        self._config = {
+            **producer_config(settings, on_error=self._note_outage),
+            "queue.buffering.max.messages": settings.buffer,
+            "queue.buffering.max.kbytes": KEPT_KBYTES,
+            "message.max.bytes": MOST_BYTES,
+            "message.timeout.ms": KEPT_MS,
+            "delivery.report.only.error": True,
+            "on_delivery": self._note_delivery,
+        }
+        self._open_producer = open_producer
+        self._producer = open_producer(self._config)
+        self._has_failed = False
+        """Whether the producer has failed for good, as one does whose topic was lost or made anew."""
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"kafka-frames-{venue}", daemon=True)
         self._thread.start()
@@ -79,16 +93,16 @@ class FrameWriter:
         except BufferError:
             self._lose("the queue of frames is full")
         except KafkaException as error:  # it is too long, or the library has failed for good
+            self._has_failed = self._has_failed or error.args[0].fatal()
             self._lose(reason_of(error.args[0]))
 
     def close(self) -> None:
         """Waits some seconds until everything is acknowledged; the rest is reported as lost."""
         self._closing.set()
         self._thread.join()
-        left = self._producer.flush(CLOSE_TIMEOUT_S)
-        if left:
-            self._producer.purge()
-            self._producer.flush(1.0)
+        with suppress(KafkaException):  # it has failed for good: what it holds is given up below
+            self._producer.flush(CLOSE_TIMEOUT_S)
+        self._give_up(self._producer)
         self._look(is_last=True)
 
     # --- any thread ---
@@ -107,6 +121,7 @@ class FrameWriter:
         if error is None:
             return
         is_given_up = error.code() in _GIVEN_UP
+        self._has_failed = self._has_failed or error.code() == LibraryError._FATAL  # noqa: SLF001 - the library's name
         known = self._outages.cause or "the brokers have not acknowledged it"
         self._lose(known if is_given_up else f"{self.topic}: {reason_of(error)}")
 
@@ -114,9 +129,29 @@ class FrameWriter:
 
     def _run(self) -> None:
         while not self._closing.is_set():
-            self._producer.poll(LOOK_S)
-            self._closing.wait(0.0 if len(self._producer) else LOOK_S)
+            try:
+                self._producer.poll(LOOK_S)
+            except KafkaException as error:
+                self._has_failed = True
+                self._note_outage(reason_of(error.args[0]))
+            is_busy = len(self._producer) and not self._has_failed
+            self._closing.wait(0.0 if is_busy else LOOK_S)
             self._look()
+            if self._has_failed:
+                self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Another producer takes what comes from now on. What the one before holds is lost."""
+        failed, self._producer = self._producer, self._open_producer(self._config)
+        self._give_up(failed)
+        self._has_failed = False  # what was given up has said once more that it failed
+
+    def _give_up(self, producer: Producer) -> None:
+        """What a producer holds is lost, and counted."""
+        if len(producer):
+            with suppress(KafkaException):
+                producer.purge()
+                producer.flush(1.0)
 
     def _look(self, *, is_last: bool = False) -> None:
         """Reports what has failed since the last look, once everything is acknowledged that it is over, and then, or at

@@ -5,6 +5,9 @@ lost is an incident.
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from flows.clock import FeedClock
 from flows.kafka.frames import Frame, frame_of
@@ -17,9 +20,27 @@ PATIENCE_S = 60
 TOPIC = "marketflow.frames.binance"
 
 
-def open_writer(broker: Broker, on_incident: Callable[[Incident], None]) -> FrameWriter:
+def open_writer(broker: Broker, on_incident: Callable[[Incident], None], **options: Any) -> FrameWriter:
     settings = broker.settings(buffer=CAPACITY)
-    return FrameWriter(settings, venue="binance", clock=FeedClock(), on_incident=on_incident)
+    return FrameWriter(settings, venue="binance", clock=FeedClock(), on_incident=on_incident, **options)
+
+
+class FailingProducer(Producer):
+    """A producer that fails for good when it is told to, as one does whose topic was made anew."""
+
+    has_failed = False
+
+    def poll(self, *arguments: Any) -> int:
+        self._fail()
+        return super().poll(*arguments)
+
+    def produce(self, *arguments: Any, **options: Any) -> None:
+        self._fail()
+        super().produce(*arguments, **options)
+
+    def _fail(self) -> None:
+        if self.has_failed:
+            raise KafkaException(KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, "out of order", fatal=True))
 
 
 def put(writer: FrameWriter, *numbers: int) -> None:
@@ -79,3 +100,34 @@ def test_what_the_broker_has_not_taken_at_the_end_is_named() -> None:
         writer.close()
     assert writer.lost == 5
     assert [one.outcome for one in incidents if "missing" in one.outcome] == [f"5 frames are missing in {TOPIC}"]
+
+
+def test_a_producer_that_has_failed_for_good_is_replaced_and_the_loss_is_named() -> None:
+    incidents: list[Incident] = []
+    opened: list[FailingProducer] = []
+    named = threading.Event()
+
+    def open_producer(config: dict[str, Any]) -> FailingProducer:
+        opened.append(FailingProducer(config))
+        return opened[-1]
+
+    def note(incident: Incident) -> None:
+        incidents.append(incident)
+        if "missing" in incident.outcome:
+            named.set()
+
+    with running_broker() as broker:
+        writer = open_writer(broker, note, open_producer=open_producer)
+        put(writer, 1)
+        until_empty(writer)
+        opened[0].has_failed = True
+        put(writer, 2)
+        deadline = time.monotonic() + PATIENCE_S
+        while len(opened) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        put(writer, 3)
+        assert named.wait(PATIENCE_S)
+        writer.close()
+        assert [one.payload for one in stored(broker)] == [b"frame 1", b"frame 3"]
+    assert {one.outcome for one in incidents if "missing" in one.outcome} == {f"1 frames are missing in {writer.topic}"}
