@@ -35,7 +35,7 @@ def tune_malloc() -> None:
     """For a process that runs for long, before it starts threads. Only glibc's `malloc` has these options.
 
     Untuned, it raises its limit of large blocks with each one that is freed, so memtables and answers soon lie among
-    small blocks, and leave holes there; and it has up to eight arenas a core, each with holes of its own.
+    small blocks, and leave gaps there; and it has up to eight arenas a core, each with gaps of its own.
     """
     if sys.platform == "linux":
         with suppress(AttributeError):  # another C library
