@@ -82,8 +82,8 @@ class Shared:
 
     async def until_traded(self) -> None:
         """Waits until newer trades of every symbol are published."""
-        known = await self.newest()
-        await self.until(lambda newest: all(newest[one] > known.get(one, 0) for one in SYMBOLS), self.newest)
+        known = await self.until(lambda newest: len(newest) == len(SYMBOLS), self.newest)
+        await self.until(lambda newest: all(newest.get(one, 0) > known[one] for one in SYMBOLS), self.newest)
 
 
 def bodies(messages: list[Stored], channel: str) -> list[dict[str, Any]]:

@@ -135,19 +135,17 @@ class Hosts:
 
     async def until_traded(self) -> None:
         """Waits until newer trades of every symbol are published."""
-        known = await self.newest()
-        await self.until(
-            "traded", lambda newest: all(newest.get(one, 0) > known.get(one, 0) for one in SYMBOLS), self.newest
-        )
+        known = await self.until("known", lambda newest: len(newest) == len(SYMBOLS), self.newest)
+        await self.until("traded", lambda newest: all(newest.get(one, 0) > known[one] for one in SYMBOLS), self.newest)
 
     async def until_heard(self) -> None:
         """Waits until every client has newer trades of every symbol."""
-        known = await self.newest()
+        known = await self.until("known", lambda newest: len(newest) == len(SYMBOLS), self.newest)
 
         async def least() -> dict[str, int]:
             return {one: min(each.newest.get(one, 0) for each in self.crowd.members) for one in SYMBOLS}
 
-        await self.until("heard", lambda found: all(found[one] >= known.get(one, 0) for one in SYMBOLS), least)
+        await self.until("heard", lambda found: all(found[one] >= known[one] for one in SYMBOLS), least)
 
     async def lose(self, kind: str, chance: random.Random) -> dict[str, float]:
         """Loses something, and brings it back. Gives the seconds until others had taken over, trades went on in the
