@@ -246,7 +246,7 @@ def _kline_volumes(kline: Kline, unreported: frozenset[str]) -> str:
         return "a kline of which takers bought more than was traded"
     for volume, value in ((traded, traded_value), (bought, bought_value)):
         least, most = volume * kline.low, volume * kline.high
-        if value and not least - _slack(least) <= value <= most + _slack(most):
+        if value and not least - _slack(least) - kline.quote_volume_slack <= value <= most + _slack(most):
             return "a kline whose quote volume is not its volume at prices between low and high"
     return ""
 

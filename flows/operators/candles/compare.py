@@ -8,8 +8,8 @@ equal can nothing cancel out.
 """
 
 from collections.abc import Callable, Iterable
-from math import isnan
-from typing import NamedTuple, TypeAlias
+from math import isfinite, isnan
+from typing import Final, NamedTuple, TypeAlias
 
 from msgspec import structs
 
@@ -20,6 +20,8 @@ PRINTED_UNIT = 1e-8
 """No venue prints more decimals; what differs by at most half of this may be printed the same."""
 ULPS = 4
 """Quote volumes have more digits than float64; so many units in the last place are rounding and nothing else."""
+MOST_DECIMALS: Final = 12
+"""Of a printed average price. One with more differs from the truth by less than is compared."""
 
 
 def differing_fields(candle: TradedOhlcv[int], kline: TradedOhlcv[int]) -> list[str]:
@@ -48,9 +50,7 @@ def may_hold(kline: TradedOhlcv[int], some: Candle, rules: VenueRules) -> bool:
         "first_id": kline.first_id < 0 or kline.first_id <= some.first_id,
         "last_id": kline.last_id < 0 or kline.last_id >= some.last_id,
     }
-    for name in VOLUMES:
-        theirs, ours = getattr(kline, name), getattr(some, name)
-        holds[name] = not _differs(ours, theirs) or not theirs < ours  # one that is not reported speaks for neither
+    holds |= {name: not falls_below(kline, some, name) for name in VOLUMES}
     return not some.trades or all(held for name, held in holds.items() if name not in rules.incomparable_fields)
 
 
@@ -71,14 +71,42 @@ def _differs(ours: float, theirs: float) -> bool:
     return not (is_same(ours, theirs) or isnan(ours) or isnan(theirs))
 
 
+def has_traded(version: TradedOhlcv[int]) -> bool:
+    """Whether a version states any trade. Not every venue counts them: then the volume says it."""
+    return version.trades > 0 or (version.trades < 0 and version.volume > 0)
+
+
+def falls_below(whole: TradedOhlcv[int], some: TradedOhlcv[int], name: str) -> bool:
+    """Whether a version states less of a volume than some of its trades have. One that is not reported states nothing
+    to compare.
+    """
+    stated, least = getattr(whole, name), getattr(some, name)
+    is_rounding = name == "quote_volume" and _is_within_slack(whole, some)
+    return stated < least and _differs(least, stated) and not is_rounding
+
+
 def _is_within_slack(one: TradedOhlcv[int], other: TradedOhlcv[int]) -> bool:
     """Whether quote volumes differ by no more than the rounding of an average price that stands for one of them."""
-    slack = _slack(one) + _slack(other)
+    slack = quote_volume_slack(one) + quote_volume_slack(other)
     return slack > 0 and abs(one.quote_volume - other.quote_volume) <= slack + PRINTED_UNIT
 
 
-def _slack(version: TradedOhlcv[int]) -> float:
-    return version.quote_volume_slack if isinstance(version, Kline) else 0.0
+def quote_volume_slack(version: TradedOhlcv[int]) -> float:
+    """How far the quote volume of a version may be off: 0 where it is a sum over trades.
+
+    The law: what a kline says of itself, the stored candle says too. That has no field for it, and needs none: the
+    venue's own candle without the volumes that takers bought is of a venue that states an average price, and its quote
+    volume is the product of that and the volume. So the average is the number of the fewest decimals with that product.
+    Zeros that the venue printed at its end are not seen, and make the slack larger, never smaller.
+    """
+    if isinstance(version, Kline):
+        return version.quote_volume_slack
+    is_product = isinstance(version, Candle) and version.status == "venue" and isnan(version.taker_buy_quote_volume)
+    if not is_product or not version.volume or not isfinite(version.quote_volume):
+        return 0.0
+    average = version.quote_volume / version.volume
+    decimals = (n for n in range(MOST_DECIMALS) if round(average, n) * version.volume == version.quote_volume)
+    return version.volume * 10.0 ** -next(decimals, MOST_DECIMALS)
 
 
 def kinds_of_difference(fields: Iterable[str]) -> frozenset[str]:

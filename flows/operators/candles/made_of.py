@@ -5,7 +5,7 @@ from operator import attrgetter
 
 from flows.model import MARKET_FILL, Candle, Kline, Trade, TradedOhlcv, timeframe_ms
 from flows.operators.candles.bucket import Bucket
-from flows.operators.candles.compare import differing_fields
+from flows.operators.candles.compare import differing_fields, has_traded
 
 
 def is_made_of(candle: Candle | Kline, trades: Iterable[Trade]) -> bool:
@@ -13,7 +13,7 @@ def is_made_of(candle: Candle | Kline, trades: Iterable[Trade]) -> bool:
     end = candle.open_time + timeframe_ms(candle.timeframe)
     inside = [t for t in trades if candle.open_time <= t.time < end and t.fill == MARKET_FILL]
     if not inside:
-        return not candle.trades
+        return not has_traded(candle)
     bucket = Bucket(candle.open_time, 0.0)
     bucket.add_trades(sorted(inside, key=attrgetter("id")))
     return not differing_fields(TradedOhlcv(*bucket.figures), candle)

@@ -8,7 +8,7 @@ from msgspec import Struct
 from flows.bounds import VenueRules
 from flows.model import BOUGHT, COMPLETE, TRADED, VOLUMES, Candle, timeframe_ms
 from flows.operators.candles.bucket import NO_ID
-from flows.operators.candles.compare import ULPS, is_known_difference, is_same
+from flows.operators.candles.compare import ULPS, is_known_difference, is_same, quote_volume_slack
 from flows.verification.checks.findings import Kind
 
 PROOFS: Final[Mapping[str, frozenset[str]]] = {
@@ -87,7 +87,7 @@ def _counted(candle: Candle, rules: VenueRules) -> Iterator[Contradiction]:
     elif candle.trades <= 0:
         if not (candle.status == "venue" and candle.volume):  # not every history has the number of trades
             yield from _flat(candle)
-    elif candle.volume <= 0 or candle.quote_volume <= 0:
+    elif candle.volume <= 0 or candle.quote_volume + quote_volume_slack(candle) <= 0:
         yield "candle", f"volume {candle.volume}", f"{candle.trades} trades have one"
     elif not _is_average_inside(candle):
         yield "candle", f"quote_volume {candle.quote_volume}", f"volume {candle.volume} at prices from low to high"
@@ -123,5 +123,5 @@ def _flat(candle: Candle) -> Iterator[Contradiction]:
 
 def _is_average_inside(candle: Candle) -> bool:
     """Whether the average price is between low and high, except for rounding to printed digits."""
-    slack = 1e-8 * (1 + candle.high) + ULPS * 2**-40 * candle.quote_volume
+    slack = 1e-8 * (1 + candle.high) + ULPS * 2**-40 * candle.quote_volume + quote_volume_slack(candle)
     return candle.low * candle.volume - slack <= candle.quote_volume <= candle.high * candle.volume + slack

@@ -15,7 +15,7 @@ from msgspec import Struct
 from flows.bounds import VenueRules
 from flows.model import COMPLETE, PRICES, VOLUMES, Candle, timeframe_ms
 from flows.operators.candles.bucket import Bucket
-from flows.operators.candles.compare import PRINTED_UNIT, ULPS, differing_fields
+from flows.operators.candles.compare import differing_fields, falls_below, has_traded
 from flows.operators.candles.versions import candle_of_kline
 from flows.queries import DisputedTradesQuery
 from flows.verification.checks.claims import StoredCandle, contradictions, impossible_numbers
@@ -30,8 +30,6 @@ from flows.verification.checks.trade_ids import IdGap
 
 Ground: TypeAlias = Literal["complete", "gap", "begin", "end", "nothing"]
 """Which trades of a period are stored: all; all but those of a gap; perhaps not the first or the last ones; none."""
-
-_LEAST = (*VOLUMES, "trades")
 
 
 class DayTrades(Struct, frozen=True):
@@ -209,12 +207,12 @@ class Day:
         """Checks a period without trades: the ids on both sides are consecutive."""
         self._counts.recomputed += 1
         close = next((price for open_time, price in reversed(closes) if open_time < candle.open_time), None)
-        if candle.trades:
+        if has_traded(candle):
             fields = ["trades", *(name for name in PRICES if close is not None and getattr(candle, name) != close)]
             true = "0: the ids on both sides follow each other"
             yield from self._contradicted(candle, None, fields, f"trades {candle.trades}", true)
             return
-        if not candle.trades and close is not None and candle.close != close:
+        if close is not None and candle.close != close:
             yield self._finding("candle", candle, f"close {candle.close}", f"{close}, the price of the trade before it")
         if candle.status == "partial":
             yield self._finding("status", candle, "status 'partial'", "no trade is missing")
@@ -266,7 +264,7 @@ class Day:
         yield from self._contradicted(candle, made, short, _shown(candle, short), true, is_whole=False)
 
     def _is_known_incomplete(self, candle: Candle, made: Candle | None, gaps: Sequence[IdGap]) -> bool:
-        if not candle.trades:
+        if not has_traded(candle):
             return True  # flat candles need consecutive ids on both sides
         if any(self._ledger.names(h.first, h.last, kinds=("gap",)) for h in gaps):
             return True
@@ -327,8 +325,8 @@ class Day:
 
 def _falls_short(candle: Candle, least: Candle) -> list[str]:
     """Fields below what some of the candle's trades prove."""
-    slack = PRINTED_UNIT + ULPS * 2**-52 * least.quote_volume
-    fields = [name for name in _LEAST if getattr(candle, name) < getattr(least, name) - slack]
+    fields = [name for name in VOLUMES if falls_below(candle, least, name)]
+    fields += ["trades"] * (0 <= candle.trades < least.trades)
     fields += ["high"] * (candle.high < least.high) + ["low"] * (candle.low > least.low)
     if candle.first_id >= 0:
         fields += ["first_id"] * (candle.first_id > least.first_id) + ["last_id"] * (candle.last_id < least.last_id)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from flows.bounds import ANY_VENUE, VenueRules
 from flows.model import COMPLETE, Candle, Kline
-from flows.operators.candles.compare import describe_difference, differing_fields, is_known_difference
+from flows.operators.candles.compare import describe_difference, differing_fields, has_traded, is_known_difference
 from flows.verification.checks.findings import Finding
 
 
@@ -25,7 +25,7 @@ def against(
         kline = klines.get(candle.open_time)
         if kline is not None:
             yield from _compared(candle, kline, rules, has_no_ground)
-        elif begin <= candle.open_time < end and candle.trades:
+        elif begin <= candle.open_time < end and has_traded(candle):
             yield _finding(candle, f"trades {candle.trades}", "the exchange has no candle of this time")
 
 

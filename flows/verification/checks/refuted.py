@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 
 from flows.bounds import VenueRules
 from flows.model import COMPLETE, IDS, Candle, Kline
-from flows.operators.candles.compare import differing_fields, is_known_difference
+from flows.operators.candles.compare import differing_fields, has_traded, is_known_difference
 from flows.operators.candles.versions import candle_of_kline
 from flows.operators.trades.gaps import QUERY_TRADES
 from flows.queries import DisputedTradesQuery
@@ -179,7 +179,7 @@ class RefutedTrades:
 
 def _makes(made: Candle | None, kline: Kline) -> bool:
     """Whether trades make the exchange's candle; None without any trade."""
-    return kline.trades == 0 if made is None else not differing_fields(made, kline)
+    return not has_traded(kline) if made is None else not differing_fields(made, kline)
 
 
 def _ids_of(candle: Candle, named: Sequence[Candle]) -> tuple[int, int]:
@@ -200,7 +200,7 @@ def _is_between(open_times: Sequence[int], candle: Candle) -> bool:
 
 
 def _difference(candle: Candle, made: Candle | None) -> str:
-    by = candle.trades - (0 if made is None else made.trades)
+    by = candle.trades - (0 if made is None else made.trades) if candle.trades >= 0 else 0  # -1: not stated
     if by > 0:
         return f"trades incomplete, {by} too few"
     return f"trades wrong, {-by} too many" if by else "trades wrong, totals differ"

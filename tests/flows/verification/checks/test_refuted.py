@@ -1,3 +1,4 @@
+from math import floor, nan
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from flows.verification.checks.findings import NOTES
 from flows.verification.checks.reading import GetKlines, Klines
 from flows.verification.checks.symbol import SymbolVerifier, Task
 from sources.binance.rules import RULES
+from sources.kraken.rules import RULES as KRAKEN
 from tests.fakes.examples import examples
 from tests.fakes.trades import BEGIN, trade
 from tests.fakes.verified import SYMBOL, TIMEFRAMES, VENUE, MemoryStores, Row, traded_stores, true_stores, verified
@@ -53,6 +55,19 @@ def verifier_of(stores: MemoryStores, get_klines: GetKlines | None = None) -> Sy
     verifier = SymbolVerifier(stores, Task(VENUE, SYMBOL, TIMEFRAMES, RULES[VENUE]), get_klines=get_klines)
     list(verifier.findings())
     return verifier
+
+
+@TRIED
+@given(traded_stores(), st.integers(0, 4), st.data())
+def test_what_a_venue_states_by_a_cut_average_is_no_false_claim_once_it_is_stored(
+    stores: MemoryStores, decimals: int, data: st.DataObject
+) -> None:
+    stored = data.draw(st.sampled_from([s.candle for s in stores.stored if s.candle.trades]))
+    average = floor(stored.quote_volume / stored.volume * 10**decimals) / 10**decimals
+    unstated = {"taker_buy_volume": nan, "taker_buy_quote_volume": nan, "first_id": -1, "last_id": -1}
+    refute(stores, stored.open_time, timeframe=stored.timeframe, quote_volume=average * stored.volume, **unstated)
+    known = {"venue": "kraken", "rules": structs.replace(KRAKEN, fills_follow=False)}
+    assert verified(stores, **known) == []
 
 
 @TRIED
