@@ -1,4 +1,5 @@
 from decimal import ROUND_DOWN, Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -92,8 +93,8 @@ def averaged(draw: st.DrawFn) -> tuple[TradedOhlcv[int], Kline, list[Trade]]:
     bucket = Bucket(BEGIN, 0.0)
     bucket.add_trades(trades)
     made = TradedOhlcv(*bucket.figures)
-    volume = sum(Decimal(size) for size in sizes) / 10**8
-    value = sum(Decimal(price) * size for price, size in zip(prices, sizes, strict=True)) / 10**9
+    volume = Decimal(sum(sizes)) / 10**8
+    value = Decimal(sum(price * size for price, size in zip(prices, sizes, strict=True))) / 10**9
     average = (value / volume).quantize(Decimal(1).scaleb(-decimals), ROUND_DOWN)
     kline = stated(
         "BTCUSDT", "1m", BEGIN, made.prices, format(average, "f"), float(volume), len(trades), event_time=BEGIN + 59_999
@@ -123,7 +124,8 @@ def test_it_holds_any_of_its_trades(drawn: tuple[TradedOhlcv[int], Kline, list[T
     some = data.draw(st.lists(st.sampled_from(trades), min_size=1, unique_by=lambda one: one.id))
     bucket = Bucket(BEGIN, 0.0)
     bucket.add_trades(sorted(some, key=lambda one: one.id))
-    part = candle(**dict(zip(TradedOhlcv.__struct_fields__, bucket.figures, strict=True)), symbol="BTCUSDT")
+    figures: dict[str, Any] = dict(zip(TradedOhlcv.__struct_fields__, bucket.figures, strict=True))
+    part = candle(**figures)
     for version in (kline, candle_of_kline("kraken", kline)):
         assert may_hold(version, part, ANY_VENUE)
         assert not falls_below(version, part, "quote_volume")
@@ -132,8 +134,8 @@ def test_it_holds_any_of_its_trades(drawn: tuple[TradedOhlcv[int], Kline, list[T
 
 
 def test_a_sum_over_trades_has_no_slack_and_an_average_only_its_own_unit() -> None:
-    product = {"volume": 2.5, "quote_volume": 93_122.25 * 2.5, "status": "venue"}
-    unstated = {"taker_buy_volume": float("nan"), "taker_buy_quote_volume": float("nan")}
+    product: dict[str, Any] = {"volume": 2.5, "quote_volume": 93_122.25 * 2.5, "status": "venue"}
+    unstated: dict[str, Any] = {"taker_buy_volume": float("nan"), "taker_buy_quote_volume": float("nan")}
     assert quote_volume_slack(candle(**product)) == 0
     assert quote_volume_slack(candle(**product, **unstated)) == pytest.approx(0.025)
     assert quote_volume_slack(candle(**{**product, "status": "final"}, **unstated)) == 0

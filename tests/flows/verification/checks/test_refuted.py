@@ -66,8 +66,7 @@ def test_what_a_venue_states_by_a_cut_average_is_no_false_claim_once_it_is_store
     average = floor(stored.quote_volume / stored.volume * 10**decimals) / 10**decimals
     unstated = {"taker_buy_volume": nan, "taker_buy_quote_volume": nan, "first_id": -1, "last_id": -1}
     refute(stores, stored.open_time, timeframe=stored.timeframe, quote_volume=average * stored.volume, **unstated)
-    known = {"venue": "kraken", "rules": structs.replace(KRAKEN, fills_follow=False)}
-    assert verified(stores, **known) == []
+    assert verified(stores, venue="kraken", rules=structs.replace(KRAKEN, fills_follow=False)) == []
 
 
 @TRIED
