@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,27 @@ def test_objects_are_counted_by_type_and_memory_by_its_holder(tmp_path: Path) ->
         assert after.parts["Python, in use"] - held.parts["Python, in use"] == pytest.approx(43.2, rel=0.2)
         assert not after.objects
         del block
+
+
+def test_what_other_threads_are_making_is_left_alone() -> None:
+    stop, broken = threading.Event(), list[BaseException]()
+
+    def make() -> None:
+        try:
+            while not stop.is_set():
+                assert len(tuple(bytes(1) for _ in range(100))) == 100
+        except BaseException as error:  # noqa: BLE001 - whatever it is
+            broken.append(error)
+
+    many: list[list[int]] = [[] for _ in range(200_000)]  # so that looking at all of them takes some time
+    thread = threading.Thread(target=make)
+    thread.start()
+    probe = HeapProbe()
+    for _ in range(10):
+        probe.look(with_objects=True)
+    stop.set()
+    thread.join()
+    assert (broken, len(many)) == ([], 200_000)
 
 
 def test_a_module_runs_with_its_arguments_and_is_written_down(tmp_path: Path) -> None:
