@@ -44,7 +44,7 @@ def test_what_other_threads_are_making_is_left_alone() -> None:
     thread = threading.Thread(target=make)
     thread.start()
     probe = HeapProbe()
-    for _ in range(10):
+    for _ in range(5):
         probe.look(with_objects=True)
     stop.set()
     thread.join()
