@@ -28,6 +28,7 @@ def test_objects_are_counted_by_type_and_memory_by_its_holder(tmp_path: Path) ->
         assert after.parts["Python, in use"] - held.parts["Python, in use"] == pytest.approx(43.2, rel=0.2)
         assert not after.objects
         del block
+    assert MEMTABLES not in probe.look(with_objects=False).parts, "it is closed"
 
 
 def test_what_other_threads_are_making_is_left_alone() -> None:
