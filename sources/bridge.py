@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from itertools import groupby
 from typing import Any, Protocol, TypeAlias
 
@@ -292,7 +293,7 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
             return
         desired = {s: kinds for s, kinds in self._desired.items() if shard_of(s, self._settings.shards) == number}
         following = self._pools[number].follow(desired, not_trading=self._not_trading)
-        self._network.start(following).add_done_callback(report_bug)
+        self._network.start(following).add_done_callback(partial(report_bug, venue=self._feed.venue))
 
     def waiting(self) -> dict[str, int]:
         """Items that wait for the flow in the fullest queue of each shard and `line`; from any thread."""

@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, get_args
 
@@ -87,7 +88,7 @@ class Recorder:
         bar = show.add_task("recording", total=seconds, messages=0)
         pool = ConnectionPool(self._feed, settings=self._settings, wake=lambda: None)
         following = asyncio.create_task(pool.follow(dict.fromkeys(self._settings.symbols, ())))
-        following.add_done_callback(report_bug)
+        following.add_done_callback(partial(report_bug, venue=self._settings.venue))
         begin = time.monotonic()
         try:
             async with self._venue.rest(self._settings, self._rest) as rest, self._account(rest):
@@ -116,7 +117,7 @@ class Recorder:
             write=lambda line: self._tape.write(line, wall_ns()),
         )
         following = asyncio.create_task(account.run())
-        following.add_done_callback(report_bug)
+        following.add_done_callback(partial(report_bug, venue=self._settings.venue))
         try:
             yield
         finally:

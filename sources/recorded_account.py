@@ -8,6 +8,7 @@ left out too. A replay passes over these lines.
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import msgspec
 from msgspec import structs
@@ -52,7 +53,7 @@ class RecordedAccount:
     async def run(self) -> None:
         """Runs until it is cancelled."""
         querying = asyncio.create_task(self._query())
-        querying.add_done_callback(report_bug)
+        querying.add_done_callback(partial(report_bug, venue=self._feed.venue, line="account"))
         try:
             await self._stream.run()
         finally:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 from flows.loop_thread import EventLoopThread
@@ -77,7 +78,7 @@ class AccountRuntime:
             emit=emit,
         )
         self._running = self._network.start(self._stream.run())
-        self._running.add_done_callback(report_bug)
+        self._running.add_done_callback(partial(report_bug, venue=feed.venue, line="account"))
 
     def end(self) -> None:
         """Closes the private stream; a second call does nothing."""

@@ -101,7 +101,7 @@ class Connection:
                 try:
                     await self._keep_alive()
                 except Exception as error:  # noqa: BLE001 - a connection never dies without a log event
-                    _log.error("connection_failed", line=self._plan.line, exc_info=error)
+                    _log.error("connection_failed", venue=self._parts.feed.venue, line=self._plan.line, exc_info=error)
                     await self._close_sessions()
                     self._report(unexpected(error))
                     await asyncio.sleep(self._backoff_s(self._failures))
@@ -175,7 +175,8 @@ class Connection:
                 return new
             failures += 1
             reason = self._ended(new)
-            _log.warning("successor_failed", line=self._plan.line, reason=reason, attempt=failures)
+            who = {"venue": self._parts.feed.venue, "line": self._plan.line}
+            _log.warning("successor_failed", **who, reason=reason, attempt=failures)
             await _first_of(old.life, timeout_s=self._backoff_s(failures))
         return old
 
@@ -243,7 +244,8 @@ class Connection:
         plan, tries, is_down = self._plan, self._settings.backoff_tries, self._redundancy.is_down
         hint = {} if self._has_hinted else self._hint(reason)  # the first attempt may have failed otherwise
         self._has_hinted = self._has_hinted or bool(hint)
-        _log.warning("connection_lost", line=plan.line, reason=reason, attempt=self._failures, is_down=is_down, **hint)
+        who = {"venue": self._parts.feed.venue, "line": plan.line}
+        _log.warning("connection_lost", **who, reason=reason, attempt=self._failures, is_down=is_down, **hint)
         if is_down and self._failures in (1, tries):
             lasting = self._failures == tries
             self._parts.queue.put_event(Disconnected(plan.line, plan.symbols, reason, self._failures, lasting=lasting))

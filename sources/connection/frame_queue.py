@@ -23,8 +23,10 @@ class FrameQueue:
     Bounded: when `bound` frames wait, sockets are not read, so that TCP slows the venue down.
     """
 
-    def __init__(self, line: str, bound: int, wake: Callable[[], None]) -> None:
+    def __init__(self, line: str, bound: int, wake: Callable[[], None], *, venue: str = "") -> None:
+        """`venue` and `line` are the connection's, for the log."""
         self.line = line
+        self.venue = venue
         self.bound = bound
         self.wake = wake
         self.items: deque[bytes | ConnectionEvent] = deque()
@@ -83,7 +85,7 @@ class FrameQueue:
         """Called when the queue is full: puts one `Backpressure` until there is room again."""
         if not self._is_behind:
             self._is_behind = True
-            _log.warning("backpressure", line=self.line, frames=len(self.items))
+            _log.warning("backpressure", venue=self.venue, line=self.line, frames=len(self.items))
             self.put_event(Backpressure(self.line, symbols, len(self.items)))
 
     def has_room(self) -> bool:

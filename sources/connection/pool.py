@@ -6,6 +6,7 @@ beside it; a connection without streams is closed, and opened again when it is n
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import structlog
@@ -77,7 +78,7 @@ class _PlannedConnection:
         self, plan: ConnectionPlan, *, feed: VenueFeed, settings: ConnectionSettings, wake: Callable[[], None]
     ) -> None:
         self.plan = plan.emptied()
-        self.queue = FrameQueue(plan.line, settings.queue_frames, wake)
+        self.queue = FrameQueue(plan.line, settings.queue_frames, wake, venue=feed.venue)
         self.queue.admit(())
         self._feed = feed
         self._settings = settings
@@ -105,7 +106,7 @@ class _PlannedConnection:
             try:
                 await self._carry(before, plan)
             except Exception as error:  # noqa: BLE001 - all connections, this one included, go on
-                _log.error("connection_change_failed", line=plan.line, exc_info=error)
+                _log.error("connection_change_failed", venue=self._feed.venue, line=plan.line, exc_info=error)
                 await self._close_all()
                 self.queue.put_event(Disconnected(plan.line, plan.symbols, unexpected(error)))
                 self._open(plan)
@@ -145,7 +146,7 @@ class _PlannedConnection:
 
     def _keep(self, run: Coroutine[Any, Any, None]) -> None:
         life = asyncio.create_task(run)
-        life.add_done_callback(report_bug)
+        life.add_done_callback(partial(report_bug, venue=self._feed.venue, line=self.plan.line))
         self._lives.append(life)
 
     async def _close_all(self) -> None:
@@ -162,7 +163,7 @@ class _PlannedConnection:
         self._refusals.update(plan, self._redundancy.live, new)
         symbols = tuple(dict.fromkeys(plan.names[name][0] for name in new if name not in self._refusals.streams))
         if symbols:
-            _log.info("streams_added", line=plan.line, symbols=symbols, streams=len(plan.names))
+            _log.info("streams_added", venue=self._feed.venue, line=plan.line, symbols=symbols, streams=len(plan.names))
 
     def _report_removed(self, before: ConnectionPlan, plan: ConnectionPlan, desired: DesiredStreams) -> None:
         removed: dict[tuple[tuple[str, ...], bool], list[str]] = {}
@@ -172,12 +173,19 @@ class _PlannedConnection:
             if ended:
                 removed.setdefault((ended, symbol not in desired), []).append(symbol)
         for (ended, is_gone), symbols in removed.items():
-            _log.info("unsubscribed", line=plan.line, symbols=symbols, kinds=ended, streams=len(plan.names))
+            _log.info(
+                "unsubscribed",
+                venue=self._feed.venue,
+                line=plan.line,
+                symbols=symbols,
+                kinds=ended,
+                streams=len(plan.names),
+            )
             self.queue.put_event(Removed(plan.line, tuple(symbols), ended, is_gone))
         self.queue.retire(name for name in before.names if name not in plan.names)
 
 
-def report_bug(future: Any) -> None:
+def report_bug(future: Any, *, venue: str, line: str = "") -> None:
     """Logs the error of a task that should end only by cancellation."""
     if not future.cancelled() and (error := future.exception()) is not None:
-        _log.error("connection_task_failed", exc_info=error)
+        _log.error("connection_task_failed", venue=venue, line=line, exc_info=error)

@@ -74,7 +74,7 @@ class Refusals:
         for words, names in by_words.items():
             reason = f"the venue refused the subscription of {_listed(names)}: {words}"
             symbols = _symbols(plan, names)
-            _log.warning("streams_refused", line=plan.line, symbols=symbols, reason=reason)
+            _log.warning("streams_refused", venue=self._queue.venue, line=plan.line, symbols=symbols, reason=reason)
             self._queue.put_event(Disconnected(plan.line, symbols, reason, is_refusal=True))
         if wholly or by_words:
             self._queue.put_event(Subscribed(plan.line, _symbols(plan, wholly), tuple(wholly)))

@@ -134,7 +134,9 @@ class Session:
         try:
             reason = await self._open_and_serve()
         except Exception as error:  # noqa: BLE001 - an unexpected error becomes a reason, and the connection is opened again
-            _log.error("session_failed", line=self._plan.line, url=self._plan.url, exc_info=error)
+            _log.error(
+                "session_failed", venue=self._feed.venue, line=self._plan.line, url=self._plan.url, exc_info=error
+            )
             return unexpected(error)
         return SHUTDOWN if self.leaves.is_set() else reason
 
@@ -160,7 +162,7 @@ class Session:
         try:
             await socket.close()
         except Exception as error:  # noqa: BLE001 - the session has ended for an earlier reason
-            _log.warning("socket_close_failed", line=self._plan.line, exc_info=error)
+            _log.warning("socket_close_failed", venue=self._feed.venue, line=self._plan.line, exc_info=error)
 
     async def _serve(self, socket: Socket) -> str:
         """Runs until a reason to end occurs; the first reason."""
@@ -333,7 +335,9 @@ class Session:
         """Unsubscribes; when the venue refuses that, the streams stay and are unsubscribed with the next change."""
         words = await self._requests.send(socket, self._feed.unsubscribe_requests(tuple(streams)))
         if words is not None:
-            _log.warning("streams_not_ended", line=self._plan.line, streams=streams[:NAMED], reason=words)
+            _log.warning(
+                "streams_not_ended", venue=self._feed.venue, line=self._plan.line, streams=streams[:NAMED], reason=words
+            )
             return
         for name in streams:
             del self.carried[name]

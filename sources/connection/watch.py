@@ -83,7 +83,7 @@ class ConnectionWatch:
             try:
                 self.look(time.monotonic())
             except Exception as error:  # noqa: BLE001 - the next look may succeed; without a watch silence goes unnoticed
-                _log.error("connection_watch_failed", line=self._plan.line, exc_info=error)
+                _log.error("connection_watch_failed", venue=self._queue.venue, line=self._plan.line, exc_info=error)
 
     def look(self, now_s: float) -> None:
         """Looks once: reports, renews, reconnects."""
@@ -128,7 +128,7 @@ class ConnectionWatch:
         if not due:
             return
         self._renewed_s.update(dict.fromkeys(due, now_s))
-        _log.warning("streams_renewed", line=self._plan.line, streams=due, reason=reason)
+        _log.warning("streams_renewed", venue=self._queue.venue, line=self._plan.line, streams=due, reason=reason)
         for session in self._redundancy.live:
             session.renew(due)
 
@@ -178,12 +178,19 @@ class ConnectionWatch:
         pause_ms = math.ceil(1_000 * self._monitor.usual_pause_s) if is_whole else 0
         for symbols, kinds, group in self._grouped(names):
             for_ms = int(1_000 * min(self._monitor.silence_s(name) for name in group))
-            _log.warning("streams_silent", line=self._plan.line, symbols=symbols, kinds=kinds, for_ms=for_ms)
+            _log.warning(
+                "streams_silent",
+                venue=self._queue.venue,
+                line=self._plan.line,
+                symbols=symbols,
+                kinds=kinds,
+                for_ms=for_ms,
+            )
             self._put(Silent(self._plan.line, symbols, kinds, for_ms, is_whole, pause_ms))
 
     def _report_resumed(self, names: list[str]) -> None:
         for symbols, kinds, _ in self._grouped(names):
-            _log.info("streams_resumed", line=self._plan.line, symbols=symbols, kinds=kinds)
+            _log.info("streams_resumed", venue=self._queue.venue, line=self._plan.line, symbols=symbols, kinds=kinds)
             self._put(Speaking(self._plan.line, symbols, kinds))
 
     def _put(self, event: ConnectionEvent) -> None:
