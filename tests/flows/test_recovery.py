@@ -204,6 +204,7 @@ def recoverable_flow(*, has_alerts: bool = True) -> Dataflow:
             trades=sink(),
             broadcast=sink(),
             bus=sink(),
+            kafka=sink(),
             rejects=TestingSink([]),
             incidents=TestingSink([]),
             commands=TestingSink([]),

@@ -46,7 +46,7 @@ def test_a_bus_gets_what_the_hub_gets_and_without_one_there_is_no_step_for_it() 
         return {stream for name in names for stream in steps[name].streams.stream_ids.values()}
 
     assert sources_of("bus") == sources_of("hub_prices", "hub")
-    assert steps_of(flow_into(*ALL, runner=refuse_queries))[-2:] == ["hub", "bus"]
+    assert steps_of(flow_into(*ALL, runner=refuse_queries))[-3:] == ["hub", "bus", "kafka"]
     assert "bus" not in steps_of(flow_into(*(name for name in ALL if name != "bus"), runner=refuse_queries))
 
 
