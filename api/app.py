@@ -183,7 +183,13 @@ def _raw_endpoint(route: RawRoute) -> Handler:
     read_params = params_reader(route.params, ignores_unknown=route.ignores_unknown)
 
     async def endpoint(request: web.Request) -> web.StreamResponse:
-        return await route.handler(request, read_params(request))
+        try:
+            params = read_params(request)
+        except Problem as problem:
+            if route.on_problem is None:
+                raise
+            return route.on_problem(problem)
+        return await route.handler(request, params)
 
     return endpoint
 
@@ -196,8 +202,8 @@ def _body_reader(kind: type[msgspec.Struct]) -> Callable[[web.Request], Awaitabl
             raise Problem("unsupported_media_type", "send the body as application/json")
         try:
             body: msgspec.Struct = with_symbols(decoder.decode(await request.read()))
-        except (msgspec.DecodeError, ValueError) as error:
-            raise Problem("bad_request", f"the body cannot be right: {sentence_of(error)}") from error
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            raise Problem("bad_request", f"the body cannot be right: {sentence_of(error, kind)}") from error
         except (ConnectionError, web.RequestPayloadError) as error:
             raise Problem("bad_request", "the body did not arrive completely") from error
         return body

@@ -35,6 +35,7 @@ from flows.runtime.import_stores import check_stores, identities, stores_of
 from flows.runtime.query_handlers import open_database
 from flows.settings import Settings, SettingsError, load_settings
 from flows.steps import pack, sequence_candles
+from flows.texts import counted
 from sinks.bridge import PartitionedWriterSink
 from sinks.importer import Importer, Improvement, are_incidents_stored
 from sinks.ledger import IncidentWriter
@@ -348,8 +349,8 @@ def _print_plan(new: list[Span], spans: int) -> int:
     files = [file.name for span in new for file in span.files]
     sys.stdout.write("".join(f"{name}\n" for name in files))
     symbols = len({span.symbol for span in new})
-    read = f"{len(files)} files to read, of {symbols} symbols"
-    sys.stdout.write(f"{read}; {spans - len(new)} of {spans} spans imported before\n")
+    read = f"{counted(len(files), 'file')} to read, of {counted(symbols, 'symbol')}"
+    sys.stdout.write(f"{read}; {spans - len(new)} of {counted(spans, 'span')} imported before\n")
     return 0
 
 

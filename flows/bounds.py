@@ -30,6 +30,7 @@ from flows.model import (
     Trade,
     timeframe_ms,
 )
+from flows.texts import counted
 
 MICROSECONDS_FROM = 10**14
 """A time from here on counts microseconds: in milliseconds it would lie in the year 5138."""
@@ -256,9 +257,9 @@ def _kline_ids(kline: Kline, rules: VenueRules) -> str:
         return ""  # no trade, or the source does not report them
     spanned = kline.last_id - kline.first_id + 1
     if kline.first_id < 0 or spanned < 1 or kline.trades > spanned:
-        return f"a kline of {kline.trades} trades with ids from {kline.first_id} to {kline.last_id}"
+        return f"a kline of {counted(kline.trades, 'trade')} with ids from {kline.first_id} to {kline.last_id}"
     if rules.fills_follow and kline.trades != spanned:
-        return f"a kline of {kline.trades} trades whose ids span {spanned}"
+        return f"a kline of {counted(kline.trades, 'trade')} whose ids span {spanned}"
     return ""
 
 

@@ -34,6 +34,7 @@ from api.analytics.indicators import compute, parse_wanted
 from flows.model import Candle
 from flows.model.printed import printed
 from flows.modules.late import late_module
+from flows.texts import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,7 +119,7 @@ def analyse_timeframe(timeframe: str, candles: Sequence[Candle], weights: Weight
     """The analysis of one timeframe; without scores below `LEAST` candles."""
     weight, count = weights.timeframes[timeframe], len(candles)
     if count < LEAST:
-        reason = f"{timeframe}: {count} candles are too few, a score needs {LEAST}"
+        reason = f"{timeframe}: {counted(count, 'candle is', 'candles are')} too few, a score needs {LEAST}"
         return TimeframeAnalysis(timeframe, count, weight, None, None, None, None, None, [reason])
     bars = Bars.of(candles)
     fast, slow, atr, strength = (_newest(bars, name) for name in ("ema:20", "ema:50", "atr:14", "rsi:14"))

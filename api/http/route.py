@@ -27,6 +27,7 @@ from msgspec import Meta, Struct
 from api.http.errors import Problem
 from flows.model import timeframe_ms
 from flows.names import SYMBOL_PATTERN, TEXT_END, symbol_of
+from flows.texts import refusal_of
 from flows.times import time_ms_of
 from sinks.hub.rights import Right
 from sinks.trades.codec import END_MS
@@ -120,6 +121,8 @@ class RawRoute(_Described, frozen=True):
     """Whether fields of the query that it does not know are ignored, as on a page whose address carries marks of where
     its reader came from.
     """
+    on_problem: Callable[[Problem], web.StreamResponse] | None = None
+    """The answer to parameters that cannot be read, where the protocol has a form of its own for that."""
 
 
 AnyRoute: TypeAlias = Route | RawRoute
@@ -163,7 +166,7 @@ def params_reader(kind: type[Struct], *, ignores_unknown: bool = False) -> Calla
             values |= {name: time_ms_of(query[name]) for name in times.intersection(query)}
             return with_symbols(msgspec.convert(values, kind, strict=False))
         except (msgspec.ValidationError, ValueError) as error:
-            raise Problem("bad_request", f"the request cannot be right: {sentence_of(error)}") from error
+            raise Problem("bad_request", f"the request cannot be right: {sentence_of(error, kind)}") from error
 
     return read
 
@@ -178,11 +181,13 @@ def time_names(kind: type[Struct]) -> set[str]:
     }
 
 
-def sentence_of(error: Exception) -> str:
-    """The text of a decoder's or check's error, without the regular expression that did not match."""
-    text, found, place = str(error).partition("matching regex")
+def sentence_of(error: Exception, kind: type[Struct]) -> str:
+    """The text of an error of a decoder of `kind` or of a check: with the words that are allowed, and without the
+    regular expression that did not match.
+    """
+    _, found, place = str(error).partition("matching regex")
     at = place.rpartition(" - at ")[2]
-    return f"the text at {at} is empty or has not the form that /docs describes" if found else text
+    return f"the text at {at} is empty or has not the form that /docs describes" if found else refusal_of(error, kind)
 
 
 def with_symbols(params: AnyStruct) -> AnyStruct:

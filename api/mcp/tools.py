@@ -48,7 +48,6 @@ Hours: TypeAlias = Annotated[int, Field(ge=1, le=168, description="how far back,
 
 Fired: TypeAlias = Annotated[int, Field(ge=1, le=1_000, description="number of newest alerts")]
 NO_ACCOUNT: Final = "no account is connected, so there are no balances and no positions"
-NOT_COMPARED: Final = "not compared"
 
 
 class Tools:
@@ -271,8 +270,6 @@ class Tools:
         data, status = await self._query("quality", symbol=symbol, venue=venue)
         own = next((one["symbol"] for one in (*data["series"], *(data["trades"] or ()))), symbol)
         data["incidents"] = data["incidents"][: self._rows]
-        for series in data["series"]:
-            series["proofs"] = {proof or NOT_COMPARED: count for proof, count in series["proofs"].items()}
         ages = [series["written_ms_ago"] for series in data["series"]]
         shares = {trades["symbol"]: trades["completeness"] for trades in data["trades"] or ()}
         return reply(

@@ -132,7 +132,8 @@ class InstrumentHandlers:
         if not candidates:
             near = nearest(base, {one.base for one in listed}, most=MOST_NEAREST)
             hint = did_you_mean(near)
-            raise Problem("unknown_symbol", f"no venue lists an instrument of {base}{hint}", nearest=near)
+            where = ", ".join(sorted({one.venue for one in listed})) or "a venue whose list is stored"
+            raise Problem("unknown_symbol", f"no instrument of {base} is listed at {where}{hint}", nearest=near)
         by_quote: defaultdict[str, list[ComparedPrice]] = defaultdict(list)
         for one in candidates:
             if price := self._price(one):

@@ -10,6 +10,7 @@ from api.routes.symbols import OfVenue
 from api.services import Services
 from flows.clock import monotonic_ms, wall_ms
 from flows.model import timeframe_ms
+from flows.model.candles import proof_name
 from flows.names import SYMBOL_CHARACTERS, SYMBOL_LENGTH, TEXT_END
 from sinks.hub.payloads import IncidentBody, iso_utc
 from sinks.mongo.commands import VenueCapabilities, date_ms
@@ -18,7 +19,6 @@ KEPT_MS: Final = 10_000
 """How long a result is cached: it reads all candles of the venue."""
 HOUR_MS: Final = 3_600_000
 INCIDENTS: Final = 50
-EXCHANGES_OWN: Final = "exchange's own"
 
 
 class QualityParams(Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,8 +31,8 @@ class QualityParams(Struct, frozen=True, forbid_unknown_fields=True):
 
 class SeriesQuality(Struct):
     """Stored candles of a symbol and timeframe. `proofs` counts the closed ones by the result of the comparison with
-    the exchange's: `exchange's own` where the candle itself is the exchange's, as history or at a gap in our trades; ""
-    where the exchange's version has not arrived yet.
+    the exchange's: `exchange's own` where the candle itself is the exchange's, as history or at a gap in our trades;
+    `not compared` where the exchange's version has not arrived yet.
     """
 
     symbol: str
@@ -145,7 +145,7 @@ def series_of(counts: list[dict[str, Any]], *, now_ms: int) -> list[SeriesQualit
         series.candles += row["candles"]
         _count(series.by_status, of["status"], row["candles"])
         if of["status"] != "forming":
-            _count(series.proofs, of["proof"] or (EXCHANGES_OWN if of["status"] == "venue" else ""), row["candles"])
+            _count(series.proofs, proof_name(of["status"], of["proof"]), row["candles"])
         series.last = max(series.last, last)
         series.written_ms_ago = min(series.written_ms_ago, age_ms)
     return [found[key] for key in sorted(found)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Annotated, Final
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from api.analytics.profile import Step, VolumeByPrice, VolumeProfile
 from api.analytics.vacuums import PERCENTILE, WIDTH, Vacuum, find_vacuums
@@ -17,6 +17,7 @@ from api.http.route import STORE_ERRORS, SYMBOL_ERRORS, AnyRoute, Route, Symbol,
 from api.live.freshness import OF_TRADES, age_ms, is_stale, state_name
 from api.services import Services
 from flows.modules.late import late_module
+from flows.texts import counted
 from sinks.hub.payloads import iso_utc
 from sinks.trades.codec import END_MS
 
@@ -172,6 +173,7 @@ class Volumes:
         if last is None:
             raise Problem("no_data", f"no trade of {symbol} is stored yet; /api/status has the state of its feed")
         traded = _Traded(VolumeByPrice())
+        is_whole = start is not None and end is not None
         if end is None:
             end = END_MS if start is None else start + hours * HOUR_MS
         if start is None:
@@ -179,11 +181,14 @@ class Volumes:
         await archive.feed(venue, symbol, start, end, traded.take, columns=COLUMNS)
         collecting = traded.counted.collecting(min_trades)
         if collecting:
+            if end <= last:  # no more trades will come
+                collecting = structs.replace(collecting, wait_s=None)
             wait = "" if collecting.wait_s is None else f", so about {collecting.wait_s:g} s more"
+            longer = "choose a longer span" if is_whole else "set more hours"
             raise Problem(
                 "collecting",
-                f"{collecting.trades} of {min_trades} trades so far, {collecting.trades_per_s:g} a second{wait}; "
-                "or set more hours, or fewer min_trades",
+                f"{collecting.trades:,} of {counted(min_trades, 'trade')} so far, "
+                f"{collecting.trades_per_s:g} a second{wait}; or {longer}, or fewer min_trades",
                 retry_after_s=math.ceil(collecting.wait_s or 0),
                 collecting=collecting,
             )

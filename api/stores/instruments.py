@@ -60,7 +60,10 @@ class Instruments:
         if named not in followed | self._venues:
             self._venues = set(await self._mongo.venues())
             if named not in self._venues:
-                raise Problem("unknown_venue", f"the venue {named} is unknown", nearest=sorted(followed))
+                known = sorted(followed | self._venues)
+                raise Problem(
+                    "unknown_venue", f"the venue {named} is unknown; there are {', '.join(known)}", nearest=known
+                )
         return named
 
     async def named(self, venue: str) -> str | None:
@@ -96,20 +99,25 @@ class Instruments:
         return Instrument(venue, symbol)
 
     async def _venue_of(self, symbol: str) -> str:
-        """The one venue that follows a symbol; of those that do not, the one that knows it, else the first."""
+        """The one venue that follows a symbol, or of those that do not the one that knows it; `Problem` where there is
+        not just one.
+        """
         venues = self.venues()
         if len(venues) == 1:
             return venues[0]
         owners = [venue for venue in venues if symbol in self.followed(venue)]
-        if not owners:
-            for venue in venues:
-                await self._load(venue, KEPT_MS)
-            known = [venue for venue in venues if self._own(venue, symbol) in self._names(venue)]
-            owners = [venue for venue in known if self._own(venue, symbol) in self.followed(venue)] or known
+        for kept_ms in (KEPT_MS, RELOAD_MS):
+            if not owners:
+                for venue in venues:
+                    await self._load(venue, kept_ms)
+                known = [venue for venue in venues if self._own(venue, symbol) in self._names(venue)]
+                owners = [venue for venue in known if self._own(venue, symbol) in self.followed(venue)] or known
         if len(owners) > 1:
             text = f"{symbol} is at {' and '.join(owners)}: name one of them with venue"
             raise Problem("ambiguous_symbol", text, nearest=owners)
-        return owners[0] if owners else self._first
+        if not owners:
+            self.check(symbol, ", ".join(venues), set().union(*map(self._names, venues)))
+        return owners[0]
 
     async def own_names(self, spellings: Iterable[str], venue: str) -> list[str]:
         """The venue's own names of spellings, each once; one that it does not list stays as it is, and so do all while

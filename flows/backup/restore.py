@@ -16,6 +16,7 @@ from flows.backup.place import Place, database_of
 from flows.backup.take import MONGO, TRADES
 from flows.supervision.lock import AlreadyRunningError, claim
 from flows.supervision.spec import RECOVERY
+from flows.texts import counted
 from sinks.mongo.dump import TEMPORARY, drop_temporary, fill, publish
 from sinks.mongo.identity import IDENTITY, IDENTITY_FILE
 from sinks.trades.database import TradeStoreError
@@ -138,4 +139,4 @@ def _fill(sources: _Sources, database: Database[dict[str, Any]], on_progress: On
 
         new, found = fill(database, name, sources.files(collection), on_documents=on_documents)
         if new != found or found < collection.documents:
-            raise BackupError(f"the database took {found} documents of {name}, and not {new}: try again")
+            raise BackupError(f"the database took {counted(found, 'document')} of {name}, and not {new}: try again")

@@ -10,6 +10,7 @@ import typer
 from flows.command.examples import epilog
 from flows.command.folder import Folder, folder_of
 from flows.command.outcome import CommandError, say
+from flows.texts import counted
 
 if TYPE_CHECKING:
     from flows.backup.manifest import Manifest
@@ -81,7 +82,8 @@ def _place(context: typer.Context, folder: Path | None) -> "Place":
 def _contents(manifest: "Manifest") -> str:
     documents = sum(each.documents for each in manifest.collections.values())
     trades = sum(each.trades for each in manifest.partitions.values())
-    return f"{documents:,} documents and {trades:,} trades in {sum(file.size for file in manifest.files):,} bytes"
+    size = sum(file.size for file in manifest.files)
+    return f"{counted(documents, 'document')} and {counted(trades, 'trade')} in {counted(size, 'byte')}"
 
 
 class ProgressLine:

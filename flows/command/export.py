@@ -10,6 +10,7 @@ import typer
 
 from flows.command.examples import epilog
 from flows.command.outcome import CommandError, say
+from flows.texts import counted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -76,7 +77,7 @@ def export(
                 _write_side_file(frames, selection, out, rows, until, of_bars)
     except (DatabaseAwayError, DocumentError, LakeError, TradeStoreError, OSError) as error:
         raise CommandError(str(error)) from error
-    say(f"{rows:,} rows" + (f" in {out}" if out else ""))
+    say(counted(rows, "row") + (f" in {out}" if out else ""))
 
 
 def _form_of(out: Path | None) -> "Format":

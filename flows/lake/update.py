@@ -11,6 +11,7 @@ from flows.backup.manifest import BackupError
 from flows.backup.place import database_of, place_of
 from flows.clock import wall_ms
 from flows.settings import Settings
+from flows.texts import counted
 from sinks.dataframes import DatabaseAwayError, Frames
 from sinks.lake.manifest import LakeError
 from sinks.lake.place import Lake
@@ -68,8 +69,8 @@ def text_of(report: LakeReport) -> str:
     counts = report.outcomes
     written, again = counts["written"], counts["rewritten"]
     same = counts["unchanged"] + counts["proven"]
-    parts = [f"{written:,} days written", f"{again:,} again as they have changed" if again else ""]
+    parts = [f"{counted(written, 'day')} written", f"{again:,} again as they have changed" if again else ""]
     parts += [f"{same:,} compared and unchanged" if same else ""]
     parts += [f"{counts['kept']:,} of which the stores have less" if counts["kept"] else ""]
     parts += [f"{counts['adopted']:,} taken without a manifest" if counts["adopted"] else ""]
-    return f"{', '.join(filter(None, parts))}; {report.rows:,} rows"
+    return f"{', '.join(filter(None, parts))}; {counted(report.rows, 'row')}"

@@ -1,6 +1,6 @@
 """Candles, their status and their comparison with the exchange's."""
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -19,6 +19,15 @@ DOUBTFUL: tuple[CandleStatus, ...] = ("partial", "unproven")
 """Statuses of closed candles that lack trades, or may lack some."""
 Reconciliation: TypeAlias = Literal["", "equal", "ours wrong", "theirs wrong", "not comparable"]
 """Result of comparing a closed candle with the exchange's own kline; empty until that arrives."""
+EXCHANGES_OWN: Final = "exchange's own"
+NOT_COMPARED: Final = "not compared"
+
+
+def proof_name(status: str, proof: str | None) -> str:
+    """The result of the comparison of a closed candle in words: `EXCHANGES_OWN` where the candle is the exchange's and
+    was not compared with another report, and `NOT_COMPARED` until the exchange's arrives.
+    """
+    return proof or (EXCHANGES_OWN if status == "venue" else NOT_COMPARED)
 
 
 class Candle(TradedOhlcv[int], frozen=True, gc=False, kw_only=True):

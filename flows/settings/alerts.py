@@ -12,6 +12,7 @@ from flows.model.secret import webhook_key
 from flows.names import symbol_of
 from flows.settings.section import Section, wrong_value
 from flows.settings.values import Folder, HeartbeatUrl, Seconds, SecretText
+from flows.texts import refusal_of
 
 _NAME: Final = re.compile(RULE_NAME)
 
@@ -27,7 +28,7 @@ def rule_of(name: str, terms: Any) -> AlertRule:
     try:
         rule = msgspec.convert({**terms, "id": name}, AlertRule)
     except msgspec.ValidationError as error:
-        raise ValueError(f"{name}: {error}") from None
+        raise ValueError(f"{name}: {refusal_of(error, AlertRule)}") from None
     rule = msgspec.structs.replace(rule, symbol=symbol_of(rule.symbol)) if rule.symbol else rule
     if fault := fault_of_rule(rule):
         raise ValueError(f"{name}: {fault}")

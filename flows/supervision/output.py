@@ -6,6 +6,8 @@ import time
 from collections import deque
 from typing import Final
 
+from flows.texts import counted
+
 OWN: Final = "marketflow"
 """The name before the supervisor's own lines."""
 LONGEST_LINE: Final = 65_536
@@ -120,7 +122,7 @@ class Output:
 
     def _say_left_out(self) -> None:
         count, self._left_out = self._left_out, 0
-        self.say(f"{count} lines were left out, since nothing took the output")
+        self.say(f"{counted(count, 'line was', 'lines were')} left out, since nothing took the output")
 
     def look(self) -> None:
         """Notices that nothing reads it any more. A terminal that closes notifies only its first process, which may be

@@ -14,6 +14,7 @@ from rich.text import Text
 from flows.clock import monotonic_ms
 from flows.foreign import visible
 from flows.process.terminal_bar import terminal_bar
+from flows.texts import counted
 from flows.verification.checks.findings import Finding, Report, moment
 
 MOST_SHOWN = 50
@@ -60,11 +61,12 @@ class VerificationProgress:
         self._done, self._trades = self._done + 1, trades
         self._progress.update(self._task, completed=self._done, note=self._note())
         if monotonic_ms() - self._line_ms >= LINE_EVERY_MS:
-            self.line(f"{self._symbol}: {self._done} of {self._days} days, {self._note()}")
+            self.line(f"{self._symbol}: {self._done} of {counted(self._days, 'day')}, {self._note()}")
 
     def end(self, findings: int) -> None:
         """The symbol is verified."""
-        self.line(f"{self._symbol}: {self._done} days, {self._note()}, {findings or 'no'} false claims")
+        false = counted(findings, "false claim") if findings else "no false claims"
+        self.line(f"{self._symbol}: {counted(self._done, 'day')}, {self._note()}, {false}")
 
     def line(self, text: str) -> None:
         """Writes a plain line, where there is no bar."""
@@ -75,7 +77,7 @@ class VerificationProgress:
 
     def _note(self) -> str:
         seconds = max(1, monotonic_ms() - self._begun_ms) / 1_000
-        return f"{self._trades:,} trades, {self._trades / seconds:,.0f}/s"
+        return f"{counted(self._trades, 'trade')}, {self._trades / seconds:,.0f}/s"
 
 
 def show(report: Report, console: Console) -> None:
@@ -100,21 +102,27 @@ def show(report: Report, console: Console) -> None:
     if not report.is_true:
         total = sum(report.totals.values())
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report.totals.items()))
-        console.print(f"{total} false claims ({kinds}), {min(total, MOST_SHOWN)} of them shown", markup=False)
+        console.print(
+            f"{counted(total, 'false claim')} ({kinds}), {min(total, MOST_SHOWN)} of them shown", markup=False
+        )
     if report.notes:
         console.print(_table_of("stored", report.notes))
         total = sum(report.noted.values())
         words = ", ".join(f"{count} {_NOTED[kind]}" for kind, count in sorted(report.noted.items()))
         console.print(f"No false claims: {words}, {min(total, MOST_SHOWN)} of them shown", markup=False)
-    done = {
-        "candles repaired": report.repaired,
-        "trades fetched and stored": report.refilled,
-        "unreadable records and documents are there no more": report.removed,
-        "requests to a running flow, to publish them": report.republished,
-    }
-    for what, count in done.items():
+    done = (
+        (report.repaired, "candle repaired", "candles repaired"),
+        (report.refilled, "trade fetched and stored", "trades fetched and stored"),
+        (
+            report.removed,
+            "unreadable record or document is there no more",
+            "unreadable records and documents are there no more",
+        ),
+        (report.republished, "request to a running flow, to publish it", "requests to a running flow, to publish them"),
+    )
+    for count, one, several in done:
         if count:
-            console.print(f"{count} {what}", markup=False)
+            console.print(counted(count, one, several), markup=False)
     for sentence in report.left:
         console.print(visible(sentence, limit=_LONGEST * 2), markup=False)
 

@@ -19,6 +19,7 @@ from flows.clock import wall_ms
 from flows.model import Incident, Trade
 from flows.operators.trades.gaps import QUERY_TRADES
 from flows.queries import PastTradesQuery
+from flows.texts import counted
 from flows.verification.checks.findings import few
 from flows.verification.checks.symbol import EARLIEST_MS
 from flows.verification.checks.trade_ids import IdGap
@@ -36,7 +37,7 @@ Place = tuple[int, int]
 Known = tuple[int, int]
 """Id and time of a stored trade."""
 
-_OF_ITS_TIME: Final = "{} trades of its time fetched from the exchange and stored"
+_OF_ITS_TIME: Final = "{} of its time fetched from the exchange and stored"
 
 _log = structlog.get_logger("flows.verify")
 
@@ -113,7 +114,9 @@ class RecordRepair:
         begin, end = places[0] if places else (wall_ms(), wall_ms())
         cause = f"verification: the stored record {record.name} could not be read, {record.reason}"
         line = partial(Incident, "repair", self._venue, symbol, begin, end, cause)
-        fetched = _Fetched(lambda first, last: line(_OF_ITS_TIME.format(last - first + 1), first, last))
+        fetched = _Fetched(
+            lambda first, last: line(_OF_ITS_TIME.format(counted(last - first + 1, "trade")), first, last)
+        )
         is_bad = value is not None and self._is_bad(store, symbol, record)
         own = set(ids_in(value)) if value is not None else set()
         why = self._complete_all(store, symbol, places, own, before, fetched) if is_bad else ""

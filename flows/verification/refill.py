@@ -15,6 +15,7 @@ from flows.operators.candles.made_of import is_made_of
 from flows.operators.trades.checks import fault_of_answer
 from flows.operators.trades.gaps import QUERY_TRADES
 from flows.queries import DisputedTradesQuery, PastTradesQuery, QueryError, TradesQuery
+from flows.texts import counted
 from flows.verification.checks.findings import few
 from flows.verification.checks.refuted import Refutation
 from flows.verification.checks.trade_ids import IdGap, Misplaced
@@ -317,7 +318,7 @@ class TradeRefill:
 
     def _name(self, symbol: str, gap: IdGap, first: int, last: int) -> Incident:
         cause = f"verification: trades {gap.first} to {gap.last} were not stored"
-        outcome = f"{last - first + 1} trades fetched from the exchange and stored"
+        outcome = f"{counted(last - first + 1, 'trade')} fetched from the exchange and stored"
         return Incident("repair", self._venue, symbol, gap.after_time, gap.before_time, cause, outcome, first, last)
 
 

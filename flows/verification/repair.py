@@ -11,6 +11,7 @@ from msgspec import structs
 from flows.clock import wall_ms
 from flows.model import Candle, Incident, timeframe_ms
 from flows.operators.candles.reconcile import KEPT_MS
+from flows.texts import counted
 from flows.verification.checks.claims import StoredCandle
 from flows.verification.checks.findings import Finding, few, moment
 from flows.verification.checks.reading import Stores
@@ -167,7 +168,7 @@ class CandleRepair:
         removed = self._store.remove(collection, where, timeout_s=WRITE_TIMEOUT_S)
         if removed:
             now = wall_ms()
-            outcome = "removed" if removed == 1 else f"{removed} documents removed"
+            outcome = "removed" if removed == 1 else f"{counted(removed, 'document')} removed"
             self.note([Incident("repair", self._venue, symbol, now, now, f"verification: {cause}", outcome)])
             _log.info("document_removed", collection=collection, symbol=symbol, documents=removed, cause=cause)
         return removed

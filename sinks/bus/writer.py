@@ -22,6 +22,7 @@ from msgspec import Struct
 from flows.clock import FeedClock, Now, monotonic_ms, wall_ms
 from flows.loop_thread import EventLoopThread
 from flows.model import FeedStatus, Heartbeat, Publishable, VenueItems
+from flows.texts import counted
 from sinks.buffered.outage import OnIncident, OutageWatch, StoreNames
 from sinks.buffered.summary import Summary
 from sinks.buffered.writer import BufferedWriter
@@ -245,7 +246,8 @@ class BusWriter(BufferedWriter[Loss, Counter[str]]):
         log.error("messages_not_published", venue=loss.venue, messages=loss.messages, trades=loss.trades)
         self._outages.report(
             "the bus took no messages, and the buffer no more of them, or they were too large for the bus",
-            f"{loss.messages} messages with {loss.trades} trades are not published; the stores have them",
+            f"{counted(loss.messages, 'message')} with {counted(loss.trades, 'trade')} not published; "
+            "the stores have them",
         )
         self._publisher.announce(loss)
 

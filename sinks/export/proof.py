@@ -10,6 +10,7 @@ import polars as pl
 from msgspec import Struct
 
 from flows.model import timeframe_ms
+from flows.model.candles import proof_name
 from sinks.bars.missing import MissingIds
 from sinks.dataframes import DatabaseAwayError, Frames
 from sinks.export.rows import DOCUMENT_ROWS, Selection
@@ -57,7 +58,7 @@ class SpanProof(Struct, frozen=True, kw_only=True):
     statuses: Mapping[str, int]
     """How many candles have each status: the rows, or of trades and bars those of the shortest timeframe."""
     proofs: Mapping[str, int]
-    """The same by the result of the comparison with the exchange's own candle."""
+    """The same by the result of the comparison with the exchange's own candle, as `proof_name` says it."""
 
 
 def prove(frames: Frames, selection: Selection, *, until: int | None = None) -> SpanProof:
@@ -98,7 +99,7 @@ class _Candles:
             self._expected = self.behind = time + self._length
             self.first = time if self.first is None else self.first
         self.statuses.update(frame["status"].to_list())
-        self.proofs.update(frame["proof"].fill_null("").to_list())
+        self.proofs.update(map(proof_name, frame["status"].to_list(), frame["proof"].to_list()))
         self.refuted += frame.filter((pl.col("proof") == "ours wrong") & (pl.col("status") != "venue")).height
 
     def end(self, end: int) -> None:

@@ -6,6 +6,7 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 
 from flows.clock import Now
+from flows.texts import counted
 from sinks.hub.client import Client
 from sinks.hub.messages import Encoding, Message, Topic
 from sinks.hub.subscription import Subscription
@@ -114,4 +115,4 @@ class Fanout:
 
     def _give_up(self, client: Client) -> None:
         self.remove(client)
-        client.peer.begin_close(TRY_AGAIN_LATER, f"too slow: {client.dropped} messages dropped")
+        client.peer.begin_close(TRY_AGAIN_LATER, f"too slow: {counted(client.dropped, 'message')} dropped")

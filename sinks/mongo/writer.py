@@ -18,6 +18,7 @@ from pymongo.errors import BulkWriteError, PyMongoError, ServerSelectionTimeoutE
 
 from flows.clock import monotonic_ms
 from flows.model import Candle, Incident
+from flows.texts import counted
 from sinks.buffered.outage import OnIncident, OutageWatch, StoreNames
 from sinks.buffered.summary import Summary
 from sinks.buffered.writer import CLOSE_TIMEOUT_S, BufferedWriter
@@ -177,8 +178,13 @@ class MongoWriter(BufferedWriter[Loss, Stored]):
     def _report_loss(self, loss: Loss) -> None:
         log.error("candles_lost", **structs.asdict(loss))
         cause = "the server confirmed no candles, and the buffer took no more of them"
-        records = f", {loss.records} records of funding, open interest, liquidations and alerts" if loss.records else ""
-        outcome = f"{loss.candles} candles and {loss.incidents} incidents{records} are not known to be stored"
+        records = (
+            f", {counted(loss.records, 'record')} of funding, open interest, liquidations and alerts"
+            if loss.records
+            else ""
+        )
+        lost = f"{counted(loss.candles, 'candle')} and {counted(loss.incidents, 'incident')}{records}"
+        outcome = f"{lost} are not known to be stored"
         self._outages.notify(Incident("store_outage", loss.venue, loss.symbol, loss.begin, loss.end, cause, outcome))
 
     def _release(self) -> None:
@@ -221,7 +227,10 @@ class MongoWriter(BufferedWriter[Loss, Stored]):
         try:
             rest, stored = self._store.missing(bulk, timeout_s=self._timeout_s(self._write_timeout_s))
         except PyMongoError as error:
-            return bulk, f"{cause}; whether {len(bulk)} items are stored is not known: {_cause(error)}"
+            return (
+                bulk,
+                f"{cause}; whether {counted(len(bulk), 'item is', 'items are')} stored is not known: {_cause(error)}",
+            )
         except Exception as error:
             log.exception("candle_writer_failed")
             return bulk, repr(error)
@@ -230,7 +239,7 @@ class MongoWriter(BufferedWriter[Loss, Stored]):
         if not rest:
             log.warning("stored_without_answer", items=len(bulk), cause=cause)
             return [], ""
-        return rest, f"{cause}; {len(bulk) - len(rest)} of {len(bulk)} items are stored"
+        return rest, f"{cause}; of {counted(len(bulk), 'item')}, {len(bulk) - len(rest)} stored"
 
     def _settle(self, items: list[Storable], stored: Stored) -> None:
         self._buffer.settle(items)

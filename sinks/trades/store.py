@@ -20,6 +20,7 @@ from rocksdict import (
     WriteOptions,
 )
 
+from flows.texts import counted
 from sinks.trades.codec import encode_key, first_id
 from sinks.trades.database import (
     MOST_RETRIES,
@@ -141,7 +142,7 @@ class TradeStore(StoredRecords):
         if not (missing or lost):
             return
         if not self._accepts_loss:
-            what = f"the last {missing} writes" if missing else f"trades of {', '.join(sorted(lost))}"
+            what = f"the last {counted(missing, 'write')}" if missing else f"trades of {', '.join(sorted(lost))}"
             raise StoreDamagedError(f"the trade store {self.path} lacks {what} that it had: {REMEDY_LOST}")
         self.lost_writes = missing
         self.losses = [LostTrades(symbol, one.first_id, one.last_id) for symbol in sorted(lost) for one in lost[symbol]]

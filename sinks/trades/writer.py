@@ -14,6 +14,7 @@ from typing import Final, Protocol
 import structlog
 
 from flows.model import Incident, TradeBatch, Voucher
+from flows.texts import counted
 from sinks.buffered.outage import OnIncident, OutageWatch, StoreNames
 from sinks.buffered.summary import Summary
 from sinks.buffered.writer import BufferedWriter
@@ -233,7 +234,7 @@ class TradeWriter(BufferedWriter[Loss, Counter[str]]):
                 loss.begin,
                 loss.end,
                 cause="the store took no trades, and the buffer no more of them",
-                outcome=f"{loss.trades} trades are not stored",
+                outcome=f"{counted(loss.trades, 'trade is', 'trades are')} not stored",
                 first_id=loss.first_id,
                 last_id=loss.last_id,
             )
@@ -268,7 +269,7 @@ class TradeWriter(BufferedWriter[Loss, Counter[str]]):
             return
         log.error("trade_store_lost_writes", path=str(self._store.path), writes=writes, symbols=len(losses))
         if writes or not cause:
-            what = f"the last {writes} writes" if writes else "writes, not the last ones,"
+            what = f"the last {counted(writes, 'write')}" if writes else "writes, not the last ones,"
             cause = f"the trade store {self._store.path} lacks {what} that it had: a log of it is gone or damaged"
             self._outages.report(cause, "opened with what is left")
         for loss in losses:
@@ -280,7 +281,10 @@ class TradeWriter(BufferedWriter[Loss, Counter[str]]):
 def _incident_of(dispute: Dispute, venue: str) -> Incident:
     """The line of a dispute in the ledger."""
     other = _OTHER_VALUES_OR_IDS if dispute.vouched_by == "checksum" else _OTHER_VALUES
-    cause, outcome = f"{dispute.trades} trades are stored with {other}", _OUTCOMES[dispute.vouched_by]
+    cause, outcome = (
+        f"{counted(dispute.trades, 'trade is', 'trades are')} stored with {other}",
+        _OUTCOMES[dispute.vouched_by],
+    )
     span, ids = (dispute.begin, dispute.end), (dispute.first_id, dispute.last_id)
     return Incident("mismatch", venue, dispute.symbol, *span, cause, outcome, *ids)
 

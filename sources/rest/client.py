@@ -219,7 +219,7 @@ class RestClient:
         if refusal.status in TOO_MANY:
             wait_s = self._window_s if refusal.retry_after_s is None else refusal.retry_after_s
             self.rate_limit.ban(wait_s)
-            _log.warning("rate_limited", status=refusal.status, seconds=wait_s, path=path)
+            _log.warning("rate_limited", address=self.base_url, status=refusal.status, seconds=wait_s, path=path)
         try:
             raise refusal
         finally:

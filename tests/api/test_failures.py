@@ -143,11 +143,23 @@ async def test_an_absurd_request_is_refused(served: Interface) -> None:
     assert refused == {path: (400, code) for path, code in ABSURD.items()}
 
 
+async def test_a_word_that_is_not_allowed_is_refused_with_those_that_are(served: Interface) -> None:
+    status, body = await served.ask("GET", "/api/alerts/history?state=x&kind=y")
+    assert status == 400
+    status, body = await served.ask("GET", "/api/prices?nonsense=1")
+    assert body["error"]["message"].endswith("unknown field `nonsense`: write venue or symbols")
+    status, body = await served.ask("GET", "/api/volume-profile/BTCUSDT?step=7")
+    assert (status, body["error"]["message"]) == (
+        400, "the request cannot be right: Invalid enum value 7 - at `$.step`: write 1 or 2"
+    )  # fmt: skip
+
+
 async def test_a_body_that_cannot_be_is_refused(served: Interface) -> None:
     json_type = {"Content-Type": "application/json"}
     cases: list[tuple[dict[str, Any], tuple[int, str]]] = [
         ({"data": b"x" * 70_000, "headers": json_type}, (413, "body_too_large")),
         ({"data": b"{", "headers": json_type}, (400, "bad_request")),
+        ({"data": b'{"symbol":"A","x":' + b"[" * 5_000, "headers": json_type}, (400, "bad_request")),
         ({"data": b"\xff\xfe", "headers": json_type}, (400, "bad_request")),
         ({"json": {"symbol": 7}}, (400, "bad_request")),
         ({"json": {"symbol": "BTCUSDT", "more": 1}}, (400, "bad_request")),

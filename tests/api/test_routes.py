@@ -321,7 +321,7 @@ async def test_quality_counts_what_is_stored_proven_and_complete(deployment: Dep
         quality = await running.data("/api/quality?symbol=BTCUSDT")
         (series,) = quality["series"]
         assert (series["candles"], series["by_status"]) == (8, {"final": 3, "partial": 1, "venue": 3, "forming": 1})
-        assert series["proofs"] == {"equal": 1, "": 3, "exchange's own": 2, WRONG: 1}
+        assert series["proofs"] == {"equal": 1, "not compared": 3, "exchange's own": 2, WRONG: 1}
         assert (series["first"], series["last"]) == (iso_utc(BEGIN - 3 * MINUTE), iso_utc(BEGIN + 4 * MINUTE))
         assert quality["trades"] == [{"symbol": "BTCUSDT", "held": 4, "issued": 5, "completeness": 0.8}]
         async with running.session.get(f"{running.url}/metrics") as response:

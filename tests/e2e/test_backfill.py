@@ -487,7 +487,7 @@ async def test_a_dry_run_says_what_would_be_read_and_reads_nothing(mongod_uri: s
     code, said = await imported(tmp_path, source, mongod_uri, backfill__dry_run="true")
     assert code == 0, said
     assert said.splitlines()[-2:] == [
-        "PEPEUSDT-aggTrades-2024-10-27.csv", "1 files to read, of 1 symbols; 0 of 1 spans imported before",
+        "PEPEUSDT-aggTrades-2024-10-27.csv", "1 file to read, of 1 symbol; 0 of 1 span imported before",
     ]  # fmt: skip
     assert documents(mongod_uri, tmp_path) == []
     assert not (tmp_path / "archive" / "imported.json").exists()

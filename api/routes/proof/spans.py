@@ -76,7 +76,7 @@ class ProofAnswer(Struct, frozen=True):
     nothing is missing from the trade before to the one behind, or each period has a closed candle, and no candle is in
     doubt; `repaired` when some of it was missing at first; `unproven` for the `reason`. `missing` are trades or periods
     in `gap_count` gaps, of which `gaps` lists the first 100. `statuses` and `proofs` count candles: the rows, or of
-    trades those of the shortest timeframe.
+    trades those of the shortest timeframe; `not compared` are those whose exchange's version has not arrived yet.
     """
 
     venue: str

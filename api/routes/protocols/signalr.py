@@ -73,7 +73,9 @@ def _call(route: AnyRoute, names: tuple[str, ...]) -> Callable[[Sequence[Any]], 
         try:
             params = with_symbols(msgspec.convert(given, route.params))
         except (msgspec.ValidationError, ValueError) as error:
-            raise Problem("bad_request", f"the arguments cannot be right: {sentence_of(error)}") from error
+            raise Problem(
+                "bad_request", f"the arguments cannot be right: {sentence_of(error, route.params)}"
+            ) from error
         return await route.handler(params)
 
     return call

@@ -184,14 +184,22 @@ def _answering(handler: Handler) -> Callable[[web.Request, Any], Awaitable[web.S
 
     async def answer(_: web.Request, params: Any) -> web.Response:
         try:
-            body = await handler(params)
+            return _json(await handler(params))
         except Problem as problem:
-            is_unknown = problem.code in ("unknown_symbol", "unknown_venue")
-            body = UdfError("unknown_symbol" if is_unknown else problem.message)
-        return web.Response(body=msgspec.json.encode(body), content_type=JSON)
+            return _refusal(problem)
 
     answer.__doc__ = handler.__doc__
     return answer
+
+
+def _refusal(problem: Problem) -> web.Response:
+    """A problem as the protocol has it, with status 200: its readers take what is none for a failure of the network."""
+    is_unknown = problem.code in ("unknown_symbol", "unknown_venue")
+    return _json(UdfError("unknown_symbol" if is_unknown else problem.message))
+
+
+def _json(body: Any) -> web.Response:
+    return web.Response(body=msgspec.json.encode(body), content_type=JSON)
 
 
 def routes(services: Services) -> list[AnyRoute]:
@@ -210,9 +218,9 @@ def routes(services: Services) -> list[AnyRoute]:
         *(
             RawRoute(
                 "GET", f"/udf/{name}", _answering(handler), JSON, params, results=(result, UdfError),
-                ignores_unknown=True,
+                ignores_unknown=True, on_problem=_refusal,
             )
             for name, handler, params, result in described
         ),
-        RawRoute("GET", "/udf/time", udf.time, "text/plain", ignores_unknown=True),
+        RawRoute("GET", "/udf/time", udf.time, "text/plain", ignores_unknown=True, on_problem=_refusal),
     ]  # fmt: skip

@@ -142,7 +142,11 @@ class _Handlers:
 
     def _wanted(self, venue: str) -> Sequence[Feed]:
         if venue and venue not in self._feeds:
-            raise Problem("unknown_venue", f"{venue} is not followed here", nearest=list(self._feeds))
+            raise Problem(
+                "unknown_venue",
+                f"{venue} is not followed here; there are {', '.join(self._feeds)}",
+                nearest=list(self._feeds),
+            )
         found = [feed for feed in self._played() if venue in ("", feed.venue)]
         if not found:
             raise Problem(

@@ -25,6 +25,7 @@ from flows.operators.account.holdings import Changes, Holdings
 from flows.operators.account.state import KeptState, kept, restored
 from flows.operators.account.values import Values
 from flows.queries import AccountQuery, AccountRenewQuery, Query, QueryError
+from flows.texts import counted
 
 RECHECK_MS: Final = 1_000
 """Time from a doubtful or incomplete update to the snapshot that settles it."""
@@ -251,7 +252,8 @@ class AccountKeeper:
         """The incident names no asset and no amount: it goes where accounts do not."""
         count = len(changes.assets) + len(changes.where)
         time = self._event_time or now.feed
-        cause = f"account {self._account}: {count} balances or positions were not the venue's"
+        what = counted(count, "balance or position was", "balances or positions were")
+        cause = f"account {self._account}: {what} not the venue's"
         return Incident("account", self._venue, "", time, now.feed or time, cause, "taken from a snapshot")
 
     def _fail(self, error: QueryError, now: Now) -> None:

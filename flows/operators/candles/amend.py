@@ -16,6 +16,7 @@ from flows.clock import Now
 from flows.model import Candle, Gap, Incident, Trade
 from flows.operators.candles.bucket import Bucket
 from flows.operators.candles.periods import Periods, Timeframe, by_period, new_bucket
+from flows.texts import counted
 
 OpenGaps: TypeAlias = dict[int, tuple[int, int]]
 """By the first missing id: the last missing one, and how many are still missing."""
@@ -117,7 +118,7 @@ class Amendments:
 
     def _too_late(self, frame: Timeframe, open_time: int, trades: list[Trade]) -> Incident:
         periods = self._periods
-        cause = f"{len(trades)} trades for a {frame.name} candle that is no longer held"
+        cause = f"{counted(len(trades), 'trade')} for a {frame.name} candle that is no longer held"
         end = open_time + frame.length - 1
         ids = trades[0].first_id, trades[-1].last_id
         return Incident("late", periods.venue, periods.symbol, open_time, end, cause, "not amended", *ids)

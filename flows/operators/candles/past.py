@@ -43,6 +43,7 @@ from flows.operators.candles.versions import (
     proven,
 )
 from flows.queries import DisputedTradesQuery, History, HistoryQuery, QueryError
+from flows.texts import counted
 
 HistoryAnswer: TypeAlias = list[History] | QueryError
 WITNESSED: tuple[Reconciliation, ...] = ("equal", "theirs wrong")
@@ -285,6 +286,7 @@ def _refresh_result(
     confirmations = sum(candle.proof in ("equal", "not comparable") for candle in changed)
     written = len(changed) - confirmations
     report = (
-        f"{fetched} candles fetched: {written} written, {confirmations} confirmed, the others were known to be right"
+        f"{counted(fetched, 'candle')} fetched: {written} written, {confirmations} confirmed, "
+        "the others were known to be right"
     )
     return RefreshResult(query.forced, "; ".join([report, *errors]), failed=bool(errors))

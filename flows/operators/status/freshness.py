@@ -38,6 +38,7 @@ from flows.operators.status.channels import (
     worst_of,
 )
 from flows.operators.status.observations import ChannelRefused, Observation, Progress, Unsynced
+from flows.texts import counted
 
 HEARTBEAT_MS: Final = 1_000
 """Local time between two heartbeats."""
@@ -225,7 +226,9 @@ class Freshness:
         for symbol in event.symbols:
             instrument = self._instruments.get(symbol)
             if instrument and event.line in instrument.lines:
-                instrument.lines[event.line].is_behind = f"{event.frames} messages wait for the flow"
+                instrument.lines[
+                    event.line
+                ].is_behind = f"{counted(event.frames, 'message waits', 'messages wait')} for the flow"
 
     def _on_finding(self, event: TradeWitness | Unsynced | ChannelRefused) -> None:
         instrument = self._instruments.get(event.symbol)

@@ -26,6 +26,7 @@ from flows.operators.parse import Batch, Trades, Validated
 from flows.operators.refusals import Refusals
 from flows.operators.status.channels import UNCONFIRMED
 from flows.operators.status.observations import Observation, Observe, ends
+from flows.texts import counted
 
 StatusOutput: TypeAlias = FeedStatus | Flush | Incident | Rejected | Ticker
 
@@ -151,7 +152,7 @@ class LineStatus:
         begins = [self._down_since.setdefault((event.line, name), here) for name in event.symbols]
         begin = min(self._begin_of(one) for one in (*begins, here))
         symbol = ""
-        outcome = f"{event.failures} attempts failed, trying on" if event.lasting else "reconnecting"
+        outcome = f"{counted(event.failures, 'attempt')} failed, trying on" if event.lasting else "reconnecting"
         if event.is_refusal:
             symbol = event.symbols[0] if len(event.symbols) == 1 else ""
             outcome = "subscribed again from time to time; the connection carries the others"
@@ -175,7 +176,7 @@ class LineStatus:
 
     def _is_behind(self, event: Backpressure) -> Incident:
         now = self._now()
-        cause = f"{event.line}: {event.frames} messages wait for the flow"
+        cause = f"{event.line}: {counted(event.frames, 'message waits', 'messages wait')} for the flow"
         return Incident("lag", self._venue, "", now, now, cause, "the line waits; nothing is lost by that")
 
     def _is_silent(self, event: Silent) -> Incident:

@@ -27,6 +27,7 @@ from flows.operators.trades.recent import HandedOn
 from flows.operators.trades.results import Results, TradesAnswer
 from flows.operators.trades.stream_watch import StreamWatch
 from flows.queries import Continued, LastTradeQuery, Query, QueryError, TradesQuery
+from flows.texts import counted
 
 NOT_KNOWN: Final = (
     "an id that the time does not explain, or behind a hole that is none: the venue's REST side does not know it"
@@ -332,7 +333,7 @@ class TradeChain:
             is_lost = pending is None or pending.is_lost
             self.gaps.add(missing, last, begin, end, is_lost=is_lost, now=now)
             out.append(Gap(self._venue, self._symbol, missing, last, begin, end))
-            cause = f"{last - missing + 1} trades did not arrive"
+            cause = f"{counted(last - missing + 1, 'trade')} did not arrive"
             out.append(Incident("gap", self._venue, self._symbol, begin, end, cause, reason, missing, last))
         position.next_id, position.next_fill = found, None
         self.head.pending = None
@@ -342,7 +343,7 @@ class TradeChain:
         gap = self.head.take_filled()
         if gap is None:
             return
-        cause = f"{gap.last - gap.first + 1} trades did not arrive"
+        cause = f"{counted(gap.last - gap.first + 1, 'trade')} did not arrive"
         outcome = f"fetched within {now.local - gap.found} ms"
         out.append(
             Incident("repair", self._venue, self._symbol, gap.begin, gap.end, cause, outcome, gap.first, gap.last)

@@ -22,6 +22,7 @@ from flows.operators.trades.gaps import QUERY_TRADES
 from flows.operators.trades.position import Position
 from flows.operators.trades.results import Results, StoredAnswer, TradesAnswer
 from flows.queries import MissedTradesQuery, Query, QueryError, RefillQuery, StoreCheckQuery, TradesQuery
+from flows.texts import counted
 
 RETRY_MS = 1_000
 """First delay before something is queried again, local time; doubles each time, up to `LONGEST_RETRY_MS`."""
@@ -159,7 +160,7 @@ class Resumption:
     def _report_missed(self, query: TradesQuery, missed: list[Trade]) -> list[Incident]:
         if not missed:
             return []
-        cause = f"{len(missed)} trades were made while nothing was received"
+        cause = f"{counted(len(missed), 'trade was', 'trades were')} made while nothing was received"
         begin, end = query.begin, missed[-1].time
         ids = missed[0].id, missed[-1].id
         return [Incident("repair", self._venue, self._symbol, begin, end, cause, "fetched after the restart", *ids)]
@@ -210,7 +211,10 @@ class Resumption:
         ]
         if lacking.following > lacking.last:
             self._lacking = None
-            outcome = f"{lacking.fetched} trades of {lacking.last - lacking.first + 1} ids are stored again"
+            outcome = (
+                f"{counted(lacking.fetched, 'trade')} of {counted(lacking.last - lacking.first + 1, 'id')} "
+                f"{'is' if lacking.fetched == 1 else 'are'} stored again"
+            )
             out.append(self._incident("repair", lacking.first, lacking.begin, lacking.end, outcome))
         return out
 

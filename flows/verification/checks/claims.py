@@ -9,6 +9,7 @@ from flows.bounds import VenueRules
 from flows.model import BOUGHT, COMPLETE, TRADED, VOLUMES, Candle, timeframe_ms
 from flows.operators.candles.bucket import NO_ID
 from flows.operators.candles.compare import ULPS, is_known_difference, is_same, quote_volume_slack
+from flows.texts import counted
 from flows.verification.checks.findings import Kind
 
 PROOFS: Final[Mapping[str, frozenset[str]]] = {
@@ -88,7 +89,7 @@ def _counted(candle: Candle, rules: VenueRules) -> Iterator[Contradiction]:
         if not (candle.status == "venue" and candle.volume):  # not every history has the number of trades
             yield from _flat(candle)
     elif candle.volume <= 0 or candle.quote_volume + quote_volume_slack(candle) <= 0:
-        yield "candle", f"volume {candle.volume}", f"{candle.trades} trades have one"
+        yield "candle", f"volume {candle.volume}", f"{counted(candle.trades, 'trade has', 'trades have')} one"
     elif not _is_average_inside(candle):
         yield "candle", f"quote_volume {candle.quote_volume}", f"volume {candle.volume} at prices from low to high"
     elif candle.status in COMPLETE or not candle.first_id == candle.last_id == NO_ID:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from flows.bounds import ANY_VENUE, VenueRules
 from flows.model import COMPLETE, Candle, Kline
 from flows.operators.candles.compare import describe_difference, differing_fields, has_traded, is_known_difference
+from flows.texts import counted
 from flows.verification.checks.findings import Finding
 
 
@@ -61,7 +62,7 @@ def absent(
     """
     first, last = span
     return [
-        Finding("exchange", *names, open_time, "no candle", f"the exchange has one of {kline.trades} trades")
+        Finding("exchange", *names, open_time, "no candle", f"the exchange has one of {counted(kline.trades, 'trade')}")
         for open_time, kline in klines.items()
         if first < open_time < last and open_time not in stored
     ]

@@ -8,6 +8,7 @@ from msgspec import Struct, field
 
 from flows.model import COMPLETE, Kline, timeframe_ms
 from flows.operators.candles.bucket import Bucket
+from flows.texts import counted
 from flows.verification.checks.claims import StoredCandle
 from flows.verification.checks.findings import Finding, SymbolCounts
 from flows.verification.checks.held import Required
@@ -104,7 +105,7 @@ class MissingCandles:
         if may_be_new and not self._candles.is_made_elsewhere(timeframe, run[0], run[-1] + 1):
             return Finding("added", self._day.symbol, timeframe, run[0], f"candles of {timeframe}", _ADDED)
         claimed = "candles on both sides" if first < run[0] < last else "candles of all periods between stored trades"
-        true = f"{len(run)} candles are missing; in {traded} of them trades are stored"
+        true = f"{counted(len(run), 'candle is', 'candles are')} missing; in {traded} of them trades are stored"
         return Finding("missing", self._day.symbol, timeframe, run[0], claimed, true)
 
 

@@ -16,6 +16,7 @@ from flows.operators.candles.compare import differing_fields, has_traded, is_kno
 from flows.operators.candles.versions import candle_of_kline
 from flows.operators.trades.gaps import QUERY_TRADES
 from flows.queries import DisputedTradesQuery
+from flows.texts import counted
 from flows.verification.checks.claims import impossible_numbers
 from flows.verification.checks.findings import Finding
 from flows.verification.checks.ledger import Ledger
@@ -172,7 +173,8 @@ class RefutedTrades:
         missing = sum(gap.last - gap.first + 1 for gap in gaps)
         stored = "none" if made is None else _shown(made, ("trades", *IDS))
         true = (
-            f"trades incomplete: {missing} ids missing, which the ledger names; trades {candle.trades} at the exchange"
+            f"trades incomplete: {counted(missing, 'id')} missing, which the ledger names; "
+            f"trades {candle.trades} at the exchange"
         )
         yield _finding("loss", candle, f"{STORED} {stored}", true)
 

@@ -6,6 +6,7 @@ from math import fsum, isnan
 from flows.bounds import ANY_VENUE, VenueRules
 from flows.model import IDS, VOLUMES, Candle, timeframe_ms
 from flows.operators.candles.compare import PRINTED_UNIT, ULPS, is_known_difference
+from flows.texts import counted
 
 _SET_ASIDE = ("partial", "unproven", "forming")
 """Candles of these statuses may not have every trade."""
@@ -49,7 +50,7 @@ def _compared(candle: Candle, parts: list[Candle], shorter: str, rules: VenueRul
         return
     claimed = ", ".join(f"{name} {getattr(candle, name)}" for name in fields)
     true = ", ".join(f"{name} {made[name]}" for name in fields)
-    yield candle, claimed, f"{true} by {len(parts)} candles of {shorter}"
+    yield candle, claimed, f"{true} by {counted(len(parts), 'candle')} of {shorter}"
 
 
 def _may_differ(candle: Candle, parts: list[Candle], fields: list[str], rules: VenueRules) -> bool:

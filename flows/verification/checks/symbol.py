@@ -10,6 +10,7 @@ from flows.bounds import LATEST_MS, VenueRules
 from flows.model import DAY_MS, Candle, timeframe_ms
 from flows.operators.candles.bucket import Bucket
 from flows.queries import DisputedTradesQuery
+from flows.texts import counted
 from flows.verification.checks.claims import StoredCandle
 from flows.verification.checks.day import Day, DayTrades
 from flows.verification.checks.empty_days import EmptyDays
@@ -193,7 +194,7 @@ class SymbolVerifier:
             for frame in self._stores.frames(symbol, start, end, self._on_bad):
                 self.has_misplaced = True
                 first = frame.row(0, named=True)
-                true = f"{frame.height} trades have a time that cannot be"
+                true = f"{counted(frame.height, 'trade has', 'trades have')} a time that cannot be"
                 yield Finding("trade", symbol, "", first["time"], f"trade {first['id']}", true)
         yield from self._found_records()
         for timeframe in self._task.timeframes:

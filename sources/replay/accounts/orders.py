@@ -8,6 +8,7 @@ from typing import Annotated, TypeAlias, get_args
 import msgspec
 from msgspec import Meta, Struct
 
+from flows.texts import refusal_in
 from sources.replay.accounts.amounts import checked, positive
 from sources.replay.accounts.brackets import MOST_LEVERAGE
 from sources.replay.accounts.keys import DEMO
@@ -255,4 +256,6 @@ def decode_order(body: bytes) -> AnyOrder:
         return _DECODER.decode(body)
     except (msgspec.DecodeError, RecursionError) as error:
         names = ", ".join(tag_of(kind.__name__) for kind in ORDERS)
-        raise ValueError(f"{error}; orders are {names}") from None
+        reason = refusal_in(body, error, AnyOrder)
+        is_said = reason != str(error) and "`$.do`" not in reason
+        raise ValueError(reason if is_said else f"{error}; orders are {names}") from None

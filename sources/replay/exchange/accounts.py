@@ -5,6 +5,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import structs
 
+from flows.texts import refusal_in
 from sources.replay.accounts.keys import KeyRing, NewKey
 from sources.replay.accounts.orders import AnyOrder, Order, Transfer, decode_order
 from sources.replay.exchange.dialect import Controls
@@ -52,7 +53,7 @@ class OperatedExchange:
         try:
             new = msgspec.json.decode(body, type=NewKey)
         except (msgspec.DecodeError, RecursionError) as error:
-            raise ValueError(str(error)) from None
+            raise ValueError(refusal_in(body, error, NewKey)) from None
         self._accounts.open(new.account)
         return self._ring.add(new)
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, NamedTuple, TypeAlias, get_args
 import msgspec
 from msgspec import Meta
 
+from flows.texts import refusal_in
 from sources.replay.faults.budget import check_size
 from sources.replay.faults.content_faults import AlteringFault
 from sources.replay.faults.spec import (
@@ -289,7 +290,9 @@ def decode_fault(body: bytes) -> AnyFault:
         return _DECODER.decode(body)
     except (msgspec.DecodeError, RecursionError) as error:
         names = ", ".join(tag_of(kind.__name__) for kind in FAULTS)
-        raise ValueError(f"{error}; faults are {names}") from None
+        reason = refusal_in(body, error, AnyFault)
+        is_said = reason != str(error) and "`$.fault`" not in reason
+        raise ValueError(reason if is_said else f"{error}; faults are {names}") from None
 
 
 class Description(NamedTuple):

@@ -13,6 +13,8 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from flows.texts import refusal_in
+
 Word: TypeAlias = Literal["list", "halt", "resume", "delist"]
 MOST_CHANGES: Final = 1_000
 """Most changes of one symbol."""
@@ -122,7 +124,7 @@ def decode_life(body: bytes) -> LifeOrder:
     try:
         order = msgspec.json.decode(body, type=LifeOrder)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(refusal_in(body, error, LifeOrder)) from None
     if not 0 <= order.after_s <= _LATER_MS / 1_000:
         raise ValueError("after_s: seconds from 0 on")
     if order.for_s is not None and not (order.change == "halt" and 0 < order.for_s <= _LATER_MS / 1_000):

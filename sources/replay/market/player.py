@@ -7,6 +7,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from flows.texts import refusal_in
 from sources.replay.market.market import PAUSE, Market, Message, Wanted, always_due
 
 Speed: TypeAlias = float | Literal["max"]
@@ -48,7 +49,7 @@ def decode_speed(body: bytes) -> float:
     try:
         speed = msgspec.json.decode(body, type=_SpeedOrder).speed
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(refusal_in(body, error, _SpeedOrder)) from None
     if not _is_speed(speed):
         raise ValueError(f"{speed:g} is no speed: write a number above 0, at most {MOST_SPEED:,.0f}")
     return speed

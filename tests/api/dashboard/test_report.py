@@ -71,7 +71,7 @@ def test_proofs_are_summed_by_timeframe_shortest_first() -> None:
 
     told = [
         series("1h", 10, {"equal": 4, "exchange's own": 3}, final=10),
-        series("5m", 7, {"": 7}),
+        series("5m", 7, {"not compared": 7}),
         series("1h", 5, {"ours wrong": 1, "theirs wrong": 2}, partial=1, unproven=1),
     ]
     found = json.loads(printed(SUMS, "report/proofs.js", json.dumps(told)))

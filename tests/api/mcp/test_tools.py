@@ -185,7 +185,7 @@ async def test_vacuums(filled: Tools) -> None:
 async def test_too_few_trades_say_how_long_to_wait(deployment: Deployment) -> None:
     fill(deployment, count=500)
     async with tools(deployment) as found:
-        with pytest.raises(Failure, match=r"collecting: 500 of 1000 trades so far.* try again in \d+ s"):
+        with pytest.raises(Failure, match=r"collecting: 500 of 1,000 trades so far.* try again in \d+ s"):
             await found.get_volume_profile("BTCUSDT")
 
 

@@ -38,7 +38,7 @@ def test_groups_of_a_series_are_added_up() -> None:
             "1m",
             candles=55,
             by_status={"final": 21, "venue": 31, "partial": 2, "forming": 1},
-            proofs={"equal": 20, "exchange's own": 30, "ours wrong": 1, "": 3},
+            proofs={"equal": 20, "exchange's own": 30, "ours wrong": 1, "not compared": 3},
             first=iso_utc(BEGIN),
             last=iso_utc(BEGIN + 53 * MINUTE),
             written_ms_ago=7 * MINUTE - 5_000,

@@ -80,6 +80,21 @@ async def test_the_profile_of_a_time_has_its_trades_alone(traded: Deployment) ->
     assert (too_long, turned) == ((400, "range_too_large"), (400, "bad_request"))
 
 
+async def test_a_span_that_is_over_is_not_waited_for(deployment: Deployment) -> None:
+    deployment.list_instruments("BTCUSDT")
+    deployment.store_trades(market(401))
+    async with interface(deployment) as running:
+        for query, advice in (
+            (f"start={BEGIN}&end={BEGIN + 60_000}", "; or choose a longer span, or fewer min_trades"),
+            (f"end={BEGIN + 60_000}", "; or set more hours, or fewer min_trades"),
+        ):
+            async with running.session.get(f"{running.url}/api/volume-profile/BTCUSDT?{query}") as response:
+                error = (await response.json())["error"]
+            assert (response.status, error["code"], error["collecting"]["wait_s"]) == (409, "collecting", None)
+            assert error["message"].endswith(advice)
+            assert " more; " not in error["message"]
+
+
 async def test_too_few_trades_are_an_error_with_the_wait(deployment: Deployment) -> None:
     deployment.list_instruments("BTCUSDT")
     deployment.store_trades(market(401))
@@ -90,7 +105,7 @@ async def test_too_few_trades_are_an_error_with_the_wait(deployment: Deployment)
                 body: Any = await response.json()
                 assert (response.status, body["data"], response.headers["Retry-After"]) == (409, None, "598")
                 assert body["error"]["code"] == "collecting"
-                assert body["error"]["message"].startswith("401 of 1000 trades so far, 1.002 a second, so about 597.5")
+                assert body["error"]["message"].startswith("401 of 1,000 trades so far, 1.002 a second, so about 597.5")
                 assert body["error"]["collecting"] == {
                     "trades": 401,
                     "min_trades": 1_000,

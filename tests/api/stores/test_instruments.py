@@ -89,6 +89,20 @@ async def test_a_list_is_restricted_to_known_symbols(mongo: MongoStore, deployme
     assert (refused.value.code, refused.value.nearest[0]) == ("unknown_symbol", "BTCUSDT")
 
 
+async def test_a_symbol_that_no_venue_knows_is_refused_with_all_of_them(
+    mongo: MongoStore, deployment: Deployment
+) -> None:
+    feeds = {"binance": Feed(symbols=("BTCUSDT",)), "kraken": Feed(venue="kraken", symbols=("BTC-USD",))}
+    instruments = Instruments(feeds, LiveView(), mongo)
+    deployment.list_instruments("BTCUSDT", "ETHUSDT")
+    await mongo.check()
+    with pytest.raises(Problem, match=r"^BTC-USX is not known at binance, kraken; did you mean BTC-USD") as refused:
+        await instruments.find("BTC-USX")
+    assert (refused.value.code, refused.value.nearest[0]) == ("unknown_symbol", "BTC-USD")
+    with pytest.raises(Problem, match=r"^the venue bitmex is unknown; there are binance, kraken$"):
+        await instruments.find("BTC-USD", "bitmex")
+
+
 async def test_a_venue_is_known_from_its_first_candle_on(
     instruments: Instruments, mongo: MongoStore, deployment: Deployment
 ) -> None:

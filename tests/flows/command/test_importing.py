@@ -46,5 +46,5 @@ def test_options_are_the_settings_of_the_import(folder: Path) -> None:
     assert done.stdout.splitlines() == [
         "BTCUSDT-aggTrades-2024-10-01.zip",
         "BTCUSDT-aggTrades-2024-10-02.zip",
-        "2 files to read, of 1 symbols; 0 of 2 spans imported before",
+        "2 files to read, of 1 symbol; 0 of 2 spans imported before",
     ]

@@ -354,7 +354,7 @@ def test_a_server_of_which_nothing_is_known_is_not_said_to_have_taken_nothing(
         importer.close()
     [reason] = heard.failures
     assert reason.startswith("MongoDB confirmed nothing for 10 s (")
-    assert "; whether 1 items are stored is not known: " in reason
+    assert "; whether 1 item is stored is not known: " in reason
     assert heard.stored == []
 
 

@@ -353,7 +353,7 @@ def test_only_what_has_not_landed_is_written_again(mongod_uri: str, mongo_databa
         begin = incidents.get(timeout=PATIENCE_S)
         assert (begin.outcome, begin.cause.partition("; ")[2]) == (
             f"held back, trying again; {HINT}",
-            "1 of 3 items are stored",
+            "of 3 items, 1 stored",
         )
         assert writer.pending() in ([candle(1), candle(2)], [])  # by now those may have landed too
         line.mute()
@@ -375,7 +375,7 @@ def test_what_nobody_can_know_is_held_and_said_so(mongod_uri: str, mongo_databas
         line.mute("update", "find")
         writer.write([candle(1)])
         begin = incidents.get(timeout=PATIENCE_S)
-        assert "; whether 1 items are stored is not known: " in begin.cause
+        assert "; whether 1 item is stored is not known: " in begin.cause
         assert writer.pending() == [candle(1)]
         writer.close()
         assert incidents.outcome() == "1 candles and 0 incidents are not known to be stored"

@@ -117,6 +117,24 @@ async def test_marks_are_incidents_and_revisions(deployment: Deployment) -> None
     assert len(set(marks["id"])) == 3
 
 
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        ("history?symbol=BTCUSDT&resolution=9&from=0&to=60", "write "),
+        ("history?symbol=BTCUSDT&from=0&to=60", "missing required field `resolution`"),
+        ("history?symbol=BTCUSDT&resolution=1&from=soon&to=60", "Expected `int`"),
+        ("marks?symbol=BTCUSDT&symbol=ETHUSDT&resolution=1&from=0&to=60", "symbol is there more than once"),
+        ("symbols", "missing required field `symbol`"),
+        ("quotes?symbols=", "`$.symbols"),
+    ],
+)
+async def test_what_cannot_be_read_is_refused_in_the_protocols_form(served: Interface, call: str, reason: str) -> None:
+    async with served.session.get(f"{served.url}/udf/{call}") as response:
+        answer = await response.json()
+    assert (response.status, answer["s"], set(answer)) == (200, "error", {"s", "errmsg"})
+    assert reason in answer["errmsg"]
+
+
 @pytest.mark.parametrize("symbol", ["BTCUSDX", "NOWHERE:BTCUSDT", "a b", "::"])
 async def test_an_unknown_symbol_is_named_so(served: Interface, symbol: str) -> None:
     charts = Charts(served)
