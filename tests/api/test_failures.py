@@ -147,7 +147,7 @@ async def test_a_word_that_is_not_allowed_is_refused_with_those_that_are(served:
     status, body = await served.ask("GET", "/api/alerts/history?state=x&kind=y")
     assert status == 400
     status, body = await served.ask("GET", "/api/prices?nonsense=1")
-    assert body["error"]["message"].endswith("unknown field `nonsense`: write venue or symbols")
+    assert body["error"]["message"].endswith("unknown field `nonsense`: write symbols or venue")
     status, body = await served.ask("GET", "/api/volume-profile/BTCUSDT?step=7")
     assert (status, body["error"]["message"]) == (
         400, "the request cannot be right: Invalid enum value 7 - at `$.step`: write 1 or 2"

@@ -255,7 +255,7 @@ def test_a_server_that_hangs_does_not_delay_the_end(server: Server) -> None:
     writer.close()
     assert monotonic_ms() - closing_ms < (CLOSE_TIMEOUT_S + 1.5) * 1_000
     assert incidents.outcome() == f"held back, trying again; {HINT}"
-    assert incidents.outcome() == "1 candles and 0 incidents are not known to be stored"
+    assert incidents.outcome() == "1 candle and 0 incidents are not known to be stored"
     server.process.send_signal(signal.SIGCONT)
 
 
@@ -378,7 +378,7 @@ def test_what_nobody_can_know_is_held_and_said_so(mongod_uri: str, mongo_databas
         assert "; whether 1 item is stored is not known: " in begin.cause
         assert writer.pending() == [candle(1)]
         writer.close()
-        assert incidents.outcome() == "1 candles and 0 incidents are not known to be stored"
+        assert incidents.outcome() == "1 candle and 0 incidents are not known to be stored"
 
     assert minutes(mongo_database) == [candle(number, event_time=0) for number in range(2)]  # they were
 

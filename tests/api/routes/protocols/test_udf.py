@@ -120,7 +120,7 @@ async def test_marks_are_incidents_and_revisions(deployment: Deployment) -> None
 @pytest.mark.parametrize(
     ("call", "reason"),
     [
-        ("history?symbol=BTCUSDT&resolution=9&from=0&to=60", "write "),
+        ("history?symbol=BTCUSDT&resolution=9&from=0&to=60", "is none of 1, 5, 15"),
         ("history?symbol=BTCUSDT&from=0&to=60", "missing required field `resolution`"),
         ("history?symbol=BTCUSDT&resolution=1&from=soon&to=60", "Expected `int`"),
         ("marks?symbol=BTCUSDT&symbol=ETHUSDT&resolution=1&from=0&to=60", "symbol is there more than once"),
