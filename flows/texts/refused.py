@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -29,7 +30,9 @@ def refusal_of(error: Exception, kind: Any, given: object = None) -> str:
 
 def refusal_in(body: bytes, error: Exception, kind: Any) -> str:
     """`refusal_of` an error about a JSON text."""
-    given = msgspec.json.decode(body) if isinstance(error, msgspec.ValidationError) else None
+    given = None
+    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # what lies behind the error may be none
+        given = msgspec.json.decode(body)
     return refusal_of(error, kind, given)
 
 

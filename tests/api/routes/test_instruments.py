@@ -203,7 +203,7 @@ async def test_agents_find_and_compare(served: Interface) -> None:
         assert reply["completeness"] == {"found": 4, "shown": 3, "venues_without_list": []}
         reply = await tools.compare_prices("xbt")
         assert [one["quote"] for one in reply["data"]["quotes"]] == ["USD", "USDT"]
-        with pytest.raises(Failure, match="no venue lists an instrument of NOPE"):
+        with pytest.raises(Failure, match="no instrument of NOPE is listed at binance, kraken"):
             await tools.compare_prices("NOPE")
 
 

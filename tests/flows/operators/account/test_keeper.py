@@ -119,7 +119,7 @@ def test_an_audit_that_shows_a_missed_change_is_an_incident_and_opens_the_stream
     assert (incident.kind, incident.venue, incident.cause) == (
         "account",
         "v",
-        "account mine: 1 balances or positions were not the venue's",
+        "account mine: 1 balance or position was not the venue's",
     )
     assert "55" not in str(incident)
     assert "USDT" not in str(incident)
