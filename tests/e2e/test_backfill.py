@@ -352,8 +352,8 @@ async def test_a_wrong_value_is_corrected_by_the_file_with_a_checksum_and_correc
     assert documents(mongod_uri, right) == expected
     with MongoClient[dict[str, Any]](mongod_uri) as client:
         found = list(client[database_of(right)]["incidents"].find({"kind": "mismatch"}))
-    assert {"stored candles say", "trades are stored"} == {
-        words for one in found for words in ("stored candles say", "trades are stored") if words in one["cause"]
+    assert {"stored candles say", "stored with"} == {
+        words for one in found for words in ("stored candles say", "stored with") if words in one["cause"]
     }
 
 

@@ -79,7 +79,7 @@ async def test_killed_before_the_true_trades_came_they_come_afterwards(
             assert [one for one in again["findings"] if one["kind"] == "refuted"] == []
         await deployment.start()
         if not is_repaired:
-            replaced = await deployment.incident("mismatch", "trades are stored with other values")
+            replaced = await deployment.incident("mismatch", "stored with other values")
             assert "its REST side has the new ones" in replaced["outcome"]
         await deployment.goes_on()
         await deployment.assert_stored()

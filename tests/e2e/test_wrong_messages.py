@@ -85,7 +85,7 @@ async def corrects_values(deployment: Deployment) -> None:
         since = deployment.listener.place
         await deployment.inject(contents.WrongValue(stream=AGGREGATES, field=field, text=text))
         await deployment.incident("mismatch", "ours wrong", since=since)
-        replaced = await deployment.incident("mismatch", "trades are stored with other values", since=since)
+        replaced = await deployment.incident("mismatch", "stored with other values", since=since)
         assert "its REST side has the new ones" in replaced["outcome"]
     await deployment.goes_on()
 
@@ -144,7 +144,7 @@ async def test_trades_whose_times_carry_them_into_another_period_go_back_in_the_
             wrong = contents.WrongTime(stream=AGGREGATES, by_ms=by_ms, fields=("T",), count=2 * TRADES_PER_S)
             await deployment.inject(wrong)
             await deployment.incident("mismatch", "ours wrong", since=since)
-            await deployment.incident("mismatch", "trades are stored with other values", since=since)
+            await deployment.incident("mismatch", "stored with other values", since=since)
         await deployment.goes_on()
         await deployment.assert_stored(may_be_early=True)
 
