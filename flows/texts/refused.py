@@ -58,7 +58,7 @@ def _fields(kinds: Iterable[inspect.Type]) -> Iterator[str]:
 
 
 class _Tag(inspect.Type):
-    """The value of the field by which the kinds of a union are told apart."""
+    """The value of the field by which the kinds of a union differ."""
 
     tag: str
 
