@@ -90,6 +90,7 @@ def check() -> None:
     from flows.settings import SettingsError, load_settings
     from flows.settings.account import withheld
     from flows.settings.files import settings_file
+    from flows.texts import counted
 
     try:
         settings = load_settings()
@@ -99,7 +100,7 @@ def check() -> None:
         raise typer.Exit(ExitCode.FAILED) from None
     changed = sum(setting.is_changed for setting in settings_in_effect(settings))
     file = f"the file {path}" if path.is_file() else f"no file (it would be {path})"
-    typer.echo(f"the settings can be used: {changed} are not the default; {file}")
+    typer.echo(f"the settings can be used: {counted(changed, 'is', 'are')} not the default; {file}")
     for text in withheld(settings).values():
         typer.echo(f"but {text}")
 

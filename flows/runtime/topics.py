@@ -82,7 +82,7 @@ def open_kafka(
 
 def check_topics(settings: Settings, topics: list[str]) -> None:
     """Looks whether the brokers have the topics, or make them. `SettingsError` for one that cannot be used. Brokers
-    that do not answer are an outage, and hold up no flow.
+    that do not answer are an outage: the flow begins without them, after the time that they are given to answer.
     """
     from sources.kafka.topic import NoAnswerError, partitions_of  # noqa: PLC0415 - it loads the client library
 
