@@ -459,7 +459,7 @@ def test_every_venue_is_verified_and_one_alone_on_request(
 def test_the_command_tells_people_and_machines(filled: Settings, mongo_client: Documents, tmp_path: Path) -> None:
     done = command(filled, "--settle", "0")
     assert (done.returncode, "all claims hold" in done.stdout) == (0, True), done.stderr
-    assert f"{SYMBOL}: 1 days, 520 trades" in done.stderr
+    assert f"{SYMBOL}: 1 day, 520 trades" in done.stderr
 
     candles_of(filled, mongo_client).update_many({"timeframe": "1m"}, {"$set": {"quote_volume": 1.0}})
     done = command(filled, "--settle", "0", "--json", "-")

@@ -42,7 +42,7 @@ def test_what_is_not_taken_is_left_out_and_counted() -> None:
     read += os.read(reader, 65_536)
     lines = read.splitlines()
     left_out = int(lines[-2].split()[2])
-    assert lines[-2] == f"marketflow | {left_out} lines were left out, since nothing took the output".encode()
+    assert lines[-2] == f"marketflow | {left_out:,} lines were left out, since nothing took the output".encode()
     assert lines[-1] == b"flow       | on"
     assert len(lines) - 2 + left_out == MOST_WAITING // 1_000 + 100
     assert left_out > 0
