@@ -42,7 +42,7 @@ def publish(
 def _publish(settings: "Settings", path: Path) -> int:
     """Publishes a tape; returns the number of its frames."""
     from flows.clock import FeedClock
-    from flows.kafka.client import KafkaError, check_files, frames_topic
+    from flows.kafka.client import KafkaError, frames_topic
     from flows.settings import Feed
     from flows.settings.extras import needs_extra
 
@@ -61,7 +61,6 @@ def _publish(settings: "Settings", path: Path) -> int:
     channels.follow(dict.fromkeys(header.symbols, feed.kinds))
     count = 0
     try:
-        check_files(settings.kafka)
         partitions_of(settings.kafka, [frames_topic(settings.kafka.prefix, header.venue)], create=True)
     except KafkaError as error:
         raise CommandError(str(error)) from error

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import structlog
 
 from flows.clock import FeedClock
-from flows.kafka.client import FRAMES, KafkaError, check_files, frames_topic, topic_of
+from flows.kafka.client import FRAMES, KafkaError, frames_topic, topic_of
 from flows.model import Incident
 from flows.settings import Feed, Settings, SettingsError
 from flows.settings.extras import needs_extra
@@ -39,7 +39,6 @@ def open_topic(
     with needs_extra("kafka", _SETTING):
         from sources.kafka.bridge import TopicSource  # noqa: PLC0415
     try:
-        check_files(settings.kafka)
         return TopicSource(
             streams, venue=feed.venue, kafka=settings.kafka, settings=feed, stop=stop, on_incident=report
         )
@@ -87,7 +86,6 @@ def check_topics(settings: Settings, topics: list[str]) -> None:
     from sources.kafka.topic import NoAnswerError, partitions_of  # noqa: PLC0415 - it loads the client library
 
     try:
-        check_files(settings.kafka)
         partitions_of(settings.kafka, topics, create=True)
     except NoAnswerError as error:
         _log.warning("topics_not_checked", topics=topics, reason=str(error))

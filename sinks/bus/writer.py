@@ -24,11 +24,10 @@ from flows.loop_thread import EventLoopThread
 from flows.model import FeedStatus, Heartbeat, Publishable, VenueItems
 from flows.texts import counted
 from sinks.buffered.outage import OnIncident, OutageWatch, StoreNames
-from sinks.buffered.summary import Summary
-from sinks.buffered.writer import BufferedWriter
-from sinks.bus.buffer import BusBuffer, Loss
+from sinks.bus.buffer import Loss
 from sinks.bus.entry import Entry, Kept
 from sinks.bus.fence import Fence, FencedError
+from sinks.bus.outbound import MessageWriter
 from sinks.bus.publisher import UNKNOWN, Publisher
 from sinks.bus.settings import BusSettings
 from sinks.bus.subjects import channel_of
@@ -38,8 +37,6 @@ from sinks.hub.messages import Message, Topic, exchange_time
 from sinks.hub.payloads import FeedStatusUpdate
 from sinks.hub.rights import ACCOUNT_CHANNELS
 
-MOST_AT_ONCE: Final = 2_000
-"""Messages that are published together, and acknowledged before the next ones."""
 STANDING: Final = ("Status", *ACCOUNT_CHANNELS)
 """Channels whose newest message may be old, and is published again: what the stream deletes by age or size must not be
 the only one."""
@@ -57,7 +54,7 @@ class Point(Struct, frozen=True, array_like=True):
     seq: int
 
 
-class BusWriter(BufferedWriter[Loss, Counter[str]]):
+class BusWriter(MessageWriter):
     """Publisher of one flow. `write` may be called from any thread."""
 
     def __init__(
@@ -91,25 +88,22 @@ class BusWriter(BufferedWriter[Loss, Counter[str]]):
         self._state = StateCache()
         self._markets = Markets(origins, rate=rate, state=self._state, emit=self._emit, forget=self._state.forget)
         self._again_ms = local_ms() + AGAIN_MS
-        self._refused: set[str] = set()
-        """Channels of which a message was refused."""
         self._own: list[list[Publishable]] = []
         """What this writer's thread itself has reported."""
-        self._buffer = BusBuffer(capacity=settings.buffer)
         self._network = EventLoopThread("bus")
         self._publisher = Publisher(settings, name=flow, fence=fence, since_ms=since_ms)
         self._on_fenced = on_fenced
         self._on_heartbeat = on_heartbeat
         super().__init__(
             thread_name="bus-writer",
-            buffer=self._buffer,
+            capacity=settings.buffer,
             outages=OutageWatch(
                 StoreNames("messages", "the bus", next(iter(origins)) if len(origins) == 1 else ""),
                 on_incident=on_incident,
                 first_retry_s=first_retry_s,
                 longest_retry_s=LONGEST_RETRY_S,
             ),
-            summary=Summary(Counter[str], _log_published, interval_s=summary_s),
+            summary_s=summary_s,
         )
         self._start()
 
@@ -160,16 +154,6 @@ class BusWriter(BufferedWriter[Loss, Counter[str]]):
         self._buffer.put_all(Entry.again(one, self._flow) for one in kept)
         self._buffer.wake()
 
-    @property
-    def waiting(self) -> int:
-        """Number of trades that wait, or of other lasting messages where those are more; `capacity` bounds each."""
-        return self._buffer.fullest
-
-    @property
-    def published(self) -> dict[str, int]:
-        """Messages that the stream has taken, by channel."""
-        return dict(self._summary.total)
-
     def close(self) -> None:
         """Publishes what is held, for at most `CLOSE_TIMEOUT_S` while the bus fails; the rest is reported as lost."""
         if self._close_by_ms is None:
@@ -192,26 +176,14 @@ class BusWriter(BufferedWriter[Loss, Counter[str]]):
         with self._lock:
             return self._markets.next_deadline_ms
 
-    def _write_due(self) -> tuple[bool, str]:
-        try:
-            self._release_due()
-            while entries := self._buffer.take(MOST_AT_ONCE):
-                cause = self._publish(entries)
-                if cause:
-                    return False, cause
-        except FencedError as error:
-            self._buffer.settle([], [])
-            self._buffer.fail()
+    def _explain(self, error: Exception) -> str:
+        if isinstance(error, FencedError):
             self._on_fenced(error)
-            return False, str(error)
-        except Exception as error:
-            log.exception("bus_writer_failed")  # a bug must not silence the writer for good
-            self._buffer.settle([], [])
-            self._buffer.fail()
-            return False, repr(error)
-        return True, ""
+            return str(error)
+        log.error("bus_writer_failed", exc_info=error)
+        return repr(error)
 
-    def _release_due(self) -> None:
+    def _prepare(self) -> None:
         """What the throttles have held long enough, this thread's own incidents, and states that stand for long."""
         own, self._own = self._own, []
         with self._lock:
@@ -232,15 +204,9 @@ class BusWriter(BufferedWriter[Loss, Counter[str]]):
             self._buffer.shorten(entry, kept)
         self._buffer.settle(turn.published, turn.failed, [entry for entry, _ in turn.refused])
         for entry, reason in turn.refused:
-            self._name_refused(channel_of(entry.subject), entry, reason)
+            self._name_refused(entry, reason)
         self._summary.count(Counter(channel_of(entry.subject) for entry in turn.published))
         return turn.cause
-
-    def _name_refused(self, channel: str, entry: Entry, reason: str) -> None:
-        """Once for each channel: what is lost is counted besides."""
-        if channel not in self._refused:
-            self._refused.add(channel)
-            log.error("message_refused", subject=entry.subject, bytes=len(entry.fixed().body), reason=reason)
 
     def _report_loss(self, loss: Loss) -> None:
         log.error("messages_not_published", venue=loss.venue, messages=loss.messages, trades=loss.trades)
@@ -269,7 +235,3 @@ def _for_each_symbol(message: Message) -> list[Message]:
 
 def _of_symbol(status: FeedStatus, symbol: str) -> FeedStatus:
     return FeedStatus(status.venue, status.line, status.state, (symbol,), status.reason)
-
-
-def _log_published(recent: Counter[str]) -> None:
-    log.info("messages_published", **dict(recent))

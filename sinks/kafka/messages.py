@@ -7,6 +7,7 @@ name its type, the version of the form, and an id that a repetition has too.
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from flows.kafka import frames
 from flows.model import PRIVATE_KINDS, Candle, Incident, Publishable, TradeBatch, VenueItems
 from sinks.bus.entry import Entry
 from sinks.hub.market.venue_market import TRADES_A_MESSAGE
@@ -19,8 +20,7 @@ KINDS: Final = {"Trade": "trades", "Candle": "candles", "Incident": "incidents"}
 
 def key_of(venue: str, symbol: str) -> bytes | None:
     """The key of a message: the instrument, or the venue where it is about no single one."""
-    key = f"{venue}:{symbol}" if symbol else venue
-    return key.encode() or None
+    return frames.key_of(venue, symbol) or None
 
 
 def entries_of(

@@ -11,7 +11,7 @@ is idempotent excludes repetitions by the library alone, within one connection t
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import structlog
 
@@ -19,23 +19,19 @@ from flows.clock import FeedClock, wall_ms
 from flows.kafka.client import KafkaSettings
 from flows.model import Publishable, VenueItems
 from sinks.buffered.outage import OnIncident, OutageWatch, StoreNames
-from sinks.buffered.summary import Summary
-from sinks.buffered.writer import BufferedWriter
-from sinks.bus.buffer import BusBuffer, Loss
+from sinks.bus.buffer import Loss
 from sinks.bus.entry import Entry, Kept
+from sinks.bus.outbound import MessageWriter
 from sinks.bus.stored import Refused
 from sinks.bus.subjects import channel_of
 from sinks.hub.messages import exchange_time
 from sinks.kafka.messages import KINDS, entries_of
 from sinks.kafka.producer import Producer
 
-MOST_AT_ONCE: Final = 2_000
-"""Messages that are published together, and acknowledged before the next ones."""
-
 log = structlog.get_logger(__name__)
 
 
-class KafkaWriter(BufferedWriter[Loss, Counter[str]]):
+class KafkaWriter(MessageWriter):
     """Publisher of one flow. `write` may be called from any thread."""
 
     def __init__(
@@ -55,19 +51,16 @@ class KafkaWriter(BufferedWriter[Loss, Counter[str]]):
         self._kinds = kinds
         self._flow = flow
         self._clocks = clocks
-        self._refused: set[str] = set()
-        """Channels of which a message was refused."""
-        self._buffer = BusBuffer(capacity=settings.buffer)
         self._producer = Producer(settings)
         super().__init__(
             thread_name="kafka-writer",
-            buffer=self._buffer,
+            capacity=settings.buffer,
             outages=OutageWatch(
                 StoreNames("messages", "Kafka", next(iter(clocks)) if len(clocks) == 1 else ""),
                 on_incident=on_incident,
                 first_retry_s=first_retry_s,
             ),
-            summary=Summary(Counter[str], _log_published, interval_s=summary_s),
+            summary_s=summary_s,
         )
         self._start()
 
@@ -104,16 +97,6 @@ class KafkaWriter(BufferedWriter[Loss, Counter[str]]):
         self._buffer.put_all(Entry.again(one, self._flow) for one in pending if isinstance(one, Kept))
         self._buffer.wake()
 
-    @property
-    def waiting(self) -> int:
-        """Number of trades that wait, or of other messages where those are more; `capacity` bounds each."""
-        return self._buffer.fullest
-
-    @property
-    def published(self) -> dict[str, int]:
-        """Messages that the brokers have acknowledged, by topic."""
-        return dict(self._summary.total)
-
     def close(self) -> None:
         """Publishes what is held, for some seconds while the brokers fail; the rest is reported as lost."""
         self._begin_close()
@@ -126,18 +109,9 @@ class KafkaWriter(BufferedWriter[Loss, Counter[str]]):
             return self._buffer.wait(self._outages.pause_s, for_messages=False)
         return self._buffer.wait(None, for_messages=True)
 
-    def _write_due(self) -> tuple[bool, str]:
-        try:
-            while entries := self._buffer.take(MOST_AT_ONCE):
-                cause = self._publish(entries)
-                if cause:
-                    return False, cause
-        except Exception as error:
-            log.exception("kafka_writer_failed")  # a bug must not silence the writer for good
-            self._buffer.settle([], [])
-            self._buffer.fail()
-            return False, repr(error)
-        return True, ""
+    def _explain(self, error: Exception) -> str:
+        log.error("kafka_writer_failed", exc_info=error)
+        return repr(error)
 
     def _publish(self, entries: list[Entry]) -> str:
         """Publishes what was taken. Returns why it is not all there; "" when it is."""
@@ -159,13 +133,6 @@ class KafkaWriter(BufferedWriter[Loss, Counter[str]]):
         self._summary.count(Counter(KINDS[channel_of(entry.subject)] for entry in published))
         return cause
 
-    def _name_refused(self, entry: Entry, reason: str) -> None:
-        """Once for each channel: what is lost is counted besides."""
-        channel = channel_of(entry.subject)
-        if channel not in self._refused:
-            self._refused.add(channel)
-            log.error("message_refused", subject=entry.subject, bytes=len(entry.fixed().body), reason=reason)
-
     def _report_loss(self, loss: Loss) -> None:
         log.error("messages_not_published", venue=loss.venue, messages=loss.messages, trades=loss.trades)
         self._outages.report(
@@ -175,7 +142,3 @@ class KafkaWriter(BufferedWriter[Loss, Counter[str]]):
 
     def _release(self) -> None:
         self._producer.close()
-
-
-def _log_published(recent: Counter[str]) -> None:
-    log.info("messages_published", **dict(recent))

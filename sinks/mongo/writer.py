@@ -227,10 +227,8 @@ class MongoWriter(BufferedWriter[Loss, Stored]):
         try:
             rest, stored = self._store.missing(bulk, timeout_s=self._timeout_s(self._write_timeout_s))
         except PyMongoError as error:
-            return (
-                bulk,
-                f"{cause}; whether {counted(len(bulk), 'item is', 'items are')} stored is not known: {_cause(error)}",
-            )
+            what = counted(len(bulk), "item is", "items are")
+            return bulk, f"{cause}; whether {what} stored is not known: {_cause(error)}"
         except Exception as error:
             log.exception("candle_writer_failed")
             return bulk, repr(error)

@@ -281,10 +281,8 @@ class TradeWriter(BufferedWriter[Loss, Counter[str]]):
 def _incident_of(dispute: Dispute, venue: str) -> Incident:
     """The line of a dispute in the ledger."""
     other = _OTHER_VALUES_OR_IDS if dispute.vouched_by == "checksum" else _OTHER_VALUES
-    cause, outcome = (
-        f"{counted(dispute.trades, 'trade is', 'trades are')} stored with {other}",
-        _OUTCOMES[dispute.vouched_by],
-    )
+    cause = f"{counted(dispute.trades, 'trade is', 'trades are')} stored with {other}"
+    outcome = _OUTCOMES[dispute.vouched_by]
     span, ids = (dispute.begin, dispute.end), (dispute.first_id, dispute.last_id)
     return Incident("mismatch", venue, dispute.symbol, *span, cause, outcome, *ids)
 

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka import KafkaError as LibraryError
 
-from flows.kafka.client import KafkaError, KafkaSettings, client_config, reason_of, shown
+from flows.kafka.client import KafkaError, KafkaSettings, check_files, client_config, reason_of, shown
 
 ANSWER_S: Final = 10.0
 """Longest wait for the brokers."""
@@ -29,8 +29,9 @@ def partitions_of(
     settings: KafkaSettings, topics: Iterable[str], *, create: bool = False, answer_s: float = ANSWER_S
 ) -> dict[str, list[int]]:
     """The partitions of topics, which the brokers may `create`, if they do such a thing. `NoAnswerError` when they
-    do not answer within `answer_s`, `KafkaError` when one of the topics cannot be used.
+    do not answer within `answer_s`, `KafkaError` when one of the topics, or a file of TLS, cannot be used.
     """
+    check_files(settings)
     causes: list[str] = []
     config = consumer_config(settings) | client_config(settings, on_error=causes.append)
     client = Consumer(config | {"allow.auto.create.topics": create})

@@ -122,14 +122,17 @@ def running_cluster(folder: Path) -> Iterator[list[NatsServer]]:
 def leader_of(servers: list[NatsServer], stream: str) -> NatsServer:
     """The server that leads a stream; waits for an election that is under way."""
 
-    def leaders() -> list[str]:
+    led: set[str] = set()
+
+    def is_led() -> bool:
         found = servers[0].answer("jsz?streams=true&config=false")
         details = [one for account in found["account_details"] for one in account["stream_detail"]]
-        names = {one["cluster"].get("leader", "") for one in details if one["name"] == stream}
-        return sorted(names - {""})
+        led.update(one["cluster"].get("leader", "") for one in details if one["name"] == stream)
+        led.discard("")
+        return bool(led)
 
-    until(leaders, servers[0].said)
-    [name] = leaders()
+    until(is_led, servers[0].said)
+    [name] = led
     return next(server for server in servers if server.name == name)
 
 

@@ -37,8 +37,7 @@ from flows.operators.status.channels import (
     of_streams,
     worst_of,
 )
-from flows.operators.status.observations import ChannelRefused, Observation, Progress, Unsynced
-from flows.texts import counted
+from flows.operators.status.observations import ChannelRefused, Observation, Progress, Unsynced, waiting_of
 
 HEARTBEAT_MS: Final = 1_000
 """Local time between two heartbeats."""
@@ -226,9 +225,7 @@ class Freshness:
         for symbol in event.symbols:
             instrument = self._instruments.get(symbol)
             if instrument and event.line in instrument.lines:
-                instrument.lines[
-                    event.line
-                ].is_behind = f"{counted(event.frames, 'message waits', 'messages wait')} for the flow"
+                instrument.lines[event.line].is_behind = waiting_of(event)
 
     def _on_finding(self, event: TradeWitness | Unsynced | ChannelRefused) -> None:
         instrument = self._instruments.get(event.symbol)

@@ -25,7 +25,7 @@ from flows.model import (
 from flows.operators.parse import Batch, Trades, Validated
 from flows.operators.refusals import Refusals
 from flows.operators.status.channels import UNCONFIRMED
-from flows.operators.status.observations import Observation, Observe, ends
+from flows.operators.status.observations import Observation, Observe, ends, waiting_of
 from flows.texts import counted
 
 StatusOutput: TypeAlias = FeedStatus | Flush | Incident | Rejected | Ticker
@@ -176,7 +176,7 @@ class LineStatus:
 
     def _is_behind(self, event: Backpressure) -> Incident:
         now = self._now()
-        cause = f"{event.line}: {counted(event.frames, 'message waits', 'messages wait')} for the flow"
+        cause = f"{event.line}: {waiting_of(event)}"
         return Incident("lag", self._venue, "", now, now, cause, "the line waits; nothing is lost by that")
 
     def _is_silent(self, event: Silent) -> Incident:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, TypeAlias, get_args
 
 from flows.model import (
+    Backpressure,
     BookResult,
     BookView,
     ConnectionEvent,
@@ -23,6 +24,7 @@ from flows.operators.parse import Batch, Trades, Validated
 from flows.operators.refusals import kind_of
 from flows.operators.status.channels import channel_of
 from flows.operators.trades.witness import REFUSED_LEAST, REFUSED_MS
+from flows.texts import counted
 
 MOST_REFUSED: Final = 10_000
 """Channels with refusals that are remembered."""
@@ -157,6 +159,11 @@ class _RefusedChannels:
                 run.is_reported = True
                 out.append(ChannelRefused(symbol, channel, f"everything that comes is refused: {run.reason}"))
         return out
+
+
+def waiting_of(event: Backpressure) -> str:
+    """How much of a line waits for the flow, in words."""
+    return f"{counted(event.frames, 'message waits', 'messages wait')} for the flow"
 
 
 def ends(items: list[Validated]) -> bool:

@@ -220,10 +220,7 @@ class Sequencer:
         return self._with_watermark([*out, *self._checks.report(self._position.last_time, now)])
 
     def on_end(self, now: Now) -> Results:
-        """The input ends: hands on whatever is held, gaps or not, so that it is stored. Where missing trades are
-        queried, what waits behind a gap is left to the next start, as after a kill: that fetches it with the gap, and
-        nothing is handed on that is not in sequence. So it is where the instrument is followed no more.
-        """
+        """The input ends. What waits behind a gap is handed on, unless the next start can fetch it with the gap."""
         out = [] if self._can_query else self._chain.release(now, is_end=True)
         return self._with_watermark([*out, *self._checks.report(self._position.last_time, now, ends=True)])
 
