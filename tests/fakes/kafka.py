@@ -9,16 +9,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Self
 
-import psutil
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from flows.settings import Kafka
+from tests.fakes.halting import halt
 
 OTHER = os.environ.get("TEST_KAFKA", "")
 PARTITIONS = 4
@@ -46,9 +45,7 @@ class Broker:
     def pause(self) -> Self:
         """It answers nobody, and its sockets stay open, as of a host that hangs."""
         assert self._process
-        self._process.send_signal(signal.SIGSTOP)
-        while psutil.Process(self._process.pid).status() != psutil.STATUS_STOPPED:
-            time.sleep(0.01)
+        halt(self._process)
         return self
 
     def go_on(self) -> None:

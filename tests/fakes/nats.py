@@ -20,6 +20,7 @@ from sinks.bus.client import connected
 from sinks.bus.stored import BusError, Stored
 from sinks.bus.subjects import TREES
 from tests.fakes.deployment import free_port
+from tests.fakes.halting import halt
 
 START_S: Final = 60.0
 BINARY: Final = shutil.which("nats-server", path=str(Path(sys.executable).parent)) or shutil.which("nats-server")
@@ -68,7 +69,7 @@ class NatsServer:
     def halt(self) -> None:
         """It does not answer until `go_on`."""
         assert self._process
-        self._process.send_signal(signal.SIGSTOP)
+        halt(self._process)
 
     def go_on(self) -> None:
         """It answers again."""
