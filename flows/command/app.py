@@ -27,7 +27,7 @@ from flows.command.lake import command as lake
 from flows.command.outcome import Commands
 from flows.command.rules import alerts
 from flows.process.gc import keep_loaded
-from flows.process.interrupts import raise_on_interrupt
+from flows.process.interrupts import end_on_interrupt
 
 PROGRAM = "marketflow"
 _STARTING = frozenset(("demo", "run"))
@@ -96,7 +96,6 @@ def build_app() -> typer.Typer:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
-    raise_on_interrupt()
     try:
         build_app()(list(sys.argv[1:] if arguments is None else arguments), prog_name=PROGRAM)
     except SystemExit as end:
@@ -105,5 +104,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 1
         return end.code or 0
     finally:
+        end_on_interrupt()
         keep_loaded()
     return 0

@@ -10,6 +10,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from flows.process.interrupts import raise_on_interrupt
+
 
 class ExitCode(IntEnum):
     """Exit codes of every command."""
@@ -40,6 +42,7 @@ def say(text: str) -> None:
 def ends_in_words(*, debug: bool) -> Iterator[None]:
     """Turns every error inside into a line and an exit code. With `debug` an unexpected one has its traceback too."""
     try:
+        raise_on_interrupt()
         yield
     except (typer.Exit, typer.Abort, typer.TyperException):
         raise

@@ -23,15 +23,19 @@ COMMANDS = [
     "sources.record",
     "sources.replay",
 ]
-IMPORTED = ("structlog", "msgspec", "pydantic", "sqlite3")
-"""Each command imports one of these."""
+IMPORTED = ("structlog", "msgspec", "pydantic", "sqlite3"), ("typing",)
+"""Each command imports one of these; the last one is among what the project's first lines import."""
 INTERRUPTED = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
 PATIENCE_S = 60
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_an_interrupt_among_the_imports_ends_a_command_quietly(command: str, tmp_path: Path) -> None:
-    for name in IMPORTED:
+@pytest.mark.parametrize(
+    ("command", "names"), [*((command, IMPORTED[0]) for command in COMMANDS), ("flows status", IMPORTED[1])]
+)
+def test_an_interrupt_among_the_imports_ends_a_command_quietly(
+    command: str, names: tuple[str, ...], tmp_path: Path
+) -> None:
+    for name in names:
         (tmp_path / f"{name}.py").write_text(INTERRUPTED)
     path = os.pathsep.join((str(tmp_path), str(Path.cwd())))
     done = subprocess.run(
@@ -44,6 +48,20 @@ def test_an_interrupt_among_the_imports_ends_a_command_quietly(command: str, tmp
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGINT, "", "")
+
+
+@pytest.mark.parametrize("moment", ["build_app", "keep_loaded"])
+def test_an_interrupt_before_or_behind_the_work_of_a_command_ends_it_quietly(moment: str) -> None:
+    lines = (
+        "import os, signal, sys; sys.orig_argv = ['python', '-m', 'flows']",
+        "from flows.command import app",
+        f"app.{moment} = lambda: os.kill(os.getpid(), signal.SIGINT)",
+        "app.main(['--version'])",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+    assert (done.returncode, done.stderr) == (128 + signal.SIGINT, "")
 
 
 def test_an_interrupt_behind_a_library_with_a_handler_of_its_own_ends_a_command() -> None:
