@@ -86,10 +86,13 @@ def show(
 
 
 def check() -> None:
-    """Checks the settings: exit code 0 when they can be used, else 1, with every wrong key and its value."""
+    """Checks the settings: exit code 0 when they can be used, else 1, with every wrong key and its value. A folder
+    that this user cannot make or write here is wrong, and so is a file that cannot be read.
+    """
     from flows.settings import SettingsError, load_settings
     from flows.settings.account import withheld
     from flows.settings.files import settings_file
+    from flows.settings.places import unusable
     from flows.texts import counted
 
     try:
@@ -98,6 +101,9 @@ def check() -> None:
     except SettingsError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(ExitCode.FAILED) from None
+    if found := list(unusable(settings)):
+        typer.echo("\n  ".join(("the settings cannot be used here:", *found)), err=True)
+        raise typer.Exit(ExitCode.FAILED)
     changed = sum(setting.is_changed for setting in settings_in_effect(settings))
     file = f"the file {path}" if path.is_file() else f"no file (it would be {path})"
     typer.echo(f"the settings can be used: {counted(changed, 'is', 'are')} not the default; {file}")

@@ -76,6 +76,16 @@ def need_room(folder: Path) -> None:
             raise DiskFullError(disk_full(folder)) from error
 
 
+def unwritable(folder: Path) -> str:
+    """Why this user cannot write to a folder, or make it where it is not there; empty where nothing prevents it.
+    Nothing is written for it.
+    """
+    existing = _existing(folder)
+    if not existing.is_dir():
+        return f"{existing} is no folder"
+    return "" if os.access(existing, os.W_OK | os.X_OK) else f"{existing} cannot be written by this user"
+
+
 def free_bytes(path: Path) -> int | None:
     """Free bytes of the disk of a folder, which need not exist; None where they cannot be known."""
     usage = _usage(path)
@@ -90,11 +100,20 @@ def _room(path: Path) -> str:
 
 
 def _usage(path: Path) -> "shutil._ntuple_diskusage | None":
-    existing = next((each for each in (path, *path.parents) if each.exists()), path)
     try:
-        return shutil.disk_usage(existing)
+        return shutil.disk_usage(_existing(path))
     except OSError:
         return None
+
+
+def _existing(path: Path) -> Path:
+    """The path, or the nearest one above it that exists."""
+    path = path.absolute()
+    for each in (path, *path.parents):
+        with suppress(PermissionError):  # in a folder that this user cannot look into
+            if each.exists():
+                return each
+    return path
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -230,7 +230,9 @@ def may_be_folder(path: Path) -> bool:
 
 def _folder(path: Path) -> Path:
     if not may_be_folder(path):
-        raise ValueError("write the name of a folder: this is a file, or no name that the system takes")
+        raise ValueError(
+            "write the name of a folder: this is a file, a place that this user cannot look into, or no name"
+        )
     return path
 
 

@@ -54,6 +54,7 @@ def checks(folder: Path, *, offline: bool) -> Iterator[Result]:
     """All results. With wrong settings, only of what depends on none."""
     from flows.command.doctor import machine, requirements
     from flows.settings import SettingsError, load_settings
+    from flows.settings.places import written_folders
 
     python, packages = requirements.required()
     yield requirements.check_python(python)
@@ -66,7 +67,7 @@ def checks(folder: Path, *, offline: bool) -> Iterator[Result]:
         yield Result("settings", "fail", " ".join(str(error).split()), remedy)
         return
     yield Result("settings", "ok", "they can be used")
-    yield from machine.check_disk((folder, settings.trades.path))
+    yield from machine.check_disk((folder, settings.trades.path, *written_folders(settings).values()))
     yield from machine.check_ports(ports_of(settings))
     yield from _of_peers_and_stores(settings, folder, offline=offline)
 

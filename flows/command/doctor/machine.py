@@ -1,13 +1,12 @@
 """The machine: folders and space on disk, open files, ports."""
 
-import os
-import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from flows.command.doctor.listeners import Listener, is_ours, listener_on
 from flows.command.doctor.result import Result
+from flows.process.disk import free_bytes, unwritable
 
 GB: Final = 1_000_000_000
 LEAST_FREE: Final = GB // 2
@@ -34,13 +33,11 @@ class Port(NamedTuple):
 def check_disk(folders: Iterable[Path]) -> Iterator[Result]:
     """Whether each folder can be written, and its free space; or that of the nearest one above it that exists."""
     for folder in dict.fromkeys(folders):
-        existing = next((each for each in (folder.absolute(), *folder.absolute().parents) if each.exists()), Path("/"))
-        free = shutil.disk_usage(existing).free
+        free = free_bytes(folder) or 0
         found = f"{free / GB:.1f} GB free"
         check = f"disk {folder}"
-        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-            why = "cannot be written by this user" if existing.is_dir() else "is no folder"
-            yield Result(check, "fail", f"{existing} {why}", "change that, or name a folder elsewhere in the settings")
+        if reason := unwritable(folder):
+            yield Result(check, "fail", reason, "change that, or name a folder elsewhere in the settings")
         elif free < LEAST_FREE:
             yield Result(check, "fail", found, "make space, or name a folder elsewhere in the settings")
         elif free < MUCH_FREE:

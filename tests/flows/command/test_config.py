@@ -57,6 +57,25 @@ def test_who_gets_no_accounts_is_said_by_the_check(call: Call, monkeypatch: pyte
     assert "account_token" not in call("config", "check").stdout
 
 
+def test_folders_and_files_that_cannot_be_used_here_fail_the_check(
+    call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "file").touch()
+    keys = {"TRADES__PATH": "", "LAKE__PATH": "", "ALERTS__PATH": "", "LOG__FILE": "/a.log", "BACKFILL__CACHE": ""}
+    for key, end in keys.items():
+        monkeypatch.setenv(f"MARKETFLOW_{key}", f"file/in{end}")
+    monkeypatch.setenv("MARKETFLOW_KAFKA__TLS_CA", "missing.pem")
+    monkeypatch.setenv("MARKETFLOW_KAFKA__TLS", "true")
+    ended = call("config", "check")
+    found = [line.split(": ")[0].strip() for line in ended.stderr.splitlines()[1:]]
+    assert (ended.exit_code, ended.stdout) == (1, "")
+    assert found == ["trades.path", "lake.path", "alerts.path", "log.file", "backfill.cache", "kafka.tls_ca"]
+    assert f"file/in cannot be used: {folder / 'file'} is no folder" in ended.stderr
+    (folder / "file").unlink()
+    (folder / "missing.pem").touch()
+    assert call("config", "check").exit_code == 0
+
+
 def test_secrets_are_hidden(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = {
         "API__TOKEN": "tok3n",

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from flows.process.disk import NEEDED, DiskFullError, disk_full, explained, free_bytes, is_no_room, need_room
+from flows.process.disk import (
+    NEEDED,
+    DiskFullError,
+    disk_full,
+    explained,
+    free_bytes,
+    is_no_room,
+    need_room,
+    unwritable,
+)
 
 
 def raised(text: str, cause: Exception) -> Exception:
@@ -45,6 +54,17 @@ def test_the_sentence_names_the_folder_and_the_remedy(tmp_path: Path) -> None:
     assert explained(Exception("IO error:\n No space left on device")) == (
         "IO error: No space left on device: make room; its files are kept, and another start goes on"
     )
+
+
+def test_a_folder_is_writable_if_the_nearest_that_exists_is_one_and_may_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    assert unwritable(tmp_path / "not" / "made") == ""
+    assert unwritable(tmp_path / "file" / "in" / "it") == f"{tmp_path / 'file'} is no folder"
+    monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path)  # whoever tests may write everywhere
+    assert unwritable(tmp_path / "not" / "made") == f"{tmp_path} cannot be written by this user"
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
 def test_room_is_tried_and_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
