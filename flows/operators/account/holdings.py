@@ -21,6 +21,8 @@ Amounts: TypeAlias = tuple[Decimal, Decimal]
 Where: TypeAlias = tuple[str, Place]
 """Where a position is: symbol and place."""
 
+_SETTINGS: Final = ("leverage", "margin_type")
+"""Of an instrument's positions. A stream brings one of them alone, and a snapshot both."""
 _SAME_PRICE: Final = Decimal("0.000001")
 """Entry prices of stream and REST that differ by a smaller share are the same, rounded in two ways."""
 
@@ -57,8 +59,8 @@ class Holdings:
             joined=_joined,
         )
         self.leverages: dict[str, LeverageReport] = {}
-        self._set: dict[str, int] = {}
-        """When an update of the stream brought a leverage, local."""
+        self._set: dict[tuple[str, str], int] = {}
+        """When an update of the stream brought a leverage or margin type, local, by symbol and field."""
 
     def update(self, update: AccountUpdate, local: int) -> Changes:
         """Takes an update of the stream."""
@@ -88,8 +90,7 @@ class Holdings:
         two = self.positions.compare(positions, snapshot.positions_time or snapshot.time, queried)
         refined = list(two.refined)
         for row in snapshot.leverages:
-            if self._set.get(row.symbol, -1) < queried:
-                refined += self._set_leverage(row, -1)
+            refined += self._set_leverage(self._not_newer(row, queried), -1)
         refined = [where for where in dict.fromkeys(refined) if where not in two.changed]
         return Changes(
             tuple(one.changed), tuple(two.changed), one.is_doubtful or two.is_doubtful, refined=tuple(refined)
@@ -111,13 +112,18 @@ class Holdings:
         """Where there are positions."""
         return [where for where, known in self.positions.items.items() if known.value.quantity]
 
+    def _not_newer(self, row: LeverageReport, queried: int) -> LeverageReport:
+        """A row of a snapshot, without what the stream has brought since it was queried."""
+        newer = [name for name in _SETTINGS if self._set.get((row.symbol, name), -1) >= queried]
+        return structs.replace(row, **dict.fromkeys(newer)) if newer else row
+
     def _set_leverage(self, row: LeverageReport, local: int) -> list[Where]:
         """Takes a leverage; the positions that have it."""
         known = self.leverages.get(row.symbol, LeverageReport(row.symbol))
         new = LeverageReport(row.symbol, row.leverage or known.leverage, row.margin_type or known.margin_type)
         self.leverages[row.symbol] = new
         if local >= 0:
-            self._set[row.symbol] = local
+            self._set |= {(row.symbol, name): local for name in _SETTINGS if getattr(row, name) is not None}
         return [where for where in self.open_positions() if where[0] == row.symbol and new != known]
 
 

@@ -262,7 +262,9 @@ class BookKeeper:
     def _start_over(self, out: Results) -> None:
         if self._sync.book is not None:
             self._display.withdraw(out)
+        refused = self._sync.refused  # what was found in this batch is not reported yet
         self._sync, self._doubt_since = self._begun(), None
+        self._sync.refused = refused
         self._audit.stop()
         self._display.is_dirty = self._is_queried = False
         self._query_at = None

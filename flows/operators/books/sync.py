@@ -120,6 +120,8 @@ class BookSync:
             return ""
         if self.book is not None:
             return f"the venue's update ids went back from {known[0]} to {delta.last_update_id}"
+        if len(self._waiting) == 1:
+            self.refused += self._waiting  # it was believed as the first one, and nothing followed it
         self._waiting.clear()
         self._waiting.append(delta)
         return ""

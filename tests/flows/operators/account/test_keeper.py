@@ -346,6 +346,23 @@ def test_leverage_stays_with_a_position_whose_updates_do_not_say_it() -> None:
     assert [(p.quantity, p.leverage, p.margin_type) for p in of(Position, out)] == [(3, 5, "cross")]
 
 
+@pytest.mark.parametrize(
+    ("newer", "shown"),
+    [
+        (LeverageReport("BTCUSDT", 5), (5, "isolated")),
+        (LeverageReport("BTCUSDT", margin_type="cross"), (20, "cross")),
+        (LeverageReport("BTCUSDT", 5, "cross"), (5, "cross")),
+    ],
+)
+def test_a_snapshot_says_what_the_stream_has_not_said_since_it_was_queried(newer: LeverageReport, shown: Any) -> None:
+    run = Run()
+    [query] = of(AccountQuery, run.take(OPENED))
+    run.take(AccountUpdate(T0 + 1, leverages=(newer,)))
+    snapshot = AccountSnapshot(T0, (), (long_btc("2"),), (LeverageReport("BTCUSDT", 20, "isolated"),))
+    [position] = of(Position, run.answer(query, snapshot))
+    assert (position.leverage, position.margin_type) == shown
+
+
 def test_what_a_snapshot_says_else_of_a_position_is_shown_and_no_incident() -> None:
     run = live(AccountSnapshot(T0, (), (long_btc("2"),), (LeverageReport("BTCUSDT", 20, "cross"),)))
     out: list[Any] = []

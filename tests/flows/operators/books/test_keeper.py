@@ -375,6 +375,21 @@ def test_a_wrong_difference_during_an_audit_is_refused_once(is_answered_before: 
     kept.assert_true()
 
 
+@pytest.mark.parametrize("is_extra", [True, False])
+@pytest.mark.parametrize("size", [1, 2, 3, 6])
+def test_a_wrong_difference_is_refused_however_messages_are_cut_into_batches(size: int, is_extra: bool) -> None:
+    kept = Kept().synced()
+    true, *following = kept.exchange.deltas(5)
+    far = structs.replace(true, first_update_id=2**53, last_update_id=2**53 + 1)
+    taken = [far, *([true] if is_extra else []), *following]
+    for begin in range(0, len(taken), size):
+        kept.take(*taken[begin : begin + size])
+    kept.change()
+    [refused] = only(Rejected, kept.said)
+    assert b"9007199254740992" in refused.payload
+    assert bool(only(Incident, kept.said)) is not is_extra
+
+
 @pytest.mark.parametrize("answer", [QueryError("busy"), ExchangeBook().snapshot()])
 def test_an_audit_without_a_usable_snapshot_is_void(answer: Any) -> None:
     kept = Kept().synced()

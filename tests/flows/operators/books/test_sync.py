@@ -261,3 +261,15 @@ def test_a_difference_far_ahead_is_refused_when_the_next_one_lies_before_it(
     if not faults:
         assert sync.take_snapshot(exchange.snapshot()) == ""
         assert_equal(sync, exchange)
+
+
+def test_a_first_difference_far_ahead_is_refused_when_later_ones_lie_before_it() -> None:
+    exchange, sync = ExchangeBook("spot"), begun("spot")
+    true, *following = exchange.deltas(60)
+    wrong = structs.replace(true, first_update_id=1 << 53, last_update_id=(1 << 53) + 1)
+    assert following[-2].event_time > wrong.event_time + RESTART_MS, "so much later they contradict it"
+    for delta in [wrong, *following]:
+        assert sync.take(delta) == ""
+    assert sync.refused == [wrong]
+    assert sync.take_snapshot(exchange.snapshot()) == ""
+    assert_equal(sync, exchange)
