@@ -4,6 +4,8 @@ A machine only decides: it reads no clock, uses no thread, performs no I/O. What
 answer returns like any other input, so the graph has no cycle and no step waits.
 """
 
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,6 +15,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from bytewax import operators as op
 from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream, StatefulBatchLogic
+from msgspec import Struct
 
 from flows.clock import FeedClock, Now, Reading, monotonic_ms
 from flows.model import Removed
@@ -28,6 +31,8 @@ HEARTBEAT_MS = 1_000
 """Longest timer: the engine keeps every later one in memory until it expires (72 bytes an activation)."""
 ANSWER_POLL_MS = 20
 """Interval at which answers are polled while a machine has open queries."""
+MOST_AT_END_S = 60.0
+"""Longest wait of a machine for answers when its input has ended."""
 _GRAIN_MS = 10
 """Timers are rounded up to this, so that machines woken together share one."""
 _MAX_WAKES = 256
@@ -45,6 +50,19 @@ exception.
 def refuse_queries(key: str, query: Query, answer: Callable[[Any], None]) -> None:
     """The runner of a flow without a REST side: every query is refused."""
     answer(QueryError(f"{key}: {type(query).__name__} cannot be answered here", lasting=True))
+
+
+class AwaitedQueries(Struct, frozen=True):
+    """A runner whose answers are awaited where the input ends by itself, as that of a past which is read once: no later
+    run would make the queries again. Not after `stop`.
+    """
+
+    run: QueryRunner
+    stop: threading.Event
+
+    def __call__(self, key: str, query: Query, answer: Callable[[Any], None]) -> None:
+        """See `QueryRunner`."""
+        self.run(key, query, answer)
 
 
 class MachineLogic(StatefulBatchLogic[tuple[str, In, Reading], Out | Removed, State], Generic[In, Out]):
@@ -105,6 +123,8 @@ class MachineLogic(StatefulBatchLogic[tuple[str, In, Reading], Out | Removed, St
         """The input ends."""
         out: list[Out | Removed | Query] = []
         if self._machine is not None:
+            if isinstance(self._runner, AwaitedQueries):
+                self._await_answers(self._machine, self._runner.stop, out)
             out += self._machine.on_end(self._clock.now())
         return self._run_queries(out), StatefulBatchLogic.RETAIN
 
@@ -141,6 +161,20 @@ class MachineLogic(StatefulBatchLogic[tuple[str, In, Reading], Out | Removed, St
             out += machine.on_timer(now)
             due = machine.due_in(now)
         self._due = due
+
+    def _await_answers(
+        self, machine: QueryingMachine[In, Out], stop: threading.Event, out: list[Out | Removed | Query]
+    ) -> None:
+        """Hands on the answers to what is open, and to what is queried because of them. The worker waits meanwhile:
+        nothing else is to come.
+        """
+        latest = time.monotonic() + MOST_AT_END_S
+        while self._open_queries and not stop.is_set() and time.monotonic() < latest:
+            if not self._answers:
+                time.sleep(ANSWER_POLL_MS / 1_000)
+                continue
+            self._open_queries -= 1
+            out += self._run_queries(list(machine.on_answer(*self._answers.popleft(), self._clock.now())))
 
     def _run_queries(self, out: list[Out | Removed | Query]) -> Sequence[Out | Removed]:
         results: Sequence[Out | Removed]

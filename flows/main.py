@@ -24,6 +24,7 @@ from bytewax.dataflow import Dataflow
 from flows.graph import Sinks, VenueParts, venues_flow
 from flows.lake.night import LakeNight
 from flows.loop_thread import EventLoopThread
+from flows.machine import AwaitedQueries
 from flows.model import Incident, ListedInstrument
 from flows.modules.compiled import parts as compiled_parts
 from flows.process.descriptors import raise_descriptor_limit
@@ -173,6 +174,16 @@ def _parts_of(
         requests.wait_first()
     parts, name = partition_names(settings.trades.partitions, shard), venue.feed.venue
 
+    runner = open_query_handlers(
+        settings,
+        feed=venue.feed,
+        renew=venue.source.renew,
+        rest=venue.rest,
+        network=network,
+        more=account.handlers if account else {},
+        begins=taken_over,
+    )
+
     def open_partition(part: str) -> TradeWriter:
         try:
             return venue.open_partition(part)
@@ -184,15 +195,7 @@ def _parts_of(
         parser=venue.venue.parser(),
         feed=venue.feed,
         clock=venue.clock,
-        runner=open_query_handlers(
-            settings,
-            feed=venue.feed,
-            renew=venue.source.renew,
-            rest=venue.rest,
-            network=network,
-            more=account.handlers if account else {},
-            begins=taken_over,
-        ),
+        runner=AwaitedQueries(runner, stop) if settings.kafka.stops_at_end else runner,
         rules=venue.venue.rules,
         books=settings.books,
         outages=partial(venue.outages, documents) if documents or settings.trades.enabled else None,

@@ -49,6 +49,11 @@ class Kafka(Section):
     """File of its key."""
 
     @property
+    def stops_at_end(self) -> bool:
+        """Whether the input ends by itself."""
+        return self.is_read and self.stop_at_end
+
+    @property
     def publishes(self) -> bool:
         """Whether anything but raw frames is published."""
         return bool(self.brokers) and any(kind != FRAMES for kind in self.publish)

@@ -1,3 +1,4 @@
+import threading
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -9,7 +10,16 @@ from bytewax.operators import StatefulBatchLogic
 from bytewax.testing import TestingSink, TestingSource, cluster_main, run_main
 
 from flows.clock import FeedClock, Now, Reading
-from flows.machine import ANSWER_POLL_MS, HEARTBEAT_MS, MachineLogic, keeper, machine, refuse_queries, with_reading
+from flows.machine import (
+    ANSWER_POLL_MS,
+    HEARTBEAT_MS,
+    AwaitedQueries,
+    MachineLogic,
+    keeper,
+    machine,
+    refuse_queries,
+    with_reading,
+)
 from flows.model import Removed
 from flows.operators.state_version import StateKeyError
 from flows.queries import Query, QueryError
@@ -249,3 +259,33 @@ def test_one_keeper_takes_what_comes_at_every_worker() -> None:
     cluster_main(flow, [], 0, worker_count_per_proc=2)
     assert [sorted(taken) for taken in built] == [list(range(8))]
     assert max(out) == 8
+
+
+class AskingTwice(Asking):
+    """Asks once more because of the first answer."""
+
+    def on_answer(self, query: Query, answer: Any, now: Now) -> list[Any]:
+        more = [Query("again")] if query.symbol != "again" else []
+        return [*more, (query.symbol, answer)]
+
+
+@pytest.mark.parametrize(("ends_by_itself", "found"), [(True, [("a", 1), ("again", 2), "end"]), (False, ["end"])])
+def test_what_is_open_at_the_end_of_an_input_is_answered_unless_it_was_stopped(
+    ends_by_itself: bool, found: list[Any]
+) -> None:
+    stop = threading.Event()
+    runs: list[threading.Timer] = []
+
+    def run(key: str, query: Query, answer: Any) -> None:
+        runs.append(threading.Timer(0.1, answer, (len(runs) + 1,)))
+        runs[-1].start()
+
+    logic: MachineLogic[Any, Any] = MachineLogic(
+        None, AskingTwice, clock=clock_at([0]), runner=AwaitedQueries(run, stop)
+    )
+    assert take(logic, "a")[0] == ["given"]
+    if not ends_by_itself:
+        stop.set()
+    assert logic.on_eof()[0] == found
+    for timer in runs:
+        timer.join()
