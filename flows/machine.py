@@ -53,9 +53,7 @@ def refuse_queries(key: str, query: Query, answer: Callable[[Any], None]) -> Non
 
 
 class AwaitedQueries(Struct, frozen=True):
-    """A runner whose answers are awaited where the input ends by itself, as that of a past which is read once: no later
-    run would make the queries again. Not after `stop`.
-    """
+    """A runner whose answers are awaited where the input ends by itself, as that of a past which is read once."""
 
     run: QueryRunner
     stop: threading.Event
@@ -63,6 +61,10 @@ class AwaitedQueries(Struct, frozen=True):
     def __call__(self, key: str, query: Query, answer: Callable[[Any], None]) -> None:
         """See `QueryRunner`."""
         self.run(key, query, answer)
+
+    def is_last(self) -> bool:
+        """Whether no later start goes on from the end of the input. After `stop` one does."""
+        return not self.stop.is_set()
 
 
 class MachineLogic(StatefulBatchLogic[tuple[str, In, Reading], Out | Removed, State], Generic[In, Out]):
@@ -120,13 +122,15 @@ class MachineLogic(StatefulBatchLogic[tuple[str, In, Reading], Out | Removed, St
         return self._run_queries(out), StatefulBatchLogic.RETAIN
 
     def on_eof(self) -> tuple[Sequence[Out | Removed], bool]:
-        """The input ends."""
-        out: list[Out | Removed | Query] = []
-        if self._machine is not None:
-            if isinstance(self._runner, AwaitedQueries):
-                self._await_answers(self._machine, self._runner.stop, out)
-            out += self._machine.on_end(self._clock.now())
-        return self._run_queries(out), StatefulBatchLogic.RETAIN
+        """The input ends; where answers are awaited, the machine ends when it queries nothing more."""
+        out: list[Out | Removed] = []
+        machine, latest = self._machine, time.monotonic() + MOST_AT_END_S
+        if machine is not None:
+            self._await_answers(machine, latest, out)
+            out += self._run_queries(list(machine.on_end(self._clock.now())))
+            while self._await_answers(machine, latest, out):
+                out += self._run_queries(list(machine.on_end(self._clock.now())))
+        return out, StatefulBatchLogic.RETAIN
 
     def notify_at(self) -> datetime | None:
         """When to call next; the engine reads it after every call. Feed time becomes local time here."""
@@ -162,19 +166,22 @@ class MachineLogic(StatefulBatchLogic[tuple[str, In, Reading], Out | Removed, St
             due = machine.due_in(now)
         self._due = due
 
-    def _await_answers(
-        self, machine: QueryingMachine[In, Out], stop: threading.Event, out: list[Out | Removed | Query]
-    ) -> None:
-        """Hands on the answers to what is open, and to what is queried because of them. The worker waits meanwhile:
-        nothing else is to come.
+    def _await_answers(self, machine: QueryingMachine[In, Out], latest: float, out: list[Out | Removed]) -> bool:
+        """Hands on the answers to what is open, and to what is queried because of them; whether there was any. The
+        worker waits meanwhile: nothing else is to come. Until `latest` at most, monotonic.
         """
-        latest = time.monotonic() + MOST_AT_END_S
-        while self._open_queries and not stop.is_set() and time.monotonic() < latest:
+        runner, has_waited = self._runner, False
+        if not isinstance(runner, AwaitedQueries):
+            return False
+        while self._open_queries and runner.is_last() and time.monotonic() < latest:
+            has_waited = True
             if not self._answers:
                 time.sleep(ANSWER_POLL_MS / 1_000)
                 continue
-            self._open_queries -= 1
-            out += self._run_queries(list(machine.on_answer(*self._answers.popleft(), self._clock.now())))
+            found: list[Out | Removed | Query] = []
+            self._pass_time(machine, self._clock.now(), found)
+            out += self._run_queries(found)
+        return has_waited
 
     def _run_queries(self, out: list[Out | Removed | Query]) -> Sequence[Out | Removed]:
         results: Sequence[Out | Removed]

@@ -1,5 +1,6 @@
 """Trades in sequence and the candles made of them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, final
@@ -10,7 +11,7 @@ from bytewax.operators import KeyedStream
 
 from flows.bounds import ANY_VENUE, VenueRules
 from flows.clock import FeedClock, monotonic_ms
-from flows.machine import QueryRunner, machine, refuse_queries
+from flows.machine import AwaitedQueries, QueryRunner, machine, refuse_queries
 from flows.model import (
     Candle,
     Incident,
@@ -71,7 +72,8 @@ def candles(
     `runner` no gap is filled and no history fetched. `clock` closes the candles, and is set here.
     """
     batches = MicroBatcher(clock, hold_ms=feed.gather_ms, monotonic_ms=monotonic_ms)
-    build = partial(sequence_candles, feed=feed, can_query=runner is not None, rules=rules)
+    is_last = runner.is_last if isinstance(runner, AwaitedQueries) else resumes
+    build = partial(sequence_candles, feed=feed, can_query=runner is not None, rules=rules, is_last=is_last)
     results: KeyedStream[TradeResult] = machine(
         "pipeline", events, build, clock, runner or refuse_queries, by_key=batches
     )
@@ -92,11 +94,23 @@ def candles(
     )
 
 
+def resumes() -> bool:
+    """For `is_last`: the next start goes on from the end of the input."""
+    return False
+
+
 def sequence_candles(
-    key: str, state: Any, *, feed: Feed, can_query: bool, rules: VenueRules = ANY_VENUE, kept_ms: int = KEPT_MS
+    key: str,
+    state: Any,
+    *,
+    feed: Feed,
+    can_query: bool,
+    rules: VenueRules = ANY_VENUE,
+    kept_ms: int = KEPT_MS,
+    is_last: Callable[[], bool] = resumes,
 ) -> Pipeline[TradeInput, TradeResult]:
     """Sequencing, candles and their proof for one instrument, in one keyed step. Closed candles are remembered for
-    `kept_ms`.
+    `kept_ms`. `is_last` says at the end of the input whether no later start goes on from there.
     """
     sequenced, built, reconciled = state or (None, None, None)
     return Pipeline(
@@ -107,6 +121,7 @@ def sequence_candles(
             repair_trades=feed.repair_trades,
             rules=rules,
             state=sequenced,
+            is_last=is_last,
         ),
         CandleBuilder(
             key,

@@ -261,31 +261,35 @@ def test_one_keeper_takes_what_comes_at_every_worker() -> None:
     assert max(out) == 8
 
 
-class AskingTwice(Asking):
-    """Asks once more because of the first answer."""
+class AskingAgain(Asking):
+    """Asks once more because of the first answer, and once at the end."""
 
     def on_answer(self, query: Query, answer: Any, now: Now) -> list[Any]:
-        more = [Query("again")] if query.symbol != "again" else []
+        more = [Query("again")] if query.symbol == "first" else []
         return [*more, (query.symbol, answer)]
 
+    def on_end(self, now: Now) -> list[Any]:
+        if "last" in self.seen:
+            return ["end"]
+        self.seen.append("last")
+        return [Query("last")]
 
-@pytest.mark.parametrize(("ends_by_itself", "found"), [(True, [("a", 1), ("again", 2), "end"]), (False, ["end"])])
-def test_what_is_open_at_the_end_of_an_input_is_answered_unless_it_was_stopped(
-    ends_by_itself: bool, found: list[Any]
-) -> None:
+
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_what_is_open_at_the_end_of_an_input_is_answered_unless_it_was_stopped(is_stopped: bool) -> None:
     stop = threading.Event()
     runs: list[threading.Timer] = []
 
-    def run(key: str, query: Query, answer: Any) -> None:
+    def run(_: str, __: Query, answer: Any) -> None:
         runs.append(threading.Timer(0.1, answer, (len(runs) + 1,)))
         runs[-1].start()
 
     logic: MachineLogic[Any, Any] = MachineLogic(
-        None, AskingTwice, clock=clock_at([0]), runner=AwaitedQueries(run, stop)
+        None, AskingAgain, clock=clock_at([0]), runner=AwaitedQueries(run, stop)
     )
-    assert take(logic, "a")[0] == ["given"]
-    if not ends_by_itself:
+    assert take(logic, "first")[0] == ["given"]
+    if is_stopped:
         stop.set()
-    assert logic.on_eof()[0] == found
+    assert logic.on_eof()[0] == ([] if is_stopped else [("first", 1), ("again", 2), ("last", 3), "end"])
     for timer in runs:
         timer.join()

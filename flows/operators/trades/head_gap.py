@@ -57,6 +57,8 @@ class HeadGap:
         """The gap, once it is queried."""
         self.contradictions = 0
         """Trades of the stream that contradicted their predecessor, since one of it was handed on."""
+        self.expects_stragglers = True
+        """False at the last end of the input."""
         self._check: TradesQuery | None = None
         """Open query whether the venue's REST side knows the held trades."""
         self._checked: int | None = None
@@ -87,7 +89,7 @@ class HeadGap:
 
     def _waits_for_stragglers(self, now: Now) -> bool:
         since = self._held.since
-        return since is not None and now.feed - since < self._reorder_ms
+        return self.expects_stragglers and since is not None and now.feed - since < self._reorder_ms
 
     def wait_ms(self, now: Now, open_query: Query | None) -> int | None:
         """Milliseconds until something is to be decided; None while nothing waits, or only an answer can decide."""

@@ -12,6 +12,7 @@ name the newest trade that they know: where that does not come, there is a gap a
 A restart is a gap like any other: the last id comes from the recovered state, or from the trade store.
 """
 
+from collections.abc import Callable
 from typing import TypeGuard, cast
 
 from flows.bounds import ANY_VENUE, VenueRules
@@ -76,7 +77,9 @@ class Sequencer:
         repair_trades: int = MAX_HELD,
         rules: VenueRules = ANY_VENUE,
         state: object = None,
+        is_last: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._is_last = is_last
         self._venue, self._symbol = venue, symbol = Instrument.of(key)
         self._repair_trades = repair_trades
         self._can_query = repair_ms > 0
@@ -87,17 +90,9 @@ class Sequencer:
         self._renumbering = Renumbering(symbol, position)
         self._watch = StreamWatch(venue, symbol, position, can_query=self._can_query)
         self._chain = TradeChain(
-            venue,
-            symbol,
-            position,
-            checks=self._checks,
-            quarantine=self._quarantine,
-            watch=self._watch,
-            reorder_ms=reorder_ms,
-            repair_ms=repair_ms,
-            repair_trades=repair_trades,
-            rules=rules,
-        )
+            venue, symbol, position, checks=self._checks, quarantine=self._quarantine, watch=self._watch,
+            reorder_ms=reorder_ms, repair_ms=repair_ms, repair_trades=repair_trades, rules=rules,
+        )  # fmt: skip
         # parts of these, for the events that need nothing else
         self._witness = self._watch.witness
         self._held = self._chain.held
@@ -123,14 +118,9 @@ class Sequencer:
         self._gaps.resume(state.gaps)
         if self._can_query and position.next_id is not None:
             self._resumption = Resumption(
-                self._venue,
-                self._symbol,
-                position,
-                chain=self._chain,
-                checks=self._checks,
-                last_id=position.next_id - 1,
-                most_trades=self._repair_trades,
-            )
+                self._venue, self._symbol, position, chain=self._chain, checks=self._checks,
+                last_id=position.next_id - 1, most_trades=self._repair_trades,
+            )  # fmt: skip
 
     @property
     def duplicates(self) -> int:
@@ -220,8 +210,16 @@ class Sequencer:
         return self._with_watermark([*out, *self._checks.report(self._position.last_time, now)])
 
     def on_end(self, now: Now) -> Results:
-        """The input ends. What waits behind a gap is handed on, unless the next start can fetch it with the gap."""
-        out = [] if self._can_query else self._chain.release(now, is_end=True)
+        """The input ends. What waits behind a gap is handed on, unless the next start can fetch it with the gap; where
+        none does (`is_last`) the gap is queried, and this is called again after the answer.
+        """
+        out: Results = []
+        is_last = not self._can_query or self._is_last()
+        if is_last:
+            self._chain.head.expects_stragglers = False
+            out += self.on_timer(now)
+        if is_last and self._chain.open_query is None:
+            out += self._chain.release(now, is_end=True)
         return self._with_watermark([*out, *self._checks.report(self._position.last_time, now, ends=True)])
 
     def due_in(self, now: Now) -> int | None:

@@ -759,6 +759,22 @@ def test_a_trade_that_was_overtaken_is_not_handed_on_by_the_end_of_the_input() -
     assert ids(machine.on_end(at(2_100))) == []
 
 
+@pytest.mark.parametrize("answers", [True, False])
+def test_the_last_end_queries_what_is_missing_and_then_hands_on_all(answers: bool) -> None:
+    machine = repairing(is_last=lambda: True)
+    begin = LastTradeQuery("BTCUSDT", 2, BEGIN + 1_000)
+    assert machine.on_events([trade(2, 1_000), trade(5, 1_300)], at(1_500))[-1] == begin
+    machine.on_answer(begin, None, at(1_500))
+    end = machine.on_end(at(1_500))
+    query = TradesQuery("BTCUSDT", 3, 4, BEGIN + 1_000, BEGIN + 1_300)
+    assert (ids(end), query in end) == ([2], True), "the first trades wait for no straggler"
+    told = [trade(3, 1_100), trade(4, 1_200)] if answers else QueryError("away")
+    out = [*machine.on_answer(query, told, at(1_500)), *machine.on_end(at(1_500))]
+    assert ids(out) == ([3, 4, 5] if answers else [5])
+    gaps = [(one.first_id, one.last_id) for one in out if isinstance(one, Gap)]
+    assert gaps == ([] if answers else [(3, 4)])
+
+
 def test_where_missing_trades_are_queried_the_end_leaves_what_is_behind_a_gap_to_the_next_process() -> None:
     machine = begun_repairing()
     out = machine.on_events([trade(2, 1_000), trade(5, 1_300), trade(6, 1_400)], at(1_500))
