@@ -18,7 +18,7 @@ CLIENT_GROUPS := clients spot-connector usdm-connector signalr
 
 CHART := api/dashboard/vendor/lightweight-charts.standalone.production.mjs
 
-.PHONY: run demo dev compiled test test-fast test-plain laws check check-platforms conformance readers operations bench bench-long bench-peers soak fresh image wheel lock lock-clients licences picture pictures dashboard clean help
+.PHONY: run demo dev compiled test test-fast test-plain collected laws check check-platforms conformance readers operations bench bench-long bench-peers soak fresh image wheel lock lock-clients licences picture pictures dashboard clean help
 
 help:      ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -64,6 +64,9 @@ $(AXE)/.ready: tests/axe/package-lock.json
 # most of what they take is waiting for one another's processes: three workers a core
 test: $(READY_DEV) $(CHART) $(AXE)/.ready compiled  ## all tests
 	$(RUN) -m pytest -n 6 --dist worksteal
+
+collected: $(READY_DEV)  ## compiles the tests once, before six workers would each do so
+	@$(RUN) -m pytest --collect-only -q >$(VENV)/collected || { cat $(VENV)/collected; exit 1; }
 
 test-fast: $(READY_DEV) compiled  ## those that need no browser, no database and no processes
 	$(RUN) -m pytest -n 2 --dist worksteal -m 'not e2e and not database and not slow'
