@@ -90,9 +90,12 @@ class Connection:
             for client in self._clients():
                 self._gateway.relay.leave(client)
             await self._transport.wait_closing()
-        for error in results:
-            if isinstance(error, Exception):
-                raise error
+        failure = next((one for one in results if isinstance(one, Exception)), None)
+        try:
+            if failure is not None:
+                raise failure
+        finally:
+            del failure, results, work  # the traceback has this frame: without that they hold each other
 
     @property
     def transport_name(self) -> str:
