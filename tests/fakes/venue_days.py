@@ -128,6 +128,8 @@ async def assert_all_is_there(deployment: Deployment) -> None:
     """Waits for whole minutes, and compares trades, candles and books with the exchange: stored ones, those that
     clients got, and those of the interface.
     """
+    # trades of now are shown before they are stored
+    await deployment.until(lambda: all(stored_trades(deployment.store, symbol) for symbol in SYMBOLS))
     begin = stored_begin(deployment)
     length = MINUTES * timeframe_ms("1m")
 
