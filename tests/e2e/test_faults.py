@@ -38,7 +38,9 @@ pytestmark = pytest.mark.e2e
 SPEED = 40.0
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 AGGREGATES = "btcusdt@aggTrade"
-PATIENCE_S = 120
+PATIENCE_S = 240
+PLAYED_MS = 11 * 60_000
+"""Least length of the market."""
 
 
 class Stage:
@@ -70,8 +72,12 @@ class Stage:
 
 @asynccontextmanager
 async def stage(folder: Path, mongod_uri: str, *, speed: float = SPEED, **settings: Any) -> AsyncIterator[Stage]:
-    """The recording at many times its pace; it begins when the block does."""
-    market = load_tapes([recording("binance-spot-2024-08-08")], kind="spot", history=recording("kline-history"))
+    """The recording at many times its pace, again and again: a busy machine takes longer than one round. It begins when
+    the block does.
+    """
+    market = load_tapes(
+        [recording("binance-spot-2024-08-08")], kind="spot", history=recording("kline-history"), loop=True
+    )
     prepare(folder / "recovery")
     with exchange_in_thread(market, speed=speed, paused=True, start_now=True) as exchange, closing(exchange) as witness:
         usual: dict[str, Any] = {
@@ -103,10 +109,14 @@ def closing(exchange: ThreadedExchange) -> Iterator[Witness]:
 
 
 async def assert_nothing_is_lost(playing: Stage, folder: Path, mongod_uri: str) -> None:
-    """Plays to the end, ends the flow, and compares both stores with the exchange."""
-    await asyncio.to_thread(playing.exchange.wait_finished, PATIENCE_S)
+    """Stops the market when enough minutes are played, ends the flow, and compares both stores with the exchange."""
     playing.exchange.clear_faults()
     store = folder / "trades" / "binance"
+    async with asyncio.timeout(PATIENCE_S):
+        begin = min(stored_trades(store, symbol)[0][1] for symbol in SYMBOLS)
+        while await asyncio.to_thread(playing.witness.server_time) < begin + PLAYED_MS:
+            await asyncio.sleep(0.2)
+    await asyncio.to_thread(playing.exchange.pause)
     newest = {symbol: playing.witness.newest_id(symbol) for symbol in SYMBOLS}
     async with asyncio.timeout(PATIENCE_S):
         for symbol in SYMBOLS:
@@ -244,7 +254,7 @@ async def test_a_document_store_that_answers_slowly(mongod_uri: str, tmp_path: P
             await playing.heard("store_outage", "takes candles again")
             await assert_nothing_is_lost(playing, folder, mongod_uri)
     outages = playing.client.of_type("Incident")
-    assert [outage["kind"] for outage in outages] == ["store_outage"] * 2
+    assert {outage["kind"] for outage in outages} == {"store_outage"}  # a busy machine may have several
     begin, end = outages
     assert begin["begin"] <= end["begin"] < end["end"]
     held = [json.loads(text)["held"] for text in playing.flow.said().splitlines() if '"held"' in text]
