@@ -121,6 +121,7 @@ class Gateway:
             compress=False,
             max_msg_size=MESSAGE_BYTES + 1,  # aiohttp refuses messages of this size
             heartbeat=PING_S,
+            autoping=False,
             timeout=CLOSE_S,
         )
         if connection is None or request.transport is None or not websocket.can_prepare(request).ok:
@@ -167,9 +168,7 @@ class Gateway:
     async def _serve_requests(self, peer: GatewaySocket, client: Client) -> None:
         """Requests of a client that does not read wait in the socket until it has caught up."""
         bucket = TokenBucket(now_ms=monotonic_ms())
-        async for message in peer.websocket:
-            if message.type not in _MESSAGES:
-                return
+        while (message := await peer.receive()).type in _MESSAGES:
             if not bucket.take(monotonic_ms()):
                 reason = f"more than {REQUESTS_PER_S} requests a second"
                 peer.begin_close(WSCloseCode.POLICY_VIOLATION, reason)

@@ -7,16 +7,24 @@ whole frames only, so frames never mix. Compression must be off.
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import cast
+from typing import Final, cast
 
-from aiohttp import web
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from api.http.connections import Connection
+from flows.clock import monotonic_ms
+from sinks.hub.auth import FRAMES_PER_S, TokenBucket
 from sinks.hub.connection import CLOSE_S, KERNEL_BYTES, WRITE_LIMITS
+
+_CONTROL: Final = frozenset((WSMsgType.PING, WSMsgType.PONG))
+_COUNTED: Final = _CONTROL | {WSMsgType.TEXT, WSMsgType.BINARY}
+_ENDED: Final = WSMessage(WSMsgType.CLOSED, None, None)
 
 
 class GatewaySocket:
-    """A client's connection: the `Peer` of `sinks/hub/client.py`. Made after the handshake."""
+    """A client's connection: the `Peer` of `sinks/hub/client.py`. Made after the handshake, of a WebSocket without
+    `autoping`: with that aiohttp answers any number of pings at once.
+    """
 
     def __init__(self, websocket: web.WebSocketResponse, connection: Connection, transport: asyncio.Transport) -> None:
         self.websocket = websocket
@@ -26,6 +34,7 @@ class GatewaySocket:
         self._transport = transport
         self._room = asyncio.Event()
         self._closing: asyncio.Task[None] | None = None
+        self._frames = TokenBucket(now_ms=monotonic_ms(), per_s=FRAMES_PER_S)
         transport.set_write_buffer_limits(*WRITE_LIMITS)
         raw_socket = cast("socket.socket", transport.get_extra_info("socket"))
         raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
@@ -41,6 +50,22 @@ class GatewaySocket:
         """Address of the other side, for logs."""
         address = self._transport.get_extra_info("peername")
         return f"{address[0]}:{address[1]}" if address else "unknown"
+
+    async def receive(self) -> WSMessage:
+        """The client's next message, or what ends the connection. Pings are answered; with a frame too many the
+        connection is closed.
+        """
+        while True:
+            message: WSMessage = await self.websocket.receive()
+            if message.type not in _COUNTED:
+                return message
+            if not self._frames.take(monotonic_ms()):
+                self.begin_close(WSCloseCode.POLICY_VIOLATION, f"more than {FRAMES_PER_S} frames a second")
+                return _ENDED
+            if message.type not in _CONTROL:
+                return message
+            if message.type is WSMsgType.PING:
+                await self.websocket.pong(message.data)
 
     def write_frames(self, frames: bytes) -> bool:
         """Writes finished frames; False when the transport holds more than the high-water mark."""

@@ -87,7 +87,9 @@ class SignalR:
 
     async def open(self, request: web.Request) -> web.StreamResponse:
         """Opens a connection, or takes its messages. `Problem` for a request that is refused."""
-        websocket = web.WebSocketResponse(compress=False, max_msg_size=MESSAGE_BYTES + 1, timeout=CLOSE_S)
+        websocket = web.WebSocketResponse(
+            compress=False, max_msg_size=MESSAGE_BYTES + 1, timeout=CLOSE_S, autoping=False
+        )
         if websocket.can_prepare(request).ok:
             return await self._serve_websocket(request, websocket)
         id_ = _id_of(request)

@@ -71,7 +71,7 @@ class WebSocketTransport(GatewaySocket):
 
     async def frames(self) -> AsyncIterator[bytes]:
         """What the client sends: text or binary, whatever the encoding."""
-        while (message := await self.websocket.receive()).type in (WSMsgType.TEXT, WSMsgType.BINARY):
+        while (message := await self.receive()).type in (WSMsgType.TEXT, WSMsgType.BINARY):
             yield message.data if isinstance(message.data, bytes) else message.data.encode()
         self.has_left = message.type is WSMsgType.CLOSE and message.data == WSCloseCode.OK
         self.is_read.set()

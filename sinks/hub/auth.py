@@ -10,7 +10,7 @@
 | no descriptor free for an HTTP response | the connection is cut |
 | no request after 5 s, or too many connections without one | the oldest of them is cut |
 | a message above 4 KiB | close 1009 |
-| more than 20 messages a second | close 1008 |
+| more than 20 messages a second, or 100 frames: pings, pongs, parts of messages | close 1008 |
 | too slow, see `client.py` | close 1013 |
 | the hub ends | close 1001 |
 """
@@ -40,6 +40,8 @@ MESSAGE_BYTES: Final = 4_096
 """Longest message from a client."""
 REQUESTS_PER_S: Final = 20
 """Most messages from a client, on average and in a burst."""
+FRAMES_PER_S: Final = 100
+"""The same for its frames. Pings and empty parts of a message have no size that would bound them."""
 
 SEQ_DIGITS: Final = 19
 

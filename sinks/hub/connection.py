@@ -11,15 +11,19 @@ from typing import Any, Final, cast
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
-from websockets.protocol import State
+from websockets.frames import CloseCode, Frame
+from websockets.protocol import Event, State
 
+from flows.clock import monotonic_ms
 from flows.process.descriptor_room import descriptor_room
-from sinks.hub.auth import ClientOptions
+from sinks.hub.auth import FRAMES_PER_S, ClientOptions, TokenBucket
 
 WRITE_LIMITS: Final = (65_536, 16_384)
 """High- and low-water mark, in bytes, of what waits in this process for a client."""
 KERNEL_BYTES: Final = 262_144
 """Size of the kernel's send buffer: what waits there can no longer be merged."""
+READ_BYTES: Final = 4_096
+"""Bytes that are read at once: behind a frame that is one too many at most so many are still looked at."""
 CLOSE_S: Final = 1.0
 """Longest closing handshake before the connection is cut."""
 
@@ -36,6 +40,8 @@ class ClientSocket(ServerConnection):
         self.on_lost: Callable[[], None] = lambda: None
         """Called once when the connection is lost."""
         self._closing: asyncio.Task[None] | None = None
+        self._frames = TokenBucket(now_ms=monotonic_ms(), per_s=FRAMES_PER_S)
+        self._is_read = True
 
     @property
     def descriptor(self) -> int:
@@ -86,6 +92,21 @@ class ClientSocket(ServerConnection):
             return
         raw_socket = cast("socket.socket", transport.get_extra_info("socket"))
         raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
+
+    def data_received(self, data: bytes) -> None:
+        """Reads frames, as long as they are not too many."""
+        for start in range(0, len(data), READ_BYTES):
+            if self._is_read:
+                super().data_received(data[start : start + READ_BYTES])
+
+    def process_event(self, event: Event) -> None:
+        """Counts a frame. With one too many the connection is closed, and nothing more is read from it."""
+        if isinstance(event, Frame) and self._is_read and not self._frames.take(monotonic_ms()):
+            self._is_read = False
+            self.transport.pause_reading()
+            self.begin_close(CloseCode.POLICY_VIOLATION, f"more than {FRAMES_PER_S} frames a second")
+        if self._is_read:
+            super().process_event(event)
 
     def resume_writing(self) -> None:
         """The transport has room again."""

@@ -119,6 +119,10 @@ async def test_what_is_no_protocol_ends_the_connection_with_its_reason(served: I
         with pytest.raises(ConnectionClosed):
             await client.line.send("x" * 40_000)
             await client.line.recv()
+    async with connect(url, open_timeout=PATIENCE_S) as line:
+        line.transport.write(b"\x89\x80\0\0\0\0" * 5_000)
+        with pytest.raises(ConnectionClosed, match="more than 100 frames a second"):
+            await line.recv()
 
 
 async def test_http_transports_are_refused_where_they_cannot_be(served: Interface) -> None:

@@ -13,6 +13,7 @@ import pytest
 from msgspec import structs
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import Close
 
 from flows.clock import FeedClock
 from flows.model import BookTicker, BookView, Candle, FeedStatus, MarketData, Publishable, Trade, TradeBatch
@@ -333,6 +334,27 @@ async def test_limits_of_requests(served: Serving, messages: list[str], code: in
                 await hear(client)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == code
+
+
+@pytest.mark.parametrize(
+    ("serving", "frames"),
+    [
+        *(
+            (serving, bytes((0x80 | code, 0x80, 0, 0, 0, 0)) * 5_000)
+            for serving in SERVERS.values()
+            for code in (9, 10)
+        ),
+        (hub, b"\x01\x80\0\0\0\0" + b"\0\x80\0\0\0\0" * 5_000),  # a text's first part, and empty ones
+    ],
+)
+async def test_frames_without_a_size_have_a_bound_too(serving: Serving, frames: bytes) -> None:
+    async with serving() as h, h.client() as client, h.client() as other:
+        client.transport.write(frames)
+        with pytest.raises(ConnectionClosed) as closed:
+            await client.recv()
+        assert closed.value.rcvd == Close(1008, "more than 100 frames a second")
+        await other.send('{"op":"ping"}')
+        assert (await hear(other))["type"] == "Pong"
 
 
 async def test_the_end_is_a_goodbye(served: Serving) -> None:
