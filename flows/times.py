@@ -18,6 +18,16 @@ _BLANK_OFFSET: Final = re.compile(r" (?=[0-9]{2}:[0-9]{2}$)")
 _SHORTEST_OFFSET: Final = len("2026-01-31T12:00 00:00")
 
 
+def span_ms_of(start: str, end: str, behind: int) -> tuple[int, int]:
+    """A span that people write, `[start, end)` in ms UTC: without a start from 0, without an end until `behind`.
+    `ValueError` for what is no time, and for an end that is not later than the start.
+    """
+    first, last = time_ms_of(start) if start else 0, time_ms_of(end) if end else behind
+    if last <= first:
+        raise ValueError(f"the end {end or last} is not later than the start {start or first}")
+    return first, last
+
+
 def time_ms_of(text: str) -> int:
     """Milliseconds UTC since 1970 of milliseconds, seconds (10 digits), a day, or an ISO-8601 time, which is UTC unless
     it says otherwise. `ValueError`, with a text for the user, for anything else.

@@ -5,7 +5,7 @@ from typing import Annotated, Final, NamedTuple
 from msgspec import Meta, Struct
 
 from api.http.errors import Problem
-from api.http.route import Symbol, Time, Timeframe, Venue, check_timeframe
+from api.http.route import Symbol, Time, Timeframe, Venue, check_span, check_timeframe
 from flows.names import TEXT_END
 from sinks.bars.rule import SIZE_PATTERN, BarKind, BarRule, rule_of
 
@@ -52,8 +52,7 @@ def range_of(params: RangeParams) -> CandleRange:
     start, end = params.start, params.end
     if start is None or end is None:
         return CandleRange(start, end, params.limit or (MOST if start is not None else USUAL))
-    if end <= start:
-        raise Problem("bad_request", f"end={end} must be later than start={start}")
+    check_span(start, end)
     periods = -(-(end - start) // length_ms)
     if params.limit is None and periods > MOST:
         raise Problem(

@@ -146,6 +146,7 @@ def params_reader(kind: type[Struct], *, ignores_unknown: bool = False) -> Calla
     lists = {name for name, hint in hints.items() if _is_list(hint)}
     numbers = {name for name, hint in hints.items() if str not in (hint, *get_args(hint))} - lists
     times = time_names(kind)
+    has_span = times >= {"start", "end"} and not getattr(kind, "MAY_BE_EMPTY", False)
 
     def read(request: web.Request) -> Struct:
         query = request.query
@@ -164,11 +165,20 @@ def params_reader(kind: type[Struct], *, ignores_unknown: bool = False) -> Calla
                 )
         try:
             values |= {name: time_ms_of(query[name]) for name in times.intersection(query)}
-            return with_symbols(msgspec.convert(values, kind, strict=False))
+            params = with_symbols(msgspec.convert(values, kind, strict=False))
         except (msgspec.ValidationError, ValueError) as error:
             raise Problem("bad_request", f"the request cannot be right: {sentence_of(error, kind)}") from error
+        if has_span:
+            check_span(params.start, params.end)  # type: ignore[attr-defined]
+        return params
 
     return read
+
+
+def check_span(start: int | None, end: int | None) -> None:
+    """`Problem` for a span that ends before it begins, or where it does."""
+    if start is not None and end is not None and end <= start:
+        raise Problem("bad_request", f"end={end} must be later than start={start}")
 
 
 def time_names(kind: type[Struct]) -> set[str]:

@@ -153,7 +153,6 @@ class Bars:
         """Bars of stored trades: of any length of time, or of so many trades, so much volume or value."""
         rule = bar_rule(params.kind, params.size)
         found = await self._services.instruments.find(params.symbol, params.venue)
-        _check_span(params.start, params.end)
         start, after = params.start, None
         if params.cursor:
             start, last_id = map(int, params.cursor.split("."))
@@ -170,7 +169,6 @@ class Bars:
         """What takers sold and bought at each price of each candle, with delta and cumulative delta."""
         rule = bar_rule("time", params.timeframe)
         found = await self._services.instruments.find(params.symbol, params.venue)
-        _check_span(params.start, params.end)
         maker, start = FootprintMaker(rule, tick=params.tick), params.start
         if params.cursor:
             start, units = map(int, params.cursor.split("."))
@@ -239,11 +237,6 @@ def routes(services: Services) -> list[AnyRoute]:
             errors=ERRORS,
         ),
     ]
-
-
-def _check_span(start: int, end: int) -> None:
-    if end <= start:
-        raise Problem("bad_request", f"end={end} must be later than start={start}")
 
 
 def _check_read(taken: Sequence[object], has_more: bool, size: str) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from api.http.errors import Problem
 from api.http.route import STORE_ERRORS, SYMBOL_ERRORS, AnyRoute, RawRoute, Route, Symbol, Time, Venue
 from api.services import Services
 from flows.model import MARKET_FILL
@@ -87,8 +86,6 @@ class Trades:
     async def page(self, params: TradesParams) -> TradesAnswer:
         """The trades of a symbol."""
         venue, symbol = await self._instruments.find(params.symbol, params.venue)
-        if params.start is not None and params.end <= params.start:
-            raise Problem("bad_request", f"end={params.end} must be later than start={params.start}")
         if params.start is None and not params.cursor:
             frame = await self._archive.newest(venue, symbol, params.end, count=params.limit)
             return TradesAnswer(venue, symbol, _rows(frame), None)

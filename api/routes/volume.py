@@ -211,8 +211,6 @@ class Volumes:
 
 
 def _check_span(start: int, end: int) -> None:
-    if end <= start:
-        raise Problem("bad_request", f"end={end} must be later than start={start}")
     if end - start > MOST_HOURS * HOUR_MS:
         raise Problem("range_too_large", f"the trades of more than {MOST_HOURS} hours are not read for one profile")
 

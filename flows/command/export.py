@@ -90,13 +90,13 @@ def _form_of(out: Path | None) -> "Format":
 def _selection(kind: Kind, symbol: str, timeframe: str, start: str, end: str) -> "Selection":
     from flows.model import timeframe_ms
     from flows.names import symbol_of
-    from flows.times import time_ms_of
+    from flows.times import span_ms_of
     from sinks.export.rows import Selection
     from sinks.trades.codec import END_MS
 
     try:
         timeframe_ms(timeframe)
-        begin_ms, end_ms = time_ms_of(start) if start else 0, time_ms_of(end) if end else END_MS
+        begin_ms, end_ms = span_ms_of(start, end, END_MS)
         return Selection(kind, symbol_of(symbol) if symbol else None, begin_ms, end_ms, timeframe)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error

@@ -5,7 +5,7 @@
 | the path is not `/ws` | HTTP 404 |
 | no token or a wrong one, where one is set | HTTP 401 |
 | a web page of another origin; a channel in the address that needs another right, see `rights.py` | HTTP 403 |
-| an invalid channel, timeframe or number in the address | HTTP 400 with the reason |
+| an invalid channel, timeframe, number or name of an option in the address | HTTP 400 with the reason |
 | too many clients, by `hub.max_clients` or the free descriptors | HTTP 503 |
 | no descriptor free for an HTTP response | the connection is cut |
 | no request after 5 s, or too many connections without one | the oldest of them is cut |
@@ -44,6 +44,9 @@ FRAMES_PER_S: Final = 100
 """The same for its frames. Pings and empty parts of a message have no size that would bound them."""
 
 SEQ_DIGITS: Final = 19
+_RULE: Final = ("channels", "optional", "symbols", "timeframes", "venues")
+OPTIONS: Final = (*_RULE, "resume_after", "token")
+"""Names of an address's query."""
 
 
 class HandshakeRequest(NamedTuple):
@@ -109,6 +112,8 @@ def options_of(query: Mapping[str, list[str]], venues: Collection[str], rights: 
     `venues` are those that send. One without a value is as one that is left out.
     """
     given = {name: kept for name, values in query.items() if (kept := [value for value in values if value])}
+    if unknown := next((name for name in given if name not in OPTIONS), None):
+        raise RequestError(f"unknown option {unknown[:40]!r} in the address; known are {', '.join(OPTIONS)}")
     return ClientOptions(_subscription(given, venues, rights), _resume_after(given))
 
 
@@ -133,11 +138,7 @@ def bearers(authorizations: list[str]) -> list[str]:
 
 
 def _subscription(query: Mapping[str, list[str]], venues: Collection[str], rights: Rights) -> Subscription:
-    named = {
-        name: _names(query[name])
-        for name in ("channels", "optional", "symbols", "timeframes", "venues")
-        if name in query
-    }
+    named = {name: _names(query[name]) for name in _RULE if name in query}
     if not named:
         return default_of(rights)
     rule = build_rule(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.times import ISO_PATTERN, time_ms_of
+from flows.times import ISO_PATTERN, span_ms_of, time_ms_of
 from sinks.hub.payloads import iso_utc
 
 NOON = 1_767_268_800_000
@@ -45,6 +45,14 @@ def test_each_form_is_the_same_time(text: str, ms: int) -> None:
 def test_what_is_no_time_is_named(text: str) -> None:
     with pytest.raises(ValueError, match="is no time: write 2026-01-31"):
         time_ms_of(text)
+
+
+def test_a_span_is_open_where_nothing_is_written_and_ends_after_it_begins() -> None:
+    assert span_ms_of("", "", 7) == (0, 7)
+    assert span_ms_of("5", "6", 7) == (5, 6)
+    for start, end in (("2026-01-02", "2026-01-01"), ("5", "5"), ("8", "")):
+        with pytest.raises(ValueError, match=f"is not later than the start {start}"):
+            span_ms_of(start, end, 7)
 
 
 @given(st.integers(10_000_000_000, 253_402_300_799_999))

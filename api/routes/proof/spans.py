@@ -115,8 +115,6 @@ class Proofs:
         return await self._proven(venue, rows.Selection("candles", symbol, params.start, params.end, params.timeframe))
 
     async def _proven(self, venue: str, selection: rows.Selection) -> ProofAnswer:
-        if selection.end <= selection.start:
-            raise Problem("bad_request", f"end={selection.end} must be later than start={selection.start}")
         if self._under_way >= AT_ONCE:
             raise Problem("not_ready", f"{AT_ONCE} spans are being read; try again", retry_after_s=RETRY_S)
         self._under_way += 1

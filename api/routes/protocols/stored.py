@@ -3,7 +3,7 @@ that its flow has, or had. Nothing of other hosts is in these answers, so that n
 """
 
 from contextlib import aclosing
-from typing import Final
+from typing import ClassVar, Final
 
 from aiohttp import web
 from msgspec import Struct
@@ -23,6 +23,8 @@ ERRORS: Final = ("bad_request", "unknown_venue", "trade_store_absent", *STORE_ER
 class StoredParams(Struct, frozen=True, forbid_unknown_fields=True):
     """Records that start in `[start, end)`."""
 
+    MAY_BE_EMPTY: ClassVar = True
+    """As other hosts compute it."""
     venue: Venue
     symbol: Symbol
     start: Time = 0

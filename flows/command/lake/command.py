@@ -168,9 +168,9 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _times(start: str, end: str) -> tuple[int, int]:
-    from flows.times import time_ms_of
+    from flows.times import span_ms_of
 
     try:
-        return time_ms_of(start) if start else 0, time_ms_of(end) if end else 1 << 62
+        return span_ms_of(start, end, 1 << 62)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error

@@ -149,6 +149,20 @@ def test_a_handler_gets_the_symbol_that_a_spelling_means(spelling: str, symbol: 
     assert read(str(URL("/").with_query(symbols=spelling).raw_query_string)).symbols == (symbol,)
 
 
+class Span(Struct, frozen=True):
+    symbol: str
+    start: Time = 0
+    end: Time | None = None
+
+
+def test_a_span_ends_after_it_begins() -> None:
+    assert read("start=5&end=6", kind=Span) == Span("BTCUSDT", 5, 6)
+    assert read("start=5", kind=Span) == Span("BTCUSDT", 5)
+    for query in ("start=6&end=5", "start=5&end=5", "end=0"):
+        with pytest.raises(Problem, match="must be later than start="):
+            read(query, kind=Span)
+
+
 def test_bodies_are_read_the_same_way() -> None:
     assert with_symbols(Params("币安人生usdt", symbols=("ethusdt",))) == Params("币安人生USDT", symbols=("ETHUSDT",))
     with pytest.raises(ValueError, match="is no symbol"):

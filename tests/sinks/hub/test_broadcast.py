@@ -215,7 +215,8 @@ async def test_a_number_that_the_ring_does_not_hold_is_answered_with_reset_and_t
 
 
 @pytest.mark.parametrize(
-    "query", ["?resume_after=x", "?channels=Nonsense", "?venues=nosuch", "?resume_after=" + "9" * 5_000]
+    "query",
+    ["?resume_after=x", "?symbol=BTCUSDT", "?channels=Nonsense", "?venues=nosuch", "?resume_after=" + "9" * 5_000],
 )
 async def test_an_address_that_makes_no_sense_is_refused_cleanly(served: Serving, query: str) -> None:
     async with served() as h:
