@@ -1,7 +1,8 @@
 """Buffer between the flow's thread and the thread that publishes: a queue for each subject."""
 
+import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from msgspec import Struct
@@ -41,6 +42,9 @@ class BusBuffer(BoundedBuffer[Loss]):
         """Of what is lasting: number of trades, and of other messages."""
         self._failing = False
         self._woken = False
+        self._on_wake: Callable[[], object] | None = None
+        """Wakes the loop that waits for messages."""
+        self._on_close: Callable[[], object] | None = None
 
     def __len__(self) -> int:
         return sum(self._sizes.values()) + len(self._newest)
@@ -73,6 +77,16 @@ class BusBuffer(BoundedBuffer[Loss]):
         with self._changed:
             self._woken = True
             self._changed.notify_all()
+            if on_wake := self._on_wake:
+                self._on_wake = None
+                on_wake()
+
+    def close(self) -> None:
+        """Takes nothing more; what is held is due at once, and waiting calls return."""
+        super().close()
+        with self._changed:
+            if self._on_close:
+                self._on_close()
 
     def _put(self, entry: Entry) -> None:
         if not entry.lasting:
@@ -102,6 +116,29 @@ class BusBuffer(BoundedBuffer[Loss]):
         """Waits for `wake`, for something to publish if `for_messages`, or `timeout_s`. False when it is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or (for_messages and self._woken), timeout_s)
+            self._woken = False
+            return not self._closed
+
+    def wait_on(self, loop: asyncio.AbstractEventLoop, timeout_s: float, *, for_messages: bool) -> bool:
+        """The same on the thread of an event loop, which runs meanwhile; its next turn ends the wait."""
+        is_over = False
+
+        def end() -> None:
+            if not is_over:  # else it would stop what runs next
+                loop.stop()
+
+        with self._changed:
+            is_due = self._closed or (for_messages and self._woken)
+            if not is_due:
+                self._on_close = lambda: loop.call_soon_threadsafe(end)
+                self._on_wake = self._on_close if for_messages else None
+        if not is_due:
+            timer = loop.call_later(timeout_s, end)
+            loop.run_forever()
+            timer.cancel()
+            is_over = True
+        with self._changed:
+            self._on_close = self._on_wake = None
             self._woken = False
             return not self._closed
 

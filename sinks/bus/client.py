@@ -129,8 +129,11 @@ class BusClient:
         self._jsm = client.jsm()
         self._lost = lost
         self._inbox = ""
-        self._acknowledged = 0
+        self._ended: asyncio.Task[Any] | None = None
+        """Waits for the end of the connection."""
         self._waiting: dict[str, asyncio.Future[_Ack]] = {}
+        self._unanswered = 0
+        self._all_answered: asyncio.Future[None] | None = None
 
     @classmethod
     async def open(cls, settings: BusAddress, url: str, name: str, stream: str) -> "BusClient":
@@ -175,6 +178,8 @@ class BusClient:
 
     async def close(self) -> None:
         """Closes it."""
+        if self._ended:
+            self._ended.cancel()
         await _close(self._client)
 
     # --- the stream ---
@@ -257,29 +262,31 @@ class BusClient:
         return [_outcome(answer, cause) for answer in answers]
 
     async def _wait(self, answers: Sequence["asyncio.Future[_Ack]"], wait_s: float) -> None:
-        ended = asyncio.ensure_future(self._lost.wait())
-        waiting = asyncio.ensure_future(asyncio.wait(answers))
-        known = -1
+        """Until all are there, the connection ends, or none has come for so long."""
+        await asyncio.sleep(0)  # the library writes at its next turn
+        self._unanswered = sum(not answer.done() for answer in answers)
+        ended = self._ended = self._ended or asyncio.create_task(self._lost.wait())
+        everything = self._all_answered = asyncio.get_running_loop().create_future()
         try:
-            while known != self._acknowledged:
-                known = self._acknowledged
-                done, _ = await asyncio.wait({ended, waiting}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
-                if done:
+            while left := self._unanswered:
+                done, _ = await asyncio.wait({ended, everything}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+                if done or left == self._unanswered:
                     return
         finally:
-            ended.cancel()
-            waiting.cancel()
+            self._all_answered = None
 
     async def _on_ack(self, message: Msg) -> None:
         answer = self._waiting.get(message.subject.rpartition(".")[2])
         if answer is None or answer.done():
             return
-        self._acknowledged += 1
         status = (message.headers or {}).get("Status")
         if status:
             answer.set_result(_Ack(error={"description": f"no stream takes it ({status})"}))
         else:
             answer.set_result(_ACK.decode(message.data))
+        self._unanswered -= 1
+        if self._all_answered and not self._all_answered.done() and not self._unanswered:
+            self._all_answered.set_result(None)
 
     # --- reading ---
 

@@ -11,16 +11,16 @@ bus does not take them; trades, closed candles, liquidations, incidents and aler
   (`published.py`), however long ago that was.
 """
 
+import asyncio
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final, TypeVar
 
 import structlog
 from msgspec import Struct
 
 from flows.clock import FeedClock, Now, monotonic_ms, wall_ms
-from flows.loop_thread import EventLoopThread
 from flows.model import FeedStatus, Heartbeat, Publishable, VenueItems
 from flows.texts import counted
 from sinks.buffered.outage import OnIncident, OutageWatch, StoreNames
@@ -44,6 +44,8 @@ AGAIN_MS: Final = 300_000
 
 LONGEST_RETRY_S: Final = 1.0
 """What is lost of time when servers choose a leader should be little beside what they need for it."""
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -90,7 +92,8 @@ class BusWriter(MessageWriter):
         self._again_ms = local_ms() + AGAIN_MS
         self._own: list[list[Publishable]] = []
         """What this writer's thread itself has reported."""
-        self._network = EventLoopThread("bus")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """Runs on the writer's thread, while that publishes or waits."""
         self._publisher = Publisher(settings, name=flow, fence=fence, since_ms=since_ms)
         self._on_fenced = on_fenced
         self._on_heartbeat = on_heartbeat
@@ -165,11 +168,21 @@ class BusWriter(MessageWriter):
 
     # --- the writer's thread ---
 
+    def _run(self) -> None:
+        with asyncio.Runner() as runner:
+            self._loop = runner.get_loop()
+            super()._run()
+
+    def _finished(self, work: Coroutine[Any, Any, T]) -> T:
+        assert self._loop  # noqa: S101 - this is its thread
+        return self._loop.run_until_complete(work)
+
     def _wait(self) -> bool:
+        assert self._loop  # noqa: S101 - this is its thread
         if self._outages.failures:
-            return self._buffer.wait(self._outages.pause_s, for_messages=False)
+            return self._buffer.wait_on(self._loop, self._outages.pause_s, for_messages=False)
         deadline = min(filter(None, (self._deadline_ms, self._again_ms)))
-        return self._buffer.wait(max(0.0, (deadline - self._local_ms()) / 1_000), for_messages=True)
+        return self._buffer.wait_on(self._loop, max(0.0, (deadline - self._local_ms()) / 1_000), for_messages=True)
 
     @property
     def _deadline_ms(self) -> float | None:
@@ -199,7 +212,7 @@ class BusWriter(MessageWriter):
 
     def _publish(self, entries: list[Entry]) -> str:
         """Publishes what was taken. Returns why it is not all there; "" when it is."""
-        turn = self._network.start(self._publisher.publish(entries)).result()
+        turn = self._finished(self._publisher.publish(entries))
         for entry, kept in turn.shortened:
             self._buffer.shorten(entry, kept)
         self._buffer.settle(turn.published, turn.failed, [entry for entry, _ in turn.refused])
@@ -218,8 +231,7 @@ class BusWriter(MessageWriter):
         self._publisher.announce(loss)
 
     def _release(self) -> None:
-        self._network.start(self._publisher.close()).result()
-        self._network.close()
+        self._finished(self._publisher.close())
 
 
 def _for_each_symbol(message: Message) -> list[Message]:

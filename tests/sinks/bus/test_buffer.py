@@ -1,5 +1,6 @@
 """The buffer's laws: nothing that lasts is lost or overtaken within the bound, and of the rest the newest stays."""
 
+import asyncio
 import threading
 from typing import Any
 
@@ -170,3 +171,24 @@ def test_what_is_pending_stays_as_it_is() -> None:
     later.put(of_trades("BTCUSDT", 3, 3))
     assert later.pending()[0].message_id == kept.message_id
     assert len(later) == 3
+
+
+def test_a_wait_on_a_loop_ends_with_a_message_the_time_or_the_close_and_ends_nothing_else() -> None:
+    buffer, loop = BusBuffer(capacity=5), asyncio.new_event_loop()
+    at_once = threading.Thread(target=lambda: loop.call_soon_threadsafe(buffer.wake))
+    at_once.start()
+    assert buffer.wait_on(loop, 60, for_messages=True)
+    at_once.join()
+    buffer.wake()
+    assert buffer.wait_on(loop, 60, for_messages=True)  # it was woken before
+
+    assert buffer.wait_on(loop, 0, for_messages=True)
+    loop.call_soon(buffer.wake)
+    assert buffer.wait_on(loop, 0.01, for_messages=False)  # no message ends it
+
+    loop.call_soon(buffer.wake)
+    loop.call_soon(buffer.close)  # both ask for the end
+    assert not buffer.wait_on(loop, 60, for_messages=True)
+    assert loop.run_until_complete(asyncio.sleep(0.01, "whole")) == "whole"
+    assert not buffer.wait_on(loop, 60, for_messages=False)
+    loop.close()

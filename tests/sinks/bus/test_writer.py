@@ -54,8 +54,8 @@ def trade_ids(settings: Bus) -> list[int]:
 
 def killed(writer: BusWriter) -> None:
     """Stands for a process that is gone: its connection ends, and nothing of it is asked any more."""
-    writer._network.start(writer._publisher.close()).result()
-    writer._network.close()
+    assert writer._loop
+    asyncio.run_coroutine_threadsafe(writer._publisher.close(), writer._loop).result()
     writer._buffer.close()
     writer._buffer.take_rest()
 
