@@ -35,6 +35,8 @@ from sinks.hub.subscription import NamesOf, RequestError, RightError, as_named
 SUBPROTOCOLS: Final[tuple[WireFormat, ...]] = ("msgpack", "json")
 AHEAD_S: Final = 2.0
 """How far a client of a bus may be ahead of the node at which it resumes."""
+MOST_S: Final = 0.05
+"""Longest time whose messages are sent together on a machine that is short of time."""
 _MESSAGES: Final = (WSMsgType.TEXT, WSMsgType.BINARY)
 
 _log = structlog.get_logger(__name__)
@@ -56,7 +58,7 @@ class Gateway:
         )
         self._awaited: dict[asyncio.Event, int] = {}
         """Numbers that clients of other nodes have, and this one has not."""
-        self._pace = Pace(self._flush, longest_s=settings.tick_ms / 1_000)
+        self._pace = Pace(self._flush, longest_s=settings.tick_ms / 1_000, most_s=MOST_S)
         self._unsent = 0
         self._clients: dict[Client, GatewaySocket] = {}
         self._moved = asyncio.Event()

@@ -17,9 +17,12 @@ BUSY_SHARE: Final = 0.3
 class Pace:
     """Calls `tick` when it is time; all methods belong to the thread of the loop."""
 
-    def __init__(self, tick: Callable[[], object], *, longest_s: float) -> None:
+    def __init__(self, tick: Callable[[], object], *, longest_s: float, most_s: float = 0.0) -> None:
         self._on_tick = tick
         self._longest_s = longest_s
+        self._most_s = max(longest_s, most_s)
+        self._stretch = 1.0
+        """How many times longer the last tick took than the thread was busy with it."""
         self._begin_s = 0.0
         self._begin_cpu_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -46,7 +49,7 @@ class Pace:
     def _next_s(self) -> float:
         """Loop time at which the next tick may begin."""
         busy_s = time.thread_time() - self._begin_cpu_s
-        return self._begin_s + min(busy_s / BUSY_SHARE, self._longest_s)
+        return self._begin_s + min(min(busy_s / BUSY_SHARE, self._longest_s) * self._stretch, self._most_s)
 
     def _tick_at(self, at_s: float) -> None:
         if self._timer is None or at_s < self._timer.when():
@@ -55,5 +58,8 @@ class Pace:
 
     def _tick(self) -> None:
         self._timer = None
-        self._begin_s, self._begin_cpu_s = asyncio.get_running_loop().time(), time.thread_time()
+        loop = asyncio.get_running_loop()
+        self._begin_s, self._begin_cpu_s = loop.time(), time.thread_time()
         self._on_tick()
+        busy_s = time.thread_time() - self._begin_cpu_s
+        self._stretch = max(1.0, (loop.time() - self._begin_s) / busy_s) if busy_s > 0 else 1.0

@@ -10,7 +10,10 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import nats
+from nats.aio.msg import Msg
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from api.live.hub_protocol import LiveEvent
 from api.live.messages import HubMessage
@@ -30,6 +33,8 @@ TURNS: Final = 30
 """Messages of each symbol in a round."""
 HOPS: Final = 1_000
 PAUSE_S: Final = 0.01
+BARE: Final = "ETHUSDT"
+"""What the client alone publishes about."""
 
 
 def run() -> list[Row]:
@@ -42,20 +47,21 @@ def run() -> list[Row]:
         bare, own = in_turns(
             ROUNDS, lambda: _bare(settings, next(numbers)), lambda: _published(settings, next(numbers))
         )
-        delays = _hops(settings)
+        hops = [(_hops(settings), _bare_hops(settings), "")]
     with tempfile.TemporaryDirectory() as folder, running_cluster(Path(folder)) as servers:
-        replicated = _hops(bus(*servers, replicas=len(servers)))
+        settings = bus(*servers, replicas=len(servers))
+        hops.append((_hops(settings), _bare_hops(settings), ", three servers and replicas"))
     figures = [statistics.median(seconds) * 1e6 for seconds in (own, bare)]
-    hops = [
+    rows = [
         Row(
-            f"flow's thread ▶ event at a node by the bus{servers}",
-            f"p50, ms; p99 {percentile(some, 99):.1f}",
-            "",
-            percentile(some, 50),
+            f"flow's thread ▶ event at a node by the bus{what}",
+            f"p50, ms; p99 {percentile(own_ms, 99):.1f}",
+            f"bare nats-py, p50 {percentile(bare_ms, 50):.2f} ms",
+            percentile(own_ms, 50),
             2,
             at_most=True,
         )
-        for some, servers in ((delays, ""), (replicated, ", three servers and replicas"))
+        for own_ms, bare_ms, what in hops
     ]
     return [
         Row(
@@ -65,7 +71,7 @@ def run() -> list[Row]:
             median_ratio(bare, own),
             0.6,
         ),
-        *hops,
+        *rows,
     ]
 
 
@@ -153,4 +159,63 @@ async def _received(settings: Bus) -> list[float]:
     async with node(settings) as at, asyncio.timeout(300):
         at.live.subscribe(take)
         await is_done.wait()
+    return delays
+
+
+def _bare_hops(settings: Bus) -> list[float]:
+    """The same with the client alone: from where it is called to publish to where it brings the message."""
+    context = multiprocessing.get_context("spawn")
+    flow = context.Process(target=_publish_bare, args=(settings,))
+    flow.start()
+    delays = asyncio.run(_received_bare(settings))
+    flow.join()
+    return delays
+
+
+def _publish_bare(settings: Bus) -> None:
+    async def publish() -> None:
+        client = await nats.connect(settings.url[0])
+        stream = client.jetstream()
+        await asyncio.sleep(3.0)  # until the reader is there
+        for number in range(HOPS):
+            message = Message(
+                Topic("Trade", BARE, venue="binance"), _trade(BARE, number, time.perf_counter()), 0, BEGIN
+            )
+            one = Entry.of(message, "flow").fixed()
+            await stream.publish(one.subject, one.body, headers={"Nats-Msg-Id": one.message_id})
+            await asyncio.sleep(PAUSE_S)
+        await client.close()
+
+    asyncio.run(publish())
+
+
+async def _received_bare(settings: Bus) -> list[float]:
+    delays: list[float] = []
+    is_done = asyncio.Event()
+    client = await nats.connect(settings.url[-1])
+    inbox = client.new_inbox()
+
+    async def take(message: Msg) -> None:
+        now = time.perf_counter()
+        if message.data:  # else a sign of life
+            delays.append((now - msgspec.json.decode(message.data)["data"]["trades"][0]["price"]) * 1_000)
+            if len(delays) == HOPS:
+                is_done.set()
+
+    await client.subscribe(inbox, cb=take)
+    await client.jsm().add_consumer(
+        settings.stream,
+        ConsumerConfig(
+            deliver_subject=inbox,
+            deliver_policy=DeliverPolicy.NEW,
+            filter_subject=f"mf.binance.{BARE}.>",
+            ack_policy=AckPolicy.NONE,
+            max_deliver=1,
+            num_replicas=1,
+            mem_storage=True,
+        ),
+    )
+    async with asyncio.timeout(300):
+        await is_done.wait()
+    await client.close()
     return delays

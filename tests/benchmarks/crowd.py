@@ -21,7 +21,7 @@ _GREETING = b'{"protocol":"json","version":1}\x1e' + _SUBSCRIBE + b"\x1e"
 _SIGNALR = b"/hubs/marketdata"
 
 
-def shake_hands(port: int, *, receive_bytes: int = 0, signalr: bool = False) -> socket.socket:
+def shake_hands(port: int, *, query: str = "", receive_bytes: int = 0, signalr: bool = False) -> socket.socket:
     """An open WebSocket at `/ws`, as a plain socket, or one that has subscribed by SignalR; `receive_bytes` limits what
     the kernel holds for it.
     """
@@ -32,7 +32,7 @@ def shake_hands(port: int, *, receive_bytes: int = 0, signalr: bool = False) -> 
     line.sendall(
         b"GET %b HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        % (_SIGNALR if signalr else b"/ws")
+        % (_SIGNALR if signalr else b"/ws" + query.encode())
     )
     while b"\r\n\r\n" not in line.recv(4_096):
         pass
@@ -131,11 +131,11 @@ def _measure(parent: "Connection[Any, Any]", port: int, signalr: bool) -> None:
         if received == _ENDED:
             selector.unregister(line)
         unread += received
-        for payload in _frames(unread):
+        for payload in frames_of(unread):
             arrivals += [(price, now_s) for price in prices_of(payload)]
 
 
-def _frames(unread: bytearray) -> Iterator[bytes]:
+def frames_of(unread: bytearray) -> Iterator[bytes]:
     """The whole frames of a server, which are taken away from what is unread."""
     while len(unread) >= 2:
         size, head = unread[1], 2
