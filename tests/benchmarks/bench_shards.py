@@ -1,7 +1,9 @@
 """What further processes bring: flows that share nothing, each with a part of the symbols, against one with all.
 
 Each reads its frames directly. The figures are of CPU time, which is what they need also on a machine that has other
-work: that of the busiest one is how long they take with a core for each, that of all together what dividing costs.
+work: that of the busiest one is how long they take with a core for each, that of all together what dividing costs. Four
+run one after another, each as on a core of its own; and at once, where more of them than there are cores take the
+caches from each other.
 """
 
 import statistics
@@ -11,19 +13,22 @@ from tests.benchmarks.taker import seconds_of, started
 
 TRADES = 600_000
 ROUNDS = 5
+FOUR = ("1/4", "2/4", "3/4", "4/4")
 
 
 def run() -> list[Row]:
     """Two and four shards against one."""
-    together: list[float] = []
+    alone: list[list[float]] = []
 
     def four() -> float:
-        seconds = _seconds("1/4", "2/4", "3/4", "4/4")
-        together.append(sum(seconds))
-        return max(seconds)
+        alone.append([*map(_alone, FOUR)])
+        return sum(alone[-1])
 
-    one, two, busiest = in_turns(ROUNDS, lambda: max(_seconds("1/1")), lambda: max(_seconds("1/2", "2/2")), four)
-    figures = [statistics.median(seconds) * 1e6 / TRADES for seconds in (one, two, busiest, together)]
+    one, two, together, at_once = in_turns(
+        ROUNDS, lambda: _alone("1/1"), lambda: max(_seconds("1/2", "2/2")), four, lambda: sum(_seconds(*FOUR))
+    )
+    busiest = [max(seconds) for seconds in alone]
+    figures = [statistics.median(seconds) * 1e6 / TRADES for seconds in (one, two, busiest, together, at_once)]
     beside = f"one, {figures[0]:.2f} µs"
     return [
         Row(
@@ -38,7 +43,16 @@ def run() -> list[Row]:
             "four shards together", f"{figures[3]:.2f} µs a trade", beside,
             median_ratio(together, one), 1.15, at_most=True,
         ),
+        Row(
+            "the same, at once on two cores", f"{figures[4]:.2f} µs a trade", beside,
+            median_ratio(at_once, one), 1.15, at_most=True,
+        ),
     ]  # fmt: skip
+
+
+def _alone(share: str) -> float:
+    [seconds] = _seconds(share)
+    return seconds
 
 
 def _seconds(*shares: str) -> list[float]:

@@ -94,13 +94,16 @@ async def loop_on_socket(library: Library, address: str, count: int) -> float:
 
 
 def flow_of_share(share: str, count: int) -> float:
-    """The flow of one process of several that share nothing: the frames that the venue would send it, read directly."""
+    """The flow of one process of several that share nothing: the frames that the venue would send it, read directly,
+    and with each poll its part of the 500 that one flow would have.
+    """
     symbols = symbols_of(SYMBOLS)
     feed = Feed(symbols=symbols, shard=share, streams=("aggTrade",))
     own = {symbol.encode() for symbol in feed.own_symbols}
     frames = agg_trade_frames(count=count, symbols=SYMBOLS, trades_per_s=TRADES_PER_S)
     frames = [frame for frame in frames if frame.partition(b'"s":"')[2].partition(b'"')[0] in own]
-    return through_flow(PolledFrames(frames, size=500), feed, count=len(frames), taken=threading.Event())
+    size = 500 // int(share.partition("/")[2])
+    return through_flow(PolledFrames(frames, size=size), feed, count=len(frames), taken=threading.Event())
 
 
 def _feed(library: Library, address: str, **changes: Any) -> Feed:
