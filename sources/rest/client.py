@@ -5,6 +5,7 @@ fails at once while the circuit breaker is open.
 """
 
 import asyncio
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
@@ -25,7 +26,9 @@ from sources.rest.rate_limit import WINDOW_S, Permit, RateLimitedError, RateLimi
 BREAKER_FAILURES = 5
 """Failures in a row that open the circuit breaker."""
 MOST_BYTES = 64 << 20
-"""Longest answer that is read, bytes; the longest real one, the list of all instruments, is a quarter of that."""
+"""Longest answer that is read, bytes after decompression; the longest real one, the list of all instruments, is a
+quarter of that.
+"""
 LONGEST_ANSWERS = 3
 """Longest time for a whole answer, in multiples of `timeout_s`, which limits the wait for each part."""
 BREAKER_S = 10.0
@@ -37,6 +40,9 @@ knows no urgency and times out those that wait there.
 TOO_MANY = frozenset((429, 418))
 """Over the limit, and banned for continued requests."""
 _SERVER_ERRORS = 500
+_COMPRESSED: Final = "gzip"
+_GZIP: Final = 16 + zlib.MAX_WBITS
+"""What `zlib` calls it."""
 _LONGEST_MESSAGE = 2_000
 """Longest error text, characters: an address with many symbols is long."""
 _LONGEST_WAIT_S = 7 * 86_400
@@ -231,15 +237,9 @@ class RestClient:
             request.method, request.target, params=request.params, headers=request.headers, content=request.body
         )
         async with sent as response:
-            body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > MOST_BYTES:
-                    raise VenueError(
-                        f"{self.base_url}{request.path}: the answer is longer than {MOST_BYTES} bytes", status=200
-                    )
+            body = await _body_of(response, f"{self.base_url}{request.path}")
         response.stream = _NO_STREAM  # the library's own one has the answer: a cycle that would stay
-        return response, bytes(body)
+        return response, body
 
     def _on_breaker(self, address: str, kind: str, event: Any) -> None:
         """Logs the begin and the end of an outage, not the failed tests in between."""
@@ -257,10 +257,36 @@ def _open_client(base_url: str, timeout_s: float) -> httpx.AsyncClient:
     """
     try:
         return httpx.AsyncClient(
-            base_url=base_url, timeout=timeout_s, trust_env=not is_loopback(base_url), verify=trusted_by(base_url)
+            base_url=base_url,
+            timeout=timeout_s,
+            headers={"Accept-Encoding": _COMPRESSED},
+            trust_env=not is_loopback(base_url),
+            verify=trusted_by(base_url),
         )
     except (ImportError, ValueError, httpx.InvalidURL) as error:
         raise ProxyError(f"the proxy of the environment cannot be used for {base_url}: {error}") from error
+
+
+async def _body_of(response: httpx.Response, address: str) -> bytes:
+    """The body; `VenueError` for one that is longer than `MOST_BYTES` or compressed wrongly. The library would
+    decompress each part as a whole, in every way that it knows and in several at once: 32 KB can become a gigabyte.
+    """
+    way = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if way not in ("identity", _COMPRESSED):
+        raise VenueError(f"{address}: the answer is compressed in another way than asked for, {quoted(way)}")
+    inflater = zlib.decompressobj(_GZIP) if way == _COMPRESSED else None
+    body, size = bytearray(), 0
+    async for part in response.aiter_raw():
+        size += len(part)
+        try:
+            body += part if inflater is None else inflater.decompress(part, MOST_BYTES + 1 - len(body))
+        except zlib.error as error:
+            raise VenueError(f"{address}: the answer is compressed wrongly: {error}") from error
+        if len(body) > MOST_BYTES:
+            raise VenueError(f"{address}: the answer is longer than {MOST_BYTES} bytes", status=200)
+    if inflater is not None and size and not inflater.eof:
+        raise VenueError(f"{address}: the answer ends before what is compressed in it")
+    return bytes(body)
 
 
 def _is_worth_another_try(error: VenueError) -> bool:

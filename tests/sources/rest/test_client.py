@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import gzip
 import socket
 import weakref
 from collections.abc import AsyncIterator
@@ -9,6 +10,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
+import zstandard
 from aiohttp import web
 from structlog.testing import capture_logs
 
@@ -17,7 +19,15 @@ from sources.replay.exchange.limits import SPOT_LIMITS
 from sources.replay.exchange.server import running_exchange
 from sources.replay.faults import orders as faults
 from sources.replay.synthetic.market import SyntheticMarket
-from sources.rest.client import BREAKER_FAILURES, BREAKER_S, MOST_UNDER_WAY, CircuitOpenError, RestClient, VenueError
+from sources.rest.client import (
+    BREAKER_FAILURES,
+    BREAKER_S,
+    MOST_BYTES,
+    MOST_UNDER_WAY,
+    CircuitOpenError,
+    RestClient,
+    VenueError,
+)
 
 HEADER = "X-MBX-USED-WEIGHT-1M"
 PING = "/api/v3/ping"
@@ -174,6 +184,36 @@ async def test_what_a_venue_says_is_quoted_whatever_it_is(body: bytes, said: str
         await rest.aclose()
 
 
+PACKED = gzip.compress(b"[1,2]")
+BOMB = gzip.compress(bytes(MOST_BYTES + 1))
+
+
+@pytest.mark.parametrize(
+    ("body", "way", "said"),
+    [
+        (PACKED, "GZIP", ""),
+        (BOMB, "gzip", f"the answer is longer than {MOST_BYTES} bytes"),
+        (gzip.compress(BOMB), "gzip, gzip", 'another way than asked for, the exchange says: "gzip, gzip"'),
+        (zstandard.compress(bytes(MOST_BYTES)), "zstd", 'another way than asked for, the exchange says: "zstd"'),
+        (b"[1,2]", "gzip", "compressed wrongly: Error -3 while decompressing data: incorrect header check"),
+        (PACKED[:-9], "gzip", "the answer ends before what is compressed in it"),
+    ],
+    ids=["right", "a bomb", "twice", "not asked for", "not compressed", "cut"],
+)
+async def test_an_answer_is_decompressed_within_its_bound_or_refused(body: bytes, way: str, said: str) -> None:
+    async with running_venue() as (venue, url):
+        venue.body, venue.headers = body, {"Content-Encoding": way}
+        venue.answers.set()
+        rest = client(url, tries=1)
+        if said:
+            with pytest.raises(VenueError) as caught:
+                await rest.get(PING)
+            assert str(caught.value).endswith(said)
+        else:
+            assert await rest.get(PING) == b"[1,2]"
+        await rest.aclose()
+
+
 @pytest.mark.parametrize("number", ["²", "-1", "1e9", "9" * 5_000, "", "soon"])
 async def test_numbers_in_headers_that_cannot_be_are_none(number: str) -> None:
     async with running_venue() as (venue, url):
@@ -203,7 +243,7 @@ async def test_few_requests_are_under_way_at_a_time() -> None:
 async def test_a_venue_that_does_not_answer_in_time_is_asked_again() -> None:
     async with running_venue() as (venue, url):
         rest = client(url, timeout_s=0.1, tries=2)
-        with pytest.raises(VenueError, match="ReadTimeout") as caught:
+        with pytest.raises(VenueError, match=r"ReadTimeout|no whole answer in time") as caught:
             await rest.get(PING)
         assert (caught.value.status, venue.asked, rest.rate_limit.used) == (0, [PING] * 2, 2)
         await rest.aclose()
