@@ -35,7 +35,7 @@ from flows.runtime.import_stores import check_stores, identities, stores_of
 from flows.runtime.query_handlers import open_database
 from flows.settings import Settings, SettingsError, load_settings
 from flows.steps import pack, sequence_candles
-from flows.texts import counted
+from flows.texts import counted, database_reason
 from sinks.bridge import PartitionedWriterSink
 from sinks.importer import Importer, Improvement, are_incidents_stored
 from sinks.ledger import IncidentWriter
@@ -376,7 +376,9 @@ def _build() -> Dataflow:
         manifest.bind(identities(settings))
         source = ArchiveSource(settings.feed.venue, spans, get, manifest=manifest, watcher=progress, stop=stop)
         built = build_flow(settings, source, importer)
-    except (SettingsError, ArchiveError, TradeStoreError, PyMongoError, ValueError) as error:
+    except PyMongoError as error:
+        sys.exit(f"marketflow: {database_reason(error)}")
+    except (SettingsError, ArchiveError, TradeStoreError, ValueError) as error:
         sys.exit(f"marketflow: {error}")
     _end_on_signals()
     _log.info(

@@ -29,6 +29,7 @@ from pymongo.errors import PyMongoError
 from flows.foreign import visible
 from flows.model import AggregateTrade, Candle, Funding, Incident, Liquidation, MarkPrice, OpenInterest, Stats24h
 from flows.model.instrument import is_timeframe
+from flows.texts import database_reason
 from sinks.bars.frame import bar_frame
 from sinks.bars.rule import BarRule
 from sinks.bars.span import SpanBars
@@ -128,7 +129,7 @@ def _answered() -> Iterator[None]:
     try:
         yield
     except PyMongoError as error:
-        reason = visible(str(error).partition(" (configured timeouts")[0], limit=_LONGEST_REASON)
+        reason = visible(database_reason(error), limit=_LONGEST_REASON)
         raise DatabaseAwayError(f"the database does not answer ({reason}): {_START}") from error
 
 

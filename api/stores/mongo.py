@@ -22,6 +22,7 @@ from api.stores.health import Watch
 from flows.bounds import LATEST_MS
 from flows.model import DOUBTFUL, PRIVATE_KINDS, AccountItem, AccountTotal, Candle, Incident
 from flows.settings import Mongo
+from flows.texts import database_reason
 from sinks.mongo.accounts import ACCOUNT, ACCOUNT_HISTORY, account_item_of, account_total_of
 from sinks.mongo.alerts import AlertClient
 from sinks.mongo.analyses import AnalysisStore
@@ -169,7 +170,7 @@ class MongoStore:
             self._unused.set()
 
     def _on_failure(self, error: Exception) -> None:
-        reason = str(error).partition(" (configured timeouts")[0].partition(", Timeout:")[0]
+        reason = database_reason(error)
         if self.watch.state.up:
             _log.error("mongodb_unreachable", reason=reason)
         self.watch.report(up=False, reason=reason)

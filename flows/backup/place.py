@@ -15,6 +15,7 @@ from flows.settings import Settings
 from flows.settings.ports import bundled_port
 from flows.supervision.deployment import trades_path
 from flows.supervision.spec import MONGO
+from flows.texts import database_reason
 from sinks.mongo.writer import ANSWER_TIMEOUT_S, MongoAddressError, open_client
 from sinks.mongod.bundled import MongodError
 from sinks.mongod.server import running_mongod
@@ -52,7 +53,7 @@ def database_of(place: Place, *, is_new: bool) -> Iterator[Database[dict[str, An
         with running_mongod(path, port), open_client(place.settings.mongo) as client:
             yield client[place.settings.mongo.database]
     except (PyMongoError, MongoAddressError, MongodError) as error:
-        raise BackupError(f"MongoDB: {' '.join(str(error).split())}") from error
+        raise BackupError(f"MongoDB: {database_reason(error)}") from error
 
 
 def _answers(client: MongoClient[dict[str, Any]]) -> bool:

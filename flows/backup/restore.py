@@ -16,7 +16,7 @@ from flows.backup.place import Place, database_of
 from flows.backup.take import MONGO, TRADES
 from flows.supervision.lock import AlreadyRunningError, claim
 from flows.supervision.spec import RECOVERY
-from flows.texts import counted
+from flows.texts import counted, database_reason
 from sinks.mongo.dump import TEMPORARY, drop_temporary, fill, publish
 from sinks.mongo.identity import IDENTITY, IDENTITY_FILE
 from sinks.trades.database import TradeStoreError
@@ -36,7 +36,7 @@ def restore_backup(backup: Path, place: Place, *, on_progress: OnProgress) -> Ma
         try:
             _restore(_Sources(backup, manifest), place, database, on_progress)
         except (PyMongoError, BSONError, ZstdError, TradeStoreError, OSError) as error:
-            raise BackupError(f"the backup was not restored: {' '.join(str(error).split())}") from error
+            raise BackupError(f"the backup was not restored: {database_reason(error)}") from error
     return manifest
 
 

@@ -29,6 +29,7 @@ from flows.backup.manifest import (
     write_manifest,
 )
 from flows.backup.place import Place, database_of
+from flows.texts import database_reason
 from sinks.mongo.documents import MARKET_DATA
 from sinks.mongo.dump import dump, dumped_names, indexes_of
 from sinks.trades.begins import DIRECTORY as BEGINS
@@ -62,7 +63,7 @@ def take_backup(place: Place, to: Path, *, version: str, on_progress: OnProgress
         _sync_folders(partial)
         partial.rename(to)
     except (PyMongoError, TradeStoreError, OSError) as error:
-        raise BackupError(f"the backup was not made: {' '.join(str(error).split())}") from error
+        raise BackupError(f"the backup was not made: {database_reason(error)}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return manifest

@@ -11,7 +11,7 @@ from flows.backup.manifest import BackupError
 from flows.backup.place import database_of, place_of
 from flows.clock import wall_ms
 from flows.settings import Settings
-from flows.texts import counted
+from flows.texts import counted, database_reason
 from sinks.dataframes import DatabaseAwayError, Frames
 from sinks.lake.manifest import LakeError
 from sinks.lake.place import Lake
@@ -50,7 +50,7 @@ def update_lake(
                 run = LakeRun(lake, frames, database, reader, now_ms=now_ms, wall_ms=wall_ms, on_progress=on_progress)
                 whole = _together(whole, run.run(choice))
     except (BackupError, DatabaseAwayError, TradeStoreError, PyMongoError) as error:
-        raise LakeError(" ".join(str(error).split())) from error
+        raise LakeError(database_reason(error)) from error
     return whole
 
 

@@ -17,6 +17,7 @@ from flows.runtime.query_handlers import open_database
 from flows.settings import Settings, SettingsError
 from flows.spellings import Catalogue, Spellings
 from flows.steps import AlertParts
+from flows.texts import database_reason
 from sinks.alerts.outbox import Outbox, OutboxError
 from sinks.alerts.webhook import Webhook
 from sinks.alerts.writer import AlertWriter
@@ -80,7 +81,7 @@ class StoredRules:
         try:
             stored = read_rules(self._database, self._on_unreadable)
         except PyMongoError as error:
-            if (reason := str(error).partition(" (configured timeouts")[0]) != self._reason:
+            if (reason := database_reason(error)) != self._reason:
                 _log.warning("alert_rules_unreadable", reason=reason)
             self._reason = reason
             return False

@@ -19,6 +19,7 @@ from pymongo.errors import PyMongoError
 
 from flows.model import RefreshRequest, RefreshResult, Removed
 from flows.runtime.subscriptions import SubscriptionController
+from flows.texts import database_reason
 from sinks.mongo.commands import CommandConsumer, Request
 
 LOOK_S = 0.5
@@ -123,7 +124,7 @@ class CommandPoller:
             if given_back:
                 self._commands.reopen(given_back)
         except PyMongoError as error:
-            _log.warning("requests_not_reopened", reason=str(error))
+            _log.warning("requests_not_reopened", reason=database_reason(error))
 
     def _run(self) -> None:
         is_ready = has_begun = False
@@ -141,7 +142,7 @@ class CommandPoller:
                 self._report_ended()
                 self._take_all()
             except PyMongoError as error:
-                _log.debug("commands_unreadable", reason=str(error))
+                _log.debug("commands_unreadable", reason=database_reason(error))
                 is_ready = False
                 self._has_looked.set()
             if self._stopped.wait(LOOK_S if is_ready else AGAIN_S):

@@ -5,6 +5,7 @@ from pymongo.errors import PyMongoError
 from flows.foreign import visible
 from flows.runtime.query_handlers import open_database
 from flows.settings import Settings, SettingsError
+from flows.texts import database_reason
 from sinks.importer.identities import identities_of, make_candles
 from sinks.trades.store import check_store
 from sinks.trades.writer import partition_names
@@ -24,8 +25,9 @@ def check_stores(settings: Settings) -> None:
         try:
             make_candles(open_database(mongo))
         except PyMongoError as error:
+            reason = visible(database_reason(error), limit=_LONGEST_REASON)
             raise SettingsError(
-                f"mongo.uri: MongoDB does not answer ({visible(str(error), limit=_LONGEST_REASON)}): start it, for the "
+                f"mongo.uri: MongoDB does not answer ({reason}): start it, for the "
                 "bundled one python -m sinks.mongod, or set MARKETFLOW_MONGO__ENABLED=false to import trades alone"
             ) from error
 

@@ -25,6 +25,7 @@ from flows.queries import Continued
 from flows.runtime.query_handlers import open_database
 from flows.runtime.stored_trades import Begin
 from flows.settings import Settings
+from flows.texts import database_reason
 from sinks.bus.stored import BusError, NoStreamError
 from sinks.bus.subjects import channel_of
 from sinks.mongo.reader import CandleReader
@@ -158,7 +159,7 @@ class _StoredCandles:
                 return reader.between(symbol, timeframe, start_ms, end_ms, on_bad=lambda _: None)
             except PyMongoError as error:
                 if monotonic_ms() > self._until:
-                    _log.warning("takeover_without_candles", venue=venue, symbol=symbol, reason=str(error))
+                    _log.warning("takeover_without_candles", venue=venue, symbol=symbol, reason=database_reason(error))
                     return None
                 time.sleep(RETRY_S)
 

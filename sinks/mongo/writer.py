@@ -18,7 +18,7 @@ from pymongo.errors import BulkWriteError, PyMongoError, ServerSelectionTimeoutE
 
 from flows.clock import monotonic_ms
 from flows.model import Candle, Incident
-from flows.texts import counted
+from flows.texts import counted, database_reason
 from sinks.buffered.outage import OnIncident, OutageWatch, StoreNames
 from sinks.buffered.summary import Summary
 from sinks.buffered.writer import CLOSE_TIMEOUT_S, BufferedWriter
@@ -288,7 +288,7 @@ def _cause(error: PyMongoError) -> str:
     if isinstance(error, BulkWriteError):
         refusals = error.details["writeErrors"] + error.details["writeConcernErrors"]
         return "; ".join(dict.fromkeys(refusal["errmsg"] for refusal in refusals))
-    return str(error).partition(" (configured timeouts")[0].partition(", Timeout:")[0]
+    return database_reason(error)
 
 
 def open_mongo_writer(

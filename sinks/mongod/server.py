@@ -27,6 +27,7 @@ from pymongo.errors import PyMongoError
 from flows.process import child
 from flows.process.disk import NO_ROOM, disk_full
 from flows.process.exit_codes import CANNOT_RUN, TRY_AGAIN
+from flows.texts import database_reason
 from sinks.mongod.bundled import Lent, MongodError, NoRoomError, bundled_binary, lent_library
 from sinks.mongod.log import (
     ADDRESS_IN_USE,
@@ -123,7 +124,7 @@ class Mongod:
                 client.admin.command("ping")
         except PyMongoError as error:
             self.stop()
-            raise MongodError(f"the bundled server does not answer: {error}") from error
+            raise MongodError(f"the bundled server does not answer: {database_reason(error)}") from error
 
     def failure(self, code: int) -> MongodError:
         """Why it ended with this exit code, and what to do; a `NoRoomError` when that is to make room."""

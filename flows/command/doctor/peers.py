@@ -14,6 +14,7 @@ from flows.clock import wall_ms
 from flows.command.doctor.result import Result
 from flows.foreign import visible
 from flows.settings import Feed, Settings
+from flows.texts import database_reason
 from sinks.mongo.writer import MongoAddressError, open_client
 from sinks.mongod.bundled import MongodError, bundled_binary
 from sinks.mongod.log import ELSEWHERE, explain_failure
@@ -77,7 +78,7 @@ def check_mongo(settings: Settings) -> Iterator[Result]:
         yield Result("database", "fail", str(error), "correct mongo.uri")
         return
     except PyMongoError as error:
-        reason = visible(str(error).partition(" (configured timeouts")[0])
+        reason = visible(database_reason(error))
         bundled = check_bundled()
         remedy = "marketflow run starts the bundled one; else start yours, or correct mongo.uri"
         yield Result("database", "warn" if bundled.state == "ok" else "fail", f"no answer: {reason}", remedy)
