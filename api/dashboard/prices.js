@@ -9,7 +9,6 @@ import { Groups, kept } from "./watch/groups.js";
 import { Setup } from "./watch/setup.js";
 import { Viewport } from "./watch/viewport.js";
 
-const REVEAL_MS = 5_000; // after the choice the chosen line stays in view while others come, unless the viewer scrolls
 const KEPT_VIEW = "marketflow.list";
 const USUAL_VIEW = { column: "name", way: 1, group: "", columns: USUAL_COLUMNS, onlyStarred: false };
 const isName = (name) => name === "name" || name === OWN_ORDER || name in COLUMNS;
@@ -26,7 +25,6 @@ export class Prices {
   #isDirty = false; // whether there are others, or another order
   #changed = new Set();
   #chosen = "";
-  #revealsUntil = 0; // in the page's time, ms
   #timeframe = "1m";
   #longest = { name: 0, price: 0 }; // letters
   #venues = new Map(); // how many instruments each has
@@ -48,7 +46,6 @@ export class Prices {
       remove: ({ venue, symbol }) => this.onRemove({ venue, symbol }),
       paint: (line) => this.#paintLine(line),
       chosen: () => this.#records.get(this.#chosen),
-      scrolled: () => (this.#revealsUntil = 0),
       columns: () => this.#view.columns,
     });
     new Drag(byId("list"), {
@@ -58,7 +55,7 @@ export class Prices {
       put: (record, name) => this.#put(record, name),
       make: (record, near) => this.#setup.showGroupsOf(record, keyOfRecord(record), near),
       place: (record, other, isAfter) => this.#place(record, other, isAfter),
-      isFixed: () => this.#viewport.isStrip,
+      isStrip: () => this.#viewport.isStrip,
     });
     this.#figures = new Figures({
       records: this.#records, isShown: (name) => this.#view.columns.includes(name) || this.#view.column === name,
@@ -139,10 +136,7 @@ export class Prices {
     for (const line of this.#viewport.lines.values()) this.#mark(line);
     if (!focus) return;
     const record = this.#records.get(this.#chosen);
-    if (isOther) {
-      this.#revealsUntil = performance.now() + REVEAL_MS;
-      this.#viewport.reveal(record);
-    }
+    if (isOther) this.#viewport.hold(record);
     if (had) this.#viewport.lines.get(record)?.link.focus();
   }
 
@@ -257,7 +251,6 @@ export class Prices {
     this.#viewport.arrange(this.#shown);
     for (const line of this.#viewport.lines.values()) this.#mark(line);
     this.#setup.paint(members.length);
-    if (performance.now() < this.#revealsUntil) this.#viewport.reveal(this.#records.get(this.#chosen));
   }
 
   #stateOf(record) {

@@ -8,6 +8,7 @@ import { hasRoom, MarkOverlay } from "./overlays.js";
 
 const LIBRARY = "../vendor/lightweight-charts.standalone.production.mjs";
 const USUAL_WIDTH = 100; // candles
+const [LEAST_TOP, MOST_TOP, BOTTOM] = [0.08, 0.3, 0.24]; // of the height, what is left free above and below prices
 const COLOURS = ["up", "down", "up-soft", "down-soft", "soft", "text", "grid", "panel", "warn", "accent"];
 
 export async function openCanvas(host) {
@@ -35,6 +36,7 @@ class Canvas {
   #style; // of the library's lines
   #compared = new Map(); // series of other instruments, by key
   #library;
+  #range = null; // of the prices of the candles in view: the library computes it before those of lines
 
   constructor(library, host) {
     const { createChart, CandlestickSeries, HistogramSeries, CrosshairMode, LineStyle, PriceScaleMode } = library;
@@ -45,11 +47,18 @@ class Canvas {
       autoSize: true,
       crosshair: { mode: CrosshairMode.Normal },
       timeScale: { timeVisible: true, rightOffset: 6, minBarSpacing: 1.5, barSpacing: 7 },
-      rightPriceScale: { scaleMargins: { top: 0.08, bottom: 0.24 }, borderVisible: false },
+      rightPriceScale: { scaleMargins: { top: LEAST_TOP, bottom: BOTTOM }, borderVisible: false },
       localization: { locale: "en-GB" },
     });
     // the library's own label is that of the last candle in view, which is another one after scrolling back
-    const options = { borderVisible: false, lastValueVisible: false, priceLineVisible: false };
+    const options = {
+      borderVisible: false, lastValueVisible: false, priceLineVisible: false,
+      autoscaleInfoProvider: (own) => {
+        const info = own();
+        this.#range = info?.priceRange ?? null;
+        return info;
+      },
+    };
     this.#candles = this.#chart.addSeries(CandlestickSeries, options);
     this.#price = this.#candles.createPriceLine({ price: 0, lineWidth: 1, lineStyle: LineStyle.Dotted, title: "" });
     this.setPrice(null);
@@ -61,7 +70,7 @@ class Canvas {
     });
     this.#volume.priceScale().applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
     this.attach(this.#marks);
-    this.#lines = new Lines(library, this.#chart);
+    this.#lines = new Lines(library, this.#chart, () => this.#range);
     this.recolour();
   }
 
@@ -230,6 +239,14 @@ class Canvas {
   /** Moves the line with this number. */
   moveRule(kind, index, price) {
     this.#rules[kind][index]?.line.applyOptions({ price });
+  }
+
+  /** Leaves so many pixels above the prices free, for what is written there; at most a part of the height. */
+  set head(pixels) {
+    const height = this.#chart.panes()[0]?.getHeight() || Infinity;
+    const top = Math.min(MOST_TOP, Math.max(LEAST_TOP, Math.round((100 * pixels) / height) / 100));
+    if (top === this.#chart.priceScale("right").options().scaleMargins.top) return;
+    this.#chart.priceScale("right").applyOptions({ scaleMargins: { top, bottom: BOTTOM } });
   }
 
   /** The prices of the viewer's horizontal lines. */

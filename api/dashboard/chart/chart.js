@@ -72,12 +72,22 @@ export class Chart {
       this.#paintLegend();
       this.onCursor(time);
     });
+    const sizes = new ResizeObserver(() => this.#leaveRoom());
+    for (const part of [this.parts.legend, this.parts.head, this.parts.canvas]) sizes.observe(part);
     if (!this.#focus) return;
     this.#canvas.setTimes(this.#isOfDays); // what was read meanwhile is drawn
     if (!this.#candles) return;
     this.#draw();
     this.#canvas.showNewest();
     this.onClosed();
+  }
+
+  /** Prices begin below the legend. Under the cursor that may be longer for the moment, which moves nothing. */
+  #leaveRoom() {
+    if (this.#cursor !== null) return;
+    const { legend, head, root } = this.parts;
+    const last = legend.offsetHeight ? legend : head;
+    this.#canvas.head = last.offsetHeight ? last.getBoundingClientRect().bottom - root.getBoundingClientRect().top : 0;
   }
 
   get canvas() {

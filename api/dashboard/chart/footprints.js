@@ -2,6 +2,7 @@
 
 import { decimalsOf, precision } from "../format.js";
 import { get } from "../rest.js";
+import { momentOf } from "../zone.js";
 
 const ROW_PX = 13; // a row that can be read
 const STEPS = [1, 2, 5, 10];
@@ -13,6 +14,22 @@ export function niceStep(least) {
   const unit = 10 ** Math.floor(Math.log10(least));
   const step = STEPS.find((one) => one * unit >= least * (1 - 1e-9));
   return Number((step * unit).toPrecision(1));
+}
+
+/**
+ * Why some candles in view have no footprint, "" where all have one. `seen` are `{ time, volume }`, `found` are those with one, oldest
+ * first, `hasTrades` is whether any trade of the symbol is stored.
+ */
+export function whyMissing(seen, found, { symbol, hasTrades }) {
+  const there = new Set(found.filter(({ levels }) => levels.length).map((one) => one.open_time));
+  const traded = seen.slice(-MOST_CANDLES).filter(({ volume }) => volume > 0);
+  const missing = traded.filter(({ time }) => !there.has(time));
+  if (!missing.length) return "";
+  if (!hasTrades) return `no trades of ${symbol} are stored`;
+  if (!there.size) return "no trades of the time in view are stored";
+  const first = traded.find(({ time }) => there.has(time));
+  if (missing.every(({ time }) => time < first.time)) return `no trades before ${momentOf(first.time)} are stored`;
+  return `no trades of ${missing.length} of the ${traded.length} candles in view are stored`;
 }
 
 /** `{ tick, candles }` of levels of which the most volume at one price is `most`, by the time of the candle. */
@@ -41,6 +58,12 @@ export class Footprints {
       found.set(one.open_time, one);
     }
     return { tick, candles: [...found.values()] };
+  }
+
+  /** Whether any trade is stored; one that was found is not looked for again. Throws a `Failure`. */
+  async hasTrades() {
+    const { venue, symbol } = this.#focus;
+    return this.#closed.size > 0 || (await get("/api/trades", { venue, symbol, limit: 1 })).trades.length > 0;
   }
 
   async #page(start, end, tick) {

@@ -6,6 +6,16 @@ const COLOURS = ["line-1", "line-2", "line-3", "line-4", "line-5"];
 const HISTOGRAMS = new Set(["histogram", "delta"]);
 const MAIN_SHARE = 4; // of the height, to one for each pane below
 const HIDDEN = new Set(["bbands/middle"]);
+const REACH = 0.5; // of the height of the candles in view: so far lines stretch the scale of prices, up and down
+
+/** `{ priceRange }` of a line, as far as it may stretch the scale that candles from `minValue` to `maxValue` have; null where it is beyond. */
+export function stretched(info, candles) {
+  if (!info?.priceRange || !candles) return info;
+  const reach = (candles.maxValue - candles.minValue) * REACH;
+  const minValue = Math.max(info.priceRange.minValue, candles.minValue - reach);
+  const maxValue = Math.min(info.priceRange.maxValue, candles.maxValue + reach);
+  return minValue <= maxValue ? { ...info, priceRange: { minValue, maxValue } } : null;
+}
 
 const seconds = (candle) => candle.time / 1_000;
 
@@ -15,10 +25,13 @@ export class Lines {
   #shown = new Map(); // by label and output
   #labels = "";
   #drawnTo = 0;
+  #range;
 
-  constructor(library, chart) {
+  /** `range()` is that of the candles in view. */
+  constructor(library, chart, range) {
     this.#library = library;
     this.#chart = chart;
+    this.#range = range;
   }
 
   /** Draws exactly these, `{ label, name, isPrice, values }`: a list for each output, one value for each candle. */
@@ -71,7 +84,7 @@ export class Lines {
     const { LineSeries, HistogramSeries } = this.#library;
     const options = {
       color: colour(colourName), lineWidth: 1, priceLineVisible: false, lastValueVisible: pane > 0 && !HISTOGRAMS.has(output),
-      crosshairMarkerVisible: false,
+      crosshairMarkerVisible: false, ...(pane ? {} : { autoscaleInfoProvider: (own) => stretched(own(), this.#range()) }),
     };
     const series = this.#chart.addSeries(HISTOGRAMS.has(output) ? HistogramSeries : LineSeries, options, pane);
     this.#shown.set(`${label}/${output}`, { series, colourName });

@@ -14,6 +14,6 @@ export function copyOf(parts) {
   copied.canvas.replaceChildren();
   copied.lines.replaceChildren();
   copied.legend.hidden = true;
-  copied.state.textContent = "";
+  copied.state.textContent = copied.reasons.textContent = "";
   return copied;
 }

@@ -1,7 +1,8 @@
 /** Volume by price in one chart: of what is in view or of the last day, prices that hardly traded, and footprints. */
 
-import { Footprints } from "./footprints.js";
+import { Footprints, whyMissing } from "./footprints.js";
 import { FootprintOverlay, ProfileOverlay, VacuumOverlay } from "./overlays.js";
+import { write } from "../page.js";
 import { get } from "../rest.js";
 
 const SETTLED_MS = 400; // a view that is still moving is not read of
@@ -9,6 +10,7 @@ const EVERY_MS = 15_000;
 const FORMING_MS = 2_000;
 const LEAST_TRADES = 100;
 const ZONES = 12; // the nearest to the price
+const TITLES = { profile: "Profile", vacuums: "Vacuums", footprint: "Footprint" };
 const WIDTH_LEAST = 2e-5; // of the price: narrower zones are single ticks
 
 export class Volumes {
@@ -19,6 +21,7 @@ export class Volumes {
   #footprint = new FootprintOverlay();
   #footprints = new Footprints();
   #formedAt = 0;
+  #reasons = new Map(); // why one that is on is not drawn, by name
 
   /** `extras` says which are on. */
   constructor(chart, extras) {
@@ -39,6 +42,8 @@ export class Volumes {
     this.#vacuums.show([]);
     this.#footprints.choose(focus);
     this.#footprint.show(null);
+    this.#reasons.clear();
+    this.#paintReasons();
   }
 
   recolour() {
@@ -73,7 +78,7 @@ export class Volumes {
   }
 
   async #readProfile() {
-    if (!this.extras.isOn("profile")) return this.#profile.show(null);
+    if (!this.extras.isOn("profile")) return this.#end("profile", this.#profile);
     const span = this.extras.profileOf === "view" ? this.chart.viewTimes : {};
     if (!span) return;
     const path = `/api/volume-profile/${encodeURIComponent(this.#focus.symbol)}`;
@@ -83,7 +88,7 @@ export class Volumes {
   }
 
   async #readVacuums() {
-    if (!this.extras.isOn("vacuums")) return this.#vacuums.show([]);
+    if (!this.extras.isOn("vacuums")) return this.#end("vacuums", this.#vacuums);
     const path = `/api/liquidity-vacuums/${encodeURIComponent(this.#focus.symbol)}`;
     const answer = await this.#read("vacuums", path, { min_trades: LEAST_TRADES });
     const wide = ({ low, high }) => (high - low) / high >= WIDTH_LEAST;
@@ -93,24 +98,41 @@ export class Volumes {
   /** Where candles are wide enough for the figures of their prices. */
   async #readFootprints() {
     const { canvas } = this.chart;
-    const scale = this.extras.isOn("footprint") && canvas ? canvas.footprintScale : null;
-    if (this.extras.isOn("footprint") && !this.chart.isOfTime) {
-      this.extras.say("footprint", "footprints are of candles of a length in time");
-      return this.#footprint.show(null);
-    }
-    if (!scale) {
-      this.extras.say("footprint", this.extras.isOn("footprint") && canvas ? "zoom in until candles have room for figures" : "");
-      return this.#footprint.show(null);
-    }
+    if (!this.extras.isOn("footprint") || !canvas) return this.#end("footprint", this.#footprint);
+    if (!this.chart.isOfTime) return this.#end("footprint", this.#footprint, "footprints are of candles of a length in time");
+    const scale = canvas.footprintScale;
+    if (!scale) return this.#end("footprint", this.#footprint, "zoom in until candles have room for figures");
     const focus = this.#focus;
+    const isWanted = () => focus === this.#focus && this.extras.isOn("footprint");
     try {
-      const found = await this.#footprints.read(this.chart.candlesInView, scale);
-      if (focus !== this.#focus || !this.extras.isOn("footprint")) return;
-      this.extras.say("footprint", "");
+      const seen = this.chart.candlesInView;
+      const found = await this.#footprints.read(seen, scale);
+      if (!isWanted()) return;
       this.#footprint.show(found);
+      const hasTrades = found.candles.length > 0 || (await this.#footprints.hasTrades());
+      if (isWanted()) this.#say("footprint", whyMissing(seen, found.candles, { symbol: focus.symbol, hasTrades }));
     } catch (error) {
-      if (focus === this.#focus) this.extras.say("footprint", error.message);
+      if (isWanted()) this.#say("footprint", error.message);
     }
+  }
+
+  /** Draws one no more, for a reason where it is on. */
+  #end(name, overlay, why = "") {
+    this.#say(name, why);
+    overlay.show(overlay === this.#vacuums ? [] : null);
+  }
+
+  /** Says at the button and in the chart why something is not drawn, or not all of it; "" where it is. */
+  #say(name, why) {
+    this.extras.say(name, why);
+    if (this.#reasons.get(name) === why) return;
+    this.#reasons.set(name, why);
+    this.#paintReasons();
+  }
+
+  #paintReasons() {
+    const said = [...this.#reasons].filter(([, why]) => why).map(([name, why]) => `${TITLES[name]}: ${why}`);
+    write(this.chart.parts.reasons, said.join("; "));
   }
 
   /** The answer; null where it is an error, undefined where another chart was chosen meanwhile. */
@@ -123,7 +145,7 @@ export class Volumes {
       why = error.message;
     }
     if (focus !== this.#focus) return undefined;
-    this.extras.say(name, why);
+    this.#say(name, this.extras.isOn(name) ? why : "");
     return answer;
   }
 }

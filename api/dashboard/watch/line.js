@@ -65,7 +65,7 @@ export class Line {
     write(this.star, isStarred ? "★" : "☆");
     put(this.star, "aria-pressed", String(isStarred));
     this.element.classList.toggle("starred", isStarred);
-    put(this.link, "href", addressOf({ ...this.record, timeframe }));
+    put(this.link, "href", `./${addressOf({ ...this.record, timeframe })}`); // with a path: a bare # is a place of this page
   }
 
   /** Writes the figures, and flashes where the price moved. `state` is how current it is. */

@@ -12,7 +12,8 @@ const SETTLED_MS = 120; // after the last scrolling
 const NAME_GAP_PX = 28; // beside a name in the strip
 const FIGURES_GAP_PX = 28; // beside them all
 const CELL_GAP_PX = 8;
-const CLOSE_PX = 46; // of the chosen one
+const CLOSE_PX = 40; // of the chosen one, beside its name
+const HELD_MS = 5_000; // so long a line that was chosen stays in view while others come, unless the viewer scrolls
 
 export class Viewport {
   #scroller;
@@ -24,12 +25,13 @@ export class Viewport {
   #seen = 0; // pixels of the list that are seen
   #settles; // the timer until the document is in order again
   #widths = new Map(); // of texts, in pixels
+  #held = { record: null, until: 0 }; // stays in view, in the page's time, ms
   #at = 0; // where the list was last put or left by this class: elsewhere, the viewer has scrolled
   #on;
 
   /**
    * `on` is that of `Line`; `on.paint(line)` writes one that came into view, `on.chosen()` is the record that is always there,
-   * `on.columns()` are those of a line, `on.scrolled()` says that the viewer has scrolled.
+   * `on.columns()` are those of a line.
    */
   constructor(scroller, list, on) {
     this.#scroller = scroller;
@@ -68,6 +70,13 @@ export class Viewport {
     this.#list.style.width = STRIP.matches ? `${this.#places.whole}px` : "";
     this.#at = this.#window().from; // a shorter list may not reach as far
     this.#show();
+    if (performance.now() < this.#held.until) this.reveal(this.#held.record);
+  }
+
+  /** Shows a line, and goes on to while sizes and what else is in the list change. */
+  hold(record) {
+    this.#held = { record, until: performance.now() + HELD_MS };
+    this.reveal(record);
   }
 
   /** Scrolls no further than needed to see a line as a whole. */
@@ -85,7 +94,7 @@ export class Viewport {
     const { from } = this.#window();
     if (from === this.#at) return;
     this.#at = from;
-    this.#on.scrolled();
+    this.#held.until = 0; // by the viewer
   }
 
   /** What is seen of the list, in its own pixels: the head of the columns stands before it. */
@@ -157,7 +166,7 @@ export class Viewport {
     };
     const figures = this.#on.columns().reduce((sum, column) => sum + widthOfCell(column) + CELL_GAP_PX, 0);
     const isChosen = this.#on.chosen()?.symbol === symbol && this.#on.chosen()?.venue === venue;
-    return Math.ceil(Math.max(name + NAME_GAP_PX, figures + FIGURES_GAP_PX) + (isChosen ? CLOSE_PX : 0));
+    return Math.ceil(Math.max(name + NAME_GAP_PX + (isChosen ? CLOSE_PX : 0), figures + FIGURES_GAP_PX));
   }
 
   #textWidth(text) {
