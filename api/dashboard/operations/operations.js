@@ -6,21 +6,19 @@ import { Incidents } from "../report/incidents.js";
 import { get, getText } from "../rest.js";
 import { openTheme } from "../theme.js";
 import { momentOf, onZone, openZones } from "../zone.js";
-import { quantileOf, samplesOf, sumsBy } from "./exposition.js";
+import { samplesOf, sumsBy } from "./exposition.js";
+import { Latency } from "./latency.js";
 import { Series } from "./series.js";
 import { Table } from "./tables.js";
 
 const EVERY_MS = 5_000;
 const INCIDENTS_MS = 30_000;
-const LATENCY = "market_data_exchange_to_broadcast_seconds_bucket";
-const SHARES = { middle: 0.5, late: 0.99 };
 const FULL = 0.8; // of a queue or a budget, from which on it is a warning
 const DISK_LEFT = 0.1; // of a disk, below which it is one
-const SLOW_S = 1; // 99 of 100 messages should be sooner
 
 const tables = Object.fromEntries(["parts", "lines", "rates", "latencies", "queues", "stores", "disks", "budgets", "answers"].map((name) => [name, new Table(byId(name))]));
 const series = new Series();
-const histograms = new Map(); // buckets of the last look, by venue
+const latency = new Latency(new Series());
 
 openZones();
 openTheme(() => {});
@@ -75,7 +73,7 @@ function showOwn(samples, seconds) {
     const rate = series.rate(`rate ${name}`, count, seconds);
     return row(name, name, [rate === null ? NONE : `${fixed(rate, 1)}/s`, compact(count)], { values: series.of(`rate ${name}`) });
   }));
-  tables.latencies.show(latencyRows(samples.get(LATENCY) ?? []));
+  tables.latencies.show(latency.rows(samples));
   const answers = [...sumsBy(samples.get("market_data_api_answers_total"), "route", "status")];
   const byStatus = Map.groupBy(answers, ([name]) => `${name.at(-3)}xx`);
   tables.answers.show([...byStatus].sort().map(([status, all]) => {
@@ -83,18 +81,6 @@ function showOwn(samples, seconds) {
     const most = all.toSorted(([, one], [, other]) => other - one)[0][0];
     return row(status, `answers ${status}`, [rate === null ? NONE : `${fixed(rate, 1)}/s`, compact(count), `most: ${most}`], { mood: status === "5xx" && rate > 0 ? "bad" : "", values: series.of(`answers ${status}`) });
   }));
-}
-
-function latencyRows(samples) {
-  return [...Map.groupBy(samples, ({ labels }) => labels.venue ?? "")].sort().map(([venue, all]) => {
-    const buckets = all.map(({ labels, value }) => [labels.le === "+Inf" ? Infinity : Number(labels.le), value]);
-    const before = histograms.get(venue);
-    histograms.set(venue, new Map(buckets));
-    const [middle, late] = Object.values(SHARES).map((part) => (before ? quantileOf(buckets, before, part) : null));
-    series.take(`latency ${venue}`, late);
-    const text = (found) => (found === null ? NONE : age(found * 1_000));
-    return row(venue, venue, [text(middle), text(late)], { mood: late === null ? "" : late > SLOW_S ? "warn" : "good", values: series.of(`latency ${venue}`) });
-  });
 }
 
 function showFlow(samples, seconds) {

@@ -1,8 +1,12 @@
 /** The page of quality: what is recorded, what went wrong, what is compared, and what is proven at all. */
 
 import { entryOf } from "../capabilities.js";
+import { samplesOf } from "../operations/exposition.js";
+import { Latency } from "../operations/latency.js";
+import { Series } from "../operations/series.js";
+import { Table } from "../operations/tables.js";
 import { byId, element, write } from "../page.js";
-import { get } from "../rest.js";
+import { get, getText } from "../rest.js";
 import { openTheme } from "../theme.js";
 import { onZone, openZones } from "../zone.js";
 import { HOURS, tableOf } from "./days.js";
@@ -12,6 +16,7 @@ import { rowOf, sumsOf } from "./proofs.js";
 const CANDLES_AT_ONCE = 20_000; // of one answer with several charts
 const DAY_MS = 86_400_000;
 const EVERY_MS = 60_000;
+const LATENCY_MS = 5_000;
 
 let instruments = []; // { venue, symbol }, all that are recorded
 let series = []; // with the candles of an hour of each
@@ -20,6 +25,8 @@ let chosenDay = null;
 openZones();
 openTheme(() => {});
 const incidents = new Incidents();
+const latency = new Latency(new Series());
+const latencies = new Table(byId("latencies"));
 
 const chosen = () => ({ venue: byId("of-venue").value, symbol: byId("of-symbol").value });
 const venuesOf = (list) => [...new Set(list.map(({ venue }) => venue))].sort();
@@ -119,12 +126,23 @@ async function readCapabilities() {
   );
 }
 
+async function readLatency() {
+  try {
+    const rows = latency.rows(samplesOf(await getText("/metrics")), chosen().venue);
+    latencies.show(rows);
+    write(byId("latency-state"), rows.length ? "" : "nothing came yet");
+  } catch (error) {
+    write(byId("latency-state"), error.message);
+  }
+}
+
 function chooseAll() {
   chosenDay = null;
   paintDays();
   chooseIncidents();
   void shown(readProofs);
   void shown(readCapabilities);
+  void readLatency();
 }
 
 byId("of-venue").onchange = () => {
@@ -154,5 +172,7 @@ async function readAll() {
 }
 
 setInterval(() => document.hidden || readAll(), EVERY_MS);
+setInterval(() => document.hidden || readLatency(), LATENCY_MS);
+void readLatency();
 chooseIncidents();
 await readAll();
