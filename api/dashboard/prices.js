@@ -83,6 +83,7 @@ export class Prices {
 
   #keepView() {
     localStorage.setItem(KEPT_VIEW, JSON.stringify({ ...this.#view, onlyStarred: false })); // that is for the moment
+    if (this.#viewport.isStrip) this.#viewport.hold(this.#records.get(this.#chosen)); // lines are longer, or elsewhere
     this.#figures.refresh();
     this.arrange();
     for (const { record } of this.#viewport.lines.values()) this.#changed.add(record);

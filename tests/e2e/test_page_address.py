@@ -17,7 +17,7 @@ async def shows(page: Page, symbol: str, timeframe: str, venue: str = "binance")
     await expect(page.locator("#symbol")).to_have_text(symbol)
     await expect(page.locator("#venue")).to_have_text(venue)
     await expect(page.locator("#timeframes button[aria-pressed=true]")).to_have_text(timeframe)
-    await expect(page.locator("#prices [aria-current]")).to_have_attribute("href", f"#{venue}/{symbol}/{timeframe}")
+    await expect(page.locator("#prices [aria-current]")).to_have_attribute("href", f"./#{venue}/{symbol}/{timeframe}")
     await expect(page).to_have_url(re.compile(f"#{venue}/{symbol}/{timeframe}$"))
 
 

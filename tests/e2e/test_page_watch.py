@@ -32,6 +32,8 @@ MOST_LINES: Final = 100
 """Lines that are made for one window, whatever the list has."""
 SYMBOLS: Final = "(lines) => lines.map((line) => line.dataset.symbol)"
 LINES: Final = "#prices li"
+WIDE: Final = 60
+"""Pixels behind the figures of a line, at most: less than the button at its name and a gap."""
 
 
 async def are(page: Page, *wanted: str) -> None:
@@ -209,6 +211,43 @@ async def test_lines_are_dragged_into_groups_and_to_places_and_moved_by_keys(tol
     await page.evaluate("localStorage.clear()")
 
 
+async def test_a_finger_that_rests_on_a_line_drags_it(told: Told) -> None:
+    page, deployment, _ = told
+    await resize(page, PHONE)
+    figures(deployment)
+    row = {symbol: page.locator(f"{LINES}[data-symbol={symbol}]") for symbol in ("BTCUSDT", "ETHUSDT", "SOLUSDT")}
+    await are(page, *row)
+    session = await page.context.new_cdp_session(page)
+
+    async def touch(kind: str, *targets: Locator) -> None:
+        boxes = [await box_of(target) for target in targets]
+        points = [{"x": box.left + 30, "y": box.top + box.height / 2} for box in boxes]
+        await session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    groups = page.locator("#drop-groups")
+    await touch("touchStart", row["ETHUSDT"])
+    await expect(groups).to_be_visible()
+    await touch("touchEnd")
+    await expect(page.locator("#member")).to_have_text("ETHUSDT")  # it only rested
+    await page.locator("#new-membership").fill("Fast")
+    await page.keyboard.press("Enter")
+    await page.keyboard.press("Escape")
+    await touch("touchStart", row["BTCUSDT"])
+    await expect(groups).to_be_visible()
+    await touch("touchMove", groups.locator("[data-group=Fast]"))
+    await touch("touchEnd")
+    await expect(page.locator(".note", has_text="BTCUSDT is in Fast")).to_be_visible()
+    await page.locator("#group").select_option("group:Fast")
+    await are(page, "BTCUSDT", "ETHUSDT")
+    await touch("touchStart", row["ETHUSDT"])
+    await expect(groups).to_be_visible()
+    await touch("touchMove", row["BTCUSDT"])
+    await touch("touchEnd")
+    await are(page, "ETHUSDT", "BTCUSDT")
+    await expect(page.locator("#symbol")).to_have_text("BTCUSDT")  # no link was followed
+    await page.evaluate("localStorage.clear()")
+
+
 async def hold(page: Page, line: Locator) -> None:
     """Presses the pointer on a line, and moves it a little."""
     box = await box_of(line)
@@ -242,6 +281,8 @@ async def test_the_strip_of_a_phone_has_the_chosen_columns(told: Told, tmp_path:
         boxes = [await box_of(row.locator(part)) for part in (".price", ".spread", ".funding")]
         assert all(one.right <= other.left for one, other in pairwise(boxes))
         assert boxes[-1].right <= (await box_of(row)).right
+        chosen = page.locator(f"{LINES}:has([aria-current])")
+        assert (await box_of(chosen)).right - (await box_of(chosen.locator(".funding"))).right < WIDE
         for theme in THEMES:
             await page.emulate_media(color_scheme=theme)
             await keep(page, tmp_path, f"strip-{size[0]}-{theme}")
@@ -300,6 +341,9 @@ async def test_the_chosen_line_is_shown_again_until_the_viewer_scrolls(told: Tol
     await expect(chosen).to_have_attribute("aria-posinset", "451")
     await expect(chosen).not_to_be_in_viewport()
     assert await page.locator("#list").evaluate("(list) => list.scrollTop") == top
+    await resize(page, PHONE)
+    await expect(chosen).to_be_in_viewport()
+    assert not AXE.is_file() or await faults_of(page) == {}, "links that are scrolled out of view are no skip links"
 
 
 async def ordered(page: Page) -> None:

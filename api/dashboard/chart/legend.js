@@ -1,6 +1,6 @@
 /** What a chart says of a candle: the one under the cursor, or the last. */
 
-import { compact, decimalsOf, fixed, percent, precision, wayOf } from "../format.js";
+import { compact, decimalsOf, fixed, percent, precision, wayOfPercent } from "../format.js";
 import { write } from "../page.js";
 import { minuteOf } from "../zone.js";
 
@@ -16,8 +16,9 @@ export function paintLegend(parts, candle, focus, isOfDays) {
   const decimals = Math.max(precision.of(focus), decimalsOf([candle.close]));
   for (const name of PRICES) write(parts[name], fixed(candle[name], decimals));
   write(parts.volume, compact(candle.volume));
-  write(parts.move, percent((candle.close / candle.open - 1) * 100));
-  parts.move.dataset.way = wayOf(candle.close - candle.open);
+  const move = (candle.close / candle.open - 1) * 100;
+  write(parts.move, percent(move));
+  parts.move.dataset.way = wayOfPercent(move);
   const revised = candle.revision > 1 ? `, revision ${candle.revision}` : "";
   write(parts.status, `${minuteOf(candle.time, isOfDays)}${secondsOf(candle.time)} · ${candle.status}${revised}`);
   parts.status.title = candle.about ?? "";

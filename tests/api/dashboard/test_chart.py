@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from tests.fakes.node import printed
 
 PLAY = """
@@ -120,3 +122,53 @@ def test_bars_of_amounts_are_counted_anew_each_day_and_go_on_behind_the_last_clo
     assert first == ["tick", "2", str(day), str(2 * day), ""]
     assert second == [*first[:4], "n"]
     assert behind == [*first[:4], f"{day + 9}.3"]
+
+
+MISSING = """
+const { whyMissing } = await import(process.argv[1]);
+const [seen, found, hasTrades] = JSON.parse(process.argv[2]);
+const candles = seen.map(([time, volume]) => ({ time, volume }));
+const there = found.map((one) => ({ open_time: one, levels: [{}] }));
+console.log(JSON.stringify(whyMissing(candles, there, { symbol: "X", hasTrades })));
+"""
+
+
+@pytest.mark.parametrize(
+    ("seen", "found", "has_trades", "said"),
+    [
+        ([[0, 1], [60_000, 1]], [0, 60_000], True, ""),
+        ([[0, 0], [60_000, 1]], [60_000], True, ""),  # without trades there is nothing to show
+        ([[0, 1], [60_000, 1]], [], False, "no trades of X are stored"),
+        ([[0, 1], [60_000, 1]], [], True, "no trades of the time in view are stored"),
+        ([[0, 1], [60_000, 1]], [60_000], True, "no trades before 1970-01-01 00:01:00 UTC are stored"),
+        ([[0, 1], [60_000, 1], [120_000, 1]], [0, 120_000], True, "no trades of 1 of the 3 candles in view are stored"),
+    ],
+)
+def test_why_a_candle_has_no_footprint_is_said(
+    seen: list[list[int]], found: list[int], has_trades: bool, said: str
+) -> None:
+    assert json.loads(printed(MISSING, "chart/footprints.js", json.dumps([seen, found, has_trades]))) == said
+
+
+STRETCHED = """
+const { stretched } = await import(process.argv[1]);
+const range = (found) => found && { minValue: found[0], maxValue: found[1] };
+const [line, candles] = JSON.parse(process.argv[2]).map(range);
+console.log(JSON.stringify(stretched({ priceRange: line }, candles)?.priceRange ?? null));
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "candles", "shown"),
+    [
+        ([95, 112], [100, 110], [95, 112]),
+        ([10, 104], [100, 110], [95, 104]),  # candles keep half of the height
+        ([10, 90], [100, 110], None),  # it is out of view
+        ([10, 90], None, [10, 90]),
+    ],
+)
+def test_a_line_far_from_the_candles_does_not_press_them_together(
+    line: list[int], candles: list[int] | None, shown: list[int] | None
+) -> None:
+    found = json.loads(printed(STRETCHED, "chart/lines.js", json.dumps([line, candles])))
+    assert (found and [found["minValue"], found["maxValue"]]) == shown
