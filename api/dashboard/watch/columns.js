@@ -18,8 +18,9 @@ export function spreadOf(tick) {
 }
 
 /**
- * By name: title, explanation, width in pixels (the price's grows with its digits), the figure that is sorted by (the
- * greatest first; null where it is not known) and the text, of a record `{ venue, symbol, data, tick, funding, reading, state }`.
+ * By name: title, explanation, width in pixels (the price's grows with its digits), the longest usual text, the figure
+ * that is sorted by (the greatest first; null where it is not known) and the text, of a record
+ * `{ venue, symbol, data, tick, funding, reading, state }`.
  */
 export const COLUMNS = {
   price: {
@@ -28,18 +29,18 @@ export const COLUMNS = {
     text: (record) => (record.data ? fixed(record.data.price, precision.of(record)) : "…"),
   },
   change: {
-    title: "24 h", about: "change in 24 hours", width: 60,
+    title: "24 h", about: "change in 24 hours", width: 60, longest: "+00.00%",
     value: ({ data }) => data?.price_change_percent_24h,
     text: ({ data }) => (data ? percent(data.price_change_percent_24h) : ""),
     way: ({ data }) => wayOfPercent(data?.price_change_percent_24h),
   },
   volume: {
-    title: "Volume", about: "traded in 24 hours, in the quote asset", width: 58,
+    title: "Volume", about: "traded in 24 hours, in the quote asset", width: 58, longest: "000.0M",
     value: ({ data }) => (data?.volume_24h == null ? null : data.volume_24h * data.price),
     text: (record) => compact(COLUMNS.volume.value(record)),
   },
   spread: {
-    title: "Spread", about: "between best bid and ask, as a share of the price", width: 62,
+    title: "Spread", about: "between best bid and ask, as a share of the price", width: 62, longest: "0.00000%",
     value: ({ tick }) => spreadOf(tick),
     text: ({ tick }) => {
       const spread = spreadOf(tick);
@@ -47,19 +48,19 @@ export const COLUMNS = {
     },
   },
   funding: {
-    title: "Funding", about: "rate of a contract at its next payment", width: 64,
+    title: "Funding", about: "rate of a contract at its next payment", width: 64, longest: "-0.0000%",
     value: ({ funding }) => funding?.rate,
     text: ({ funding }) => (funding?.rate == null ? NONE : `${fixed(100 * funding.rate, FUNDING_PLACES)}%`),
     way: ({ funding }) => wayOf(funding && 100 * funding.rate, FUNDING_PLACES),
   },
   signal: {
-    title: "Signal", about: "the reading of all timeframes", width: 76,
+    title: "Signal", about: "the reading of all timeframes", width: 76, longest: "strong down",
     value: ({ reading }) => reading?.score,
     text: ({ reading }) => reading?.signal ?? NONE,
     way: ({ reading }) => wayOf(reading?.score, 2),
   },
   state: {
-    title: "State", about: "whether its price is of now", width: 62,
+    title: "State", about: "whether its price is of now", width: 62, longest: "unsynced",
     value: ({ state }) => (state ? STATES.indexOf(state) : null),
     text: ({ state }) => state ?? NONE,
   },

@@ -12,6 +12,7 @@ const SETTLED_MS = 120; // after the last scrolling
 const NAME_GAP_PX = 28; // beside a name in the strip
 const FIGURES_GAP_PX = 28; // beside them all
 const CELL_GAP_PX = 8;
+const [FIGURE_SHARE, TITLE_SHARE] = [0.92, 0.8]; // of the size of a name: as in list.css
 const CLOSE_PX = 40; // of the chosen one, beside its name
 const HELD_MS = 5_000; // so long a line that was chosen stays in view while others come, unless the viewer scrolls
 
@@ -162,7 +163,8 @@ export class Viewport {
     const name = Math.max(this.#textWidth(symbol), this.#textWidth(venue));
     const widthOfCell = (column) => {
       if (column === "price") return this.#textWidth("0".repeat(priceText.length));
-      return column === "change" ? this.#textWidth("+00.00%") : this.#textWidth(COLUMNS[column].title) + COLUMNS[column].width;
+      const { title, longest } = COLUMNS[column];
+      return FIGURE_SHARE * this.#textWidth(longest) + (column === "change" ? 0 : TITLE_SHARE * this.#textWidth(`${title} `));
     };
     const figures = this.#on.columns().reduce((sum, column) => sum + widthOfCell(column) + CELL_GAP_PX, 0);
     const isChosen = this.#on.chosen()?.symbol === symbol && this.#on.chosen()?.venue === venue;
