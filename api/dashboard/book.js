@@ -4,8 +4,9 @@ import { byId, element, paintSoon, write } from "./page.js";
 import { Curve, imbalanceOf } from "./depth/curve.js";
 import { amount, compact, decimalsOf, decimalsUpTo, fixed, precision, wayOf } from "./format.js";
 
-const MOST_LEVELS = 50; // of a side; those that do not fit are cut by the style
+const MOST_LEVELS = 50; // of a side; those that do not fit are cut by the style, unless all are wanted
 const KEPT_DEPTH = "marketflow.depth";
+const KEPT_LEVELS = "marketflow.levels";
 const TALL_PX = 1_000; // a window that has room for the depth chart beside enough levels
 
 export class Book {
@@ -24,6 +25,20 @@ export class Book {
       this.#showDepth(byId("depth").hidden);
       localStorage.setItem(KEPT_DEPTH, byId("depth").hidden ? "off" : "on");
     };
+    this.#showLevels(localStorage.getItem(KEPT_LEVELS) === "all");
+    byId("levels-on").onclick = () => {
+      this.#showLevels(!this.#panel.classList.contains("all"));
+      localStorage.setItem(KEPT_LEVELS, this.#panel.classList.contains("all") ? "all" : "fitting");
+      const middle = byId("mid").parentElement;
+      this.#panel.scrollTop = middle.offsetTop + (middle.offsetHeight - this.#panel.clientHeight) / 2;
+    };
+  }
+
+  /** All levels, which are scrolled, or those that fit. */
+  #showLevels(areAll) {
+    this.#panel.classList.toggle("all", areAll);
+    this.#panel.tabIndex = areAll ? 0 : -1;
+    byId("levels-on").setAttribute("aria-pressed", String(areAll));
   }
 
   #showDepth(isShown) {

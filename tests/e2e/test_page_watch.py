@@ -32,8 +32,8 @@ MOST_LINES: Final = 100
 """Lines that are made for one window, whatever the list has."""
 SYMBOLS: Final = "(lines) => lines.map((line) => line.dataset.symbol)"
 LINES: Final = "#prices li"
-WIDE: Final = 60
-"""Pixels behind the figures of a line, at most: less than the button at its name and a gap."""
+WIDE: Final = 80
+"""Pixels behind the figures of a line, at most: the longest ones fit, and the button stands at the name."""
 
 
 async def are(page: Page, *wanted: str) -> None:

@@ -40,7 +40,7 @@ export class Viewport {
     this.#on = on;
     scroller.addEventListener("scroll", () => (this.#noticeScrolling(), this.#show()), { passive: true });
     new ResizeObserver(() => this.measure()).observe(scroller);
-    STRIP.addEventListener("change", () => requestAnimationFrame(() => this.reveal(this.#on.chosen())));
+    STRIP.addEventListener("change", () => requestAnimationFrame(() => this.hold(this.#on.chosen())));
   }
 
   /** Whether the lines stand beside each other. */
