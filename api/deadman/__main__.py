@@ -7,7 +7,6 @@ import argparse
 import asyncio
 import re
 import signal
-import sys
 from typing import Final
 
 import structlog
@@ -15,6 +14,7 @@ from aiohttp import web
 
 from api.deadman.alarm import Alarm, by_command, by_request
 from api.deadman.receiver import Receiver
+from flows.process.exit_codes import refuse_to_run
 from flows.process.logs import set_up_logs
 from flows.settings import Log
 
@@ -88,7 +88,7 @@ def main() -> None:
     try:
         asyncio.run(serve(host, port, after_s=arguments.after, repeat_s=arguments.repeat, alarms=alarms))
     except OSError as error:
-        sys.exit(f"marketflow: cannot listen on {host}:{port}: {error.strerror or error}")
+        refuse_to_run(f"cannot listen on {host}:{port} (--listen): {error.strerror or error}")
 
 
 if __name__ == "__main__":

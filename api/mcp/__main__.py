@@ -7,6 +7,8 @@ all data comes from the REST API. Needs the extra `tools`.
 import argparse
 import asyncio
 import inspect
+import re
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from functools import wraps
@@ -18,6 +20,7 @@ from pydantic import ValidationError
 from api.mcp.client import Failure, RestClient
 from api.mcp.replies import Reply
 from api.mcp.tools import Tools
+from flows.process.exit_codes import refuse_to_run
 from flows.process.version import how_to_install, version
 from flows.settings import Settings, SettingsError, load_settings
 
@@ -29,6 +32,8 @@ except ModuleNotFoundError:
     sys.exit(f"marketflow: the tools for agents need the package mcp: {how_to_install('tools')}")
 
 PROGRAM: Final = "python -m api.mcp"
+_PORTS: Final = 65_535
+_PORT: Final = re.compile("[0-9]{1,5}")
 INSTRUCTIONS: Final = """\
 Market data of crypto exchanges from one deployment of marketflow. get_overview lists the symbols: begin there.
 Nothing can be changed or traded.
@@ -157,13 +162,33 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROGRAM, epilog: str 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--http", action="store_true", help="streamable HTTP instead of standard input and output")
-    parser.add_argument("--port", type=int, help="port with --http; default: the setting tools.port")
+    parser.add_argument("--port", type=_port, help="port with --http; default: the setting tools.port")
     arguments = parser.parse_args(argv)
     try:
         settings = load_settings()
-    except SettingsError as error:
-        sys.exit(f"marketflow: {error}")
-    asyncio.run(serve(settings, http=arguments.http, port=arguments.port or settings.tools.port))
+        port = settings.tools.port if arguments.port is None else arguments.port
+        if arguments.http:
+            _try_port(settings.tools.host, port)
+    except (SettingsError, OSError) as error:
+        refuse_to_run(error)
+    asyncio.run(serve(settings, http=arguments.http, port=port))
+
+
+def _try_port(host: str, port: int) -> None:
+    """`OSError`, with a text for the user, when the port cannot be opened: the server would say it in its log, and end
+    with an exit code of its own.
+    """
+    try:
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        reason = error.strerror or error
+        raise OSError(f"cannot listen on {host}:{port} (tools.host, tools.port or --port): {reason}") from error
+
+
+def _port(text: str) -> int:
+    if not _PORT.fullmatch(text) or not 0 < int(text) <= _PORTS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: write a number from 1 to {_PORTS}")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -118,13 +118,17 @@ def init(
 ) -> None:
     """Writes a file with every setting, its default and its description, all commented out."""
     from flows.command.settings_file import file_text
+    from flows.process.disk import DiskFullError, disk_full, is_no_room, whole_or_none
 
     try:
-        with path.open("w" if force else "x", encoding="utf-8") as file:
+        with path.open("w" if force else "x", encoding="utf-8") as file, whole_or_none(path):
             file.write(file_text())
+            file.flush()
     except FileExistsError:
         raise CommandError(f"{path} is there already and was not touched: --force replaces it") from None
     except OSError as error:
+        if is_no_room(error):
+            raise DiskFullError(disk_full(path)) from error
         raise CommandError(f"{path} cannot be written: {error.strerror}: name another file with --path") from error
     typer.echo(f"{path} has every setting, commented out; marketflow config check checks your changes")
 

@@ -11,6 +11,7 @@ import typer
 
 from flows.command.examples import epilog
 from flows.command.outcome import CommandError
+from flows.process.disk import whole_or_none
 from flows.process.version import how_to_install
 
 NOTEBOOK: Final = "explore.py"
@@ -55,7 +56,8 @@ def notebook_at(path: Path | None) -> Path:
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(PACKAGED if PACKAGED.is_file() else IN_REPOSITORY, target)
+        with whole_or_none(target):
+            shutil.copyfile(PACKAGED if PACKAGED.is_file() else IN_REPOSITORY, target)
     except OSError as error:
         raise CommandError(
             f"the notebook cannot be copied to {target}: {error.strerror}: name another place"

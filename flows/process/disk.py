@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -51,8 +51,8 @@ def explained(error: BaseException) -> str:
     for one in _causes(error):
         if isinstance(one, DiskFullError):
             return str(one)
-        if isinstance(one, OSError) and one.errno in NO_ROOM and one.filename:
-            return disk_full(Path(os.fsdecode(one.filename)))
+        if isinstance(one, OSError) and one.errno in NO_ROOM and (full := one.filename2 or one.filename):
+            return disk_full(Path(os.fsdecode(full)))  # of a copy the second name is where it was to be
     return f"{' '.join(str(error).split())}: make room; its files are kept, and another start goes on"
 
 
@@ -74,6 +74,17 @@ def need_room(folder: Path) -> None:
     except OSError as error:
         if is_no_room(error):
             raise DiskFullError(disk_full(folder)) from error
+
+
+@contextmanager
+def whole_or_none(path: Path) -> Iterator[None]:
+    """Removes a file whose writing inside fails: a part of it would be taken for the whole."""
+    try:
+        yield
+    except OSError:
+        with suppress(OSError):
+            path.unlink()
+        raise
 
 
 def unwritable(folder: Path) -> str:

@@ -1,6 +1,8 @@
 import argparse
 import asyncio
 import json
+import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 from aiohttp import ClientSession
 
 from api.deadman.__main__ import address_of, seconds_of
+from flows.process.exit_codes import CANNOT_RUN
 from tests.api.deadman.test_receiver import FIRES
 from tests.fakes.deployment import ROOT, START_S, free_port
 
@@ -29,6 +32,24 @@ def test_addresses() -> None:
     for wrong in ("9095", "127.0.0.1:", "host:99999", "a b:1"):
         with pytest.raises(argparse.ArgumentTypeError, match=r"write 127\.0\.0\.1:9095"):
             address_of(wrong)
+
+
+@pytest.mark.parametrize("command", [("api.deadman", "--exec", "true", "--listen"), ("api.mcp", "--http", "--port")])
+def test_a_port_that_is_taken_is_named(command: tuple[str, ...]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        address = f"127.0.0.1:{port}" if "--listen" in command else str(port)
+        ended = subprocess.run(
+            [sys.executable, "-m", *command, address],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=START_S,
+            check=False,
+        )
+    assert ended.returncode == CANNOT_RUN
+    assert ended.stderr.startswith(f"marketflow: cannot listen on 127.0.0.1:{port} (")
+    assert "already in use" in ended.stderr
 
 
 @pytest.mark.e2e

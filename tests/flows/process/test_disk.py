@@ -15,6 +15,7 @@ from flows.process.disk import (
     is_no_room,
     need_room,
     unwritable,
+    whole_or_none,
 )
 
 
@@ -50,6 +51,9 @@ def test_the_sentence_names_the_folder_and_the_remedy(tmp_path: Path) -> None:
     assert said.startswith(f"the disk of {folder} is full (")
     assert said.endswith(" MB free): make room; its files are kept, and another start goes on")
     assert explained(OSError(errno.ENOSPC, "No space", str(folder))).startswith(f"the disk of {folder} is full (")
+    assert explained(OSError(errno.ENOSPC, "No space", "from", None, str(folder))).startswith(
+        f"the disk of {folder} is"
+    )
     assert explained(DiskFullError("it is full")) == "it is full"
     assert explained(Exception("IO error:\n No space left on device")) == (
         "IO error: No space left on device: make room; its files are kept, and another start goes on"
@@ -65,6 +69,17 @@ def test_a_folder_is_writable_if_the_nearest_that_exists_is_one_and_may_be_writt
     monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path)  # whoever tests may write everywhere
     assert unwritable(tmp_path / "not" / "made") == f"{tmp_path} cannot be written by this user"
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+def test_a_file_that_is_not_written_whole_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with pytest.raises(OSError, match="No space"), path.open("w") as file, whole_or_none(path):
+        file.write("a part")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert not path.exists()
+    with path.open("w") as file, whole_or_none(path):
+        file.write("whole")
+    assert path.read_text() == "whole"
 
 
 def test_room_is_tried_and_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
