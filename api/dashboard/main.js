@@ -90,6 +90,7 @@ const broadcast = new Broadcast({
   onRefused: (reason) => note("the broadcast refused a request of this page", { bad: true, about: reason }),
   onState: () => currency.paint(),
   onOrigin: takeOrigin,
+  onLatencies: (found) => quality.takeLatencies(found),
 });
 const currency = new Currency({
   focus: () => focus, freshness, broadcast, panes, prices, book, contract, quality, accounts,
@@ -107,11 +108,9 @@ function onOpen(url, venue) {
   accounts.clear(venue);
 }
 
-function onMessage(message, venue, fromSnapshot, url) {
-  const { type, data } = message;
+function onMessage({ type, data }, venue, url) {
   currency.hear();
   if (type === "MarketData") {
-    quality.measure(message, venue, fromSnapshot);
     takePrice(data, venue);
   } else if (type === "Incident") {
     quality.onIncident(data);

@@ -11,7 +11,6 @@ const MEASURED_MS = 5_000;
 export class Quality {
   #focus = null;
   #latencies = [];
-  #measured = new Map(); // the last price of each instrument
   #measuredAt = 0;
   #incident = null;
 
@@ -41,18 +40,11 @@ export class Quality {
     else if (!this.#incident) this.#say("incident", "none", "good"); // the ledger is written later than the broadcast
   }
 
-  /**
-   * From the exchange's time to the broadcast's, both in the message: this machine's clock is not used. Only a new price
-   * is measured: one that came again with later trades is published with the next 24-hour figures, however late these are.
-   */
-  measure(message, venue, fromSnapshot) {
-    const { symbol, timestamp, price } = message.data;
-    const key = `${venue} ${symbol}`, known = this.#measured.get(key);
-    this.#measured.set(key, price);
-    if (fromSnapshot || !timestamp || known === undefined || known === price) return;
+  /** Takes how long new prices took (broadcast/latency.js), ms. */
+  takeLatencies(found) {
+    if (!found.length) return;
     this.#measuredAt = performance.now();
-    this.#latencies.push(Date.parse(message.timestamp) - timestamp);
-    if (this.#latencies.length > LATENCIES) this.#latencies.shift();
+    this.#latencies = [...this.#latencies, ...found].slice(-LATENCIES);
   }
 
   /** Old measurements, and those of data that is not current, are not shown. */

@@ -1,5 +1,6 @@
 """Files of a folder for browsers: compressed once, with a validator, cached for good at an address with their version.
-The modules of a page are sent as one file.
+The modules of a page are sent as one file, and so are those of each worker that they start. A module that starts one
+lies at the top, as the address of the worker is relative: `new Worker(new URL("./path.js", import.meta.url), …)`.
 
 | address | cached |
 |---|---|
@@ -42,6 +43,7 @@ _VERSION_LETTERS: Final = 16
 _VERSION: Final = re.compile(f"[0-9a-f]{{{_VERSION_LETTERS}}}")
 
 _ENTRY: Final = re.compile(r'<script type="module" src="/static/([^"]+)"></script>')
+_WORKER: Final = re.compile(r'\bnew Worker\(new URL\("\./([^"]+)", import\.meta\.url\)')
 _PRELOAD: Final = re.compile(r'<link rel="modulepreload" href="/static/([^"]+)">\n?')
 
 _Signature: TypeAlias = tuple[tuple[str, int, int], ...]
@@ -117,13 +119,14 @@ class Files:
         sources = {name: file.body.decode() for name, file in self._files.items() if name.endswith(".js")}
         try:
             whole, inside = bundle(sources, entry[1]), {*modules_of(sources, entry[1])}
+            wholes = {entry[1]: whole, **{worker: bundle(sources, worker) for worker in _WORKER.findall(whole)}}
         except BundleError as error:
             _log.warning("page_not_bundled", page=page, reason=str(error))
             return text.encode()
-        name = f"{BUNDLES}/{entry[1]}"
-        self._files[name] = File.of(MEDIA[".js"], whole.encode())
+        made = {f"{BUNDLES}/{name}": File.of(MEDIA[".js"], one.encode()) for name, one in wholes.items()}
+        self._files.update(made)
         text = _PRELOAD.sub(lambda found: "" if found[1] in inside else found[0], text)
-        return text.replace(entry[0], entry[0].replace(PREFIX + entry[1], PREFIX + name)).encode()
+        return text.replace(entry[0], entry[0].replace(PREFIX, f"{PREFIX}{BUNDLES}/")).encode()
 
 
 def _response(request: web.Request, file: File, headers: dict[str, str]) -> web.Response:

@@ -2,7 +2,7 @@
 
 import { byId, element, write } from "../page.js";
 import { get, token } from "../rest.js";
-import { seenFromHere } from "../connection.js";
+import { seenFromHere } from "../broadcast/place.js";
 
 const MOST_SHOWN = 30;
 const MOST_LETTERS = 2_000;

@@ -1,4 +1,6 @@
-"""Where the page looks for a hub, as the page's own script finds it."""
+"""Where the page looks for a hub, what a connection says of it, and what of that is in a batch, by the page's own scripts."""
+
+import json
 
 import pytest
 
@@ -10,21 +12,17 @@ console.log(seenFromHere(process.argv[2], new URL(process.argv[3])));
 """
 
 RESET = """
-globalThis.addEventListener = () => {};
-globalThis.document = { addEventListener: () => {} };
-globalThis.location = new URL("http://127.0.0.1:8080/");
-globalThis.localStorage = globalThis.sessionStorage = { getItem: () => null };
 let socket;
 globalThis.WebSocket = class {
   static OPEN = 1;
   constructor() { socket = this; }
   send() {}
 };
-const { Broadcast } = await import(process.argv[1]);
+const { Line } = await import(process.argv[1]);
 const heard = [];
 const handler = (name) => (...given) => heard.push([name, ...given.map((one) => one.type ?? one)].join(" "));
 const names = ["onMessage", "onLive", "onOpen", "onReset", "onCut", "onOrigin"];
-new Broadcast({ ...Object.fromEntries(names.map((name) => [name, handler(name)])), onState: () => {} }).follow(["ws://127.0.0.1:1/ws"]);
+new Line("ws://127.0.0.1:1/ws", { ...Object.fromEntries(names.map((name) => [name, handler(name)])), onState: () => {} });
 const price = { type: "MarketData", data: { venue: "b" } };
 for (const message of [
   { type: "Subscribed", data: { venue: "a", origin: "live", origins: { a: "live", b: "live" } } },
@@ -40,7 +38,7 @@ process.exit(0);
 
 def test_what_a_connection_said_is_void_when_it_begins_anew() -> None:
     url = "ws://127.0.0.1:1/ws"
-    assert printed(RESET, "connection.js").splitlines() == [
+    assert printed(RESET, "broadcast/line.js").splitlines() == [
         "onOrigin live", f"onOpen {url} a", f"onOpen {url} b", "onLive a", "onLive b",
         f"onReset {url} a", f"onReset {url} b", "onLive a", "onLive b",
         f"onMessage MarketData b true {url}",
@@ -56,7 +54,10 @@ OTHERS = (
 
 def test_answers_without_data_are_no_messages_of_the_market() -> None:
     url = "ws://127.0.0.1:1/ws"
-    assert printed(OTHERS, "connection.js").splitlines()[5:] == ["onRefused why", f"onMessage MarketData b true {url}"]
+    assert printed(OTHERS, "broadcast/line.js").splitlines()[5:] == [
+        "onRefused why",
+        f"onMessage MarketData b true {url}",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -70,4 +71,91 @@ def test_answers_without_data_are_no_messages_of_the_market() -> None:
     ],
 )
 def test_a_hub_is_where_the_page_can_reach_it(hub: str, page: str, found: str) -> None:
-    assert printed(ASK, "connection.js", hub, page) == found
+    assert printed(ASK, "broadcast/place.js", hub, page) == found
+
+
+BATCHES = """
+const { Batch } = await import(process.argv[1]);
+const batch = new Batch();
+const taken = [];
+for (const [name, ...given] of JSON.parse(process.argv[2])) {
+  if (name === "take") taken.push(batch.take());
+  else if (name === "message") batch.addMessage(...given);
+  else batch.add(name, ...given);
+}
+console.log(JSON.stringify(taken));
+"""
+
+
+def batches(*steps: tuple[object, ...]) -> list[list[list[object]]]:
+    """What is taken each time."""
+    found: list[list[list[object]]] = json.loads(printed(BATCHES, "broadcast/batch.js", json.dumps(steps)))
+    return found
+
+
+def said(kind: str, symbol: str = "X", **data: object) -> tuple[str, dict[str, object], str, str]:
+    """A message of a hub."""
+    return (
+        "message",
+        {"type": kind, "data": {"symbol": symbol, **data}, "timestamp": "t", "seq": 1},
+        "binance",
+        "ws://a",
+    )
+
+
+def test_a_batch_has_the_newest_of_each_in_the_order_of_the_hub_and_all_trades() -> None:
+    closed = {"timestamp": 1, "is_closed": True}
+    [first, nothing] = batches(
+        said("MarketData", price=1),
+        said("MarketData", "Y", price=2),
+        said("Trade", trades=[{"id": 1}]),
+        said("Status", state="live"),
+        said("MarketData", price=3),
+        said("Trade", trades=[{"id": 2}, {"id": 3}]),
+        said("Candle", timeframe="1m", candle={"timestamp": 1, "is_closed": False, "close": 1}),
+        said("Candle", timeframe="1m", candle=closed),
+        said("Candle", timeframe="1m", candle={"timestamp": 2, "is_closed": False, "close": 1}),
+        said("Candle", timeframe="1m", candle={"timestamp": 2, "is_closed": False, "close": 2}),
+        said("Status", state="quiet"),
+        ("take",),
+        ("take",),
+    )
+    assert nothing == []
+    shown: list[object] = []
+    for name, message, venue, url in first:
+        assert (name, venue, url) == ("onMessage", "binance", "ws://a")
+        assert isinstance(message, dict)
+        data = message["data"]
+        shown.append(
+            (
+                message["type"],
+                data["symbol"],
+                *(value for key, value in data.items() if key not in ("symbol", "timeframe")),
+            )
+        )
+    assert shown == [
+        ("MarketData", "Y", 2),
+        ("Trade", "X", [{"id": 1}, {"id": 2}, {"id": 3}]),
+        ("Status", "X", "live"),
+        ("MarketData", "X", 3),
+        ("Candle", "X", {"timestamp": 1, "is_closed": False, "close": 1}),
+        ("Candle", "X", closed),
+        ("Candle", "X", {"timestamp": 2, "is_closed": False, "close": 2}),
+        ("Status", "X", "quiet"),
+    ]
+
+
+def test_nothing_replaces_what_was_said_before_the_hub_began_anew() -> None:
+    [found] = batches(
+        said("OrderBook", update_id=1), said("Trade", trades=[{"id": 1}]), ("onReset", "ws://a", "binance"),
+        said("OrderBook", update_id=2), said("Trade", trades=[{"id": 2}]), ("take",),
+    )  # fmt: skip
+    kinds = [one[1]["type"] if isinstance(one[1], dict) else one[0] for one in found]
+    assert kinds == ["OrderBook", "Trade", "onReset", "OrderBook", "Trade"]
+
+
+def test_a_page_that_is_halted_is_not_owed_more_trades_than_it_keeps() -> None:
+    steps = [said("Trade", trades=[{"id": number * 100 + one} for one in range(100)]) for number in range(30)]
+    [[[_, message, *_]]] = batches(*steps, ("take",))
+    assert isinstance(message, dict)
+    assert [trade["id"] for trade in message["data"]["trades"]] == list(range(1_000, 3_000))
