@@ -23,30 +23,51 @@ export function put(target, name, value) {
   else if (target.getAttribute(name) !== value) target.setAttribute(name, value);
 }
 
-const PAINT_MS = 100; // faster is not readable, and each time costs a layout
-const waiting = new Set();
-let paintedAt = 0;
+const turnOf = (ms) => ({ ms, at: -Infinity, paints: new Set() });
+const soon = turnOf(100); // faster is not readable, and each time costs a layout
+const calm = turnOf(200); // what moves as a whole, and costs the most
+const TOGETHER_MS = 50; // what is due so soon after the other is painted with it: each frame has a cost of its own
+let timer;
+let timerAt = Infinity;
 
 /**
- * Calls `paint` once before one of the next frames, however often it was requested. It runs outside the frame: the
- * chart draws in the frame after a change, so both are painted in the same frame.
+ * Calls `paint` once before one of the next frames, however often it was requested; the first time after a pause at once.
+ * It runs outside the frame: the chart draws in the frame after a change, so both are painted in the same frame.
  */
-export function paintSoon(paint) {
-  if (!waiting.size) setTimeout(paintSeen, paintedAt + PAINT_MS - performance.now());
-  waiting.add(paint);
+export const paintSoon = (paint) => request(soon, paint);
+
+/** The same, half as often. */
+export const paintCalmly = (paint) => request(calm, paint);
+
+function request(turn, paint) {
+  turn.paints.add(paint);
+  waitFor(turn);
+}
+
+function waitFor({ at, ms }) {
+  if (at + ms >= timerAt) return;
+  clearTimeout(timer);
+  timerAt = at + ms;
+  timer = setTimeout(paintSeen, timerAt - performance.now());
 }
 
 /** While the page is hidden there are no frames, and nothing is painted. */
 function paintSeen() {
-  if (document.hidden) requestAnimationFrame(paintAll);
-  else paintAll();
+  if (document.hidden) requestAnimationFrame(paintDue);
+  else paintDue();
 }
 
-function paintAll() {
-  paintedAt = performance.now();
-  const paints = [...waiting];
-  waiting.clear();
+function paintDue() {
+  const now = performance.now();
+  timerAt = Infinity;
+  const due = [soon, calm].filter(({ at, ms, paints }) => paints.size && at + ms <= now + TOGETHER_MS);
+  const paints = due.flatMap((turn) => [...turn.paints]);
+  for (const turn of due) {
+    turn.at = now;
+    turn.paints.clear();
+  }
   for (const paint of paints) paint();
+  for (const turn of [soon, calm]) if (turn.paints.size) waitFor(turn);
 }
 
 const NOTE_MS = 6_000;

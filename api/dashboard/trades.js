@@ -1,6 +1,6 @@
 /** The last trades, of the broadcast and before them of the store, each once, newest first; those of a size of the viewer's choice. */
 
-import { byId, element, note, paintSoon, write } from "./page.js";
+import { byId, element, note, paintCalmly, write } from "./page.js";
 import { amount, compact, decimalsOf, fixed, precision } from "./format.js";
 import { clock } from "./zone.js";
 
@@ -39,7 +39,7 @@ export class Trades {
       this.#least = byId("least").valueAsNumber || 0;
       localStorage.setItem(KEPT_LEAST, this.#least);
       this.#first = undefined;
-      paintSoon(this.#paint);
+      paintCalmly(this.#paint);
       onLeast();
     };
   }
@@ -52,18 +52,18 @@ export class Trades {
   clear(instrument) {
     this.#instrument = instrument;
     this.#byId.clear();
-    paintSoon(this.#paint);
+    paintCalmly(this.#paint);
   }
 
   take(trades) {
     for (const trade of trades) this.#byId.set(trade.id, trade);
     if (this.#byId.size > 1.2 * MOST_KEPT) this.#drop();
-    paintSoon(this.#paint);
+    paintCalmly(this.#paint);
   }
 
   /** Another time zone was chosen. */
   retime() {
-    paintSoon(this.#paint);
+    paintCalmly(this.#paint);
   }
 
   /** Of the old ones only those stay that the viewer wants to see. */

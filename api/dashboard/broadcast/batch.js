@@ -3,6 +3,9 @@
 const REPLACED = new Set(["MarketData", "OrderBook", "Stats", "MarkPrice", "Funding", "OpenInterest"]);
 const MOST_TRADES = 2_000; // of an instrument: while the page is halted no more are kept than it holds
 
+/** Once a second, however long the page takes nothing. */
+const isHeartbeat = (type, data) => type === "Status" && data.state === "alive";
+
 export class Batch {
   #news = new Map();
   #count = 0;
@@ -21,7 +24,7 @@ export class Batch {
   /** Adds a message of the market. */
   addMessage({ type, data }, venue, url) {
     const key = `${this.#era} ${url} ${type} ${venue} ${data.symbol}`;
-    if (REPLACED.has(type)) this.#replace(key, "onMessage", { type, data }, venue, url);
+    if (REPLACED.has(type) || isHeartbeat(type, data)) this.#replace(key, "onMessage", { type, data }, venue, url);
     else if (type === "Candle") this.#addCandle(`${key} ${data.timeframe} ${data.candle.timestamp}`, data, venue, url);
     else if (type === "Trade") this.#addTrades(key, data, venue, url);
     else this.#append("onMessage", { type, data }, venue, url);

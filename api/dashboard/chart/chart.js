@@ -7,7 +7,7 @@ import { readAmountsAfter } from "./amounts.js";
 import { readBarsFrom, readCandles } from "./source.js";
 import { isOfFlow, isOfTime } from "./timeframe.js";
 import { precision, wayOf } from "../format.js";
-import { paintSoon, sleep, write } from "../page.js";
+import { paintCalmly, sleep, write } from "../page.js";
 
 const UNMET_TRIES = 3; // a flow may still store what lies between: so many answers that do not meet the chart wait for it
 const UNMET_UNDER_WAY = 10; // the same while the flow says that it fetches them
@@ -221,7 +221,7 @@ export class Chart {
       return;
     }
     this.#price = data;
-    paintSoon(this.#paintPrice);
+    paintCalmly(this.#paintPrice);
   }
 
   /**
@@ -257,7 +257,7 @@ export class Chart {
       return;
     }
     this.#changed.set(candle.timestamp, outcome === "amended");
-    paintSoon(this.#paintChanged);
+    paintCalmly(this.#paintChanged);
     if (isFirst || candle.is_closed) this.onClosed();
   }
 

@@ -4,7 +4,7 @@ import { Candles } from "./candles.js";
 import { readBarsFrom, readCandles } from "./source.js";
 import { isOfFlow, isOfTime } from "./timeframe.js";
 import { percent, wayOfPercent } from "../format.js";
-import { element, note, paintSoon, sleep, write } from "../page.js";
+import { element, note, paintCalmly, sleep, write } from "../page.js";
 
 const COLOURS = ["line-4", "line-5", "line-2", "line-1", "line-3"];
 const MOST = COLOURS.length;
@@ -87,7 +87,7 @@ export class Compared {
     if (!held?.candles || timeframe !== this.chart.focus?.timeframe) return;
     if (held.candles.put(candle) === "hole") return void this.#read(held, true);
     this.#isDirty = true;
-    paintSoon(this.#paintLast);
+    paintCalmly(this.#paintLast);
   }
 
   /** Reads the newest bars again where the flow says nothing of them. */

@@ -53,7 +53,8 @@ export class Line {
   place({ begin, length, index, count, isStrip }) {
     const { style } = this.element;
     this.index = index;
-    style.transform = isStrip ? `translateX(${begin}px)` : `translateY(${begin}px)`;
+    style.left = isStrip ? `${begin}px` : ""; // a transform would have the browser keep a drawing of each line
+    style.top = isStrip ? "" : `${begin}px`;
     style.width = isStrip ? `${length}px` : "";
     this.element.setAttribute("aria-posinset", index + 1);
     this.element.setAttribute("aria-setsize", count);

@@ -145,6 +145,16 @@ def test_a_batch_has_the_newest_of_each_in_the_order_of_the_hub_and_all_trades()
     ]
 
 
+def test_of_the_heartbeats_of_each_venue_a_page_that_is_halted_is_owed_the_newest() -> None:
+    def beat(venue: str, time: str) -> tuple[object, ...]:
+        return ("message", {"type": "Status", "data": {"state": "alive", "venue": venue, "time": time}}, venue, "ws://a")
+
+    steps = [beat(venue, f"{second}") for second in range(600) for venue in ("a", "b")]
+    [found] = batches(steps[0], said("Status", state="silent"), *steps[1:], ("take",))
+    kept = [(one[2], message["data"].get("time")) for one in found if isinstance(message := one[1], dict)]
+    assert kept == [("binance", None), ("a", "599"), ("b", "599")]
+
+
 def test_nothing_replaces_what_was_said_before_the_hub_began_anew() -> None:
     [found] = batches(
         said("OrderBook", update_id=1), said("Trade", trades=[{"id": 1}]), ("onReset", "ws://a", "binance"),
