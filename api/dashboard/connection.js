@@ -4,7 +4,8 @@ import { seenFromHere } from "./broadcast/place.js";
 import { token } from "./rest.js";
 
 export class Broadcast {
-  #worker = new Worker(new URL("./broadcast/worker.js", import.meta.url), { type: "module" });
+  #worker = null;
+  #chosen = { focus: null, charts: [] };
   #states = new Map(); // `{ name, url, retryAt }` of the connections, by address
   #handlers;
 
@@ -12,13 +13,13 @@ export class Broadcast {
   constructor(handlers) {
     this.#handlers = { ...handlers, onState: (...of) => this.#takeState(...of) };
     this.onState = handlers.onState;
-    this.#worker.onmessage = ({ data }) => this.#take(data);
     addEventListener("online", () => this.retryNow());
     document.addEventListener("visibilitychange", () => document.hidden || this.retryNow());
   }
 
   /** Follows these hubs from now on; the URLs are as seen by the API's machine. */
   follow(urls) {
+    if (!this.#worker) this.#begin();
     const seen = urls.map((each) => seenFromHere(each));
     for (const url of seen) if (!this.#states.has(url)) this.#states.set(url, { name: "connecting", url, retryAt: 0 });
     this.#send({ op: "follow", urls: seen, token: token() });
@@ -26,7 +27,14 @@ export class Broadcast {
 
   /** Follows the chosen instrument, null for none, and the candles of `charts`, `{ venue, symbol, timeframe }`. */
   focus(focus, charts = []) {
-    this.#send({ op: "focus", focus, charts });
+    this.#chosen = { focus, charts };
+    this.#send({ op: "focus", ...this.#chosen });
+  }
+
+  #begin() {
+    this.#worker = new Worker(new URL("./broadcast/worker.js", import.meta.url), { type: "module" });
+    this.#worker.onmessage = ({ data }) => this.#take(data);
+    this.#send({ op: "focus", ...this.#chosen });
   }
 
   retryNow() {
@@ -59,6 +67,6 @@ export class Broadcast {
   }
 
   #send(order) {
-    this.#worker.postMessage(order);
+    this.#worker?.postMessage(order);
   }
 }

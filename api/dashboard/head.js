@@ -2,7 +2,7 @@
 
 import { compact, fixed, NONE, percent, precision, signed, wayOfPercent } from "./format.js";
 import { assetsOf } from "./instruments.js";
-import { byId, paintSoon, write } from "./page.js";
+import { byId, firstDrawn, paintSoon, write } from "./page.js";
 
 export class Head {
   #focus = null;
@@ -43,6 +43,7 @@ export class Head {
   }
 
   async #readUnit(focus) {
+    await firstDrawn;
     try {
       const { base } = await assetsOf(focus);
       if (focus === this.#focus) this.#base = base;

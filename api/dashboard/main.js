@@ -21,7 +21,7 @@ import { Layout } from "./layout.js";
 import { LayoutControls } from "./layouts/controls.js";
 import { KeptCharts } from "./layouts/kept.js";
 import { Panes } from "./layouts/panes.js";
-import { byId, note, noteError, paintSoon, sleep } from "./page.js";
+import { byId, drawsFirst, firstDrawn, note, noteError, paintSoon, sleep } from "./page.js";
 import { Prices } from "./prices.js";
 import { Quality } from "./quality.js";
 import { ReplayBar } from "./replay/bar.js";
@@ -31,8 +31,9 @@ import { Symbols } from "./symbols.js";
 import { openTheme } from "./theme.js";
 import { Tools } from "./tools.js";
 import { Trades } from "./trades.js";
-import { momentOf, onZone, openZones, zoneLabel } from "./zone.js";
+import { fillZones, momentOf, onZone, openZones, zoneLabel } from "./zone.js";
 
+const DRAWN_MS = 1_000; // what waits for the first chart waits no longer
 const PAINT_MS = 500; // ages count seconds; a flow silent for 2 s shows as unknown within 3 s
 const FLUSHED_MS = 2_000; // by then the trade store has the trades that were buffered
 const OWN_KEYS = "input, select, textarea, dialog *, [popover] *, .scrolls, .edge"; // where keys have a meaning of their own
@@ -98,7 +99,8 @@ const currency = new Currency({
 
 /** What is made of candles is read when there are some. */
 function onCandles(pane) {
-  if (pane === panes.active && panes.candles.length && !analysis.isKnown) void analysis.refresh();
+  if (panes.canvas && panes.candles.length) drawsFirst();
+  if (pane === panes.active && panes.candles.length && !analysis.isKnown) void firstDrawn.then(() => analysis.refresh());
 }
 
 // --- messages of the broadcast ---
@@ -253,6 +255,10 @@ function chooseSymbol() {
   for (const panel of [quality, compare, analysis]) panel.choose(focus);
   symbols.choose(focus);
   currency.paint();
+  if (focus) void firstDrawn.then(readOfFocus);
+}
+
+function readOfFocus() {
   if (!focus) return;
   void readTrades();
   void readBook();
@@ -319,14 +325,14 @@ function paintEmpty(reason = "") {
 /** What is played has a bar. */
 function takeOrigin(origin) {
   paintOrigin(origin);
-  if (origin === "replay" || origin === "synthetic") replay.open();
+  if (origin === "replay" || origin === "synthetic") void firstDrawn.then(() => replay.open());
 }
 
 async function readStatus() {
   try {
     const status = await get("/api/status");
     if (status.origin) takeOrigin(status.origin);
-    broadcast.follow(status.hub_urls);
+    void firstDrawn.then(() => broadcast.follow(status.hub_urls));
     const parts = status.parts.filter(({ name, up }) => !up && !name.startsWith("hub "));
     const lines = status.lines.filter(({ state }) => state !== "live");
     currency.takeDown([
@@ -433,9 +439,12 @@ every(5_000, () => prices.arrange());
 every(30_000, () => panes.candles.length && analysis.refresh());
 every(60_000, () => accounts.refresh());
 every(2_000, () => panes.poll());
+setTimeout(drawsFirst, DRAWN_MS);
 void panes.open();
 void readStatus();
 await readList();
 follow();
+await firstDrawn;
 void accounts.refresh();
 void alerts.refresh();
+fillZones();

@@ -70,6 +70,17 @@ function paintDue() {
   for (const turn of [soon, calm]) if (turn.paints.size) waitFor(turn);
 }
 
+let draws;
+
+/** Resolves when the first chart is drawn, or is not after all: what it does not need waits until then. */
+export const firstDrawn = new Promise((resolve) => (draws = resolve));
+
+/** The first chart is drawn with the next frame, and seen with the one after; a hidden page has none. */
+export function drawsFirst() {
+  if (document.hidden) draws();
+  else requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(draws)));
+}
+
 const NOTE_MS = 6_000;
 const ACTION_MS = 20_000; // time to read it, and to reach the button
 

@@ -23,6 +23,8 @@ export class Prices {
   #records = new Map(); // all, by key
   #shown = []; // those of the chosen group, in order
   #isDirty = false; // whether there are others, or another order
+  #isPlaced = true; // whether those in view have their places in this order
+  #isPainted = false; // before that nothing is laid out
   #changed = new Set();
   #chosen = "";
   #timeframe = "1m";
@@ -31,6 +33,7 @@ export class Prices {
   #view = { ...USUAL_VIEW, ...kept(localStorage, KEPT_VIEW, {}, isView) };
   #groups = new Groups();
   #list = byId("prices");
+  #sized = [document.querySelector("main"), ...["list", "columns", "prices"].map(byId)]; // whose styles have the longest name and price
   #viewport;
   #figures;
   #setup;
@@ -133,10 +136,14 @@ export class Prices {
       this.#timeframe = focus.timeframe;
       this.#record(focus.venue, focus.symbol);
     }
+    const record = this.#records.get(this.#chosen);
+    if (!this.#isPainted) {
+      if (isOther && record) this.#viewport.hold(record);
+      return this.arrange();
+    }
     if (this.#isDirty || isOther) this.#arrangeNow();
     for (const line of this.#viewport.lines.values()) this.#mark(line);
     if (!focus) return;
-    const record = this.#records.get(this.#chosen);
     if (isOther) this.#viewport.hold(record);
     if (had) this.#viewport.lines.get(record)?.link.focus();
   }
@@ -147,7 +154,7 @@ export class Prices {
 
   /** All of them, those in the shown order first. */
   get instruments() {
-    if (this.#isDirty) this.#arrangeNow();
+    if (this.#isDirty) this.#orderNow();
     const shown = new Set(this.#shown);
     const others = [...this.#records.values()].filter((record) => !shown.has(record));
     return [...this.#shown, ...others].map(({ venue, symbol }) => ({ venue, symbol }));
@@ -155,7 +162,7 @@ export class Prices {
 
   /** The instrument `step` lines below the chosen one, wrapping around; from outside the shown group into it. */
   neighbour(step) {
-    if (this.#isDirty) this.#arrangeNow();
+    if (this.#isDirty) this.#orderNow();
     const lines = this.#shown.length ? this.#shown : [...this.#records.values()];
     const index = lines.findIndex((record) => keyOfRecord(record) === this.#chosen);
     return index < 0 ? lines.at(step > 0 ? 0 : -1) : lines.at((index + step) % lines.length);
@@ -242,16 +249,21 @@ export class Prices {
   }
 
   #arrangeNow() {
-    this.#isDirty = false;
+    this.#orderNow();
+    this.#isPlaced = true;
+    this.#viewport.arrange(this.#shown);
+    for (const line of this.#viewport.lines.values()) this.#mark(line);
+    this.#setup.paint(this.#shown.length);
+  }
+
+  #orderNow() {
+    this.#isDirty = this.#isPlaced = false;
     const { column, way, group, onlyStarred } = this.#view;
     if (column === "state") for (const record of this.#records.values()) this.#stateOf(record);
     const isStarred = (record) => this.#groups.isStarred(keyOfRecord(record));
     const members = this.#membersOf(group).filter((record) => !onlyStarred || isStarred(record) || keyOfRecord(record) === this.#chosen);
     const places = this.#groups.placesOf(this.#ownGroup);
     this.#shown = inOrder(members, { column, way, isStarred, placeOf: (record) => places.get(keyOfRecord(record)) });
-    this.#viewport.arrange(this.#shown);
-    for (const line of this.#viewport.lines.values()) this.#mark(line);
-    this.#setup.paint(members.length);
   }
 
   #stateOf(record) {
@@ -273,7 +285,7 @@ export class Prices {
   #makeRoom(part, letters) {
     if (letters <= this.#longest[part]) return;
     this.#longest[part] = letters;
-    document.documentElement.style.setProperty(`--longest-${part}`, letters);
+    for (const one of this.#sized) one.style.setProperty(`--longest-${part}`, letters);
   }
 
   #paintLine(line) {
@@ -290,7 +302,8 @@ export class Prices {
       record.priceText = text;
       this.#makeRoom("price", text.length);
     }
-    if (this.#isDirty) this.#arrangeNow();
+    this.#isPainted = true;
+    if (this.#isDirty || !this.#isPlaced) this.#arrangeNow();
     else if (isLonger) this.#viewport.measure();
     for (const record of this.#changed) {
       const line = this.#viewport.lines.get(record);

@@ -18,14 +18,15 @@ export class Zone {
 
   /** `name` is `UTC`, `local` or one of the IANA database; an unknown one is UTC. */
   constructor(name = UTC) {
+    this.name = UTC;
+    if (name === UTC) return;
     const timeZone = name === LOCAL ? undefined : name;
     const fields = { year: "numeric", month: "numeric", day: "numeric", hour: "numeric", minute: "numeric", second: "numeric", hourCycle: "h23" };
     try {
       this.#format = new Intl.DateTimeFormat("en-US", { timeZone, ...fields });
       this.name = name;
     } catch {
-      this.#format = new Intl.DateTimeFormat("en-US", { timeZone: UTC, ...fields });
-      this.name = UTC;
+      return;
     }
   }
 
@@ -92,25 +93,32 @@ export function onZone(work) {
   listeners.add(work);
 }
 
-/** Fills the list of zones, and takes the one of the last visit. */
+const optionOf = (value, text) => Object.assign(element("option", "", text), { value });
+
+/** Takes the zone of the last visit. The list has that one alone until it is filled. */
 export function openZones() {
   const list = byId("zone");
-  const own = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
-  const optionOf = (value, text) => Object.assign(element("option", "", text), { value });
-  list.append(optionOf(UTC, UTC), optionOf(LOCAL, `this device${own ? `: ${placeOf(own)}` : ""}`));
-  const regions = Map.groupBy(Intl.supportedValuesOf("timeZone"), (name) => name.split("/")[0]);
-  for (const [region, names] of regions) {
-    const group = Object.assign(document.createElement("optgroup"), { label: region });
-    group.append(...names.map((name) => optionOf(name, placeOf(name))));
-    list.append(group);
-  }
   zone = new Zone(localStorage.getItem(KEPT) ?? UTC);
-  list.value = zone.name;
+  list.append(optionOf(zone.name, placeOf(zone.name)));
   list.onchange = () => {
     zone = new Zone(list.value);
     localStorage.setItem(KEPT, zone.name);
     for (const work of listeners) work();
   };
+}
+
+/** Fills the list of zones. */
+export function fillZones() {
+  const own = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
+  const regions = Map.groupBy(Intl.supportedValuesOf("timeZone"), (name) => name.split("/")[0]);
+  const groups = [...regions].map(([region, names]) => {
+    const group = Object.assign(document.createElement("optgroup"), { label: region });
+    group.append(...names.map((name) => optionOf(name, placeOf(name))));
+    return group;
+  });
+  const list = byId("zone");
+  list.replaceChildren(optionOf(UTC, UTC), optionOf(LOCAL, `this device${own ? `: ${placeOf(own)}` : ""}`), ...groups);
+  list.value = zone.name;
 }
 
 const placeOf = (name) => name.split("/").slice(1).join(", ").replaceAll("_", " ") || name;

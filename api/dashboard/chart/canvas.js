@@ -49,6 +49,7 @@ class Canvas {
       timeScale: { timeVisible: true, rightOffset: 6, minBarSpacing: 1.5, barSpacing: 7 },
       rightPriceScale: { scaleMargins: { top: LEAST_TOP, bottom: BOTTOM }, borderVisible: false },
       localization: { locale: "en-GB" },
+      layout: { fontFamily: getComputedStyle(document.body).fontFamily }, // those of the library are looked for at length
     });
     // the library's own label is that of the last candle in view, which is another one after scrolling back
     const options = {

@@ -11,7 +11,7 @@ import { Measure } from "../drawings/measure.js";
 import { Pointer } from "../drawings/pointer.js";
 import { AlertLines, Levels } from "../drawings/price_lines.js";
 import { TrendLines } from "../drawings/trend_lines.js";
-import { write } from "../page.js";
+import { firstDrawn, write } from "../page.js";
 
 const LEAST_SHOWN = 5; // candles of a chart that follows the time of another
 
@@ -96,7 +96,8 @@ export class Pane {
   }
 
   /** Draws what is made of its candles. */
-  refresh() {
+  async refresh() {
+    await firstDrawn;
     void this.studies.refresh();
     void this.volumes.refresh();
   }

@@ -64,12 +64,12 @@ export class Viewport {
   measure() {
     this.#noticeScrolling(); // whose event may still be to come
     this.#length = Number.parseFloat(getComputedStyle(this.#scroller).getPropertyValue("--row")) || USUAL_PX;
+    const { clientWidth, clientHeight } = this.#scroller; // read before anything is changed: the next layout is that of the frame
+    this.#seen = STRIP.matches ? clientWidth : clientHeight - this.#list.offsetTop;
     this.#places = new Places(this.#records.map((record) => (STRIP.matches ? this.#widthOf(record) : this.#length)));
     this.#list.style.height = STRIP.matches ? "" : `${this.#places.whole}px`;
-    const { clientWidth, clientHeight } = this.#scroller;
-    this.#seen = STRIP.matches ? clientWidth : clientHeight - this.#list.offsetTop;
     this.#list.style.width = STRIP.matches ? `${this.#places.whole}px` : "";
-    this.#at = this.#window().from; // a shorter list may not reach as far
+    if (this.#at) this.#at = this.#from; // a shorter list may not reach as far
     this.#show();
     if (performance.now() < this.#held.until) this.reveal(this.#held.record);
   }
@@ -84,24 +84,23 @@ export class Viewport {
   reveal(record) {
     const index = this.#records.indexOf(record);
     if (index < 0) return;
-    const { from, length } = this.#window();
-    const far = this.#places.distance(index, from, length);
-    if (far) this.#scroller.scrollBy(STRIP.matches ? { left: far } : { top: far });
-    this.#at = this.#window().from;
+    const far = this.#places.distance(index, this.#at, this.#seen);
+    if (!far) return;
+    this.#scroller.scrollBy(STRIP.matches ? { left: far } : { top: far });
+    this.#at = this.#from;
     this.#show();
   }
 
   #noticeScrolling() {
-    const { from } = this.#window();
+    const from = this.#from;
     if (from === this.#at) return;
     this.#at = from;
     this.#held.until = 0; // by the viewer
   }
 
-  /** What is seen of the list, in its own pixels: the head of the columns stands before it. */
-  #window() {
-    const { scrollLeft, scrollTop } = this.#scroller;
-    return { from: STRIP.matches ? scrollLeft : scrollTop, length: this.#seen };
+  /** Where what is seen of the list begins, in its own pixels: the head of the columns stands before it. */
+  get #from() {
+    return STRIP.matches ? this.#scroller.scrollLeft : this.#scroller.scrollTop;
   }
 
   /** Lines that went out of view are those that come into it: nothing is taken out of the document while it is scrolled. */
@@ -121,8 +120,7 @@ export class Viewport {
 
   /** The number of each record that is shown: those in view, one that has the focus, and the chosen one. */
   #wanted() {
-    const { from, length } = this.#window();
-    const [first, end] = this.#places.between(from, from + length, MORE);
+    const [first, end] = this.#places.between(this.#at, this.#at + this.#seen, MORE);
     const wanted = new Map();
     for (let index = first; index < end; index++) wanted.set(this.#records[index], index);
     const focused = [...this.#lines.values()].find((line) => line.element.contains(document.activeElement));
