@@ -43,11 +43,15 @@ class Hub {
     this.openedAt = now;
   }
 
-  /** An unsure time sets the clock forward only; a sure one may have waited while this page was halted. */
+  /**
+   * An unsure time sets the clock forward only; a sure one may have waited while this page was halted: then it is no sign
+   * of life, until one comes that is of now.
+   */
   beat(time, now, isSure) {
-    this.beatAt = now;
-    if (!time) return;
-    const offset = Date.parse(time) - now;
+    const offset = time ? Date.parse(time) - now : null;
+    const isLate = isSure && offset !== null && this.#offset !== null && offset < this.#offset - UNKNOWN_MS;
+    if (!isLate || this.silentMs(now) <= UNKNOWN_MS) this.beatAt = now;
+    if (offset === null) return;
     if (this.#offset === null || offset >= this.#offset || (isSure && !this.#isSettled)) {
       this.#offset = offset;
       this.#earlier = null;
@@ -63,6 +67,7 @@ class Hub {
     if (now - since < SET_BACK_MS) return;
     this.#offset = this.#earlier.largest;
     this.#earlier = null;
+    this.beatAt = now;
   }
 
   get publishesStates() {

@@ -36,9 +36,16 @@ def test_ages_go_on_while_the_clock_is_unsure() -> None:
     assert shown((3_000, 3_000, "sure"), *unsure, (51_000, 51_000, "sure")) == silent_for(3, 12, 30, 50, 51)
 
 
-def test_heartbeats_that_waited_while_the_page_was_halted_make_nothing_younger() -> None:
+def test_heartbeats_that_waited_while_the_page_was_halted_are_no_sign_of_life_and_make_nothing_younger() -> None:
     waited = [(20_000, time, "sure") for time in (4_000, 12_000, 19_000)]
-    assert shown((3_000, 3_000, "sure"), *waited, (21_000, 21_000, "sure")) == silent_for(3, 20, 20, 20, 21)
+    said = shown((3_000, 3_000, "sure"), *waited, (21_000, 21_000, "sure"))
+    assert said == [*silent_for(3), "unknown for 17 s", "unknown for 17 s", *silent_for(20, 21)]
+
+
+def test_after_a_halt_a_venue_that_was_set_back_meanwhile_is_believed_when_two_seconds_say_so() -> None:
+    beats = [(at * 1_000, at * 1_000 - 5_000, "sure") for at in (21, 22, 23)]
+    said = shown((3_000, 3_000, "sure"), *beats)
+    assert said == [*silent_for(3), "unknown for 18 s", "unknown for 19 s", *silent_for(18)]
 
 
 def test_a_venue_that_is_set_back_is_followed_when_all_heartbeats_of_two_seconds_say_so() -> None:
