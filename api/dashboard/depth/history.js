@@ -7,18 +7,65 @@ const ROOM = 0.4; // of the range of prices, above and below, so that it is seld
 const SECOND_MS = 1_000;
 const LEVELS = 50; // of a side
 
-/** A book as numbers: prices and quantities of bids, then of asks, best first. */
-class Sample {
-  constructor(bids, asks) {
-    this.bids = flat(bids);
-    this.asks = flat(asks);
+const UNKNOWN = 255; // levels of a side of a second whose book is not known
+
+/** The books of an hour as numbers in one block, which is as large at its begin as ever: for each second prices and quantities of bids, then of asks. */
+class Seconds {
+  #levels = 0; // of a side that there is room for
+  #numbers = new Float64Array();
+  #counts = new Uint8Array(2 * SECONDS).fill(UNKNOWN); // of bids and asks
+
+  put(second, bids, asks) {
+    const [bidCount, askCount] = [Math.min(bids.length, LEVELS), Math.min(asks.length, LEVELS)];
+    const most = Math.max(bidCount, askCount);
+    if (most > this.#levels) this.#grow(most);
+    const place = second % SECONDS;
+    this.#counts[2 * place] = bidCount;
+    this.#counts[2 * place + 1] = askCount;
+    this.#write(this.#begin(place), bids, bidCount);
+    this.#write(this.#begin(place) + 2 * this.#levels, asks, askCount);
+  }
+
+  forget(second) {
+    this.#counts.fill(UNKNOWN, 2 * (second % SECONDS), 2 * (second % SECONDS) + 2);
+  }
+
+  /** The book of a second is that of another one, also where that is not known. */
+  copy(from, to) {
+    const [source, target] = [from % SECONDS, to % SECONDS];
+    this.#numbers.copyWithin(this.#begin(target), this.#begin(source), this.#begin(source + 1));
+    this.#counts.copyWithin(2 * target, 2 * source, 2 * source + 2);
+  }
+
+  /** Prices and quantities of bids and of asks, best first; null where the book is not known. */
+  at(second) {
+    const place = second % SECONDS, begin = this.#begin(place), asks = begin + 2 * this.#levels;
+    const [bidCount, askCount] = [this.#counts[2 * place], this.#counts[2 * place + 1]];
+    if (bidCount === UNKNOWN) return null;
+    return { bids: this.#numbers.subarray(begin, begin + 2 * bidCount), asks: this.#numbers.subarray(asks, asks + 2 * askCount) };
+  }
+
+  #begin(place) {
+    return 4 * this.#levels * place;
+  }
+
+  #write(begin, levels, count) {
+    for (let index = 0; index < count; index++) {
+      this.#numbers[begin + 2 * index] = levels[index][0];
+      this.#numbers[begin + 2 * index + 1] = levels[index][1];
+    }
+  }
+
+  #grow(levels) {
+    const [numbers, length] = [this.#numbers, 2 * this.#levels];
+    this.#levels = levels;
+    this.#numbers = new Float64Array(SECONDS * 4 * levels);
+    for (let side = 0; side < 2 * SECONDS; side++) this.#numbers.set(numbers.subarray(side * length, (side + 1) * length), side * 2 * levels);
   }
 }
 
-const flat = (levels) => Float64Array.from(levels.slice(0, LEVELS).flatMap(([price, quantity]) => [price, quantity]));
-
 export class BookHistory {
-  #samples = new Array(SECONDS).fill(null);
+  #seconds = new Seconds();
   #first = null; // the seconds since the epoch of the oldest and the newest column
   #last = null;
   #low = 0;
@@ -30,12 +77,13 @@ export class BookHistory {
   take(book, time) {
     const second = Math.floor(time / SECOND_MS);
     if (this.#last !== null && second < this.#last) return; // late
-    const sample = book && (book.bids.length || book.asks.length) ? new Sample(book.bids, book.asks) : null;
-    this.#fill(second, sample !== null);
-    this.#samples[second % SECONDS] = sample;
+    const isKnown = Boolean(book && (book.bids.length || book.asks.length));
+    this.#fill(second, isKnown);
+    if (isKnown) this.#seconds.put(second, book.bids, book.asks);
+    else this.#seconds.forget(second);
     this.#first = Math.max(this.#first ?? second, second - SECONDS + 1);
     this.#last = second;
-    if (sample) this.#cover(sample);
+    if (isKnown) this.#cover(this.#seconds.at(second));
   }
 
   /** Seconds of the oldest and the newest column, both inclusive; null without any. */
@@ -53,20 +101,22 @@ export class BookHistory {
    * The strength is the quantity as a share of what is large in this hour.
    */
   column(second) {
-    const sample = second >= this.#first && second <= this.#last ? this.#samples[second % SECONDS] : null;
-    if (!sample || !this.#step) return null;
+    const book = second >= this.#first && second <= this.#last ? this.#seconds.at(second) : null;
+    if (!book || !this.#step) return null;
     const rows = new Float32Array(ROWS);
-    this.#add(rows, sample.bids, 1);
-    this.#add(rows, sample.asks, -1);
+    this.#add(rows, book.bids, 1);
+    this.#add(rows, book.asks, -1);
     return rows;
   }
 
   /** Seconds without a message hold what was before, unless it is too long ago or the book was lost. */
   #fill(second, isKnown) {
     if (this.#last === null) return;
-    const before = this.#samples[this.#last % SECONDS];
-    const held = isKnown && second - this.#last <= HELD_S ? before : null;
-    for (let one = Math.max(this.#last + 1, second - SECONDS + 1); one < second; one++) this.#samples[one % SECONDS] = held;
+    const isHeld = isKnown && second - this.#last <= HELD_S;
+    for (let one = Math.max(this.#last + 1, second - SECONDS + 1); one < second; one++) {
+      if (isHeld) this.#seconds.copy(this.#last, one);
+      else this.#seconds.forget(one);
+    }
   }
 
   #add(rows, levels, sign) {

@@ -49,6 +49,15 @@ def test_a_quiet_book_holds_and_one_that_was_lost_does_not() -> None:
     assert found["span"] == {"first": 0, "last": 63}
 
 
+def test_a_deeper_book_leaves_the_seconds_before_it_as_they_are() -> None:
+    bids, asks = [[100.0, 2.0], [99.0, 1.0], [90.0, 1.0]], [[101.0, 2.0], [110.0, 1.0], [111.0, 1.0]]
+    before, deep = history([book(5), [bids, asks, 6_000]], 5, 6)["columns"]
+    assert [sign for _, sign in before] == [0.5, 1.0, -1.0, -0.5]
+    assert [sign for _, sign in deep] == [0.5, 0.5, 1.0, -1.0, -0.5, -0.5]
+    for levels, wanted in ((before, (90, 100, 101, 111)), (deep, (90, 99, 100, 101, 110, 111))):
+        assert all(abs(price - one) < 0.1 for (price, _), one in zip(levels, wanted, strict=True))
+
+
 def test_it_holds_an_hour_and_no_late_book() -> None:
     found = history([book(10), book(5), book(10 + 3_700), book(3_000)], 10, 111, 10 + 3_700, 3_000)
     assert found["span"] == {"first": 111, "last": 3_710}
