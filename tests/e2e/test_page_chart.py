@@ -24,6 +24,8 @@ BACK: Final = 1_100
 FILES_LOADED: Final = """performance.getEntriesByType("resource").filter(({ name }) => name.includes("/static/"))
   .map((one) => one.toJSON())"""
 """What the page loaded of its files, and how much of that came over the network."""
+WORKER_LOADED: Final = """performance.getEntriesByType("resource").some(({ name }) => name.endsWith("/worker.js"))"""
+"""Whether its last file is there."""
 needs_library = pytest.mark.skipif(not LIBRARY.is_file(), reason=NO_LIBRARY)
 
 
@@ -188,12 +190,14 @@ async def test_the_volume_has_its_unit(told: Told) -> None:
 
 async def test_a_second_visit_loads_no_file_again(told: Told) -> None:
     page, _, running = told
+    await until(lambda: page.evaluate(WORKER_LOADED))
     first: list[dict[str, Any]] = await page.evaluate(FILES_LOADED)
     scripts = {one["name"].rpartition("/static/")[2].partition("/")[2] for one in first if one["name"].endswith(".js")}
-    assert scripts == {"early.js", "bundle/main.js"}
+    assert scripts == {"early.js", "bundle/main.js", "bundle/broadcast/worker.js"}
     await page.goto("about:blank")
     await page.goto(f"{running.url}/#BTCUSDT/1m")
     await expect(page.locator("#legend-status")).to_contain_text("forming")
+    await until(lambda: page.evaluate(WORKER_LOADED))
     again: list[dict[str, Any]] = await page.evaluate(FILES_LOADED)
     assert {one["name"] for one in again} == {one["name"] for one in first}
     assert sum(one["transferSize"] for one in again) == 0
