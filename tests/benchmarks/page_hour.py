@@ -36,7 +36,7 @@ OTHERS: Final = 4
 """Instruments that the viewer goes to in turn."""
 TIMEFRAMES: Final = ("5m", "15m", "1h")
 HOME: Final = "1m"
-PATIENCE_MS: Final = 60_000
+PATIENCE_MS: Final = 240_000
 SIZE: Final = {"width": 1440, "height": 900}
 FLAT: Final = 1.05
 _LEAST_LOOKS: Final = 9
@@ -130,12 +130,14 @@ async def _viewing(executable: str, arguments: argparse.Namespace) -> AsyncItera
         interface = await stack.enter_async_context(running_interface(folder, **settings))
         browser = await stack.enter_async_context(running_browser(executable))
         page = await browser.new_page(viewport=SIZE)  # type: ignore[arg-type]
+        page.set_default_timeout(PATIENCE_MS)
         session = await page.context.new_cdp_session(page)
         await session.send("HeapProfiler.enable")
         viewer = Viewer(page, session, symbols)
         await page.goto(f"{interface.url}/#binance/{symbols[0]}/{HOME}")
         await expect(page.locator("#light")).to_have_attribute("data-state", "live", timeout=PATIENCE_MS)
-        await expect(page.locator("#prices li").first).to_have_attribute("aria-setsize", str(len(symbols)))
+        first = page.locator("#prices li").first
+        await expect(first).to_have_attribute("aria-setsize", str(len(symbols)), timeout=PATIENCE_MS)
         for name in arguments.shown:
             await page.locator(f"#{name}").click()
         yield viewer

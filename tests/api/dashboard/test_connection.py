@@ -1,4 +1,4 @@
-"""Where the page looks for a hub, what a connection says of it, and what of that is in a batch, by the page's own scripts."""
+"""Where the page looks for a hub, what a connection says of it, and what of that is in a batch."""
 
 import json
 
@@ -22,7 +22,8 @@ const { Line } = await import(process.argv[1]);
 const heard = [];
 const handler = (name) => (...given) => heard.push([name, ...given.map((one) => one.type ?? one)].join(" "));
 const names = ["onMessage", "onLive", "onOpen", "onReset", "onCut", "onOrigin"];
-new Line("ws://127.0.0.1:1/ws", { ...Object.fromEntries(names.map((name) => [name, handler(name)])), onState: () => {} });
+const handlers = Object.fromEntries(names.map((name) => [name, handler(name)]));
+new Line("ws://127.0.0.1:1/ws", { ...handlers, onState: () => {} });
 const price = { type: "MarketData", data: { venue: "b" } };
 for (const message of [
   { type: "Subscribed", data: { venue: "a", origin: "live", origins: { a: "live", b: "live" } } },
@@ -147,7 +148,12 @@ def test_a_batch_has_the_newest_of_each_in_the_order_of_the_hub_and_all_trades()
 
 def test_of_the_heartbeats_of_each_venue_a_page_that_is_halted_is_owed_the_newest() -> None:
     def beat(venue: str, time: str) -> tuple[object, ...]:
-        return ("message", {"type": "Status", "data": {"state": "alive", "venue": venue, "time": time}}, venue, "ws://a")
+        return (
+            "message",
+            {"type": "Status", "data": {"state": "alive", "venue": venue, "time": time}},
+            venue,
+            "ws://a",
+        )
 
     steps = [beat(venue, f"{second}") for second in range(600) for venue in ("a", "b")]
     [found] = batches(steps[0], said("Status", state="silent"), *steps[1:], ("take",))
