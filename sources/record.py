@@ -28,6 +28,7 @@ from flows.process.exit_codes import TRY_AGAIN
 from flows.process.interrupts import raise_on_interrupt
 from flows.settings import Settings, SettingsError, Stream, load_settings
 from flows.settings.account import FollowedAccount
+from flows.texts.arguments import number_from
 from sources.connection.frame_queue import FrameQueue
 from sources.connection.pool import ConnectionPool, report_bug
 from sources.connection.transport import transport_of
@@ -159,7 +160,7 @@ def _arguments(argv: Sequence[str] | None, prog: str, epilog: str) -> argparse.N
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--symbols", nargs="+", help="instruments, e.g. BTCUSDT ETHUSDT (default: the settings')")
-    parser.add_argument("--minutes", type=float, default=5.0, help="how long (default: 5)")
+    parser.add_argument("--minutes", type=number_from(0.001, 525_600), default=5.0, help="how long (default: 5)")
     parser.add_argument("--venue", choices=tuple(VENUES), help="the exchange (default: the settings' first)")
     parser.add_argument("--streams", nargs="+", choices=get_args(Stream), help="kinds of streams")
     parser.add_argument("--ws-url", help="base address of the streams")

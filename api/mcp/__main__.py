@@ -7,7 +7,6 @@ all data comes from the REST API. Needs the extra `tools`.
 import argparse
 import asyncio
 import inspect
-import re
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,6 +22,7 @@ from api.mcp.tools import Tools
 from flows.process.exit_codes import refuse_to_run
 from flows.process.version import how_to_install, version
 from flows.settings import Settings, SettingsError, load_settings
+from flows.texts.arguments import whole_from
 
 try:
     from mcp.server.mcpserver import MCPServer
@@ -32,8 +32,6 @@ except ModuleNotFoundError:
     sys.exit(f"marketflow: the tools for agents need the package mcp: {how_to_install('tools')}")
 
 PROGRAM: Final = "python -m api.mcp"
-_PORTS: Final = 65_535
-_PORT: Final = re.compile("[0-9]{1,5}")
 INSTRUCTIONS: Final = """\
 Market data of crypto exchanges from one deployment of marketflow. get_overview lists the symbols: begin there.
 Nothing can be changed or traded.
@@ -162,7 +160,7 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROGRAM, epilog: str 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--http", action="store_true", help="streamable HTTP instead of standard input and output")
-    parser.add_argument("--port", type=_port, help="port with --http; default: the setting tools.port")
+    parser.add_argument("--port", type=whole_from(1, 65_535), help="port with --http; default: the setting tools.port")
     arguments = parser.parse_args(argv)
     try:
         settings = load_settings()
@@ -183,12 +181,6 @@ def _try_port(host: str, port: int) -> None:
     except OSError as error:
         reason = error.strerror or error
         raise OSError(f"cannot listen on {host}:{port} (tools.host, tools.port or --port): {reason}") from error
-
-
-def _port(text: str) -> int:
-    if not _PORT.fullmatch(text) or not 0 < int(text) <= _PORTS:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: write a number from 1 to {_PORTS}")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,9 @@ def add_to(app: typer.Typer) -> None:
 def health(
     what: Annotated[Asked, typer.Argument(metavar="ready|live|flow", help="What is asked.")] = Asked.READY,
     *,
-    timeout_s: Annotated[float, typer.Option("--timeout", metavar="S", min=0.1, help="Longest wait, s.")] = 5.0,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", metavar="S", min=0.1, max=3_600, help="Longest wait, s.")
+    ] = 5.0,
 ) -> None:
     """Asks the API or the flow of these settings whether it is well: exit code 0, or 1 and the reason."""
     from flows.settings import load_settings

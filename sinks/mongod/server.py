@@ -28,6 +28,7 @@ from flows.process import child
 from flows.process.disk import NO_ROOM, disk_full
 from flows.process.exit_codes import CANNOT_RUN, TRY_AGAIN
 from flows.texts import database_reason
+from flows.texts.arguments import number_from, whole_from
 from sinks.mongod.bundled import Lent, MongodError, NoRoomError, bundled_binary, lent_library
 from sinks.mongod.log import (
     ADDRESS_IN_USE,
@@ -283,8 +284,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     """Those of the command, by default of this process."""
     parser = argparse.ArgumentParser(prog="python -m sinks.mongod", description="Runs the bundled MongoDB server.")
     parser.add_argument("--path", type=Path, default=Path("data/mongo"), help="where the data is (%(default)s)")
-    parser.add_argument("--port", type=int, default=27017, help="where it listens on 127.0.0.1 (%(default)s)")
-    parser.add_argument("--cache-gb", type=float, default=0.25, help="memory for its cache, in GB (%(default)s)")
+    parser.add_argument(
+        "--port", type=whole_from(1, 65_535), default=27017, help="where it listens on 127.0.0.1 (%(default)s)"
+    )
+    parser.add_argument(
+        "--cache-gb", type=number_from(0.25, 10_000), default=0.25, help="memory for its cache, in GB (%(default)s)"
+    )
     return parser.parse_args(arguments)
 
 

@@ -24,6 +24,7 @@ from flows.process.gc import keep_loaded
 from flows.process.logs import set_up_logs
 from flows.process.stop_signals import on_stop_signals
 from flows.settings import Feed, Replay, SettingsError, load_settings
+from flows.texts.arguments import number_from, whole_from
 from sources.replay.accounts.keys import DEMO, DEMO_KEY, DEMO_SECRET
 from sources.replay.accounts.orders import ORDERS
 from sources.replay.exchange.dialect import Dialect
@@ -102,7 +103,12 @@ def parse_arguments(
     add = parser.add_argument
     add("tapes", metavar="TAPE", nargs="*", type=Path, help="recording, file of trades, or a folder of them")
     add("--synthetic", action="store_true", help="play a synthetic market instead of tapes; it never ends")
-    add("--seed", type=int, default=1, help="of the synthetic market; the same seed gives the same market")
+    add(
+        "--seed",
+        type=whole_from(-(1 << 63), (1 << 63) - 1),
+        default=1,
+        help="of the synthetic market; the same seed gives the same market",
+    )
     add(
         "--symbols", nargs="+", help="of the synthetic market (default: the settings' of Binance, else BTC-USD ETH-USD)"
     )
@@ -115,7 +121,13 @@ def parse_arguments(
     )
     for option, meaning in _LIVES.items():
         add(f"--{option}", nargs="+", default=[], metavar="SYMBOL@WHEN", help=meaning)
-    add("--trades-per-s", type=float, default=20.0, metavar="N", help="of each synthetic symbol (default: 20)")
+    add(
+        "--trades-per-s",
+        type=number_from(0.001, 1_000_000),
+        default=20.0,
+        metavar="N",
+        help="of each synthetic symbol (default: 20)",
+    )
     add("--history", type=Path, help="folder of kline files that lead up to the tapes")
     add("--venue", choices=("binance", *SYNTHETIC), default="binance", help="whose protocol (default: %(default)s)")
     add("--beside", nargs="+", choices=tuple(SYNTHETIC), default=[], metavar="VENUE", help=_BESIDE)
@@ -123,18 +135,40 @@ def parse_arguments(
     add("--speed", type=_speed, default=1.0, metavar="N|max", help="seconds of market time a second (default: 1)")
     add("--times", choices=("original", "now"), help="default: original for tapes, now for a synthetic market")
     add("--loop", action="store_true", help="begin the tapes again at their end")
-    add("--begin", type=int, metavar="MS", help="of a synthetic market, ms UTC; it is played up to now unseen")
+    add(
+        "--begin",
+        type=whole_from(0, 100_000_000_000_000),
+        metavar="MS",
+        help="of a synthetic market, ms UTC; it is played up to now unseen",
+    )
     add("--start-now", action="store_true", help="do not wait for a first subscription (synthetic now: always)")
-    add("--settle", type=float, default=0.5, metavar="S", help="wait until subscriptions are unchanged so long")
+    add(
+        "--settle",
+        type=number_from(0, 86_400),
+        default=0.5,
+        metavar="S",
+        help="wait until subscriptions are unchanged so long",
+    )
     add("--host", default=defaults.host, help="address to listen on (default: %(default)s)")
-    add("--port", type=int, default=defaults.port, help="port to listen on, 0 for a free one (default: %(default)s)")
+    add(
+        "--port",
+        type=whole_from(0, 65_535),
+        default=defaults.port,
+        help="port to listen on, 0 for a free one (default: %(default)s)",
+    )
     add(
         "--check",
         metavar="URL",
         help="serve nothing, but check a server of Binance's protocol, for --market and --symbols",
     )
     add("--check-streams", metavar="URL", help="of --check: where its streams are (default: the same with ws)")
-    add("--check-s", type=float, default=10.0, metavar="S", help="of --check: time to listen (default: %(default)s)")
+    add(
+        "--check-s",
+        type=number_from(0, 86_400),
+        default=10.0,
+        metavar="S",
+        help="of --check: time to listen (default: %(default)s)",
+    )
     add("--json", action="store_true", help="of --check: print JSON instead of a table")
     arguments = parser.parse_args(argv)
     if arguments.check:

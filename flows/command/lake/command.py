@@ -53,7 +53,7 @@ def write(
     every_day: Annotated[
         bool, typer.Option("--all", help="Compare every day with the stores, not only those that may have changed.")
     ] = False,
-    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait while another process writes.")] = 0.0,
+    wait: Annotated[float, typer.Option(min=0, max=86_400, help="Seconds to wait while another process writes.")] = 0.0,
     folder: Folder = None,
 ) -> None:
     """Writes the closed days that the lake lacks, and those that a repair has changed, also beside a live flow.

@@ -1,6 +1,6 @@
 """`marketflow alerts`: rules and what has fired, through the API."""
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import typer
 
@@ -24,6 +24,8 @@ Rearm: TypeAlias = Literal["once", "on_return", "after"]
 Symbol = Annotated[str | None, typer.Option(help="In any common spelling; default: every one that is followed.")]
 Venue = Annotated[str | None, typer.Option(help="Only this exchange; default: all that have the symbol.")]
 
+_MOST: Final = 1e15
+"""More than any number of a rule; the interface has the bounds of each."""
 _COLUMNS = "id", "kind", "venue", "symbol", "terms", "rearm", "origin", "fired"
 _TERMS = "price", "percent", "span_s", "for_s"
 
@@ -53,15 +55,22 @@ def add(
         str, typer.Argument(metavar="[SYMBOL]", help="Default: every one, of kinds without a price.")
     ] = "",
     *,
-    price: Annotated[float | None, typer.Option(help="The level of price_above, price_below and price_cross.")] = None,
-    percent: Annotated[float | None, typer.Option(help="The size of a price_change.")] = None,
-    span_s: Annotated[float | None, typer.Option("--span", help="Its time, in seconds.")] = None,
+    price: Annotated[
+        float | None, typer.Option(min=0, max=_MOST, help="The level of price_above, price_below and price_cross.")
+    ] = None,
+    percent: Annotated[float | None, typer.Option(min=0, max=_MOST, help="The size of a price_change.")] = None,
+    span_s: Annotated[float | None, typer.Option("--span", min=0, max=_MOST, help="Its time, in seconds.")] = None,
     direction: Annotated[Direction | None, typer.Option(help="Only up or down; default: either.")] = None,
     for_s: Annotated[
-        float | None, typer.Option("--for", help="Seconds that silence, unsynced or store_outage last before it fires.")
+        float | None,
+        typer.Option(
+            "--for", min=0, max=_MOST, help="Seconds that silence, unsynced or store_outage last before it fires."
+        ),
     ] = None,
     rearm: Annotated[Rearm | None, typer.Option(help="once (default), on_return or after.")] = None,
-    rearm_s: Annotated[float | None, typer.Option("--rearm-after", help="Seconds until it may fire again.")] = None,
+    rearm_s: Annotated[
+        float | None, typer.Option("--rearm-after", min=0, max=_MOST, help="Seconds until it may fire again.")
+    ] = None,
     venue: Venue = None,
     url: Url = "",
     as_json: Json = False,
