@@ -40,6 +40,16 @@ export function wayOf(value, decimals = MOST_DECIMALS) {
 }
 export const wayOfPercent = (value) => wayOf(value, PERCENT_PLACES);
 
+const size = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 4 });
+const SIZES = ["B", "kB", "MB", "GB", "TB", "PB"];
+
+/** Bytes in the largest unit of a thousand that fits. */
+export function bytes(value) {
+  if (value == null) return NONE;
+  const power = Math.min(SIZES.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(1, value)) / 3)));
+  return `${size.format(value / 1_000 ** power)} ${SIZES[power]}`;
+}
+
 /** A share in percent; 100 only when nothing is missing. */
 export function share(value) {
   if (value == null) return NONE;

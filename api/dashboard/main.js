@@ -75,7 +75,7 @@ const replay = new ReplayBar();
 const tools = new Tools(panes, extras, () => prices.instruments);
 const controls = new LayoutControls({ kept, panes, layout, extras, tools });
 const symbols = new Symbols({ onAdded, onRemoved });
-new Search({
+const search = new Search({
   onChoose: (found) => (found.followed ? go(found) : symbols.add(found)),
   isRecorded: ({ venue, symbol }) => prices.has(venue, symbol),
 });
@@ -206,7 +206,7 @@ async function showTime(time) {
 const knownTimeframe = (wanted) => timeframeOf(wanted) || (focus?.timeframe ?? TIMEFRAMES[0]);
 
 function sayUnknown({ symbol, venue }) {
-  const add = { text: "Add it", run: () => document.querySelector("#add-symbol").focus() };
+  const add = { text: "Add it", run: () => search.look(symbol) };
   note(`${symbol}${venue && ` of ${venue}`} is not recorded here`, { bad: true, action: add });
 }
 

@@ -34,6 +34,7 @@ export class Search {
   #readAt = -Infinity;
   #shown = [];
   #active = -1;
+  #isVain = false; // whether what is typed is listed nowhere
   #field = byId("add-symbol");
   #list = byId("found");
 
@@ -48,7 +49,15 @@ export class Search {
     this.#list.onpointerdown = (event) => event.preventDefault(); // the field keeps the focus
   }
 
+  /** Looks for a text. */
+  look(text) {
+    this.#field.value = text;
+    this.#field.focus();
+    this.#paint();
+  }
+
   close() {
+    this.#isVain = false;
     this.#shown = [];
     this.#active = -1;
     this.#show();
@@ -70,12 +79,14 @@ export class Search {
     const text = this.#field.value.trim();
     const known = this.#instruments.map((one) => ({ ...one, followed: this.isRecorded(one) }));
     this.#shown = text ? bestOf(known, text) : [];
+    this.#isVain = Boolean(text && known.length && !this.#shown.length);
     this.#active = -1;
     this.#show();
   }
 
   #show() {
     const options = this.#shown.map((one, index) => optionOf(one, index, () => this.#choose(one)));
+    if (this.#isVain) options.push(vain());
     this.#list.replaceChildren(...options);
     this.#list.hidden = !options.length;
     this.#field.setAttribute("aria-expanded", String(options.length > 0));
@@ -93,7 +104,7 @@ export class Search {
   #onKey(event) {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (event.key === "Escape") {
-      if (this.#shown.length) this.close();
+      if (this.#shown.length || this.#isVain) this.close();
       else this.#field.blur();
     } else if (step && this.#shown.length) {
       this.#active = (this.#active + step + this.#shown.length) % this.#shown.length;
@@ -112,6 +123,13 @@ export class Search {
     this.#field.blur();
     this.onChoose(instrument);
   }
+}
+
+function vain() {
+  const option = element("li", "", element("small", "", "no venue that is followed lists it"));
+  option.setAttribute("role", "option");
+  option.setAttribute("aria-disabled", "true");
+  return option;
 }
 
 function optionOf({ symbol, venue, followed, status }, index, choose) {

@@ -384,6 +384,7 @@ async def test_a_symbol_is_added_and_removed(told: Told) -> None:
 async def test_an_unknown_symbol_is_refused_with_the_reason(told: Told) -> None:
     page, _, _ = told
     await page.locator("#add-symbol").fill("NOSUCH")
+    await expect(page.locator("#found")).to_have_text("no venue that is followed lists it")
     await page.locator("#add button").click()
     await expect(page.locator(".note.bad")).to_contain_text("NOSUCH")
 

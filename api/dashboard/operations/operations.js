@@ -1,6 +1,6 @@
 /** The page of operations: what is up, lines, rates, latency, queues, stores, budgets, and what went wrong. */
 
-import { age, compact, fixed, NONE, share } from "../format.js";
+import { age, bytes, compact, fixed, NONE, share } from "../format.js";
 import { byId, write } from "../page.js";
 import { Incidents } from "../report/incidents.js";
 import { get, getText } from "../rest.js";
@@ -99,7 +99,7 @@ function showFlow(samples, seconds) {
   const sizes = sumsBy(samples.get("market_data_disk_size_bytes"), "folder");
   tables.disks.show([...sumsBy(samples.get("market_data_disk_free_bytes"), "folder")].map(([name, free]) => {
     const left = free / (sizes.get(name) || Infinity);
-    return row(name, name, [`${compact(free)}B free`, `${share(left).replace(/\..*/, "").replace("%", "")}% of ${compact(sizes.get(name))}B`], { mood: left < DISK_LEFT ? "bad" : "good" });
+    return row(name, name, [`${bytes(free)} free`, `${share(left).replace(/\..*/, "").replace("%", "")}% of ${bytes(sizes.get(name))}`], { mood: left < DISK_LEFT ? "bad" : "good" });
   }));
   const limits = sumsBy(samples.get("market_data_request_weight_limit"), "venue"), banned = sumsBy(samples.get("market_data_banned_seconds"), "venue");
   const refused = sumsBy(samples.get("market_data_rate_limited_total"), "venue");
