@@ -61,9 +61,12 @@ def test_no_quantity_is_written_as_zero_but_zero() -> None:
     ]  # fmt: skip
 
 
-BYTES = "const { bytes } = await import(process.argv[1]); console.log(JSON.stringify(JSON.parse(process.argv[2]).map(bytes)));"
+BYTES = """
+const { bytes } = await import(process.argv[1]);
+console.log(JSON.stringify(JSON.parse(process.argv[2]).map(bytes)));
+"""
 
 
 def test_sizes_are_in_the_largest_unit_that_fits() -> None:
-    sizes = json.loads(printed(BYTES, "format.js", "[0, 999, 1000, 54052000000, 270600000000, 5e18, null]"))
-    assert sizes == ["0 B", "999 B", "1 kB", "54.05 GB", "270.6 GB", "5,000 PB", "–"]
+    sizes = json.loads(printed(BYTES, "format.js", "[0, 999, 1000, 54052000000, 270600000000, 5e18]"))
+    assert sizes == ["0 B", "999 B", "1 kB", "54.05 GB", "270.6 GB", "5,000 PB"]
