@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from math import fsum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from flows.model import DAY_MS, Candle, Kline
 from flows.operators.candles.bucket import Sum
@@ -29,6 +29,8 @@ class Span(NamedTuple):
         )  # fmt: skip
 
 
+BLOCK: Final = 60
+"""Minutes whose total is kept."""
 NOTHING = Span(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0)
 
 
@@ -60,10 +62,24 @@ class _Total(NamedTuple):
     @classmethod
     def of(cls, spans: list[Span]) -> "_Total":
         traded = [span for span in spans if span.trades]
-        sums = Sum(span.volume for span in traded), Sum(span.quote_volume for span in traded)
-        for total in sums:
-            total.fold()
-        return cls(joined(spans), *sums)
+        return cls._folded(joined(spans), [span.volume for span in traded], [span.quote_volume for span in traded])
+
+    @classmethod
+    def of_all(cls, totals: list["_Total"]) -> "_Total":
+        """Of totals in the order of time."""
+        return cls._folded(
+            joined(total.span for total in totals),
+            [part for total in totals for part in total.volume],
+            [part for total in totals for part in total.quote_volume],
+        )
+
+    @classmethod
+    def _folded(cls, span: Span, *volumes: list[float]) -> "_Total":
+        volume, quote_volume = map(Sum, volumes)
+        volume.fold()
+        quote_volume.fold()
+        rounded = span._replace(volume=fsum(volume), quote_volume=fsum(quote_volume))
+        return cls(rounded, volume, quote_volume)
 
     def with_minute(self, minute: Span) -> Span:
         """The total with one more; of its volumes each is rounded once."""
@@ -76,13 +92,16 @@ class _Total(NamedTuple):
 
 class RollingDay:
     """The running minute and those of the 24 hours before it. The total of the closed ones is computed once a minute,
-    and when one is amended; the running one is added to that.
+    and when one is amended, from those of blocks of minutes; the running one is added to that.
     """
 
     def __init__(self, minute_ms: int) -> None:
         self._minute_ms = minute_ms
         self._minutes: dict[int, Span] = {}
         self._closed: _Total | None = None
+        self._block_ms = BLOCK * minute_ms
+        self._blocks: dict[int, _Total] = {}
+        """By open time, the totals of blocks of which no minute has changed since."""
         self.running: int | None = None
         """Open time of the running minute; None before the first."""
 
@@ -100,6 +119,8 @@ class RollingDay:
         self.running, self._closed = open_time, None
         for old in [known for known in self._minutes if known < self.begin]:
             del self._minutes[old]
+        for old in [known for known in self._blocks if known < self.begin]:
+            del self._blocks[old]
         return True
 
     def put(self, open_time: int, span: Span) -> None:
@@ -111,6 +132,8 @@ class RollingDay:
             return
         if open_time != self.running and self._minutes.get(open_time) != span:
             self._closed = None
+        if self._minutes.get(open_time) != span:
+            self._blocks.pop(self._block_of(open_time), None)
         self._minutes[open_time] = span
 
     def get(self, open_time: int) -> Span | None:
@@ -123,15 +146,36 @@ class RollingDay:
 
     def total(self) -> Span:
         """The total of all minutes."""
+        assert self.running is not None  # noqa: S101 - there is a first minute
         if self._closed is None:
-            self._closed = _Total.of(self._spans(self.begin, self.running))
-        running = self._minutes.get(self.running) if self.running is not None else None
+            self._closed = self._total(self.begin, self.running)
+        running = self._minutes.get(self.running)
         return self._closed.with_minute(running) if running else self._closed.span
 
     def total_of(self, begin: int, end: int | None = None) -> Span:
         """The total of the minutes that open in `[begin, end)`; without an `end` to the last one."""
-        return joined(self._spans(begin, end))
+        if not self._minutes:
+            return NOTHING
+        return self._total(begin, max(self._minutes) + self._minute_ms if end is None else end).span
 
-    def _spans(self, begin: int, end: int | None) -> list[Span]:
-        inside = [time for time in self._minutes if begin <= time and (end is None or time < end)]
-        return [self._minutes[time] for time in sorted(inside)]
+    def _total(self, begin: int, end: int) -> _Total:
+        """Of whole blocks from their totals, of those that begin before or end after from their minutes."""
+        begin = max(begin, self.begin)
+        blocks = range(self._block_of(begin), end, self._block_ms)
+        return _Total.of_all([self._total_in(block, begin, end) for block in blocks])
+
+    def _total_in(self, block: int, begin: int, end: int) -> _Total:
+        """Of the minutes of a block that open in `[begin, end)`."""
+        if not begin <= block <= end - self._block_ms:
+            return _Total.of(self._spans(max(begin, block), min(end, block + self._block_ms)))
+        total = self._blocks.get(block)
+        if total is None:
+            total = self._blocks[block] = _Total.of(self._spans(block, block + self._block_ms))
+        return total
+
+    def _block_of(self, open_time: int) -> int:
+        return open_time - open_time % self._block_ms
+
+    def _spans(self, begin: int, end: int) -> list[Span]:
+        minutes = map(self._minutes.get, range(begin, end, self._minute_ms))
+        return [span for span in minutes if span is not None]
