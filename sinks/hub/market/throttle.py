@@ -11,7 +11,8 @@ V = TypeVar("V")
 class Conflator(Generic[K, V]):
     """Passes a key's first value, holds what follows within the interval, and releases the newest at its deadline.
 
-    Holds one value a key. Times are ms of any monotonic clock.
+    A value that comes when its key is free passes in the place of one that is still held. Holds one value a key. Times
+    are ms of any monotonic clock.
     """
 
     def __init__(self, interval_ms: float) -> None:
@@ -23,10 +24,11 @@ class Conflator(Generic[K, V]):
     def submit(self, key: K, value: V, now_ms: float) -> bool:
         """True: the value passes now. False: it is held, in place of the value held before."""
         free_at = self._free_at.get(key, now_ms)
+        if now_ms >= free_at:
+            self._free_at[key] = now_ms + self._interval_ms
+            self._held.pop(key, None)
+            return True
         if key not in self._held:
-            if now_ms >= free_at:
-                self._free_at[key] = now_ms + self._interval_ms
-                return True
             heapq.heappush(self._deadlines, (free_at, key))
         self._held[key] = value
         return False
@@ -48,7 +50,7 @@ class Conflator(Generic[K, V]):
     @property
     def next_deadline_ms(self) -> float | None:
         """When to call `take_due` next; None when nothing waits."""
-        while self._deadlines and self._deadlines[0][1] not in self._held:
+        while self._deadlines and not self._is_held(*self._deadlines[0]):
             heapq.heappop(self._deadlines)
         return self._deadlines[0][0] if self._deadlines else None
 
@@ -56,11 +58,15 @@ class Conflator(Generic[K, V]):
         """Releases the values that are due, in the order of their deadlines."""
         due: list[V] = []
         while self._deadlines and self._deadlines[0][0] <= now_ms:
-            _, key = heapq.heappop(self._deadlines)
-            if key in self._held and self._free_at[key] <= now_ms:  # else the deadline of a dropped value
+            deadline, key = heapq.heappop(self._deadlines)
+            if self._is_held(deadline, key):
                 due.append(self._held.pop(key))
                 self._free_at[key] = now_ms + self._interval_ms
         return due
+
+    def _is_held(self, deadline: float, key: K) -> bool:
+        """Whether a value waits for this deadline, which may be that of a dropped one."""
+        return key in self._held and self._free_at[key] == deadline
 
     def take_all(self) -> list[V]:
         """Releases all held values, for the close."""

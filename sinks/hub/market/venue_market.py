@@ -33,6 +33,8 @@ from sinks.hub.payloads import ChartUpdate, FeedStatusUpdate, HeartbeatUpdate, I
 
 FORMING_MS: Final = 100
 """Least time between two versions of the same forming candle."""
+TOGETHER_MS: Final = 10
+"""A forming candle, or a best bid and ask, that is held leaves up to so much later than it may, with others."""
 TRADES_A_MESSAGE: Final = 500
 
 _OF_ACCOUNTS: Final = (Balance, Position, AccountState)
@@ -110,10 +112,12 @@ class VenueMarket:
     @property
     def next_deadline_ms(self) -> float | None:
         """Local time at which to call `on_time`; None: nothing is held."""
-        conflators = self._prices, self._best, self._forming, self._derivatives, self._accounts
-        return min(
-            (deadline for conflator in conflators if (deadline := conflator.next_deadline_ms) is not None), default=None
-        )
+        conflators = (
+            (self._prices, 0), (self._best, TOGETHER_MS), (self._forming, TOGETHER_MS), (self._derivatives, 0),
+            (self._accounts, 0),
+        )  # fmt: skip
+        deadlines = ((conflator.next_deadline_ms, later_ms) for conflator, later_ms in conflators)
+        return min((deadline + later_ms for deadline, later_ms in deadlines if deadline is not None), default=None)
 
     def release(self, now: Now) -> None:
         """Releases all held values, for the close."""

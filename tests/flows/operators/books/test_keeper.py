@@ -176,6 +176,23 @@ def test_views_are_paced_and_the_last_change_is_always_shown() -> None:
     kept.assert_true()
 
 
+def test_views_of_a_jittering_stream_come_with_their_differences_and_no_more_often_than_allowed() -> None:
+    kept, shown = Kept(every_ms=100).synced(), []
+    kept.pass_ms(1_000)
+    begin = kept.local
+    for number in range(1, 41):
+        kept.local = begin + number * 100 + (number % 3 - 1) * 25
+        shown += [kept.local] * len(only(BookView, kept.change()))
+        assert not kept.keeper._display.is_dirty, "none waits for a timer"
+    assert len(shown) == 40
+    begin = kept.local
+    for _ in range(400):
+        kept.local += 10
+        shown += [kept.local] * len(only(BookView, kept.change()))
+    often = [moment for moment in shown if moment > begin]
+    assert 39 <= len(often) <= 41
+
+
 def test_a_view_has_as_many_levels_as_the_policy_says() -> None:
     kept = Kept(levels=3, every_ms=0).synced()  # three levels there are, and more are let in
     kept.change(20)

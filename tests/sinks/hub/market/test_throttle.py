@@ -19,6 +19,16 @@ def test_the_first_passes_and_the_newest_of_the_rest_has_its_turn() -> None:
     assert conflator.take_due(20) == [4]
 
 
+def test_a_value_that_comes_when_its_key_is_free_takes_the_place_of_the_held_one() -> None:
+    conflator: Conflator[str, int] = Conflator(10)
+    assert conflator.submit("a", 1, 0)
+    assert not conflator.submit("a", 2, 3)
+    assert conflator.submit("a", 3, 10)
+    assert (conflator.held("a"), conflator.next_deadline_ms, conflator.take_due(10)) == (None, None, [])
+    assert not conflator.submit("a", 4, 12)
+    assert (conflator.next_deadline_ms, conflator.take_due(19), conflator.take_due(20)) == (20, [], [4])
+
+
 def test_what_was_dropped_has_no_turn() -> None:
     conflator: Conflator[str, int] = Conflator(10)
     conflator.submit("a", 1, 0)
