@@ -4,9 +4,11 @@ Two kinds of time exist. The *feed's time* is the exchange's; all decisions abou
 time measures durations and limits output rates. The wall clock only stamps logs, tapes and `created_at`.
 """
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from typing import NamedTuple, TypeAlias
 
 Reading: TypeAlias = tuple[int, int]
@@ -16,6 +18,8 @@ WINDOW_MS = 60_000
 """Local time for which an observation counts, so that a drifting clock is followed in both directions."""
 STEP_MS = 500
 """A step forward of more than this needs a second observation that agrees: a single message never moves the clock."""
+GRAIN_MS = 20
+"""Timers of machines are rounded up to this."""
 LEAP_MS = 5_000
 """Longest local time between two ticks; after a longer one the process was stopped, or its clock was set."""
 
@@ -228,3 +232,40 @@ class FeedClock:
             if self.is_ahead:
                 return
         self._offset = said
+
+
+class Timers:
+    """When the machines of one thread are due, so that who waits on it knows how long. Times are rounded up to grains,
+    so that machines that are woken together share one.
+    """
+
+    def __init__(self, monotonic: Callable[[], int] = monotonic_ms) -> None:
+        self._monotonic_ms = monotonic
+        self._machines: dict[int, int] = {}
+        """Number of machines by the grain at which they are due."""
+
+    def move(self, before: int | None, grain: int | None) -> None:
+        """A machine is due at another grain than before; None: at none."""
+        machines = self._machines
+        if grain is not None:
+            machines[grain] = machines.get(grain, 0) + 1
+        if before is not None:
+            left = machines.get(before, 0) - 1
+            if left > 0:
+                machines[before] = left
+            else:
+                machines.pop(before, None)
+
+    def next_in_s(self) -> float:
+        """Seconds until the first one is due; not positive when one is, infinite without any."""
+        if not self._machines:
+            return inf
+        return (min(self._machines) * GRAIN_MS - self._monotonic_ms()) / 1_000
+
+
+_timers: dict[int, Timers] = {}
+
+
+def timers_of_thread() -> Timers:
+    """Those of the calling thread."""
+    return _timers.setdefault(threading.get_ident(), Timers())

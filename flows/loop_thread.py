@@ -22,8 +22,11 @@ class EventLoopThread:
     thread.
     """
 
-    def __init__(self, name: str = "network") -> None:
+    def __init__(
+        self, name: str = "network", *, new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+    ) -> None:
         self._name = name
+        self._new_loop = new_loop
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -32,7 +35,7 @@ class EventLoopThread:
         """Runs a coroutine on the loop; cancelling the future cancels it."""
         with self._lock:
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
+                self._loop = self._new_loop()
                 self._thread = threading.Thread(target=_run, args=(self._loop,), name=self._name, daemon=True)
                 self._thread.start()
             return asyncio.run_coroutine_threadsafe(task, self._loop)

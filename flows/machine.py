@@ -17,7 +17,7 @@ from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 from msgspec import Struct
 
-from flows.clock import FeedClock, Now, Reading, monotonic_ms
+from flows.clock import GRAIN_MS, FeedClock, Now, Reading, monotonic_ms, timers_of_thread
 from flows.model import Removed
 from flows.operators.protocol import QueryingMachine
 from flows.operators.state_version import StateKeyError
@@ -33,8 +33,10 @@ ANSWER_POLL_MS = 20
 """Interval at which answers are polled while a machine has open queries."""
 MOST_AT_END_S = 60.0
 """Longest wait of a machine for answers when its input has ended."""
-_GRAIN_MS = 10
-"""Timers are rounded up to this, so that machines woken together share one."""
+_LATER_GRAINS = 6
+"""Longest timers, which only look at the clock again, are rounded down to so many grains: few wake-ups are for them
+alone.
+"""
 _MAX_WAKES = 256
 
 State: TypeAlias = tuple[str, Any]
@@ -89,6 +91,9 @@ class MachineLogic(StatefulBatchLogic[tuple[str, In, Reading], Out | Removed, St
         self._now = Now(0, 0)
         self._due: int | None = None if self._machine is None else self._machine.due_in(self._now)
         self._answers: deque[tuple[Query, Any]] = deque()
+        self._timers = timers_of_thread()
+        self._grain: int | None = None
+        """When the engine is to call."""
 
     def on_batch(self, values: list[tuple[str, In, Reading]]) -> tuple[Sequence[Out | Removed], bool]:
         """Everything that has arrived for this key; a timer that is due comes last, as the input is older.
@@ -109,6 +114,7 @@ class MachineLogic(StatefulBatchLogic[tuple[str, In, Reading], Out | Removed, St
                 self._machine = self._build(self._key, None)
             out += self._machine.on_events(item, now)
         if self._machine is None:
+            self.notify_at()  # nothing is due; the engine does not call it any more
             return self._run_queries(out), StatefulBatchLogic.DISCARD
         self._pass_time(self._machine, now, out)
         return self._run_queries(out), StatefulBatchLogic.RETAIN
@@ -130,6 +136,8 @@ class MachineLogic(StatefulBatchLogic[tuple[str, In, Reading], Out | Removed, St
             out += self._run_queries(list(machine.on_end(self._clock.now())))
             while self._await_answers(machine, latest, out):
                 out += self._run_queries(list(machine.on_end(self._clock.now())))
+        self._open_queries, self._due = 0, None
+        self.notify_at()
         return out, StatefulBatchLogic.RETAIN
 
     def notify_at(self) -> datetime | None:
@@ -137,7 +145,11 @@ class MachineLogic(StatefulBatchLogic[tuple[str, In, Reading], Out | Removed, St
         due = self._due
         if self._open_queries:
             due = ANSWER_POLL_MS if due is None else min(due, ANSWER_POLL_MS)
-        return None if due is None else _wake_at(self._now.local + min(due, HEARTBEAT_MS))
+        grain = None if due is None else _grain_of(self._now.local, due)
+        if grain != self._grain:
+            self._timers.move(self._grain, grain)
+            self._grain = grain
+        return None if grain is None else _wake_at(grain)
 
     def snapshot(self) -> State:
         """Key and state of the machine. An open query is not in it: the recovered machine makes it again."""
@@ -200,14 +212,20 @@ def _answer(answers: deque[tuple[Query, Any]], query: Query, answer: Any) -> Non
 _wakes: dict[int, datetime] = {}
 
 
-def _wake_at(local_ms: int) -> datetime:
-    """The wall-clock time of a monotonic one, for the engine: machines that wake together share it."""
-    grain = local_ms // _GRAIN_MS + 1
+def _grain_of(local_ms: int, due_ms: int) -> int:
+    """The grain at which a machine is called that is due in so many milliseconds: within `HEARTBEAT_MS`."""
+    if due_ms < HEARTBEAT_MS:
+        return (local_ms + due_ms) // GRAIN_MS + 1
+    return (local_ms + HEARTBEAT_MS) // GRAIN_MS // _LATER_GRAINS * _LATER_GRAINS
+
+
+def _wake_at(grain: int) -> datetime:
+    """The wall-clock time of a grain, for the engine: machines that wake together share it."""
     wake = _wakes.get(grain)
     if wake is None:
         if len(_wakes) > _MAX_WAKES:
             _wakes.clear()
-        wait_ms = grain * _GRAIN_MS - monotonic_ms()
+        wait_ms = grain * GRAIN_MS - monotonic_ms()
         wake = _wakes[grain] = datetime.now(UTC) + timedelta(milliseconds=wait_ms)
     return wake
 

@@ -56,7 +56,7 @@ from sinks.mongo.identity import IDENTITY_FILE
 from sinks.mongo.writer import MongoWriter, open_mongo_writer
 from sinks.trades.store import TradeStoreError, check_store
 from sinks.trades.writer import TradeWriter, part_of, partition_names
-from sources.bridge import SourceWorkers
+from sources.waiting import SourceWorkers
 
 if TYPE_CHECKING:
     from sinks.bus.writer import BusWriter
@@ -81,7 +81,8 @@ def build_flow(
     of each venue, if known. `recovery` is the directory of the recovered state, if there is one. `lease` is that of
     the shard, where flows share them.
     """
-    ledger, rejects, metrics, workers = IncidentWriter(), RejectWriter(), FlowMetrics(), SourceWorkers()
+    ledger, rejects, metrics = IncidentWriter(), RejectWriter(), FlowMetrics()
+    workers = SourceWorkers(min(feed.patience_ms for feed in settings.by_venue.values()) / 1_000)
     catalogue, listed = Catalogue(), instruments or {}
     venues = [
         VenueRuntime.of(

@@ -9,13 +9,14 @@ from typing import TypeAlias
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from flows.model.account import AccountReport
-from sources.bridge import SourceWorker, SourceWorkers
+from sources.waiting import SourceWorker, SourceWorkers
 
 Keyed: TypeAlias = tuple[str, AccountReport]
 """The key of the account, and what came."""
 
 MOST_WAITING = 100_000
 """Reports that wait for the flow; beyond that the oldest are dropped, and audits find what they changed."""
+_AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 _POLL = timedelta(milliseconds=20)
 
 
@@ -24,6 +25,8 @@ class _AccountPartition(StatefulSourcePartition[Keyed, tuple[int]]):
         self._source = source
         self._stop = stop
         self._items = source.open(worker.wake.set)
+        self._worker = worker
+        worker.others.append(self._items)
         self._due = datetime.now(UTC)
 
     def next_batch(self) -> list[Keyed]:
@@ -38,8 +41,8 @@ class _AccountPartition(StatefulSourcePartition[Keyed, tuple[int]]):
         return out
 
     def next_awake(self) -> datetime:
-        """A few milliseconds later: the market's partitions wait for both."""
-        return self._due
+        """At once where a partition of the market waits for both, else a few milliseconds later."""
+        return _AT_ONCE if self._worker.partitions else self._due
 
     def snapshot(self) -> tuple[int]:
         """Only a version: a stream cannot be replayed."""
@@ -47,6 +50,7 @@ class _AccountPartition(StatefulSourcePartition[Keyed, tuple[int]]):
 
     def close(self) -> None:
         """Ends the stream."""
+        self._items.clear()
         self._source.close()
 
 

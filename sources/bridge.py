@@ -2,14 +2,14 @@
 
 The engine polls; frames arrive on another thread. An empty poll waits for a `WakeEvent`, at most `IDLE_WAIT_S`: that is
 faster than polling at the engine's interval (a millisecond) and much faster than its asynchronous batches. Only one
-partition of a worker waits, for all of them and all venues, as the worker polls them in turn.
+partition of a worker waits, for all of them and all venues, as the worker polls them in turn. What can wait (`is_calm`)
+is polled at a pace, as each poll costs some hundred microseconds whatever is in it.
 """
 
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from itertools import groupby
@@ -22,14 +22,13 @@ from flows.clock import wall_ns
 from flows.loop_thread import EventLoopThread
 from flows.model import ConnectionEvent, Flush, RawFrames, RefreshRequest, Rejected, TradingStatus
 from sources.connection.frame_queue import FrameQueue
+from sources.connection.patience import new_loop
 from sources.connection.pool import ConnectionPool, report_bug
 from sources.connection.settings import ConnectionSettings
 from sources.connection.transport import transport_of
 from sources.feed import DesiredStreams, VenueFeed, shard_of
 from sources.kafka.copies import FrameCopies, FrameCopy
-
-IDLE_WAIT_S = 0.02
-"""Longest wait of an idle poll. An arrival ends the wait, so a longer one delays only timers."""
+from sources.waiting import IDLE_WAIT_S, SourceWorker, SourceWorkers, WakeEvent
 
 FLUSH_S = 0.45
 """Longest time between two `Flush` when nothing arrives: later steps have timers twice a second."""
@@ -46,65 +45,11 @@ class SourceSettings(ConnectionSettings, Protocol):
     shards: int
     poll_frames: int
     gather_ms: int
+    patience_ms: int
 
     @property
     def own_symbols(self) -> tuple[str, ...]:
         """The symbols of this process's share."""
-
-
-class WakeEvent:
-    """Wakes one waiting thread. `set` costs an attribute look-up while no thread waits."""
-
-    # A lock alone: `threading.Event` takes another one in each of its methods, and makes a third for every wait.
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._lock.acquire()
-        self._waiting = False
-
-    def set(self) -> None:
-        """Wakes the waiting thread."""
-        if self._waiting:
-            self._waiting = False
-            with suppress(RuntimeError):  # another thread has woken it at the same time
-                self._lock.release()
-
-    def wait(self, timeout_s: float, has_come: Callable[[], bool]) -> None:
-        """Returns on `set`, or when `has_come` is true already, or after `timeout_s`."""
-        self._lock.acquire(blocking=False)  # set when the time was over
-        self._waiting = True
-        if not has_come():
-            self._lock.acquire(timeout=timeout_s)
-        self._waiting = False
-
-
-class SourceWorker:
-    """Shared by the partitions of one worker thread, of all sources: the wake event, and which of them waits for it."""
-
-    def __init__(self) -> None:
-        self.wake = WakeEvent()
-        self.partitions: list[FeedPartition] = []
-        """Those that are open; the first one waits."""
-
-    def has_arrived(self) -> bool:
-        """Whether anything waits for a poll of any of them."""
-        return any(partition.has_arrived() for partition in self.partitions)
-
-    def wait(self) -> None:
-        """Waits for an arrival at any of them, at most until one of them has something to do."""
-        idle_s = min(partition.idle_s for partition in self.partitions)
-        self.wake.wait(idle_s, self.has_arrived)
-
-
-class SourceWorkers:
-    """The workers of a flow, by the thread of the system: a thread of the engine keeps no `threading.local`."""
-
-    def __init__(self) -> None:
-        self._by_thread: dict[int, SourceWorker] = {}
-
-    def own(self) -> SourceWorker:
-        """The worker of the calling thread."""
-        return self._by_thread.setdefault(threading.get_ident(), SourceWorker())
 
 
 class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
@@ -114,7 +59,7 @@ class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
 
     def __init__(
         self,
-        connect: Callable[[Callable[[], None]], list[FrameQueue]],
+        connect: Callable[[WakeEvent], list[FrameQueue]],
         *,
         worker: SourceWorker,
         poll_frames: int,
@@ -135,7 +80,7 @@ class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
         self._owes_flush = False
         self._flushed_s = 0.0
         self._injected: deque[ConnectionEvent] = deque()
-        self._queues = connect(self._wake.set)
+        self._queues = connect(self._wake)
         worker.partitions.append(self)
 
     def waiting(self) -> dict[str, int]:
@@ -162,9 +107,11 @@ class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
                 self._copy.take(rest)
             return [*rest, Flush(final=True)]
         worker = self._worker
-        if worker.partitions[0] is self and not worker.has_arrived():
+        if worker.partitions[0] is self:
             worker.wait()
         out = self._drained(self._poll_frames)
+        if out:
+            worker.note_taken()
         if out and self._copy:
             self._copy.take(out)
         if not self.has_arrived() and self._is_flush_due(delivered=bool(out)):
@@ -205,6 +152,10 @@ class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
         """Longest wait of a poll that finds nothing."""
         return self._hold_s if self._owes_flush else IDLE_WAIT_S
 
+    def is_urgent(self) -> bool:
+        """Whether anything waits for a poll that cannot wait for more."""
+        return bool(self._injected) or any(queue.is_urgent for queue in self._queues)
+
     def has_arrived(self) -> bool:
         """Whether anything waits for a poll."""
         return bool(self._injected) or any(queue.items for queue in self._queues)
@@ -220,9 +171,12 @@ class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
 
 def _taken(queue: FrameQueue, limit: int | None) -> Iterable[Polled]:
     """Up to `limit` items of a queue, frames in a row together."""
+    queue.is_urgent = False  # before the look: what comes now sets it again
     waiting = len(queue.items)
     if not waiting:
         return []
+    if limit is not None and waiting > limit:
+        queue.is_urgent = True
     take = queue.items.popleft
     taken: list[Any] = [take() for _ in range(waiting if limit is None else min(waiting, limit))]
     if not queue.has_events():
@@ -263,8 +217,9 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
         self._settings = settings
         self._stop = stop
         transport_of(settings.transport)  # one that is not installed is refused before anything runs
-        self._network = EventLoopThread()
-        self._workers = workers or SourceWorkers()
+        patience_s = settings.patience_ms / 1_000
+        self._network = EventLoopThread(new_loop=partial(new_loop, patience_s))
+        self._workers = workers or SourceWorkers(patience_s)
         self._copies = copies
         self._partitions: dict[int, FeedPartition] = {}
         self._pools: dict[int, ConnectionPool] = {}
@@ -373,9 +328,11 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
         """Called by the engine; connects at once."""
         number = int(for_part.rpartition("-")[2])
 
-        def connect(wake: Callable[[], None]) -> list[FrameQueue]:
+        def connect(wake: WakeEvent) -> list[FrameQueue]:
             with self._lock:
-                pool = self._pools[number] = ConnectionPool(self._feed, settings=self._settings, wake=wake)
+                pool = self._pools[number] = ConnectionPool(
+                    self._feed, settings=self._settings, wake=wake.set, wake_calm=wake.set_calm
+                )
                 self._follow(number)
             return pool.queues
 

@@ -17,6 +17,15 @@ kinds: those of the setting.
 """
 
 
+_CALM_KINDS = frozenset(("depth", "bookTicker", "ticker", "miniTicker", "markPrice"))
+"""Kinds of streams that show a state, each message the next one of it."""
+
+
+def is_calm(kind: str) -> bool:
+    """Whether messages of this kind can wait some milliseconds for each other. Trades cannot."""
+    return kind in _CALM_KINDS or kind.startswith("kline")
+
+
 class Headers(dict[str, str]):
     """Headers of a handshake. Their values may be secret, and are not shown."""
 
@@ -57,9 +66,19 @@ class ConnectionPlan(Struct, frozen=True):
         return tuple(self.kinds)
 
     @property
+    def calm(self) -> frozenset[str]:
+        """The venue's names of those of its streams whose messages can wait some milliseconds for each other."""
+        return frozenset(name for name, (_, kind) in self.names.items() if is_calm(kind))
+
+    @property
     def streams(self) -> tuple[str, ...]:
         """The venue's names of its streams."""
         return tuple(self.names)
+
+    @property
+    def can_wait(self) -> bool:
+        """Whether that is so of all of them."""
+        return bool(self.names) and len(self.calm) == len(self.names)
 
     def emptied(self) -> "ConnectionPlan":
         """The same connection without anything on it."""

@@ -17,10 +17,10 @@ from flows.steps.accounts import AccountParts
 from sources.account import AccountFeed, AccountRefusedError
 from sources.account_bridge import AccountSource
 from sources.account_stream import AccountStream
-from sources.bridge import SourceWorkers
 from sources.connection.pool import report_bug
 from sources.connection.transport import transport_of
 from sources.rest.query_runner import Handler
+from sources.waiting import SourceWorkers
 
 
 class AccountRuntime:

@@ -22,11 +22,12 @@ from sinks.mongo.commands import CommandConsumer, NoCommands
 from sinks.mongo.writer import MongoWriter
 from sinks.trades.compaction import Clocks
 from sinks.trades.writer import TradeWriter, open_trade_writer
-from sources.bridge import FeedSource, SourceWorkers
+from sources.bridge import FeedSource
 from sources.feed import UnknownSymbolError, check_symbols
 from sources.rest.client import VenueError
 from sources.venue import Venue, VenueRest
 from sources.venues import VENUES
+from sources.waiting import SourceWorkers
 
 CHECK_S = 5.0
 """Longest wait for the venue's list of symbols at the start; without it the flow starts all the same."""

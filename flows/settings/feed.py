@@ -136,6 +136,10 @@ class Feed(Section):
     """Most frames passed to the flow at once."""
     gather_ms: Annotated[int, Field(ge=0, le=100)] = 5
     """Trades of so many milliseconds are sequenced in one batch; prices do not wait for it."""
+    patience_ms: Annotated[int, Field(ge=0, le=100)] = 50
+    """Books, best bids and asks, klines and tickers that come within so many milliseconds are taken together, which
+    spares most wake-ups of a busy feed. Trades, and what comes after a longer pause, are taken at once; with 0 all is.
+    """
     reorder_ms: Milliseconds = 200
     """How long missing trade ids may still arrive before they are a gap."""
     repair_ms: Milliseconds = 30_000

@@ -23,12 +23,27 @@ class FrameQueue:
     Bounded: when `bound` frames wait, sockets are not read, so that TCP slows the venue down.
     """
 
-    def __init__(self, line: str, bound: int, wake: Callable[[], None], *, venue: str = "") -> None:
-        """`venue` and `line` are the connection's, for the log."""
+    def __init__(
+        self,
+        line: str,
+        bound: int,
+        wake: Callable[[], None],
+        *,
+        wake_calm: Callable[[], None] | None = None,
+        venue: str = "",
+    ) -> None:
+        """`venue` and `line` are the connection's, for the log. `wake_calm` is called in the place of `wake` when what
+        has come can wait.
+        """
         self.line = line
         self.venue = venue
         self.bound = bound
-        self.wake = wake
+        self.calm: frozenset[str] = frozenset()
+        """Streams whose frames can wait for others."""
+        self.is_urgent = False
+        """Whether anything has come that cannot wait, and the taker was woken; it clears that before it takes."""
+        self._wake = wake
+        self._wake_calm = wake_calm or wake
         self.items: deque[bytes | ConnectionEvent] = deque()
         self.names: StreamNames | None = None
         """The streams of the connection, replaced as a whole, so that the taker may read it at any time. None: any
@@ -38,6 +53,16 @@ class FrameQueue:
         self._events_put = 0  # two counts, as each thread may change only its own
         self._events_taken = 0
         self._is_behind = False
+
+    def ring(self, stream: str = "") -> None:
+        """Something has been put; without effect on the taker when `is_urgent`, as a frame that is put then is taken
+        with what is urgent.
+        """
+        if stream in self.calm:
+            self._wake_calm()
+        else:
+            self.is_urgent = True
+            self._wake()
 
     def admit(self, streams: Iterable[str]) -> None:
         """Adds streams that are about to be subscribed."""
@@ -71,7 +96,7 @@ class FrameQueue:
         """Appends a connection event, after the frames received before it."""
         self._events_put += 1
         self.items.append(event)
-        self.wake()
+        self.ring()
 
     def has_events(self) -> bool:
         """Whether there are events that the taker has not noted as taken."""

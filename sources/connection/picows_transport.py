@@ -20,6 +20,7 @@ from sources.connection.transport import (
     TransportError,
     closed_by_venue,
     cut,
+    descriptor_of,
     not_opened,
     proxy_of,
 )
@@ -147,6 +148,10 @@ class _PicowsSocket(WSListener):
 
     def resume(self) -> None:
         self._opened.underlying_transport.resume_reading()
+
+    @property
+    def descriptor(self) -> int:
+        return descriptor_of(self._opened.underlying_transport)
 
     async def wait_ended(self) -> str:
         await self._disconnected.wait()

@@ -26,10 +26,18 @@ _log = structlog.get_logger(__name__)
 class ConnectionPool:
     """Connects to the desired streams. `queues` only grows: items of a closed connection are still to be read."""
 
-    def __init__(self, feed: VenueFeed, *, settings: ConnectionSettings, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        feed: VenueFeed,
+        *,
+        settings: ConnectionSettings,
+        wake: Callable[[], None],
+        wake_calm: Callable[[], None] | None = None,
+    ) -> None:
+        """`wake` is called when something has come; when it can wait for more, `wake_calm` if there is one."""
         self._feed = feed
         self._settings = settings
-        self._wake = wake
+        self._wakes = wake, wake_calm or wake
         self._planned: list[_PlannedConnection] = []
         self.queues: list[FrameQueue] = []
 
@@ -39,7 +47,7 @@ class ConnectionPool:
         """
         plans = self._feed.plans(desired, [planned.plan for planned in self._planned], not_trading=not_trading)
         for plan in plans[len(self._planned) :]:
-            planned = _PlannedConnection(plan, feed=self._feed, settings=self._settings, wake=self._wake)
+            planned = _PlannedConnection(plan, feed=self._feed, settings=self._settings, wakes=self._wakes)
             self._planned.append(planned)
             self.queues.append(planned.queue)
         changes = []
@@ -75,10 +83,16 @@ class _PlannedConnection:
     """One planned connection, or several redundant ones with the same streams, with one queue. Closed at first."""
 
     def __init__(
-        self, plan: ConnectionPlan, *, feed: VenueFeed, settings: ConnectionSettings, wake: Callable[[], None]
+        self,
+        plan: ConnectionPlan,
+        *,
+        feed: VenueFeed,
+        settings: ConnectionSettings,
+        wakes: tuple[Callable[[], None], Callable[[], None]],
     ) -> None:
+        wake, wake_calm = wakes
         self.plan = plan.emptied()
-        self.queue = FrameQueue(plan.line, settings.queue_frames, wake, venue=feed.venue)
+        self.queue = FrameQueue(plan.line, settings.queue_frames, wake, wake_calm=wake_calm, venue=feed.venue)
         self.queue.admit(())
         self._feed = feed
         self._settings = settings
@@ -102,6 +116,7 @@ class _PlannedConnection:
         """
         async with self._lock:
             self.queue.admit(plan.names)
+            self.queue.calm = plan.calm
             self.watch.follow(plan)
             try:
                 await self._carry(before, plan)

@@ -17,6 +17,7 @@ import structlog
 from flows.backoff import backoff_s
 from sources.connection.frame_numbers import FrameNumbers
 from sources.connection.frame_queue import FrameQueue
+from sources.connection.patience import let_wait
 from sources.connection.requests import RequestError, Requests
 from sources.connection.settings import ConnectionSettings
 from sources.connection.transport import Open, Receive, Socket, TransportError
@@ -148,12 +149,14 @@ class Session:
             )
         except TransportError as error:
             return f"{plan.url} cannot be reached: {error}"
+        self._socket, descriptor = socket, socket.descriptor
         try:
-            self._socket = socket
             _log.info("connected", venue=self._feed.venue, line=plan.line, url=plan.url, streams=len(plan.names))
+            let_wait(descriptor, can_wait=plan.can_wait)
             self._on_opened()
             return await self._serve(socket)
         finally:
+            let_wait(descriptor, can_wait=False)
             await _cancelled(self._waiting_for_room)
             self._waiting_for_room = None
             await self._close_socket(socket)
@@ -183,7 +186,7 @@ class Session:
 
     def _receiver(self) -> Receive:
         """The hot path: one look at the stream and one append per frame."""
-        items, bound, wake = self._queue.items, self._queue.bound, self._queue.wake
+        queue, items, bound = self._queue, self._queue.items, self._queue.bound
         put, channel_of, note = items.append, self._feed.channel_of, self.active.add
         confirmed: asyncio.Event | None = self._subscribed
 
@@ -199,12 +202,14 @@ class Session:
                     self.delivers.set()
                     confirmed = None
             put(frame)
-            wake()
+            if not queue.is_urgent:
+                queue.ring(stream)
             if len(items) >= bound:
                 self._wait_for_room()
 
-        if not self._plan.number:
-            return receive
+        return self._numbered(receive) if self._plan.number else receive
+
+    def _numbered(self, receive: Receive) -> Receive:
         numbers = FrameNumbers(self._plan.number)
 
         def receive_numbered(frame: bytes) -> None:
@@ -289,6 +294,7 @@ class Session:
         """Requests the difference to the confirmed streams."""
         before = self.refused
         plan = self._take_plan()
+        let_wait(socket.descriptor, can_wait=plan.can_wait)
         stale, self._to_renew = self._to_renew, set()
         is_retry = time.monotonic() >= self._retry_s
         self.refused = {name: words for name, words in before.items() if name in plan.names}
@@ -346,8 +352,7 @@ class Session:
         """Subscribes to streams. A refusal does not name its streams, so each half is requested by itself, and so on,
         down to the symbols that are refused; down to single streams while nothing is confirmed, and at retries.
         """
-        waiting = deque([streams] if streams else [])
-        sent = 0
+        waiting, sent = deque([streams] if streams else []), 0
         while waiting and not (is_retry and sent >= RETRY_REQUESTS):
             part = waiting.popleft()
             words = await self._requests.send(socket, self._feed.subscribe_requests(tuple(part)))

@@ -3,6 +3,7 @@
 A transport delivers every message at once. The meaning of messages, timeouts and reconnection are decided elsewhere.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Literal, Protocol, TypeAlias
 
@@ -52,6 +53,10 @@ class Socket(Protocol):
 
     def resume(self) -> None:
         """Resumes reading."""
+
+    @property
+    def descriptor(self) -> int:
+        """Its file descriptor; -1 when it is closed."""
 
     async def wait_ended(self) -> str:
         """Waits for the end of the connection; returns the reason. Raises an error of the receiver."""
@@ -113,6 +118,12 @@ def not_opened(error: Exception) -> TransportError:
     """The error of a connection that could not be opened. The library's text may repeat parts of the answer."""
     text = str(error) or type(error).__name__
     return TransportError(text if isinstance(error, _OWN_WORDS) else quoted(text, by="the WebSocket client"))
+
+
+def descriptor_of(transport: asyncio.BaseTransport | None) -> int:
+    """The file descriptor of an event loop's transport; -1 without one."""
+    opened = transport.get_extra_info("socket") if transport is not None else None
+    return -1 if opened is None else opened.fileno()
 
 
 def cut(why: str | None) -> str:

@@ -61,6 +61,10 @@ class _WebsocketsSocket:
         self._is_paused = False
         self._resumed.set()
 
+    @property
+    def descriptor(self) -> int:
+        return transport.descriptor_of(self._connection.transport)
+
     async def wait_ended(self) -> str:
         return await asyncio.shield(self._reading)
 

@@ -9,7 +9,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.operators import StatefulBatchLogic
 from bytewax.testing import TestingSink, TestingSource, cluster_main, run_main
 
-from flows.clock import FeedClock, Now, Reading
+from flows.clock import GRAIN_MS, FeedClock, Now, Reading, monotonic_ms, timers_of_thread
 from flows.machine import (
     ANSWER_POLL_MS,
     HEARTBEAT_MS,
@@ -106,6 +106,28 @@ def test_timers_are_never_far_away() -> None:
     assert far is not None
     assert soon is not None
     assert 0 < (far - soon).total_seconds() * 1_000 <= HEARTBEAT_MS
+
+
+def test_who_waits_on_the_thread_knows_the_timers_of_its_machines_until_they_end() -> None:
+    timers, local = timers_of_thread(), [monotonic_ms()]
+    before = dict(timers._machines)
+
+    def due() -> dict[int, int]:
+        return {grain: count for grain, count in timers._machines.items() if count != before.get(grain)}
+
+    for ending in ("end", "removed"):
+        soon = MachineLogic(None, partial(Echo, due_at=BEGIN + 70), clock=clock_at(local))
+        take(soon, "a")
+        soon.notify_at()
+        assert due() == {(local[0] + 70) // GRAIN_MS + 1: 1}
+        take(soon, "b")
+        soon.notify_at()
+        assert sum(due().values()) == 1, "once for each machine"
+        if ending == "end":
+            soon.on_eof()
+        else:
+            take(soon, GONE)
+        assert due() == {}
 
 
 def test_being_woken_for_nothing_does_nothing() -> None:

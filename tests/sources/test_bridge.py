@@ -22,8 +22,9 @@ from flows.model import (
 )
 from flows.settings import Feed
 from sources.binance.feed import BinanceFeed
-from sources.bridge import FeedPartition, FeedSource, SourceWorker, WakeEvent
+from sources.bridge import FeedPartition, FeedSource
 from sources.feed import shard_of
+from sources.waiting import SourceWorker, WakeEvent
 from tests.fakes.venue import VenueSession, frame, running_venue
 
 

@@ -73,6 +73,7 @@ async def until(queue: FrameQueue, rung: asyncio.Event, last: object) -> list[Co
             while not queue.items:
                 rung.clear()
                 await rung.wait()
+            queue.is_urgent = False
             found.append(queue.items.popleft())
             if found[-1] == last or type(found[-1]) is last:
                 return found

@@ -28,6 +28,7 @@ class Arrivals:
             while not self._queue.items:
                 self._rung.clear()
                 await self._rung.wait()
+        self._queue.is_urgent = False
         return self._queue.items.popleft()
 
 

@@ -28,6 +28,7 @@ class Followed:
             while len(self.lines.queues) <= queue or not self.lines.queues[queue].items:
                 self._rung.clear()
                 await self._rung.wait()
+        self.lines.queues[queue].is_urgent = False
         return self.lines.queues[queue].items.popleft()
 
     async def news(self, count: int, queue: int = 0) -> list[Any]:

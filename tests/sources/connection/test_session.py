@@ -35,6 +35,7 @@ class Events:
             while not self._queue.items:
                 self._rung.clear()
                 await self._rung.wait()
+        self._queue.is_urgent = False
         return self._queue.items.popleft()
 
     async def until(self, kind: type) -> Any:

@@ -56,6 +56,7 @@ async def test_the_products_feed_subscribes_and_its_parser_reads_every_frame(nam
                     await wake.wait()
                     wake.clear()
                     for queue in pool.queues:
+                        queue.is_urgent = False
                         frames = [item for item in queue.items if isinstance(item, bytes)]
                         queue.items.clear()
                         parsed = parser.parse(RawFrames(line=queue.line, payloads=frames, received_ns=0))
