@@ -7,7 +7,7 @@ from flows.process.exit_codes import CANNOT_RUN, TRY_AGAIN, USAGE
 
 SIGNALLED: Final = 128
 """A shell adds this to the number of the signal that its command died of."""
-_KILLED: Final = "somebody has killed it, or the system when memory ran out (`dmesg` says so)"
+_KILLED: Final = "a user has killed it, or the system when memory ran out (`dmesg` says so)"
 
 
 def signal_of(code: int) -> signal.Signals | None:

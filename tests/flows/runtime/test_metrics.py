@@ -44,7 +44,7 @@ class OnTheBus:
 
 
 def told(metrics: FlowMetrics) -> dict[tuple[str, ...], float]:
-    """What somebody is told who asks for it."""
+    """What a request for it is answered."""
     port = free_port()
     serve(metrics, Metrics(port=port))
     with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:

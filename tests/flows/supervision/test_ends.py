@@ -26,7 +26,7 @@ def test_ends(code: int, text: str) -> None:
 @pytest.mark.parametrize("code", [-9, 137])
 def test_a_kill_hints_at_memory(code: int) -> None:
     assert describe_end(code) == (
-        "was ended by SIGKILL: somebody has killed it, or the system when memory ran out (`dmesg` says so)"
+        "was ended by SIGKILL: a user has killed it, or the system when memory ran out (`dmesg` says so)"
     )
 
 

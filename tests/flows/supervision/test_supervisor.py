@@ -53,7 +53,7 @@ def test_a_killed_process_comes_back_and_the_others_go_on(tmp_path: Path) -> Non
     with supervised(tmp_path, python("one", QUIET), python("two", TALKER)) as run:
         one, two = both_begun(run, "one", "two")
         os.kill(one, signal.SIGKILL)
-        said = r"marketflow \| one was ended by SIGKILL: somebody .*; it is started again in 0.5 s\n"
+        said = r"marketflow \| one was ended by SIGKILL: a user .*; it is started again in 0.5 s\n"
         end = run.until_said(said).end()
         assert run.pid_of("one", after=end) != one
         run.until_said(r"two +\| going on\n", after=run.until_said(r"one is started \(pid \d+, start 2\)").end())
