@@ -10,7 +10,7 @@ from playwright.async_api import Page, expect
 from flows.model import BookView, TradeBatch
 from tests.fakes.browser import LIBRARY, NO_LIBRARY
 from tests.fakes.candles import BEGIN, candle, forming
-from tests.fakes.interface import NOW, price, state, trade
+from tests.fakes.interface import NOW, price, state, trade, until
 from tests.fakes.pages import AXE, DESKTOP, PATIENCE_MS, PHONE, THEMES, Told, faults_of, go_to, keep, resize
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]  # the browser is of one loop
@@ -65,7 +65,7 @@ async def test_the_book_of_the_last_hour_is_behind_the_candles(told: Told, tmp_p
     await resize(page, DESKTOP)
     deployment.tell(*(candle(minute, close=100.0) for minute in range(10, 14)), forming(14, close=100.0))
     deployment.tell(*(book(second) for second in range(0, 270, 10)))
-    await page.wait_for_function("marketflow.candles.length >= 15", timeout=PATIENCE_MS)
+    await until(lambda: page.evaluate("marketflow.candles.length >= 15"))
     place = await place_of(page)
     before = await page.evaluate(PIXELS, place)
     await page.locator("#heat-on").click()
@@ -146,7 +146,7 @@ async def test_a_tab_that_slept_shows_the_present_at_once(told: Told) -> None:
         await expect(page.locator("#price")).to_have_text("321.50")
         await expect(page.locator("#light")).to_have_attribute("data-state", "live")
         await expect(page.locator("#bids .level span").first).to_have_text("320.00")
-        await page.wait_for_function("marketflow.candles.length >= 21", timeout=PATIENCE_MS)
+        await until(lambda: page.evaluate("marketflow.candles.length >= 21"))
         steps = "marketflow.candles.every(({ time }, at, all) => !at || time === all[at - 1].time + 60_000)"
         assert await page.evaluate(steps)
     await session.detach()

@@ -1,7 +1,10 @@
 /** What the hubs said between two batches, in its order: of what the next message replaces only the newest, of trades all. Pure. */
 
-const REPLACED = new Set(["MarketData", "OrderBook", "Stats", "MarkPrice", "Funding", "OpenInterest"]);
+const REPLACED = new Set(["MarketData", "Stats", "MarkPrice", "Funding", "OpenInterest"]);
 const MOST_TRADES = 2_000; // of an instrument: while the page is halted no more are kept than it holds
+const MOST_BOOKS = 60; // the page keeps the book of each second: as many of those that waited
+
+const secondOf = ({ timestamp }) => Math.floor(timestamp / 1_000) % MOST_BOOKS;
 
 /** Once a second, however long the page takes nothing. */
 const isHeartbeat = (type, data) => type === "Status" && data.state === "alive";
@@ -24,7 +27,8 @@ export class Batch {
   /** Adds a message of the market. */
   addMessage({ type, data }, venue, url) {
     const key = `${this.#era} ${url} ${type} ${venue} ${data.symbol}`;
-    if (REPLACED.has(type) || isHeartbeat(type, data)) this.#replace(key, "onMessage", { type, data }, venue, url);
+    if (type === "OrderBook") this.#replace(`${key} ${secondOf(data)}`, "onMessage", { type, data }, venue, url);
+    else if (REPLACED.has(type) || isHeartbeat(type, data)) this.#replace(key, "onMessage", { type, data }, venue, url);
     else if (type === "Candle") this.#addCandle(`${key} ${data.timeframe} ${data.candle.timestamp}`, data, venue, url);
     else if (type === "Trade") this.#addTrades(key, data, venue, url);
     else this.#append("onMessage", { type, data }, venue, url);
