@@ -2,7 +2,7 @@
 
 const REPLACED = new Set(["MarketData", "Stats", "MarkPrice", "Funding", "OpenInterest"]);
 const MOST_TRADES = 2_000; // of an instrument: while the page is halted no more are kept than it holds
-const MOST_BOOKS = 60; // the page keeps the book of each second: as many of those that waited
+const MOST_BOOKS = 3_600; // of an instrument: the page keeps that of each second of an hour (depth/history.js)
 
 const secondOf = ({ timestamp }) => Math.floor(timestamp / 1_000) % MOST_BOOKS;
 
