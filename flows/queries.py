@@ -183,7 +183,9 @@ class LastTradeQuery(Query, frozen=True):
     """
 
     first_id: int = -1
-    """The first trade that this process received, and its time, ms UTC."""
+    """The first trade that this process received, and its time, ms UTC. -1: none has come; only what another process
+    has handed on is an answer then.
+    """
     first_time: int = 0
 
     @property

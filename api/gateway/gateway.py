@@ -24,6 +24,7 @@ from flows.clock import Now, monotonic_ms, wall_ms
 from sinks.hub.auth import MESSAGE_BYTES, REQUESTS_PER_S, ClientOptions, TokenBucket, options_of
 from sinks.hub.client import STALLED_MS, Client
 from sinks.hub.connection import CLOSE_S
+from sinks.hub.fanout import TRY_AGAIN_LATER
 from sinks.hub.hub_settings import HubSettings
 from sinks.hub.messages import WireFormat
 from sinks.hub.pace import Pace
@@ -85,23 +86,26 @@ class Gateway:
             self._pace.wake()
 
     def _has(self, seq: int) -> bool:
-        return not isinstance(self._relay, StreamRelay) or self._relay.has(seq)
+        return self._relay.has(seq)
 
-    async def _until(self, seq: int) -> None:
+    async def _until(self, seq: int) -> bool:
         """Waits until the message with this number was received, if the client has it from a node that is ahead, or
-        this one has only begun.
+        this one has only begun. False where this one cannot know the number, as it does not follow the bus: at another
+        node the client can go on without a loss.
         """
         if self._has(seq):
-            return
+            return True
         has_come = asyncio.Event()
         self._awaited[has_come] = seq
         try:
             async with asyncio.timeout(AHEAD_S):
                 await has_come.wait()
         except TimeoutError:
-            pass  # the relay does not know the number: it sends the state
+            # else the relay, which does not know the number, sends the state
+            return self._relay.is_filled and all(one.is_up for one in self._live.connections)
         finally:
             del self._awaited[has_come]
+        return True
 
     def _flush(self) -> None:
         self._unsent = 0
@@ -129,8 +133,9 @@ class Gateway:
         if connection is None or request.transport is None or not websocket.can_prepare(request).ok:
             raise Problem("bad_request", "this address is a WebSocket")
         await websocket.prepare(request)
-        if options.resume_after is not None:
-            await self._until(options.resume_after)
+        if options.resume_after is not None and not await self._until(options.resume_after):
+            await websocket.close(code=TRY_AGAIN_LATER, message=b"this node does not follow the bus now")
+            return websocket
         peer = GatewaySocket(websocket, connection, request.transport)
         client = self._join(peer, options)
         _log.info("client_connected", peer=peer.peer_name, encoding=client.encoding)

@@ -52,6 +52,15 @@ class Relay(Outlet):
         self._liquidations: Counter[Topic] = Counter()
 
     @property
+    def is_filled(self) -> bool:
+        """Whether it is known what there is to resume from."""
+        return True
+
+    def has(self, seq: int) -> bool:  # noqa: ARG002 - the stream's relay reads it
+        """Whether a client that has this number may join now."""
+        return True
+
+    @property
     def is_replacing(self) -> bool:
         """Whether the state of a hub that did not resume is not complete yet."""
         return bool(self._replacing)
@@ -152,6 +161,11 @@ class StreamRelay(Relay):
         """As for `Relay`."""
         super().__init__(settings, venues=venues, first_seq=0, names_of=names_of)
         self._is_filled = False
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether state and earlier messages were received."""
+        return self._is_filled
 
     def has(self, seq: int) -> bool:
         """Whether everything up to this number was received, what came before the state too."""

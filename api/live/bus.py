@@ -63,6 +63,11 @@ class BusConnection:
         return self._protocol.venue_states[0] if self._protocol.has_begun else VenueState("")
 
     @property
+    def is_up(self) -> bool:
+        """Whether the stream is read, also where no flow has published about a venue."""
+        return self._is_up
+
+    @property
     def seq(self) -> int:
         """Number of the newest message received."""
         return self._protocol.seq
@@ -95,7 +100,7 @@ class BusConnection:
                 await self._read(client, after=seq, earlier=None, resumes=True)
             else:
                 await self._begin(client)
-                first = max(span.first - 1, self._protocol.seq - self._ring)
+                first = max(0, span.first - 1, self._protocol.seq - self._ring)  # an empty stream begins at 0
                 await self._read(client, after=first, earlier=[])
 
     def _is_behind_for_long(self) -> bool:

@@ -56,6 +56,10 @@ class Connection(Protocol):
     def seq(self) -> int:
         """Sequence number of the newest message received."""
 
+    @property
+    def is_up(self) -> bool:
+        """Whether messages come as they are said."""
+
     async def run(self) -> None:
         """Follows until cancelled."""
 
@@ -80,6 +84,11 @@ class HubConnection:
     def venue_states(self) -> list[VenueState]:
         """The states of all venues of the hub."""
         return self._protocol.venue_states
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it is connected."""
+        return self.state.connected
 
     @property
     def seq(self) -> int:

@@ -66,17 +66,16 @@ class StoredTrades:
         """
         if (begin_there := self._taken_over.get(query.symbol)) is not None:
             return begin_there
-        if self._begins is None:
+        if self._begins is None or query.first_id < 0:
             return None
         newest = await self._read(partial(_newest_of, symbol=query.symbol, counts_fills=False))
         if newest is not None:
             return newest
         begin = await self._begin(query.symbol)
-        if begin is not None and (query.first_id < 0 or begin.id <= query.first_id):
+        if begin is not None and begin.id <= query.first_id:
             _log.info("begins_behind_first_trade_seen", symbol=query.symbol, first_id=begin.id)
             return begin.id - 1, begin.time
-        if query.first_id >= 0:
-            await self._note_begin(self._begins, query.symbol, FirstTrade(query.first_id, query.first_time))
+        await self._note_begin(self._begins, query.symbol, FirstTrade(query.first_id, query.first_time))
         return None
 
     async def missing(self, query: StoreCheckQuery) -> Newest | None:

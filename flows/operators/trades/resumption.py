@@ -6,22 +6,35 @@ The laws:
 * Where more was made than one answer holds, the next query leaves at once. A smaller answer has reached the present, so
   the next one leaves after a delay that doubles; one without trades is the last.
 * What the stream has brought, or is about to bring, was not missed.
+
+A new sequence begins behind what is stored, or what another process has handed on: that is queried with its first
+trade, and the latter as soon as its stream is subscribed, since a quiet instrument's first trade may be far.
 """
 
+from collections.abc import Callable
 from typing import cast
 
 from msgspec import Struct
 
 from flows.bounds import TRADE_AHEAD_MS
 from flows.clock import Now
-from flows.model import DAY_MS, Incident, IncidentKind, StoreOnlyTrades, Trade, TradeBatch
+from flows.model import DAY_MS, AggregateTrade, Incident, IncidentKind, StoreOnlyTrades, Trade, TradeBatch
 from flows.operators.delay import doubled_ms
-from flows.operators.trades.chain import TradeChain
+from flows.operators.trades.chain import TradeChain, by_id
 from flows.operators.trades.checks import TradeChecks
 from flows.operators.trades.gaps import QUERY_TRADES
 from flows.operators.trades.position import Position
-from flows.operators.trades.results import Results, StoredAnswer, TradesAnswer
-from flows.queries import MissedTradesQuery, Query, QueryError, RefillQuery, StoreCheckQuery, TradesQuery
+from flows.operators.trades.results import Results, StoredAnswer, TradesAnswer, whole_from
+from flows.queries import (
+    Continued,
+    LastTradeQuery,
+    MissedTradesQuery,
+    Query,
+    QueryError,
+    RefillQuery,
+    StoreCheckQuery,
+    TradesQuery,
+)
 from flows.texts import counted
 
 RETRY_MS = 1_000
@@ -66,8 +79,11 @@ class Resumption:
         checks: TradeChecks,
         last_id: int,
         most_trades: int,
+        checks_store: bool = True,
     ) -> None:
-        """`last_id` was handed on last; at most `most_trades` are fetched for the store."""
+        """`last_id` was handed on last; at most `most_trades` are fetched for the store, if it is checked at all: not
+        where another process has handed them on.
+        """
         self._venue = venue
         self._symbol = symbol
         self._position = position
@@ -75,7 +91,7 @@ class Resumption:
         self._checks = checks
         self._last_id = last_id
         self._most_trades = most_trades
-        self._store_due: int | None = 0
+        self._store_due: int | None = 0 if checks_store else None
         self._store_failures = 0
         self._waits_for_store = False
         self._lacking: _Lacking | None = None
@@ -235,3 +251,110 @@ class Resumption:
 def _retry_at(failures: int, now: Now) -> int:
     """Local time of the next query after so many failures in a row."""
     return now.local + doubled_ms(RETRY_MS, failures, longest_ms=LONGEST_RETRY_MS)
+
+
+class Beginning:
+    """Where a new sequence of one instrument begins."""
+
+    def __init__(
+        self,
+        venue: str,
+        symbol: str,
+        position: Position,
+        *,
+        chain: TradeChain,
+        checks: TradeChecks,
+        is_new: bool,
+        take: Callable[[list[Trade], Now], Results],
+    ) -> None:
+        """`is_new`: there is no position yet, and it can be queried. `take` takes trades that were held."""
+        self._venue = venue
+        self._symbol = symbol
+        self._position = position
+        self._chain = chain
+        self._checks = checks
+        self._is_new = is_new
+        self._take = take
+        self._after: tuple[int, int] | Continued | None = None
+        """Where another process has ended, while what was made since is queried."""
+        self._missed: MissedTradesQuery | None = None
+        self._resumption: Resumption | None = None
+
+    def on_subscribed(self) -> list[Query]:
+        """The stream of trades begins: queries where another process has ended, if one has."""
+        if not self._is_new or self._chain.open_query is not None:
+            return []
+        self._is_new = False
+        self._chain.open_query = LastTradeQuery(self._symbol)
+        return [self._chain.open_query]
+
+    def on_trades(self, trades: list[Trade], now: Now) -> Results:
+        """Trades have come while there is no position: begins where that is known, or queries it."""
+        if self._after is not None:
+            after, self._after = self._after, None
+            return self._begin(after, now)
+        if not self._is_new:
+            return []
+        self._is_new = False
+        first = min(trades, key=by_id)
+        self._chain.open_query = LastTradeQuery(self._symbol, first.id, first.time)
+        return [self._chain.open_query]
+
+    def is_own(self, query: Query) -> bool:
+        """Whether a query is one of these."""
+        return isinstance(query, LastTradeQuery) or (self._missed is not None and query == self._missed)
+
+    def on_answer(self, query: Query, answer: object, now: Now) -> Results:
+        """Takes the answer to one of them."""
+        self._chain.open_query = None
+        if isinstance(query, TradesQuery):
+            return self._on_missed(query, cast("TradesAnswer", answer), now)
+        stored, held = cast("StoredAnswer", answer), self._chain.held.trades
+        is_early = isinstance(query, LastTradeQuery) and query.first_id < 0
+        if is_early and not isinstance(stored, tuple):
+            self._is_new = self._position.next_id is None
+            return self.on_trades([*held.values()], now) if held else []
+        if held or not isinstance(stored, tuple):
+            return self._begin(stored, now)
+        self._after, time = stored, stored[1]
+        first, end = stored[0] + 1, max(now.feed, time) if now.feed else time + LONGEST_AWAY_MS
+        self._chain.open_query = self._missed = MissedTradesQuery(
+            self._symbol, first, first + QUERY_TRADES - 1, time, end
+        )
+        return [self._missed]
+
+    def take_resumption(self) -> Resumption | None:
+        """What goes on with queries behind the first one, once."""
+        resumption, self._resumption = self._resumption, None
+        return resumption
+
+    def _begin(self, stored: StoredAnswer, now: Now) -> Results:
+        """Begins behind a stored trade, so that what was missed while no process followed is a gap."""
+        if self._position.next_id is not None or not isinstance(stored, tuple):
+            return []
+        waiting = self._chain.begin_after(stored)
+        return whole_from(stored) + (self._take(waiting, now) if waiting else [])
+
+    def _on_missed(self, query: TradesQuery, answer: TradesAnswer, now: Now) -> Results:
+        """What was made since the other process has ended has come, or nothing."""
+        self._missed, out = None, cast("Results", [])
+        latest = max(query.end, now.feed + DAY_MS) + TRADE_AHEAD_MS
+        trades = [] if isinstance(answer, QueryError) else self._checks.answered(query, answer, latest, out)
+        after, self._after = self._after, None
+        if after is not None and not trades:
+            self._is_new = True  # the first trade queries again
+            return out
+        if after is not None:
+            self._position.counts_fills = not isinstance(trades[0], AggregateTrade)
+            out += self._begin(after, now)
+            self._resumption = Resumption(
+                self._venue, self._symbol, self._position, chain=self._chain, checks=self._checks,
+                last_id=after[0], most_trades=0, checks_store=False,
+            )  # fmt: skip
+        missed = self._chain.missed(trades)
+        self._chain.sort_in(trades, now, out, is_confirmed=True)
+        if missed:
+            cause = f"{counted(len(missed), 'trade was', 'trades were')} made while no flow followed the instrument"
+            where, ids = (self._venue, self._symbol, query.begin, missed[-1].time), (missed[0].id, missed[-1].id)
+            out.append(Incident("repair", *where, cause, "fetched after the takeover", *ids))
+        return out

@@ -43,13 +43,12 @@ from flows.operators.trades.head_gap import MAX_HELD
 from flows.operators.trades.position import Position
 from flows.operators.trades.quarantine import Quarantine, is_explained
 from flows.operators.trades.renumbering import Renumbering
-from flows.operators.trades.results import Results, StoredAnswer, TradesAnswer, whole_from
-from flows.operators.trades.resumption import Resumption
+from flows.operators.trades.results import Results, TradesAnswer
+from flows.operators.trades.resumption import Beginning, Resumption
 from flows.operators.trades.state import NAME, STATE_VERSION, HeldState, SequenceState
 from flows.operators.trades.stream_watch import StreamWatch
 from flows.operators.trades.watermark import WatermarkTracker
 from flows.queries import (
-    LastTradeQuery,
     MissedTradesQuery,
     Query,
     QueryError,
@@ -106,8 +105,10 @@ class Sequencer:
         """End of the newest `Coverage`."""
         if state is not None:
             self._resume(restore(state, STATE_VERSION, SequenceState, NAME))
-        self._is_new = self._can_query and position.next_id is None
-        """The newest stored trade is to be queried when the first trade comes."""
+        self._beginning = Beginning(
+            venue, symbol, position, chain=self._chain, checks=self._checks,
+            is_new=self._can_query and position.next_id is None, take=self._take_carefully,
+        )  # fmt: skip
 
     def _resume(self, state: SequenceState) -> None:
         position = self._position
@@ -184,9 +185,9 @@ class Sequencer:
         out: Results = []
         if query == self._renumbering.open_query:
             out += self._take_renumbered(query, cast("TradesAnswer", answer), now)
-        elif isinstance(query, LastTradeQuery):
-            self._chain.open_query = None
-            out += self._begin_after(cast("StoredAnswer", answer), now)
+        elif self._beginning.is_own(query):
+            out += self._beginning.on_answer(query, answer, now)
+            self._resumption = self._beginning.take_resumption() or self._resumption
         elif isinstance(query, StoreCheckQuery | RefillQuery | MissedTradesQuery):
             if isinstance(query, MissedTradesQuery):
                 self._chain.open_query = None
@@ -302,6 +303,7 @@ class Sequencer:
                 self._watermark.on_connection(events)
                 if any(name.partition("@")[2] in TRADE_KINDS for name in events.streams):
                     self._witness.on_subscribed()  # a stream that came back and brings nothing is silent anew
+                    return [events, *self._beginning.on_subscribed()]
         return [events]
 
     # --- trades that do not simply follow ---
@@ -311,11 +313,7 @@ class Sequencer:
         position, chain = self._position, self._chain
         if position.next_id is None:
             position.counts_fills = not isinstance(trades[0], AggregateTrade)
-            if self._is_new:
-                self._is_new = False
-                first = min(trades, key=by_id)
-                chain.open_query = LastTradeQuery(self._symbol, first.id, first.time)
-                out.append(chain.open_query)
+            out += self._beginning.on_trades(trades, now)
         before, strays = position.next_id, self._quarantine.trades
         explained: list[Trade] = []
         for trade in trades:
@@ -354,13 +352,6 @@ class Sequencer:
         out += self._chain.release(now)
 
     # --- the beginning, and ids that begin anew ---
-
-    def _begin_after(self, stored: StoredAnswer, now: Now) -> Results:
-        """Begins behind the newest stored trade, so that what was missed while the process was away is a gap."""
-        if self._position.next_id is not None or not isinstance(stored, tuple):
-            return []
-        waiting = self._chain.begin_after(stored)
-        return whole_from(stored) + (self._take_carefully(waiting, now) if waiting else [])
 
     def _begin_covered(self, coverage: Coverage) -> list[Incident]:
         """All trades from a time on are known: what lies between them and the ones before is left out, not missing."""

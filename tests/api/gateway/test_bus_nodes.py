@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from api.live.bus import BusConnection
 from api.live.view import LiveView
@@ -125,6 +125,37 @@ async def test_a_client_may_be_ahead_of_the_node_at_which_it_resumes(server: Nat
         async with slow.client(f"{ALL}&resume_after={seq + 1_000}") as client:
             assert (await hear(client))["type"] == "Reset"
     await flow.close()
+
+
+async def test_a_node_that_does_not_follow_the_bus_sends_who_resumes_to_another_one(server: NatsServer) -> None:
+    flow = Flow(bus(server))
+    await flow.say(Heartbeat("binance", BEGIN))
+    async with node(bus(server)) as cut_off, asyncio.timeout(PATIENCE_S):
+        while not (seq := cut_off.live.connections[0].seq) or not cut_off.gateway.relay.is_filled:
+            await asyncio.sleep(0.02)
+        await flow.close()
+        server.kill()
+        while cut_off.live.connections[0].is_up:
+            await asyncio.sleep(0.02)
+        async with cut_off.client(f"{ALL}&resume_after={seq + 1}") as client:
+            with pytest.raises(ConnectionClosed) as closed:
+                await hear(client)
+        assert closed.value.rcvd
+        assert closed.value.rcvd.code == 1013
+        async with cut_off.client(f"{ALL}&resume_after={seq}") as client:
+            await ask(client, op="ping")  # it has everything up to there
+
+
+async def test_a_node_that_begins_before_anything_is_published_goes_on_reading(server: NatsServer) -> None:
+    async with connected(bus(server), "test") as admin:
+        await admin.prepare(bus(server))
+    async with node(bus(server)) as early:
+        flow = Flow(bus(server))
+        await flow.say(Heartbeat("binance", BEGIN))
+        await flow.trade(1)
+        await early.until(2)
+        assert early.live.connections[0].state.reconnections == 0
+        await flow.close()
 
 
 async def test_who_is_waited_for_counts_as_a_client(server: NatsServer) -> None:

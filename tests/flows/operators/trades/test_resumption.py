@@ -5,9 +5,9 @@ import pytest
 from msgspec.structs import replace
 
 from flows.clock import Now
-from flows.model import AggregateTrade, Incident, StoreOnlyTrades, TradeBatch
+from flows.model import AggregateTrade, Incident, StoreOnlyTrades, Subscribed, TradeBatch, WholeFrom
 from flows.operators.trades.resumption import MOST_TRIES, RETRY_MS
-from flows.queries import LastTradeQuery, Query, QueryError, RefillQuery, TradesQuery
+from flows.queries import Continued, LastTradeQuery, Query, QueryError, RefillQuery, TradesQuery
 from tests.fakes.sequencing import WatchedSequencer
 from tests.fakes.trades import BEGIN, at
 
@@ -265,3 +265,50 @@ def test_a_refill_that_fails_again_and_again_is_named_as_lost() -> None:
     [incident] = machine.on_answer(query, QueryError("no network"), now)
     assert (incident.kind, incident.first_id, incident.last_id) == ("store_outage", 5, 9)
     assert "not to be had: no network" in incident.outcome
+
+
+SUBSCRIBED = Subscribed("market", ("BTCUSDT",), ("btcusdt@aggTrade",))
+
+
+def taken_over() -> tuple[Any, Any]:
+    """One whose symbol another process has followed up to 9, and its query about what was made since."""
+    machine = repairing()
+    [_, begin] = machine.on_events(SUBSCRIBED, at(60_000))
+    assert begin == LastTradeQuery("BTCUSDT")
+    [missed] = machine.on_answer(begin, Continued(9, BEGIN, BEGIN + 5), at(60_000))
+    assert (missed.first_id, missed.begin, missed.end) == (10, BEGIN, BEGIN + 60_000)
+    return machine, missed
+
+
+def test_a_takeover_fetches_what_was_missed_although_no_trade_comes() -> None:
+    machine, missed = taken_over()
+    whole, incident, batch, again = machine.on_answer(missed, [aggregate(10, 10), aggregate(11, 20)], at(60_010))
+    assert whole == WholeFrom(BEGIN + 5, 0, ())
+    assert ids([batch]) == [10, 11]
+    assert (incident.kind, incident.first_id, incident.last_id) == ("repair", 10, 11)
+    assert (again.first_id, again.begin) == (12, BEGIN + 20), "the store has what the other process has handed on"
+    assert machine.on_answer(again, [], at(60_020)) == []
+    assert ids(machine.on_events([aggregate(12, 90_000)], at(90_000))) == [12]
+
+
+def test_after_a_takeover_without_a_trade_meanwhile_the_first_one_begins() -> None:
+    machine, missed = taken_over()
+    assert machine.on_answer(missed, [], at(60_010)) == []
+    [query] = machine.on_events([aggregate(12, 90_000)], at(90_000))
+    assert query == LastTradeQuery("BTCUSDT", 12, BEGIN + 90_000)
+    out = machine.on_answer(query, Continued(9, BEGIN, BEGIN + 5), at(90_000)) + machine.on_timer(at(90_300))
+    assert [(one.first_id, one.last_id) for one in out if isinstance(one, TradesQuery)] == [(10, 11)]
+
+
+def test_a_trade_that_comes_during_a_takeover_waits_for_those_before_it() -> None:
+    machine, missed = taken_over()
+    assert machine.on_events([aggregate(12, 60_005)], at(60_005)) == [WholeFrom(BEGIN + 5, 0, ())]
+    out = machine.on_answer(missed, [aggregate(10, 10), aggregate(11, 20)], at(60_010))
+    assert ids(out) == [10, 11, 12]
+
+
+def test_where_no_other_process_was_the_first_trade_asks_the_store_also_while_that_is_asked() -> None:
+    machine = repairing()
+    [_, begin] = machine.on_events(SUBSCRIBED, at(0))
+    assert machine.on_events([aggregate(12, 5)], at(5)) == []
+    assert machine.on_answer(begin, None, at(6)) == [LastTradeQuery("BTCUSDT", 12, BEGIN + 5)]
