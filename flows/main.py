@@ -41,7 +41,7 @@ from flows.runtime.metrics import FlowMetrics, Parts, VenueMetrics, serve
 from flows.runtime.query_handlers import open_query_handlers
 from flows.runtime.stored_trades import NO_BEGINS, Begin
 from flows.runtime.takeover import begins
-from flows.runtime.topics import open_kafka
+from flows.runtime.topics import check_topics, open_kafka
 from flows.runtime.venue import VenueRuntime, check_venues, with_own_names
 from flows.settings import Settings, SettingsError, load_settings
 from flows.settings.account import withheld
@@ -84,6 +84,7 @@ def build_flow(
     ledger, rejects, metrics = IncidentWriter(), RejectWriter(), FlowMetrics()
     workers = SourceWorkers(min(feed.patience_ms for feed in settings.by_venue.values()) / 1_000)
     catalogue, listed = Catalogue(), instruments or {}
+    check_topics(settings)
     venues = [
         VenueRuntime.of(
             settings, with_own_names(feed, listed.get(name)), stop=stop, workers=workers, catalogue=catalogue,

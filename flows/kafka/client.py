@@ -11,6 +11,12 @@ from flows.foreign import visible
 from flows.model.secret import Secret
 
 FRAMES: Final = "frames"
+TLS_NAMES: Final = {
+    "ssl.ca.location": "tls_ca",
+    "ssl.certificate.location": "tls_cert",
+    "ssl.key.location": "tls_key",
+}
+"""The library's names of the settings that are files."""
 _MOST_TEXT: Final = 300
 
 _log = structlog.get_logger("flows.kafka")
@@ -92,9 +98,8 @@ def client_config(settings: KafkaSettings, *, on_error: Callable[[str], None] | 
         config["sasl.mechanism"] = settings.mechanism
         config["sasl.username"] = settings.user
         config["sasl.password"] = settings.password.reveal()
-    named = {"ssl.ca.location": settings.tls_ca, "ssl.certificate.location": settings.tls_cert}
-    named["ssl.key.location"] = settings.tls_key
-    config.update({key: str(path) for key, path in named.items() if path and settings.tls})
+    files = {name: getattr(settings, setting) for name, setting in TLS_NAMES.items()}
+    config.update({name: str(path) for name, path in files.items() if path and settings.tls})
     return config
 
 

@@ -1,15 +1,25 @@
 """Looks at a topic before a flow reads it or publishes to it."""
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka import KafkaError as LibraryError
 
-from flows.kafka.client import KafkaError, KafkaSettings, check_files, client_config, reason_of, shown
+from flows.kafka.client import (
+    TLS_NAMES,
+    KafkaError,
+    KafkaSettings,
+    check_files,
+    client_config,
+    reason_of,
+    shown,
+)
 
 ANSWER_S: Final = 10.0
 """Longest wait for the brokers."""
+PART_S: Final = 0.5
 _NO_GROUP: Final = "marketflow"
 """The library wants a name of a group; none is joined, and no offset is stored there."""
 
@@ -26,19 +36,33 @@ class Span(NamedTuple):
 
 
 def partitions_of(
-    settings: KafkaSettings, topics: Iterable[str], *, create: bool = False, answer_s: float = ANSWER_S
+    settings: KafkaSettings,
+    topics: Iterable[str],
+    *,
+    create: bool = False,
+    answer_s: float = ANSWER_S,
+    on_error: Callable[[str], None] = lambda _: None,
 ) -> dict[str, list[int]]:
     """The partitions of topics, which the brokers may `create`, if they do such a thing. `NoAnswerError` when they
     do not answer within `answer_s`, `KafkaError` when one of the topics, or a file of TLS, cannot be used.
+    `on_error` gets what ails all connections meanwhile, on another thread.
     """
     check_files(settings)
     causes: list[str] = []
-    config = consumer_config(settings) | client_config(settings, on_error=causes.append)
-    client = Consumer(config | {"allow.auto.create.topics": create})
+
+    def note(cause: str) -> None:
+        causes.append(cause)
+        on_error(cause)
+
+    config = consumer_config(settings) | client_config(settings, on_error=note)
+    try:
+        client = Consumer(config | {"allow.auto.create.topics": create})
+    except KafkaException as error:
+        raise KafkaError(_in_our_words(reason_of(error.args[0]))) from error
     found: dict[str, list[int]] = {}
     try:
         for topic in topics:
-            meta: Any = client.list_topics(topic, timeout=answer_s).topics[topic]
+            meta: Any = _answer_about(client, topic, answer_s)
             if meta.error is not None and meta.error.code() != LibraryError.LEADER_NOT_AVAILABLE:
                 raise KafkaError(f"the topic {topic} cannot be used: {_advice(meta.error)}")
             found[topic] = sorted(meta.partitions)
@@ -49,6 +73,20 @@ def partitions_of(
     finally:
         client.close()
     return found
+
+
+def _answer_about(client: Consumer, topic: str, answer_s: float) -> Any:
+    """What the brokers say of a topic. They are waited for in parts, since the library hands on what ails its
+    connections only in between.
+    """
+    end_s = time.monotonic() + answer_s
+    while True:
+        try:
+            return client.list_topics(topic, timeout=max(0.1, min(PART_S, end_s - time.monotonic()))).topics[topic]
+        except KafkaException:
+            client.poll(0)
+            if time.monotonic() >= end_s:
+                raise
 
 
 def spans_of(settings: KafkaSettings, topic: str, parts: Sequence[int]) -> dict[int, Span]:
@@ -78,6 +116,14 @@ def _span(consumer: Consumer, topic: str, part: int) -> Span:
     if found is None:
         raise KafkaError(f"the topic {topic} cannot be read: partition {part} has not answered in {ANSWER_S:.0f} s")
     return Span(*found)
+
+
+def _in_our_words(reason: str) -> str:
+    """A reason of the library, with the setting that it is about, if it names one."""
+    for name, setting in TLS_NAMES.items():
+        if name in reason:
+            return f"kafka.{setting} cannot be used: {reason}"
+    return reason
 
 
 def _advice(error: LibraryError) -> str:
