@@ -19,4 +19,4 @@ async def test_two_hosts_of_which_one_loses_its_flow(tmp_path: Path) -> None:
         pytest.skip(reason)
     async with deployment(tmp_path, clients=3, prefix="mft", count=2) as hosts:
         await hosts.lose("flow", random.Random(7))
-        assert await hosts.compare() == []
+        assert await hosts.compare(minutes=1) == []

@@ -1,12 +1,12 @@
 """Clients that go from interface to interface: each must see every trade and closed candle once, and in order."""
 
 import asyncio
-import json
 import random
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
@@ -35,7 +35,7 @@ class Member:
                 async with connect(url, max_size=None, open_timeout=3, ping_interval=5, ping_timeout=5) as socket:
                     self.connections += 1
                     async for text in socket:
-                        self.take(json.loads(text))
+                        self.take(msgspec.json.decode(text))
             await asyncio.sleep(0.2)
 
     def take(self, message: dict[str, Any]) -> None:

@@ -227,12 +227,14 @@ class Hosts:
             self._minute,
         )
 
-    async def compare(self) -> list[str]:
-        """Stops the market, waits until all have everything, and gives what is not as it should be."""
+    async def compare(self, *, minutes: int = 2) -> list[str]:
+        """So many minutes later stops the market, waits until all have everything, and gives what is not as it should
+        be.
+        """
         await self.until("shared out", lambda owners: len({*owners.values()}) == len(SYMBOLS), self.owners)
         await self.until_traded()  # what a new owner lacks shows by the first trade behind it
         await self.until_heard()
-        await self.minutes_later(2)
+        await self.minutes_later(minutes)
         await asyncio.to_thread(self.exchange.pause)
         with contextlib.closing(Witness(self.exchange.rest_url)) as witness:
             made = {symbol: witness.newest_id(symbol) for symbol in SYMBOLS}
