@@ -14,6 +14,7 @@ const FIGURES_GAP_PX = 28; // beside them all
 const CELL_GAP_PX = 8;
 const [FIGURE_SHARE, TITLE_SHARE] = [0.92, 0.8]; // of the size of a name: as in list.css
 const CLOSE_PX = 40; // of the chosen one, beside its name
+const CLOSE_GAP_PX = 36; // and beside its figures, which a finger on it must not hide
 const HELD_MS = 5_000; // so long a line that was chosen stays in view while others come, unless the viewer scrolls
 
 export class Viewport {
@@ -166,7 +167,7 @@ export class Viewport {
     };
     const figures = this.#on.columns().reduce((sum, column) => sum + widthOfCell(column) + CELL_GAP_PX, 0);
     const isChosen = this.#on.chosen()?.symbol === symbol && this.#on.chosen()?.venue === venue;
-    return Math.ceil(Math.max(name + NAME_GAP_PX + (isChosen ? CLOSE_PX : 0), figures + FIGURES_GAP_PX));
+    return Math.ceil(Math.max(name + NAME_GAP_PX + (isChosen ? CLOSE_PX : 0), figures + (isChosen ? CLOSE_GAP_PX : FIGURES_GAP_PX)));
   }
 
   #textWidth(text) {
