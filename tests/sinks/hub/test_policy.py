@@ -28,7 +28,7 @@ from flows.model import (
 from flows.settings import Hub as HubSettings
 from flows.spellings import Catalogue
 from sinks.hub.client import FULL_MS, Client
-from sinks.hub.market.venue_market import FORMING_MS
+from sinks.hub.market.venue_market import FORMING_MS, TOGETHER_MS
 from sinks.hub.messages import CHANNELS
 from sinks.hub.policy import Hub
 from sinks.hub.rights import MARKET_AND_ACCOUNT
@@ -158,7 +158,7 @@ def test_best_bid_and_ask_are_paced_like_prices() -> None:
     play.join(line)
     for ms in (0, 3, 7):
         play.at(ms, BookTicker("BTCUSDT", ms, 1.0 + ms, 1.0, 20.0, 1.0))
-    assert play.hub.next_deadline_ms == 10
+    assert play.hub.next_deadline_ms == 10 + TOGETHER_MS, "it wakes nothing before others may come"
     play.at(10)
     play.at(11, BookTicker("BTCUSDT", 11, 12.0, 1.0, 20.0, 1.0))
     play.hub.release(play.now)
