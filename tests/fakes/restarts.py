@@ -182,7 +182,7 @@ class Process:
     def _answer(self, query: Query) -> Any:
         match query:
             case LastTradeQuery():
-                return self._store.last
+                return self._store.last if query.first_id >= 0 else None  # no other process has followed it
             case StoreCheckQuery():
                 return None
             case TradesQuery():

@@ -275,6 +275,8 @@ class Beginning:
         self._checks = checks
         self._is_new = is_new
         self._take = take
+        self._early = LastTradeQuery(symbol)
+        """Before there is a trade."""
         self._after: tuple[int, int] | Continued | None = None
         """Where another process has ended, while what was made since is queried."""
         self._missed: MissedTradesQuery | None = None
@@ -285,17 +287,17 @@ class Beginning:
         if not self._is_new or self._chain.open_query is not None:
             return []
         self._is_new = False
-        self._chain.open_query = LastTradeQuery(self._symbol)
-        return [self._chain.open_query]
+        self._chain.open_query = self._early
+        return [self._early]
 
     def on_trades(self, trades: list[Trade], now: Now) -> Results:
         """Trades have come while there is no position: begins where that is known, or queries it."""
         if self._after is not None:
             after, self._after = self._after, None
             return self._begin(after, now)
-        if not self._is_new:
+        if not self._is_new and self._chain.open_query != self._early:
             return []
-        self._is_new = False
+        self._is_new = False  # nor do trades wait for the answer to the early query, but for that to their own
         first = min(trades, key=by_id)
         self._chain.open_query = LastTradeQuery(self._symbol, first.id, first.time)
         return [self._chain.open_query]
@@ -306,15 +308,16 @@ class Beginning:
 
     def on_answer(self, query: Query, answer: object, now: Now) -> Results:
         """Takes the answer to one of them."""
+        if query == self._early and self._chain.open_query != query:
+            return []
         self._chain.open_query = None
         if isinstance(query, TradesQuery):
             return self._on_missed(query, cast("TradesAnswer", answer), now)
-        stored, held = cast("StoredAnswer", answer), self._chain.held.trades
-        is_early = isinstance(query, LastTradeQuery) and query.first_id < 0
-        if is_early and not isinstance(stored, tuple):
-            self._is_new = self._position.next_id is None
-            return self.on_trades([*held.values()], now) if held else []
-        if held or not isinstance(stored, tuple):
+        stored = cast("StoredAnswer", answer)
+        if query == self._early and not isinstance(stored, tuple):
+            self._is_new = True
+            return []
+        if self._chain.held.trades or not isinstance(stored, tuple):
             return self._begin(stored, now)
         self._after, time = stored, stored[1]
         first, end = stored[0] + 1, max(now.feed, time) if now.feed else time + LONGEST_AWAY_MS

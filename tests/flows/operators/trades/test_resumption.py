@@ -307,8 +307,9 @@ def test_a_trade_that_comes_during_a_takeover_waits_for_those_before_it() -> Non
     assert ids(out) == [10, 11, 12]
 
 
-def test_where_no_other_process_was_the_first_trade_asks_the_store_also_while_that_is_asked() -> None:
+def test_the_first_trade_queries_the_store_without_waiting_for_what_another_process_has_handed_on() -> None:
     machine = repairing()
     [_, begin] = machine.on_events(SUBSCRIBED, at(0))
-    assert machine.on_events([aggregate(12, 5)], at(5)) == []
-    assert machine.on_answer(begin, None, at(6)) == [LastTradeQuery("BTCUSDT", 12, BEGIN + 5)]
+    [own] = machine.on_events([aggregate(12, 5)], at(5))
+    assert own == LastTradeQuery("BTCUSDT", 12, BEGIN + 5)
+    assert machine.on_answer(begin, None, at(6)) == []
