@@ -33,7 +33,7 @@ def test_help_is_the_modules_own_under_this_name(name: str, call: Call) -> None:
         (["verify", "--end", "2026-01-01", "--start", "2026-01-02"], 2, "--end is not after --start"),
         (["record", "--venue", "other"], 2, "invalid choice: 'other'"),
         (["replay"], 2, "name tapes, or say --synthetic"),
-        (["mcp", "--port", "x"], 2, "invalid int value: 'x'"),
+        (["mcp", "--port", "x"], 2, "'x' is no whole number"),
     ],
 )
 def test_arguments_and_exit_codes_are_the_modules_own(
