@@ -4,7 +4,8 @@ import pytest
 from playwright.async_api import expect
 
 from tests.fakes.alerts import alert
-from tests.fakes.pages import PATIENCE_MS, Told
+from tests.fakes.interface import until
+from tests.fakes.pages import Told
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]  # the browser is of one loop
 
@@ -73,7 +74,7 @@ async def test_what_fires_while_the_page_is_not_looked_at_is_a_notification_on_r
     assert await page.evaluate("said") == [], "the page is looked at"
     await page.evaluate("globalThis.isAway = true")
     deployment.tell(alert(3), alert(3))
-    await page.wait_for_function("said.length > 0", timeout=PATIENCE_MS)
+    await until(lambda: page.evaluate("said.length > 0"))
     await page.evaluate("globalThis.isAway = false")
     deployment.tell(alert(4))
     await expect(page.locator("#fired p")).to_have_count(4)

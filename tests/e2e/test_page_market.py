@@ -11,7 +11,7 @@ from flows.model import BookView, TradeBatch
 from tests.fakes.browser import LIBRARY, NO_LIBRARY
 from tests.fakes.candles import BEGIN, candle, forming
 from tests.fakes.interface import NOW, price, state, trade, until
-from tests.fakes.pages import AXE, DESKTOP, PATIENCE_MS, PHONE, THEMES, Told, faults_of, go_to, keep, resize
+from tests.fakes.pages import AXE, DESKTOP, PHONE, THEMES, Told, faults_of, go_to, keep, resize
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]  # the browser is of one loop
 
@@ -69,7 +69,7 @@ async def test_the_book_of_the_last_hour_is_behind_the_candles(told: Told, tmp_p
     place = await place_of(page)
     before = await page.evaluate(PIXELS, place)
     await page.locator("#heat-on").click()
-    await page.wait_for_function(f"(place) => ({PIXELS})(place) > {before} + 2000", arg=place, timeout=PATIENCE_MS)
+    await until(lambda: page.evaluate(f"(place) => ({PIXELS})(place) > {before} + 2000", place))
     await keep(page, tmp_path, "heat")
     await go_to(page)
     await expect(page.locator("#heat-on")).to_have_attribute("aria-pressed", "true")
