@@ -17,6 +17,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 from msgspec import Struct
 from playwright.async_api import CDPSession, ConsoleMessage, Page, expect
 
@@ -128,6 +129,7 @@ async def _viewing(executable: str, arguments: argparse.Namespace) -> AsyncItera
         settings = flow_settings(folder, f"http://{address}", uri, feed__symbols=list(symbols), **ports)
         flow = await stack.enter_async_context(running_flow(folder, **settings))
         interface = await stack.enter_async_context(running_interface(folder, **settings))
+        await _until_known(f"{interface.url}/api/chart/{symbols[0]}/{HOME}?venue=binance")
         browser = await stack.enter_async_context(running_browser(executable))
         page = await browser.new_page(viewport=SIZE)  # type: ignore[arg-type]
         page.set_default_timeout(PATIENCE_MS)
@@ -143,6 +145,13 @@ async def _viewing(executable: str, arguments: argparse.Namespace) -> AsyncItera
         yield viewer
         await page.close()
         await flow.stop()
+
+
+async def _until_known(url: str) -> None:
+    """Waits until a chart has candles: the hour is that of a deployment which is up."""
+    async with httpx.AsyncClient(timeout=PATIENCE_MS / 1_000) as client, asyncio.timeout(PATIENCE_MS / 1_000):
+        while (await client.get(url)).status_code != httpx.codes.OK:
+            await asyncio.sleep(0.2)
 
 
 async def _hour(executable: str, arguments: argparse.Namespace) -> list[Row]:
