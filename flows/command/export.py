@@ -71,6 +71,7 @@ def export(
         selection = selection._replace(timeframe="", rule=_rule(by, size))
     try:
         with open_frames(load_settings(), venue=venue) as frames:
+            _check_known(frames, selection)
             rows, until = _write(frames, selection, chosen, out)
             if out and proof:
                 of_bars = f"{by} {size}" if kind == "bars" else ""
@@ -100,6 +101,20 @@ def _selection(kind: Kind, symbol: str, timeframe: str, start: str, end: str) ->
         return Selection(kind, symbol_of(symbol) if symbol else None, begin_ms, end_ms, timeframe)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def _check_known(frames: "Frames", selection: "Selection") -> None:
+    """`CommandError` for a symbol of which nothing is stored; one without rows in the span has an empty file."""
+    from flows.names import did_you_mean, nearest
+
+    if selection.symbol is None or selection.kind == "incidents":
+        return
+    of_trades = selection.kind in ("trades", "bars")
+    known = frames.trade_view().symbols() if of_trades else frames.candle_symbols()
+    if selection.symbol not in known:
+        what = "trades" if of_trades else "candles"
+        hint = did_you_mean(nearest(selection.symbol, known))
+        raise CommandError(f"no {what} of {selection.symbol} are stored at {frames.venue}{hint}")
 
 
 def _rule(by: Bars, size: str) -> "BarRule":

@@ -56,6 +56,8 @@ def test_rows_are_written_to_standard_output_and_to_files(call: Call, folder: Pa
         (["export", "candles", "BTCUSDT", "-t", "7m"], 2, "is no timeframe"),
         (["export", "trades", "BTCUSDT", "--venue", "kraken"], 1, "kraken"),
         (["export", "candles", "BTCUSDT", "-o", "nowhere/file.csv"], 1, "nowhere"),
+        (["export", "candles", "BTCUSD"], 1, "no candles of BTCUSD are stored at binance; did you mean BTCUSDT?"),
+        (["export", "bars", "NOPE", "-o", "bars.csv"], 1, "no trades of NOPE are stored at binance"),
     ],
 )
 def test_what_cannot_be_written_is_a_line_and_an_exit_code(
