@@ -39,7 +39,7 @@ SPEED = 40.0
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 AGGREGATES = "btcusdt@aggTrade"
 PATIENCE_S = 240
-PLAYED_MS = 11 * 60_000
+MINUTES = 10
 """Least length of the market."""
 
 
@@ -113,10 +113,13 @@ async def assert_nothing_is_lost(playing: Stage, folder: Path, mongod_uri: str) 
     playing.exchange.clear_faults()
     store = folder / "trades" / "binance"
     await until_stored(lambda: all(stored_trades(store, symbol) for symbol in SYMBOLS))
-    begin = min(stored_trades(store, symbol)[0][1] for symbol in SYMBOLS)
-    async with asyncio.timeout(PATIENCE_S):
-        while await asyncio.to_thread(playing.witness.server_time) < begin + PLAYED_MS:
-            await asyncio.sleep(0.2)
+    begins = {symbol: stored_trades(store, symbol)[0][1] // 300_000 * 300_000 for symbol in SYMBOLS}
+
+    def is_long_enough() -> bool:
+        # by what was played: on a busy machine the exchange's time is ahead of that
+        return all(len(playing.witness.klines(symbol, "1m", begin)) > MINUTES for symbol, begin in begins.items())
+
+    await until_stored(is_long_enough)
     await asyncio.to_thread(playing.exchange.pause)
     newest = {symbol: playing.witness.newest_id(symbol) for symbol in SYMBOLS}
     async with asyncio.timeout(PATIENCE_S):
@@ -129,8 +132,8 @@ async def assert_nothing_is_lost(playing: Stage, folder: Path, mongod_uri: str) 
         assert trades == playing.witness.aggregates(symbol, trades[0][0])
         for timeframe in ("1m", "5m"):
             candles = stored_candles(mongod_uri, folder.name, symbol, timeframe)
-            klines = playing.witness.klines(symbol, timeframe, trades[0][1] // 300_000 * 300_000)
-            assert len(klines) >= 10 if timeframe == "1m" else 2
+            klines = playing.witness.klines(symbol, timeframe, begins[symbol])
+            assert len(klines) >= (MINUTES if timeframe == "1m" else 2)
             assert disagreements(candles, klines) == []
     assert playing.witness.state()["used_weight"] <= WEIGHT_LIMIT
 
@@ -254,7 +257,7 @@ async def test_a_document_store_that_answers_slowly(mongod_uri: str, tmp_path: P
             line.delay_s = 0.0
             await playing.heard("store_outage", "takes candles again")
             await assert_nothing_is_lost(playing, folder, mongod_uri)
-    outages = playing.client.of_type("Incident")
+    outages = without_silence(playing.client.of_type("Incident"))
     assert {outage["kind"] for outage in outages} == {"store_outage"}  # a busy machine may have several
     begin, *_, end = outages
     assert begin["begin"] <= end["begin"] < end["end"]
