@@ -2,33 +2,29 @@
 
 from argparse import ArgumentTypeError
 from collections.abc import Callable
+from typing import TypeVar
+
+N = TypeVar("N", int, float)
 
 
 def number_from(least: float, most: float) -> Callable[[str], float]:
     """A reader of numbers from `least` to `most`, both included."""
-
-    def read(text: str) -> float:
-        try:
-            number = float(text)
-        except ValueError:
-            number = least - 1
-        if not least <= number <= most:
-            raise ArgumentTypeError(f"{text[:40]!r} is no number from {least:,} to {most:,}")
-        return number
-
-    return read
+    return _reader(float, "number", least, most)
 
 
 def whole_from(least: int, most: int) -> Callable[[str], int]:
     """The same for whole numbers."""
+    return _reader(int, "whole number", least, most)
 
-    def read(text: str) -> int:
+
+def _reader(kind: Callable[[str], N], name: str, least: N, most: N) -> Callable[[str], N]:
+    def read(text: str) -> N:
         try:
-            number = int(text[:40])
+            number = kind(text)
         except ValueError:
             number = least - 1
         if not least <= number <= most:
-            raise ArgumentTypeError(f"{text[:40]!r} is no whole number from {least:,} to {most:,}")
+            raise ArgumentTypeError(f"{text[:40]!r} is no {name} from {least:,} to {most:,}")
         return number
 
     return read
