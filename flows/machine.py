@@ -133,9 +133,10 @@ class MachineLogic(StatefulBatchLogic[tuple[str, In, Reading], Out | Removed, St
         machine, latest = self._machine, time.monotonic() + MOST_AT_END_S
         if machine is not None:
             self._await_answers(machine, latest, out)
-            out += self._run_queries(list(machine.on_end(self._clock.now())))
-            while self._await_answers(machine, latest, out):
+            has_queried = True
+            while has_queried:
                 out += self._run_queries(list(machine.on_end(self._clock.now())))
+                has_queried = self._await_answers(machine, latest, out)
         self._open_queries, self._due = 0, None
         self.notify_at()
         return out, StatefulBatchLogic.RETAIN

@@ -72,7 +72,7 @@ def candles(
     `runner` no gap is filled and no history fetched. `clock` closes the candles, and is set here.
     """
     batches = MicroBatcher(clock, hold_ms=feed.gather_ms, monotonic_ms=monotonic_ms)
-    is_last = runner.is_last if isinstance(runner, AwaitedQueries) else resumes
+    is_last = runner.is_last if isinstance(runner, AwaitedQueries) else None
     build = partial(sequence_candles, feed=feed, can_query=runner is not None, rules=rules, is_last=is_last)
     results: KeyedStream[TradeResult] = machine(
         "pipeline", events, build, clock, runner or refuse_queries, by_key=batches
@@ -94,11 +94,6 @@ def candles(
     )
 
 
-def resumes() -> bool:
-    """For `is_last`: the next start goes on from the end of the input."""
-    return False
-
-
 def sequence_candles(
     key: str,
     state: Any,
@@ -107,10 +102,10 @@ def sequence_candles(
     can_query: bool,
     rules: VenueRules = ANY_VENUE,
     kept_ms: int = KEPT_MS,
-    is_last: Callable[[], bool] = resumes,
+    is_last: Callable[[], bool] | None = None,
 ) -> Pipeline[TradeInput, TradeResult]:
     """Sequencing, candles and their proof for one instrument, in one keyed step. Closed candles are remembered for
-    `kept_ms`. `is_last` says at the end of the input whether no later start goes on from there.
+    `kept_ms`. `is_last` says at the end of the input whether no later start goes on from there; None: one always does.
     """
     sequenced, built, reconciled = state or (None, None, None)
     return Pipeline(

@@ -76,7 +76,7 @@ class Sequencer:
         repair_trades: int = MAX_HELD,
         rules: VenueRules = ANY_VENUE,
         state: object = None,
-        is_last: Callable[[], bool] = lambda: False,
+        is_last: Callable[[], bool] | None = None,
     ) -> None:
         self._is_last = is_last
         self._venue, self._symbol = venue, symbol = Instrument.of(key)
@@ -215,7 +215,7 @@ class Sequencer:
         none does (`is_last`) the gap is queried, and this is called again after the answer.
         """
         out: Results = []
-        is_last = not self._can_query or self._is_last()
+        is_last = not self._can_query or (self._is_last is not None and self._is_last())
         if is_last:
             self._chain.head.expects_stragglers = False
             out += self.on_timer(now)
