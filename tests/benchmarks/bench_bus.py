@@ -7,6 +7,7 @@ import multiprocessing
 import statistics
 import tempfile
 import time
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,10 +48,10 @@ def run() -> list[Row]:
         bare, own = in_turns(
             ROUNDS, lambda: _bare(settings, next(numbers)), lambda: _published(settings, next(numbers))
         )
-        hops = [(_hops(settings), _bare_hops(settings), "")]
+        hops = [(*_both_hops(settings), "")]
     with tempfile.TemporaryDirectory() as folder, running_cluster(Path(folder)) as servers:
         settings = bus(*servers, replicas=len(servers))
-        hops.append((_hops(settings), _bare_hops(settings), ", three servers and replicas"))
+        hops.append((*_both_hops(settings), ", three servers and replicas"))
     figures = [statistics.median(seconds) * 1e6 for seconds in (own, bare)]
     rows = [
         Row(
@@ -126,14 +127,24 @@ def _bare(settings: Bus, round_number: int) -> float:
     return asyncio.run(publish(turns))
 
 
-def _hops(settings: Bus) -> list[float]:
-    """Of each trade, ms from the flow's thread to the event at a node, by the one clock of the machine."""
-    context = multiprocessing.get_context("spawn")
-    flow = context.Process(target=_publish_slowly, args=(settings,))
+def _hops(
+    settings: Bus, publish: Callable[[Bus], None], received: Callable[[Bus], Coroutine[Any, Any, list[float]]]
+) -> list[float]:
+    """Of each trade, ms from where it is published, in another process, to where it is received, by the one clock of
+    the machine.
+    """
+    flow = multiprocessing.get_context("spawn").Process(target=publish, args=(settings,))
     flow.start()
-    delays = asyncio.run(_received(settings))
+    delays = asyncio.run(received(settings))
     flow.join()
     return delays
+
+
+def _both_hops(settings: Bus) -> tuple[list[float], list[float]]:
+    """From the flow's thread to the event at a node; and with the client alone, from where it is called to publish to
+    where it brings the message.
+    """
+    return _hops(settings, _publish_slowly, _received), _hops(settings, _publish_bare, _received_bare)
 
 
 def _publish_slowly(settings: Bus) -> None:
@@ -159,16 +170,6 @@ async def _received(settings: Bus) -> list[float]:
     async with node(settings) as at, asyncio.timeout(300):
         at.live.subscribe(take)
         await is_done.wait()
-    return delays
-
-
-def _bare_hops(settings: Bus) -> list[float]:
-    """The same with the client alone: from where it is called to publish to where it brings the message."""
-    context = multiprocessing.get_context("spawn")
-    flow = context.Process(target=_publish_bare, args=(settings,))
-    flow.start()
-    delays = asyncio.run(_received_bare(settings))
-    flow.join()
     return delays
 
 
