@@ -14,6 +14,7 @@ MOST_BYTES = 1_000_000
 """Longest frame that is parsed, bytes, where the venue sends no longer ones."""
 USUAL_BYTES = 4_000
 """Length of a usual frame: a poll of more than its longest frame and this per frame is parsed frame by frame."""
+_BEGIN, _END = b"{}"
 UNREADABLE = msgspec.MsgspecError, ValueError, RecursionError
 """What a decoder raises for a frame that it cannot read."""
 
@@ -68,15 +69,21 @@ def lines_of(message: Any) -> Callable[[bytes], Any]:
 def decoded(
     decode_lines: Callable[[bytes], list[M]], payloads: list[bytes], *, most_bytes: int = MOST_BYTES
 ) -> list[M]:
-    """The messages of frames, decoded together; `ValueError` when they are too long, or do not give one message each,
-    and what the decoder raises.
+    """The messages of frames, one of each, decoded together; `ValueError` when they are too long, or one is anything
+    else than one object, and what the decoder raises.
+
+    To the decoder two objects in one line are two messages, and an empty line is none. As every frame here begins and
+    ends with a brace, what stands open at its end cannot go on in the next one: so none has less than one message, and
+    none more when their number is right.
     """
     joined = b"\n".join(payloads)
     if len(joined) > most_bytes + USUAL_BYTES * len(payloads):
         raise ValueError("frames that are too long")
+    if [one for one in payloads if not one or one[0] != _BEGIN or one[-1] != _END]:
+        raise ValueError("frames that are no object")
     messages = decode_lines(joined)
     if len(messages) != len(payloads):
-        raise ValueError("frames with line ends, or empty ones")
+        raise ValueError("frames of several objects")
     return messages
 
 

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from math import fsum
+from random import Random
 from typing import Any, NamedTuple
 
 import polars as pl
 import pytest
+from msgspec import structs
 
 from flows.bounds import fault_of
 from flows.model import (
@@ -466,6 +468,31 @@ def test_no_changed_frame_raises(name: str, run: Played) -> None:
         assert all(isinstance(one, Rejected) and one.reason for one in parsed.rejected)
         rejected += len(parsed.rejected)
     assert rejected > FRAMES // 20
+
+
+def test_odd_frames_are_refused_however_they_are_cut_into_polls(name: str, run: Played) -> None:
+    """A frame that holds nothing must not make good for one that holds two messages, which are decoded together."""
+    rng = Random(3)
+    polls = [poll for poll in run.line.polled if poll.payloads and all(len(one) < 20_000 for one in poll.payloads)]
+    for _ in range(FRAMES):
+        poll, frames = rng.choice(polls), list[bytes]()
+        for true in rng.choices(poll.payloads, k=4):
+            odd = (b"", b" ", true + true, true + b"\n" + true, true[: len(true) // 2], true[len(true) // 2 :], b"{}")
+            frames += [rng.choice(odd), true] if rng.random() < 0.5 else [rng.choice(odd)]
+        cut = rng.randrange(len(frames) + 1)
+        expected = found_in(name, poll, [[frame] for frame in frames])
+        assert found_in(name, poll, [frames[:cut], frames[cut:]]) == expected, (frames, cut)
+
+
+def found_in(name: str, poll: RawFrames, polls: list[list[bytes]]) -> tuple[int, dict[Any, list[Any]]]:
+    """How much a new parser refuses, and the events by symbol and type."""
+    parser, rejected, events = VENUES[name].parser(), 0, dict[Any, list[Any]]()
+    for payloads in polls:
+        parsed = parser.parse(structs.replace(poll, payloads=payloads))
+        rejected += sum(one.count for one in parsed.rejected)
+        for symbol, run in runs_of(parsed):
+            events.setdefault((symbol, type(run[0])), []).extend(run)
+    return rejected, events
 
 
 def test_a_state_is_resumed(name: str, run: Played) -> None:
