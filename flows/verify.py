@@ -26,7 +26,7 @@ from flows.clock import wall_ms
 from flows.loop_thread import EventLoopThread
 from flows.model import DAY_MS, timeframe_ms
 from flows.process.gc import keep_loaded
-from flows.process.interrupts import raise_on_interrupt
+from flows.process.interrupts import exit_code_of, raise_on_interrupt
 from flows.process.logs import set_up_logs
 from flows.settings import Settings, SettingsError, load_settings
 from flows.supervision.spec import LIVE_FOLDER
@@ -50,7 +50,7 @@ from sources.archive.csv_reader import ArchiveError
 from sources.rest.client import VenueError
 from sources.venues import VENUES
 
-HOLDS, FALSE, CANNOT_RUN, BROKEN_OFF = 0, 1, 2, 130
+HOLDS, FALSE, CANNOT_RUN = 0, 1, 2
 PROGRAM = "python -m flows.verify"
 
 
@@ -362,9 +362,9 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROGRAM, epilog: str 
     except (CannotRunError, SettingsError, OSError) as error:
         fail(f"marketflow: cannot verify: {' '.join(str(error).split())}")
         return CANNOT_RUN
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         fail("marketflow: broken off")
-        return BROKEN_OFF
+        return exit_code_of(interrupt)
     return code
 
 

@@ -7,7 +7,6 @@ space, and a message as received. Answers of the REST interface are lines of the
 
 import argparse
 import asyncio
-import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -25,7 +24,7 @@ from flows.clock import wall_ns
 from flows.model import ConnectionEvent, Disconnected, Subscribed
 from flows.process.disk import disk_full, is_no_room
 from flows.process.exit_codes import TRY_AGAIN
-from flows.process.interrupts import raise_on_interrupt
+from flows.process.interrupts import exit_code_of, raise_on_interrupt
 from flows.settings import Settings, SettingsError, Stream, load_settings
 from flows.settings.account import FollowedAccount
 from flows.texts.arguments import number_from
@@ -211,8 +210,11 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROGRAM, epilog: str 
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         path = path or Path("data/tapes") / f"{settings.feed.venue}-{stamp}{SUFFIX}"
         raise_on_interrupt()
-        with suppress(KeyboardInterrupt):  # what was recorded until then is kept
+        code = 0
+        try:
             asyncio.run(_record(settings, path, arguments.minutes * 60, with_account=arguments.accounts))
+        except KeyboardInterrupt as interrupt:  # what was recorded until then is kept
+            code = exit_code_of(interrupt)
     except (SettingsError, UnknownSymbolError, VenueError, OSError, ValueError) as error:
         if is_no_room(error):
             sys.stderr.write(f"record: {disk_full(path or Path())}\n")
@@ -220,7 +222,7 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROGRAM, epilog: str 
         sys.exit(f"record: {error}")
     if not path.exists():
         sys.stderr.write("record: broken off before anything came\n")
-        sys.exit(128 + signal.SIGINT)
+        sys.exit(code)
     print(f"{path}: {path.stat().st_size:,} bytes; play it with `python -m sources.replay {path}`")  # noqa: T201
 
 

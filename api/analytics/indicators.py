@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec import Struct
@@ -57,6 +58,8 @@ class Indicator(NamedTuple):
     memory: Callable[..., int]
     is_price: bool = False
     """The outputs are prices, in the quote currency."""
+    rising: tuple[str, ...] = ()
+    """Parameters each of which must be less than the next one."""
 
 
 class Wanted(NamedTuple):
@@ -122,7 +125,17 @@ def parse_wanted(text: str) -> Wanted:
         names = ":".join([name, *(parameter.name for parameter in parameters)])
         raise ValueError(f"{text!r} has too many parameters: write {names}")
     values = tuple(_value(name, *pair) for pair in zip(parameters, given, strict=False))
-    return Wanted(name, values + tuple(parameter.default for parameter in parameters[len(given) :]))
+    wanted = Wanted(name, values + tuple(parameter.default for parameter in parameters[len(given) :]))
+    _check_rising(wanted)
+    return wanted
+
+
+def _check_rising(wanted: Wanted) -> None:
+    indicator = INDICATORS[wanted.name]
+    values = {parameter.name: value for parameter, value in zip(indicator.parameters, wanted.values, strict=True)}
+    for less, more in pairwise(indicator.rising):
+        if values[less] >= values[more]:
+            raise ValueError(f"{wanted.name}: {less} is {values[less]:g}, must be less than {more}, {values[more]:g}")
 
 
 def _value(name: str, parameter: Parameter, text: str) -> float:
@@ -283,6 +296,7 @@ INDICATORS: Final[Mapping[str, Indicator]] = {
         _macd_warm_up,
         _macd_memory,
         is_price=True,
+        rising=("fast", "slow"),
     ),
     "rsi": Indicator("relative strength, 0 to 100", ("rsi",), _PERIOD_14, _rsi, lambda period: period, _wilder_memory),
     "stoch": Indicator(

@@ -33,7 +33,8 @@ PROGRAM = "marketflow"
 _STARTING = frozenset(("demo", "run"))
 
 _EPILOG = """\
-Exit codes: 0 done, 1 something is false, missing or failed, 2 wrong usage, 78 wrong settings, 130 Ctrl-C.
+Exit codes: 0 done, 1 something is false, missing or failed, 2 wrong usage, 78 wrong settings, 130 Ctrl-C,
+143 SIGTERM.
 
 Every command explains itself: marketflow status --help. Settings: docs/settings.md, or marketflow config init.
 """

@@ -118,12 +118,11 @@ def init(
 ) -> None:
     """Writes a file with every setting, its default and its description, all commented out."""
     from flows.command.settings_file import file_text
-    from flows.process.disk import DiskFullError, disk_full, is_no_room, whole_or_none
+    from flows.process.disk import DiskFullError, disk_full, is_no_room, whole_file
 
     try:
-        with path.open("w" if force else "x", encoding="utf-8") as file, whole_or_none(path):
-            file.write(file_text())
-            file.flush()
+        with whole_file(path, replaces=force) as place:
+            place.write_text(file_text(), encoding="utf-8")
     except FileExistsError:
         raise CommandError(f"{path} is there already and was not touched: --force replaces it") from None
     except OSError as error:

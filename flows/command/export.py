@@ -128,6 +128,7 @@ def _rule(by: Bars, size: str) -> "BarRule":
 
 def _write(frames: "Frames", selection: "Selection", form: "Format", out: Path | None) -> tuple[int, int]:
     """Writes the file and returns the number of rows, and the time behind the last one."""
+    from flows.process.disk import whole_file
     from sinks.export.formats import LEVEL
     from sinks.export.parquet import write_parquet
     from sinks.export.rows import empty_frame, iterate
@@ -137,16 +138,12 @@ def _write(frames: "Frames", selection: "Selection", form: "Format", out: Path |
         with suppress(BrokenPipeError):
             _write_parts(sys.stdout.buffer, selection, form, counted)
         return counted.rows, counted.until
-    part = out.with_name(f"{out.name}.part")
-    try:
+    with whole_file(out, replaces=True) as place:
         if form == "parquet":
-            write_parquet(part, empty_frame(selection.kind), counted, level=LEVEL)
+            write_parquet(place, empty_frame(selection.kind), counted, level=LEVEL)
         else:
-            with part.open("wb") as file:
+            with place.open("wb") as file:
                 _write_parts(file, selection, form, counted)
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
     return counted.rows, counted.until
 
 

@@ -11,7 +11,7 @@ import typer
 
 from flows.command.examples import epilog
 from flows.command.outcome import CommandError
-from flows.process.disk import whole_or_none
+from flows.process.disk import whole_file
 from flows.process.version import how_to_install
 
 NOTEBOOK: Final = "explore.py"
@@ -56,8 +56,8 @@ def notebook_at(path: Path | None) -> Path:
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with whole_or_none(target):
-            shutil.copyfile(PACKAGED if PACKAGED.is_file() else IN_REPOSITORY, target)
+        with whole_file(target) as place:
+            shutil.copyfile(PACKAGED if PACKAGED.is_file() else IN_REPOSITORY, place)
     except OSError as error:
         raise CommandError(
             f"the notebook cannot be copied to {target}: {error.strerror}: name another place"

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from flows.process.interrupts import raise_on_interrupt
+from flows.process.interrupts import exit_code_of, raise_on_interrupt
 
 
 class ExitCode(IntEnum):
@@ -26,6 +26,8 @@ class ExitCode(IntEnum):
     """`EX_CONFIG` of sysexits.h: a retry is of no use before the settings are changed."""
     INTERRUPTED = 130
     """By Ctrl-C, as in the shell."""
+    TERMINATED = 143
+    """By SIGTERM, as in the shell."""
 
 
 class CommandError(Exception):
@@ -48,8 +50,8 @@ def ends_in_words(*, debug: bool) -> Iterator[None]:
         raise
     except BrokenPipeError:
         raise  # typer ends quietly
-    except KeyboardInterrupt:
-        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    except KeyboardInterrupt as interrupt:
+        raise typer.Exit(exit_code_of(interrupt)) from None
     except Exception as error:
         raise typer.Exit(_explained(error, debug=debug)) from error
 

@@ -27,11 +27,11 @@ def publish(
 
     The frames keep the times at which they were received, and follow what the topic has already.
     """
-    from flows.settings import load_settings
+    from flows.settings import SettingsError, load_settings
 
     settings = load_settings()
     if not settings.kafka.brokers:
-        raise CommandError("kafka.brokers names no broker: set it, as in MARKETFLOW_KAFKA__BROKERS=127.0.0.1:9092")
+        raise SettingsError("kafka.brokers names no broker: set it, as in MARKETFLOW_KAFKA__BROKERS=127.0.0.1:9092")
     try:
         for path in tapes:
             say(f"{path}: {_publish(settings, path):,} frames published")

@@ -77,14 +77,26 @@ def need_room(folder: Path) -> None:
 
 
 @contextmanager
-def whole_or_none(path: Path) -> Iterator[None]:
-    """Removes a file whose writing inside fails: a part of it would be taken for the whole."""
+def whole_file(path: Path, *, replaces: bool = False) -> Iterator[Path]:
+    """A place beside a file, which takes the file's when the block ends. Where that fails or is interrupted, nothing is
+    left of it, and a file that was there stays as it was. `FileExistsError` where one is there, unless this one
+    replaces it; then it has the permissions of the old one.
+    """
+    if not replaces and path.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    path = path.resolve()  # a link stays one
+    if path.exists() and not path.is_file():
+        yield path  # a device, as /dev/stdout
+        return
+    part = path.with_name(f"{path.name}.part")
     try:
-        yield
-    except OSError:
+        yield part
+        if path.exists():
+            shutil.copymode(path, part)
+        part.replace(path)
+    finally:
         with suppress(OSError):
-            path.unlink()
-        raise
+            part.unlink()
 
 
 def unwritable(folder: Path) -> str:

@@ -3,9 +3,13 @@
 The engine keeps the recovered state in SQLite, and panics when that cannot write. Its runtime, Rust's, writes the text
 of a panic to descriptor 2 before any code of ours knows of it. So descriptor 2 becomes a pipe: a thread passes on what
 comes, and holds back a panic until it is known how the process ends. Python's own standard error keeps its place.
+
+A process that aborts, as for want of memory, has no thread any more that passes on what it wrote last. So the console
+gets where each thread of Python was.
 """
 
 import atexit
+import faulthandler
 import fcntl
 import os
 import re
@@ -40,6 +44,7 @@ class HeldPanics:
 
     def __init__(self) -> None:
         self._console = os.dup(STDERR)
+        faulthandler.enable(self._console)
         sys.stderr = os.fdopen(
             os.dup(STDERR), "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace"
         )

@@ -1,4 +1,5 @@
-"""Ctrl-C while a command is still being imported: the process ends at once, without a traceback.
+"""Ctrl-C while a command is still being imported: the process ends at once, without a traceback. While a command works,
+SIGTERM ends it as Ctrl-C does: what it has half done is removed, as files that are not whole.
 
 Each of the project's packages first calls `end_on_interrupt` at its import. It only acts in a process that was started
 as one of the project's commands: a program that imports the project keeps its own handling.
@@ -18,16 +19,33 @@ ENGINE = "bytewax.run"
 _WITH_VALUE = frozenset(("-X", "-W", "--check-hash-based-pycs"))
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM has come: handled as Ctrl-C, but for the exit code."""
+
+
 def end_on_interrupt() -> None:
     """From here on SIGINT ends the process, until the command installs its own handler."""
     if is_command(sys.orig_argv) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
+        if signal.getsignal(signal.SIGTERM) is _terminate:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def raise_on_interrupt() -> None:
-    """From here on SIGINT raises `KeyboardInterrupt` again, for a command that handles it."""
+    """From here on SIGINT raises `KeyboardInterrupt` again, and SIGTERM `Terminated`, for a command that handles it."""
     if signal.getsignal(signal.SIGINT) is _leave:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _terminate)
+
+
+def exit_code_of(interrupt: KeyboardInterrupt) -> int:
+    """The exit code of a process that ends for this reason, as the shell has it."""
+    return 128 + (signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT)
+
+
+def _terminate(_: int, __: FrameType | None) -> None:
+    raise Terminated
 
 
 def _leave(number: int, _: FrameType | None) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from flows.process.disk import whole_file
 from sinks.export.proof import SpanProof
 
 ENDING: Final = ".proof.json"
@@ -53,10 +54,5 @@ def size_and_digest(file: Path) -> tuple[int, str]:
 
 def write_side_file(file: Path, content: SideFile) -> None:
     """Writes the side file of a file; it appears when it is complete."""
-    path = side_path(file)
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(side_path(file), replaces=True) as place:
+        place.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")

@@ -174,6 +174,8 @@ def test_the_answer_names_what_it_was_made_with() -> None:
     [
         ("rsx", "'rsx' is no indicator; there are sma, ema"),
         ("rsi:14:2", "write rsi:period"),
+        ("macd:26:12", "fast is 26, must be less than slow, 12"),
+        ("macd:26", "fast is 26, must be less than slow, 26"),
         ("rsi:1", "period is '1', must be a whole number from 2 to 500"),
         ("rsi:501", "from 2 to 500"),
         ("rsi:14.5", "whole number"),

@@ -6,6 +6,7 @@ from typer.testing import CliRunner, Result
 
 from flows.command.outcome import CommandError, Commands, ExitCode
 from flows.process.disk import DiskFullError
+from flows.process.interrupts import Terminated
 from flows.settings import SettingsError
 
 MAKE_ROOM = ": make room; its files are kept, and another start goes on"
@@ -41,6 +42,7 @@ def ending(error: BaseException, *flags: str) -> Result:
         (of_full_disk("no room"), ExitCode.DISK_FULL, f"marketflow: no room{MAKE_ROOM}\n"),
         (typer.Exit(3), 3, ""),
         (KeyboardInterrupt(), ExitCode.INTERRUPTED, ""),
+        (Terminated(), ExitCode.TERMINATED, ""),
     ],
 )
 def test_an_end_has_its_exit_code_and_its_words(error: BaseException, code: int, line: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
+from flows.command.outcome import ExitCode
 from flows.kafka.frames import frame_of
 from sources.kafka.tapes import frames_of, header_of
 from sources.record import TapeWriter
@@ -75,19 +76,19 @@ def test_what_is_no_tape_is_named(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("brokers", "venue", "words"),
+    ("brokers", "venue", "words", "code"),
     [
-        ("", "binance", "kafka.brokers names no broker"),
-        ("127.0.0.1:1", "elsewhere", "is a tape of 'elsewhere'; venues are"),
+        ("", "binance", "kafka.brokers names no broker", ExitCode.WRONG_SETTINGS),
+        ("127.0.0.1:1", "elsewhere", "is a tape of 'elsewhere'; venues are", ExitCode.FAILED),
     ],
 )
 def test_what_cannot_be_published_is_one_line(
-    brokers: str, venue: str, words: str, call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch
+    brokers: str, venue: str, words: str, code: ExitCode, call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if brokers:
         monkeypatch.setenv("MARKETFLOW_KAFKA__BROKERS", brokers)
     ended = call("publish", str(tape(folder, venue)))
-    assert (ended.exit_code, ended.stderr.count("\n")) == (1, 1), ended.stderr
+    assert (ended.exit_code, ended.stderr.count("\n")) == (code, 1), ended.stderr
     assert words in ended.stderr
 
 

@@ -15,7 +15,7 @@ from flows.process.disk import (
     is_no_room,
     need_room,
     unwritable,
-    whole_or_none,
+    whole_file,
 )
 
 
@@ -71,15 +71,37 @@ def test_a_folder_is_writable_if_the_nearest_that_exists_is_one_and_may_be_writt
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
-def test_a_file_that_is_not_written_whole_is_removed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize("old", [None, "old"])
+def test_a_file_is_written_whole_or_stays_as_it_was(tmp_path: Path, end: BaseException, old: str | None) -> None:
     path = tmp_path / "file"
-    with pytest.raises(OSError, match="No space"), path.open("w") as file, whole_or_none(path):
-        file.write("a part")
-        raise OSError(errno.ENOSPC, "No space left on device")
-    assert not path.exists()
-    with path.open("w") as file, whole_or_none(path):
-        file.write("whole")
-    assert path.read_text() == "whole"
+    if old is not None:
+        path.write_text(old)
+    with pytest.raises(type(end)), whole_file(path, replaces=True) as place:
+        place.write_text("a part")
+        raise end
+    assert [found.read_text() for found in tmp_path.iterdir()] == ([] if old is None else [old])
+    with whole_file(path, replaces=True) as place:
+        place.write_text("whole")
+    assert [found.read_text() for found in tmp_path.iterdir()] == ["whole"]
+    with pytest.raises(FileExistsError), whole_file(path) as place:
+        place.write_text("another")
+    assert [found.read_text() for found in tmp_path.iterdir()] == ["whole"]
+
+
+def test_a_file_that_is_replaced_keeps_its_permissions_and_a_link_to_it_stays(tmp_path: Path) -> None:
+    path, link = tmp_path / "file", tmp_path / "link"
+    path.write_text("old")
+    path.chmod(0o600)
+    link.symlink_to(path)
+    with whole_file(link, replaces=True) as place:
+        place.write_text("new")
+    assert (path.read_text(), path.stat().st_mode & 0o777, link.is_symlink()) == ("new", 0o600, True)
+
+
+def test_a_device_is_written_itself() -> None:
+    with whole_file(Path(os.devnull), replaces=True) as place:
+        assert place == Path(os.devnull)
 
 
 def test_room_is_tried_and_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """What is said at the end of a process whose engine panics, in a process of its own."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -81,6 +82,13 @@ def test_a_panic_that_ends_nothing_is_shown_at_the_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux enlarges a pipe")
+def test_an_abort_says_where_it_was(tmp_path: Path) -> None:
+    code, errors = run(f"{PANIC}\ndef here():\n    os.abort()\nhere()", tmp_path)
+    assert code == -signal.SIGABRT
+    assert "Fatal Python error: Aborted" in errors
+    assert "in here" in errors
+
+
 def test_much_that_is_written_under_the_interpreters_lock_halts_nothing(tmp_path: Path) -> None:
     text = "x" * 500_000
     write = f"import ctypes\nctypes.PyDLL(None).write(2, b'x' * {len(text)}, {len(text)})\n"

@@ -64,6 +64,24 @@ def test_an_interrupt_before_or_behind_the_work_of_a_command_ends_it_quietly(mom
     assert (done.returncode, done.stderr) == (128 + signal.SIGINT, "")
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_is_ended_leaves_no_part_of_a_file(number: signal.Signals, tmp_path: Path) -> None:
+    path = tmp_path / "marketflow.toml"
+    path.write_text("old")
+    lines = (
+        "import os, shutil, signal, sys; sys.orig_argv = ['python', '-m', 'flows']",
+        "from flows.command import app",
+        f"shutil.copymode = lambda old, new: print(new.stat().st_size) or os.kill(os.getpid(), {int(number)})",
+        f"sys.exit(app.main(['config', 'init', '--force', '--path', {str(path)!r}]))",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+    assert (done.returncode, done.stderr) == (128 + number, "")
+    assert int(done.stdout) > 1_000  # the part was whole
+    assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [(path.name, "old")]
+
+
 def test_an_interrupt_behind_a_library_with_a_handler_of_its_own_ends_a_command() -> None:
     begin = "import sys, time; sys.orig_argv = ['python', '-m', 'api']; import flows, polars"
     program = f"{begin}; print('ready', flush=True); time.sleep(600)"
