@@ -151,10 +151,10 @@ def bus(*servers: NatsServer, **changes: Any) -> Bus:
     return Bus(url=tuple(server.url for server in servers), **changes)
 
 
-async def stored(settings: Bus) -> list[Stored]:
-    """All messages of the stream."""
+async def stored(settings: Bus, *, after: int = 0) -> list[Stored]:
+    """All messages of the stream, or those behind a number."""
     found: list[Stored] = []
-    async with connected(settings, "test") as client, aclosing(client.read(TREES)) as messages:
+    async with connected(settings, "test") as client, aclosing(client.read(TREES, after=after)) as messages:
         async for message in messages:
             if message.seq:
                 found.append(message)

@@ -14,7 +14,7 @@ from functools import partial
 from math import isnan
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import polars as pl
 from pymongo import MongoClient
@@ -40,10 +40,17 @@ PATIENCE_S = 300
 """Longest wait for the stores to be complete: a bound for broken runs, not a measure."""
 TIMES_OF_WRITING = ("_id", "created_at", "updated_at", "expires_at")
 
+
+class HasUrl(Protocol):
+    """An exchange that is served."""
+
+    rest_url: str
+
+
 Stored = tuple[list[dict[str, Any]], dict[str, pl.DataFrame]]
 
 
-def settings_for(folder: Path, exchange: ThreadedExchange, mongod_uri: str) -> dict[str, Any]:
+def settings_for(folder: Path, exchange: HasUrl, mongod_uri: str) -> dict[str, Any]:
     """A flow of trades and klines whose stores are named by its folder.
 
     It waits for trades that are on their way as long as a slow machine needs to bring them: what is closed by time
@@ -258,11 +265,13 @@ async def _until(is_so: Callable[[], bool]) -> None:
             await asyncio.sleep(0.2)
 
 
-def differences(expected: Stored, found: Stored) -> list[tuple[Any, ...]]:
+def differences(expected: Stored, found: Stored, *, begin: int | None = None) -> list[tuple[Any, ...]]:
     """What differs: candle by candle and field by field, and symbol by symbol of the trades; both values. How far back
-    the past goes is no difference: that follows from the minute in which each of them looked for it.
+    the past goes is no difference: that follows from the minute in which each of them looked for it. `begin` is when
+    the first trade was; None: the first of those.
     """
-    begin = min(frame["time"][0] for frame in expected[1].values())
+    if begin is None:
+        begin = min(frame["time"][0] for frame in expected[1].values())
     return [*_candles_that_differ(expected[0], found[0], begin), *_trades_that_differ(expected[1], found[1])]
 
 

@@ -10,109 +10,59 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
-import msgspec
-import polars as pl
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from flows.recovery import prepare
 from flows.settings import Bus
-from sinks.bus.client import connected
-from sinks.bus.leases import bucket_of, key_of_subject, lease_of, shard_of_key, subject_of_key
+from sinks.bus.leases import bucket_of
 from sinks.bus.stored import BusError
-from sinks.bus.stored import Stored as Message
 from sinks.bus.subjects import channel_of
 from sinks.mongod.server import Mongod
-from sinks.trades.reader import TradeReader
-from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
-from sources.replay.market.market import Market
-from sources.replay.synthetic.market import SyntheticMarket
-from tests.e2e.test_crash import SPEED, tape
-from tests.fakes.candles import BEGIN
 from tests.fakes.deployment import running_flow
 from tests.fakes.nats import stored
-from tests.fakes.twins import (
-    MID_MINUTE_S,
-    SYMBOLS,
-    Stored,
-    candles_of,
-    closed_since,
-    differences,
-    is_proven,
-    recovering,
-    settings_for,
-    trades_of,
-)
+from tests.fakes.twins import MID_MINUTE_S, SYMBOLS, recovering, settings_for
 from tests.fakes.witness import Witness
+from tests.hosts.compare import Outcome, Place, Span, StreamSeen, compared, newest_stored
 from tests.hosts.crowd import Crowd
+from tests.hosts.exchange import Exchange
 from tests.hosts.host import MONGO, MONITOR, TOKEN, Host, mongo_uri, replica_set_of
+from tests.hosts.members import Key, news_of
 from tests.hosts.network import namespaces
+from tests.hosts.watch import STREAM, Watch
 
 KINDS: Final = ("flow", "api", "nats", "mongo", "host", "partition")
 PATIENCE_S: Final = 240.0
 PARTITION_S: Final = 30.0
 DATABASE: Final = "shared"
-OF_ITS_SOURCE: Final = ("status", "first_id", "last_id", "proof", "revision")
-"""What a candle says of where it is from; REST names no ids."""
 FRAMES: Final = {"feed__timeframes": ["1m", "5m"]}
 
 
 class Hosts:
     """The deployment."""
 
-    def __init__(self, hosts: list[Host], exchange: ThreadedExchange, calm: Path, twin_uri: str, crowd: Crowd) -> None:
+    def __init__(self, hosts: list[Host], exchange: Exchange, calm: Path, twin_uri: str, crowd: Crowd) -> None:
         self.hosts = hosts
         self.exchange = exchange
         self.crowd = crowd
-        self._calm = calm
-        self._twin_uri = twin_uri
         self.bus = Bus(url=tuple(one.nats for one in hosts), replicas=len(hosts))
+        self.watch = Watch([*self.bus.url])
         self.uri = mongo_uri([one.net for one in hosts])
         self.lost = ""
         """What was lost last, and what it led."""
-        self.own: set[object] = set()
+        self.own: set[Key] = set()
         """Candles that are the exchange's own, with its values, where the twin has made them of trades."""
+        self.compared = ""
+        """What was compared last."""
+        self._shared = Place([one.folder for one in hosts], self.uri, DATABASE)
+        self._twin = Place([calm], twin_uri, calm.name)
+        self._stream = StreamSeen()
+        self._begun_ms = 0
+        self._after, self._since_ms = dict[str, int](), 0
 
     def named(self, name: str) -> Host:
         """A host."""
         return next(one for one in self.hosts if one.name == name)
-
-    async def owners(self) -> dict[str, str]:
-        """The owner of each shard, as far as the bucket can be read; by the newest lease that any server has, for one
-        that was cut off has old ones.
-        """
-        found: dict[str, str] = {}
-        for one in await self._newest_of(subject_of_key("marketflow", ">"), stream=bucket_of("marketflow")):
-            lease, shard = lease_of(one.body), shard_of_key(key_of_subject("marketflow", one.subject))
-            if lease and shard:
-                found[shard] = lease.owner
-        return found
-
-    async def newest(self) -> dict[str, int]:
-        """The newest published trade of each symbol."""
-        return {data["symbol"]: data["trades"][-1]["id"] for data in await self._newest_trades()}
-
-    async def _minute(self) -> float:
-        """The minute of the market, by the newest published trade, in whole seconds."""
-        times = [data["trades"][-1]["timestamp"] for data in await self._newest_trades()]
-        return max(times, default=0) // 1_000 / 60
-
-    async def _newest_trades(self) -> list[dict[str, Any]]:
-        """What the newest message with trades of each symbol says, as far as the bus answers in time."""
-        return [msgspec.json.decode(one.body)["data"] for one in await self._newest_of("mf.binance.*.Trade")]
-
-    async def _newest_of(self, subject: str, *, stream: str = "") -> list[Message]:
-        """The newest message of each subject, of what the servers have that answer in time."""
-
-        async def at(url: str) -> list[Message]:
-            with suppress(BusError, TimeoutError):
-                async with asyncio.timeout(5), connected(Bus(url=(url,)), "test", stream=stream) as client:
-                    return await client.newest(subject, wait_s=1.0)
-            return []
-
-        answers = await asyncio.gather(*map(at, self.bus.url))
-        messages = sorted((one for some in answers for one in some), key=lambda one: one.seq)
-        return [*{one.subject: one for one in messages}.values()]
 
     async def until(self, what: str, holds: Callable[[Any], bool], look: Callable[[], Awaitable[Any]]) -> Any:
         """Waits until what is looked at is so, and gives it."""
@@ -120,7 +70,7 @@ class Hosts:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 while not holds(found := await look()):
-                    await asyncio.sleep(0.1)
+                    await asyncio.sleep(0.2)
                 return found
         except TimeoutError:
             logs = "\n".join(f"--- {one.name}\n{one.said('flow')}" for one in self.hosts)
@@ -130,34 +80,37 @@ class Hosts:
         """Waits until every shard has an owner that runs."""
         names = {one.name for one in self.hosts} - {without}
         await self.until(
-            "owned", lambda owners: len(owners) == len(SYMBOLS) and {*owners.values()} <= names, self.owners
+            "owned", lambda owners: len(owners) == len(SYMBOLS) and {*owners.values()} <= names, self.watch.owners
         )
 
     async def until_traded(self) -> None:
         """Waits until newer trades of every symbol are published."""
-        known = await self.until("known", lambda newest: len(newest) == len(SYMBOLS), self.newest)
-        await self.until("traded", lambda newest: all(newest.get(one, 0) > known[one] for one in SYMBOLS), self.newest)
+        known = await self.until("known", lambda newest: len(newest) == len(SYMBOLS), self.watch.newest)
+        await self.until(
+            "traded", lambda newest: all(newest.get(one, 0) > known[one] for one in SYMBOLS), self.watch.newest
+        )
 
-    async def until_heard(self) -> None:
+    async def until_seen(self) -> None:
         """Waits until every client has newer trades of every symbol."""
-        known = await self.until("known", lambda newest: len(newest) == len(SYMBOLS), self.newest)
+        known = await self.until("known", lambda newest: len(newest) == len(SYMBOLS), self.watch.newest)
 
-        async def least() -> dict[str, int]:
-            return {one: min(each.newest.get(one, 0) for each in self.crowd.members) for one in SYMBOLS}
-
-        await self.until("heard", lambda found: all(found[one] >= known[one] for one in SYMBOLS), least)
+        await self.until(
+            "seen by all",
+            lambda report: all(report.newest.get(one, 0) >= known[one] for one in SYMBOLS),
+            self.crowd.report,
+        )
 
     async def lose(self, kind: str, chance: random.Random) -> dict[str, float]:
         """Loses something, and brings it back. Gives the seconds until others had taken over, trades went on in the
         stream, and every client had some of those.
         """
         names = {one.name for one in self.hosts}
-        owners = await self.until("owned", lambda found: bool({*found.values()} & names), self.owners)
+        owners = await self.until("owned", lambda found: bool({*found.values()} & names), self.watch.owners)
         victim = self.named(chance.choice(sorted({*owners.values()} & names)))
         if kind == "api":
             victim = chance.choice(self.hosts)
         elif kind == "nats":
-            victim = await self.until("led", bool, lambda: asyncio.to_thread(self.leader, "marketflow"))
+            victim = await self.until("led", bool, lambda: asyncio.to_thread(self.leader, STREAM))
         elif kind == "mongo":
             victim = self.primary()
         self.lost = await self._described(victim)
@@ -168,27 +121,27 @@ class Hosts:
             else:
                 victim.kill(*(["flow"] if kind == "flow" else []))
             others = [one for one in self.hosts if one is not victim]
-            self.bus = Bus(url=tuple(one.nats for one in others), replicas=len(self.hosts))
+            self.watch.urls = [one.nats for one in others]
             await self.until_owned(without=victim.name)
             found["taken_s"] = time.monotonic() - begun
         elif kind == "api":
             victim.kill("api")
         elif kind == "nats":
             victim.kill("nats")
-            self.bus = Bus(url=tuple(one.nats for one in self.hosts if one is not victim), replicas=len(self.hosts))
+            self.watch.urls = [one.nats for one in self.hosts if one is not victim]
         else:
             victim.kill("mongo")
         await self.until_traded()
         found["traded_s"] = time.monotonic() - begun
-        await self.until_heard()
-        found["heard_s"] = time.monotonic() - begun
+        await self.until_seen()
+        found["seen_s"] = time.monotonic() - begun
         if kind == "partition":
             await asyncio.sleep(max(0.0, PARTITION_S - (time.monotonic() - begun)))
             victim.net.mend()
         else:
             await asyncio.sleep(chance.uniform(1.0, 5.0))
         victim.start()
-        self.bus = Bus(url=tuple(one.nats for one in self.hosts), replicas=len(self.hosts))
+        self.watch.urls = [*self.bus.url]
         await self.until_owned()
         await self.until_traded()
         return found
@@ -196,7 +149,7 @@ class Hosts:
     async def _described(self, victim: Host) -> str:
         led = [
             word
-            for word, stream in (("stream", "marketflow"), ("bucket", bucket_of("marketflow")))
+            for word, stream in (("stream", STREAM), ("bucket", bucket_of(STREAM)))
             if await asyncio.to_thread(self.leader, stream) is victim
         ]
         led += ["MongoDB"] if await asyncio.to_thread(self.primary) is victim else []
@@ -220,62 +173,75 @@ class Hosts:
 
     async def minutes_later(self, minutes: int) -> None:
         """Waits until so many minutes of the market are over, to the middle of one."""
-        begin = await self._minute()
+        begin = await self.watch.minute()
         await self.until(
             "in the middle of a minute",
             lambda minute: minute > begin + minutes and round(minute % 1 * 60) in MID_MINUTE_S,
-            self._minute,
+            self.watch.minute,
         )
 
-    async def compare(self, *, minutes: int = 2) -> list[str]:
-        """So many minutes later stops the market, waits until all have everything, and gives what is not as it should
-        be.
+    async def compare_so_far(self) -> list[str]:
+        """Gives what is not as it should be of what has come since the last time, while the market goes on: waits until
+        all have it, at most `PATIENCE_S`.
         """
-        await self.until("shared out", lambda owners: len({*owners.values()}) == len(SYMBOLS), self.owners)
+        made = await asyncio.to_thread(self._made)
+        span = Span(self._after, self._since_ms, made)
+        wrong, outcome = await self._compare(span)
+        self._after, self._since_ms = made, outcome.end_ms
+        return wrong
+
+    async def compare(self, *, minutes: int = 2) -> list[str]:
+        """So many minutes later stops the market, waits until all have everything, at most `PATIENCE_S`, and gives what
+        is not as it should be.
+        """
+        await self.until("shared out", lambda owners: len({*owners.values()}) == len(SYMBOLS), self.watch.owners)
         await self.until_traded()  # what a new owner lacks shows by the first trade behind it
-        await self.until_heard()
+        await self.until_seen()
         await self.minutes_later(minutes)
         await asyncio.to_thread(self.exchange.pause)
+        made = await asyncio.to_thread(self._made)
+        wrong, outcome = await self._compare(Span({}, 0, made, goes_on=False))
+        self.own = outcome.own
+        found = {symbol: newest_stored(self._shared, symbol) for symbol in SYMBOLS}
+        if not found == self._stream.newest == made:
+            wrong.append(f"made {made}, stored {found}, of the stream {self._stream.newest}")
+        return wrong + await self._answers()
+
+    def _made(self) -> dict[str, int]:
+        """The exchange's newest trades."""
         with contextlib.closing(Witness(self.exchange.rest_url)) as witness:
-            made = {symbol: witness.newest_id(symbol) for symbol in SYMBOLS}
+            return {symbol: witness.newest_id(symbol) for symbol in SYMBOLS}
 
-        begun = min(int(frame["time"][0]) for frame in trades_of(self._calm).values())
+    async def _compare(self, span: Span) -> tuple[list[str], Outcome]:
+        """What is wrong of a span when all have it, or patience is over; what is wrong for good is so at once."""
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + PATIENCE_S
+        while True:
+            wrong, outcome = await self._compare_now(span)
+            report = await self.crowd.report()
+            self.compared = outcome.said()
+            if not wrong or report.wrong or self._stream.wrong or loop.time() > give_up:
+                return report.wrong + self._stream.wrong + wrong, outcome
+            await asyncio.sleep(0.5)
 
-        def look() -> tuple[bool, Any]:
-            """Whether the stores have everything, and what they have."""
-            here = {symbol: max(_newest(one.folder, symbol) for one in self.hosts) for symbol in SYMBOLS}
-            calm = {symbol: _newest(self._calm, symbol) for symbol in SYMBOLS}
-            with suppress(PyMongoError):
-                proven = is_proven(self.uri, DATABASE) and is_proven(self._twin_uri, "calm")
-                closed = closed_since(self.uri, DATABASE, begun) ^ closed_since(self._twin_uri, "calm", begun)
-                return proven and here == calm == made and not closed, (here, calm, made, proven, closed)
-            return False, "the database does not answer"
+    async def _compare_now(self, span: Span) -> tuple[list[str], Outcome]:
+        outcome = await asyncio.to_thread(compared, self._shared, self._twin, span, begun_ms=self._begun_ms)
+        self._begun_ms = self._begun_ms or outcome.begin_ms
+        report = await self.crowd.report()
+        await self._read_stream()
+        wrong = [*outcome.wrong]
+        for who, newest in (("a client", report.newest), ("the stream", self._stream.newest)):
+            if any(newest.get(symbol, 0) < last for symbol, last in span.until.items()):
+                wrong.append(f"{who} has {newest} of {span.until}")
+        wrong += [f"candle {one} is not in the stream" for one in sorted(outcome.closed - self._stream.closed.keys())]
+        return wrong + await self.crowd.candles_differ(self._stream.closed, report.least_seq), outcome
 
-        async def state() -> Any:
-            are_stored, found = await asyncio.to_thread(look)
-            seen = sum(one.newest == made for one in self.crowd.members)
-            are_seen = seen == len(self.crowd.members) and await self.newest() == made
-            behind = [one.newest for one in self.crowd.members if one.newest != made][:2]
-            return are_stored and are_seen, found, seen, behind, self.crowd.wrong()[:5]
-
-        await self.until("complete", lambda found: found[0], state)
-        parts = [trades_of(one.folder) for one in self.hosts if (one.folder / "trades" / "binance").is_dir()]
-        together = {
-            symbol: pl.concat([part[symbol] for part in parts if symbol in part]).unique("id").sort("id")
-            for symbol in SYMBOLS
-        }
-        expected = candles_of(self._twin_uri, "calm"), trades_of(self._calm)
-        found = list(differences(_closed(expected), _closed((candles_of(self.uri, DATABASE), together))))
-        self.own = {one[0] for one in found if one[1:] == ("status", "final", "venue")}
-        wrong = [str(one) for one in found if one[0] not in self.own or one[1] not in OF_ITS_SOURCE]
-        messages = [one for one in await stored(self.bus) if channel_of(one.subject) == "Trade"]
-        for symbol in SYMBOLS:
-            bodies = [msgspec.json.decode(one.body)["data"] for one in messages]
-            ids = [row["id"] for body in bodies if body["symbol"] == symbol for row in body["trades"]]
-            if ids != [*range(ids[0], ids[0] + len(ids))]:
-                wrong.append(f"{symbol}: the stream has its trades not once and in order")
-        wrong += await self._answers()
-        return wrong + self.crowd.wrong()
+    async def _read_stream(self) -> None:
+        """What has been published since the last time."""
+        with suppress(BusError):
+            for one in await stored(self.bus, after=self._stream.seq):
+                if channel_of(one.subject) in ("Trade", "ChartUpdate"):
+                    self._stream.take(one.seq, news_of(one.body))
 
     async def _answers(self) -> list[str]:
         """Every interface answers the same."""
@@ -291,19 +257,6 @@ class Hosts:
         return wrong
 
 
-def _closed(found: Stored) -> Stored:
-    """Without the candles that form: of those not every version is stored."""
-    return [one for one in found[0] if one["is_closed"]], found[1]
-
-
-def _newest(folder: Path, symbol: str) -> int:
-    path = folder / "trades" / "binance"
-    if not path.is_dir():
-        return 0
-    with TradeReader(path) as reader:
-        return reader.last_id(symbol) or 0
-
-
 @asynccontextmanager
 async def deployment(
     folder: Path, *, clients: int, per_s: float = 0.0, prefix: str = "mf", count: int = 3
@@ -314,9 +267,7 @@ async def deployment(
     prepare(calm / "recovery")
     async with AsyncExitStack() as stack:
         nets = stack.enter_context(namespaces(prefix, count))
-        exchange = stack.enter_context(
-            exchange_in_thread(_market(per_s), speed=SPEED, paused=True, start_now=True, host=nets[0].exchange)
-        )
+        exchange = stack.enter_context(contextlib.closing(Exchange(nets[0].exchange, per_s)))
         database = Mongod(folder / "mongod", port=0)
         stack.callback(database.stop)
         await asyncio.to_thread(database.wait_ready)
@@ -335,23 +286,17 @@ async def deployment(
         flow = await stack.enter_async_context(
             running_flow(calm, *recovering(calm), **settings_for(calm, exchange, database.uri) | FRAMES)
         )
-        crowd = Crowd(hosts, clients)
+        crowd = stack.enter_context(contextlib.closing(Crowd(hosts, clients)))
         found = Hosts(hosts, exchange, calm, database.uri, crowd)
+        stack.push_async_callback(found.watch.close)
         await found.until_owned()
-        await found.until("live", bool, lambda: _are_live(found))
-        crowd.start()
-        stack.push_async_callback(crowd.close)
-        await found.until("connected", bool, lambda: _are_connected(crowd))
+        await found.until("live", lambda flows: len(flows) >= len(SYMBOLS), found.watch.live)
+        await crowd.start()
+        await found.until("connected", lambda report: report.connected == clients, crowd.report)
         exchange.resume()
         await found.until_traded()
         yield found
         assert flow.running, flow.said()[-2_000:]
-
-
-def _market(per_s: float) -> Market:
-    if not per_s:
-        return tape(loop=True)
-    return SyntheticMarket("spot", SYMBOLS, seed=7, start_ms=BEGIN, trades_per_s=per_s / len(SYMBOLS) / SPEED)
 
 
 async def _initiate(hosts: list[Host]) -> None:
@@ -369,17 +314,3 @@ def _initiate_once(hosts: list[Host]) -> None:
     address = f"mongodb://{hosts[0].net.inside}:{MONGO}"
     with MongoClient[dict[str, Any]](address, directConnection=True, serverSelectionTimeoutMS=2_000) as client:
         client.admin.command("replSetInitiate", replica_set_of(hosts))
-
-
-async def _are_live(hosts: Hosts) -> bool:
-    """Whether each process of a shard says that its line is live."""
-    with suppress(BusError):
-        messages = [one for one in await stored(hosts.bus) if channel_of(one.subject) == "Status"]
-        states = [msgspec.json.decode(one.body) for one in messages]
-        live = {one["flow"] for one in states if one["data"].get("state") == "live"}
-        return len(live) >= len(SYMBOLS)
-    return False
-
-
-async def _are_connected(crowd: Crowd) -> bool:
-    return all(one.connections for one in crowd.members)
