@@ -126,20 +126,23 @@ class BusConnection:
     ) -> None:
         """Reads what comes; first, into `earlier`, what came before the state."""
         begin = self._protocol.seq
-        async with aclosing(client.read(self._subjects, after=after)) as messages:
-            async for stored in messages:
-                if resumes:  # not before the server reads: while it has no leader it may refuse that
-                    resumes = False
-                    self._emit(self._protocol.resume())
-                    self._up()
-                if earlier is not None:
-                    if 0 < stored.seq <= begin:
-                        earlier.append(stored)
-                    if stored.seq > begin or not stored.pending:
-                        self._emit(self._protocol.earlier(earlier))
-                        earlier = None
-                if stored.seq > begin:
-                    self._take(stored)
+
+        def take(stored: Stored) -> None:
+            nonlocal resumes, earlier
+            if resumes:  # not before the server reads: while it has no leader it may refuse that
+                resumes = False
+                self._emit(self._protocol.resume())
+                self._up()
+            if earlier is not None:
+                if 0 < stored.seq <= begin:
+                    earlier.append(stored)
+                if stored.seq > begin or not stored.pending:
+                    self._emit(self._protocol.earlier(earlier))
+                    earlier = None
+            if stored.seq > begin:
+                self._take(stored)
+
+        await client.follow(self._subjects, take, after=after)
 
     def _take(self, stored: Stored) -> None:
         for event in self._protocol.on_message(stored):

@@ -22,7 +22,7 @@ from nats.js.api import StreamInfo
 from nats.js.errors import NotFoundError
 
 from sinks.bus.client_options import bucket_config, connect_options, differing, stream_config
-from sinks.bus.consumer import MESSAGE_ID, bus_error, consumed
+from sinks.bus.consumer import MESSAGE_ID, bus_error, consumed, delivered
 from sinks.bus.credentials import connect_by
 from sinks.bus.direct import newest, past
 from sinks.bus.entry import Kept
@@ -301,6 +301,13 @@ class BusClient:
             self._client, self._stream, subjects,
             lost=self._lost, after=after, since_ms=since_ms, newest_of_each=newest_of_each,
         )  # fmt: skip
+
+    async def follow(self, subjects: Sequence[str], take: Callable[[Stored], None], *, after: int) -> None:
+        """Hands the messages behind `after`, and all that come, to `take` at once, without a queue between; also
+        `NOTHING`, as `read`. It ends with a `BusError`, or with what `take` raises.
+        """
+        async with delivered(self._client, self._stream, subjects, take, lost=self._lost, after=after) as ended:
+            await ended
 
     async def newest(self, *subjects: str, wait_s: float) -> list[Stored]:
         """The newest message of each of some subjects or of a pattern's, at most 1,024, as one server has them at a
