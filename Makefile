@@ -16,6 +16,9 @@ CLIENT_LOCKS := tests/conformance/locks
 AXE := $(CLIENTS)/axe
 CLIENT_GROUPS := clients spot-connector usdm-connector signalr
 
+# modules are compiled once, at their first import
+unexport PYTHONDONTWRITEBYTECODE
+
 CHART := api/dashboard/vendor/lightweight-charts.standalone.production.mjs
 
 .PHONY: run demo dev compiled test test-fast test-plain collected laws check check-platforms conformance readers operations bench bench-long bench-peers soak fresh image wheel lock lock-clients licences picture pictures dashboard clean help
@@ -31,10 +34,12 @@ $(READY): deploy/requirements.lock | $(RUN)
 	@$(PIP) -r deploy/requirements.lock
 	@touch $(READY)
 
-# what runs, and what developers need besides, in the same versions
+# what runs, and what developers need besides, in the same versions; by uv, which takes an eighth of pip's time, and by pip
+# where uv fails, as it does not know pip's settings
 $(READY_DEV): deploy/requirements-dev.lock | $(RUN)
 	@echo 'make: installing the tools of developers into $(VENV) besides: a minute or two, once'
-	@$(PIP) -r $<
+	@awk '/^uv==/,!/\\$$/' $< >$(VENV)/uv.lock && $(PIP) -r $(VENV)/uv.lock
+	@$(VENV)/bin/uv pip install --quiet --python $(RUN) --require-hashes -r $< || $(PIP) -r $<
 	@touch $(READY) $(READY_DEV)
 
 # it is in the repository; without it the page says so and shows everything else
