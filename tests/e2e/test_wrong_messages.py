@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +22,7 @@ from sources.replay.faults import content_faults as contents
 from sources.replay.faults import orders as faults
 from sources.replay.faults.orders import AnyFault
 from sources.replay.tape.tapes import load_tapes
-from tests.fakes.playing import PACED_S, SYMBOLS, UNNOTICED_MS, Deployment, playing
+from tests.fakes.playing import PACED_S, PATIENCE_S, SYMBOLS, UNNOTICED_MS, Deployment, playing
 from tests.fakes.recordings import recording
 from tests.fakes.young_market import YoungMarket
 
@@ -393,7 +395,8 @@ async def assert_live_since(deployment: Deployment, after_ms: int) -> None:
     await deployment.until_so(is_so)
 
 
-DEAD_MS = 20_000
+LOOKS = 6
+"""At what the interface says."""
 
 
 async def test_streams_that_are_dead_or_of_which_all_is_refused_are_silent_until_they_speak_again(
@@ -410,14 +413,16 @@ async def test_streams_that_are_dead_or_of_which_all_is_refused_are_silent_until
 async def one_is_dead(deployment: Deployment) -> None:
     """The other one stays live."""
     since = deployment.listener.place
-    await deployment.inject(faults.Silence(stream="ethusdt@aggTrade", for_ms=DEAD_MS))
+    await deployment.inject(faults.Silence(stream="ethusdt@aggTrade"))
     await deployment.incident("silent", "fetched", "ETHUSDT", since=since)
     await deployment.goes_on()
-    for _ in range(DEAD_MS // 1_000 // 2):
-        await asyncio.sleep(1)
-        stale = {one["symbol"]: (one["stale"], one["state"]) for one in await deployment.ask("/api/prices")}
-        assert stale["ETHUSDT"] == (True, "silent")
-        assert stale["BTCUSDT"] == (False, "live")
+
+    async def prices() -> dict[str, tuple[bool, str]]:
+        return {one["symbol"]: (one["stale"], one["state"]) for one in await deployment.ask("/api/prices")}
+
+    async for found in known_looks(prices):
+        assert found == {"ETHUSDT": (True, "silent"), "BTCUSDT": (False, "live")}
+    await asyncio.to_thread(deployment.exchange.clear_faults)
     await deployment.incident("repair", "aggTrade brings trades again", "ETHUSDT", since=since)
     await deployment.becomes("ETHUSDT", "live")
     states = deployment.states_in_turn("ETHUSDT", since=since)
@@ -426,7 +431,20 @@ async def one_is_dead(deployment: Deployment) -> None:
     assert len(incidents) <= 2, incidents  # its line has noticed the silence, and what was missed
 
 
-REFUSED_S = 6
+async def known_looks(look: Callable[[], Awaitable[dict[str, tuple[Any, str]]]]) -> AsyncIterator[dict[str, Any]]:
+    """What is looked at by symbol, its state last, some times a second apart. A flow that is starved on a busy machine
+    is not seen for a moment: then the interface knows the state of none, and that is no look.
+    """
+    looks = 0
+    async with asyncio.timeout(PATIENCE_S):
+        while looks < LOOKS:
+            await asyncio.sleep(1)
+            found = await look()
+            if {state for _, state in found.values()} != {"unknown"}:
+                looks += 1
+                yield found
+
+
 REFUSED: tuple[AnyFault, ...] = (
     faults.ClockSkew(by_ms=-DAY_MS),
     contents.WrongTime(stream="*@aggTrade", by_ms=HOUR_MS, count=10_000),
@@ -436,19 +454,21 @@ REFUSED: tuple[AnyFault, ...] = (
 
 async def all_is_refused(deployment: Deployment, fault: AnyFault) -> None:
     """It is said of every instrument that all is refused, and that some of it is at times."""
-    since = deployment.listener.place
+    since, begun = deployment.listener.place, time.monotonic()
     await deployment.inject(fault)
     for symbol in SYMBOLS:
         await deployment.becomes(symbol, "silent")
-    for _ in range(REFUSED_S):
-        await asyncio.sleep(1)
+
+    async def instruments() -> dict[str, tuple[str, str]]:
         status = await deployment.ask("/api/status")
-        said = {one["symbol"]: (one["state"], one["reason"]) for one in status["instruments"]}
-        assert {state for state, _ in said.values()} == {"silent"}, said
-        assert all("is refused" in reason for _, reason in said.values()), said
         assert status["missing"]
+        return {one["symbol"]: (one["reason"], one["state"]) for one in status["instruments"]}
+
+    async for said in known_looks(instruments):
+        assert {state for _, state in said.values()} == {"silent"}, said
+        assert all("is refused" in reason for reason, _ in said.values()), said
     rejects = [one for one in deployment.listener.of_type("Incident", since=since) if one["kind"] == "reject"]
-    assert 2 <= len(rejects) <= 4 * REFUSED_S, rejects
+    assert 2 <= len(rejects) <= 2 * (time.monotonic() - begun) + 2, rejects
     if isinstance(fault, contents.WrongId):  # refused by the sequence of each instrument: alone, or told together
         for symbol in SYMBOLS:
             assert any(symbol == one["symbol"] or symbol in one["cause"] for one in rejects), rejects
