@@ -15,7 +15,6 @@ from flows.recovery import prepare
 from sources.replay.exchange.threaded import exchange_in_thread
 from sources.replay.faults import content_faults as contents
 from sources.replay.faults import orders as faults
-from sources.replay.tape.tapes import load_tapes
 from tests.fakes.alerts import SECRET, receiver
 from tests.fakes.deployment import (
     START_S,
@@ -26,7 +25,7 @@ from tests.fakes.deployment import (
     running_flow,
     running_interface,
 )
-from tests.fakes.recordings import recording
+from tests.fakes.tapes import spot_recording
 from tests.fakes.twins import recovering, traded
 from tests.fakes.witness import Witness
 from tests.fakes.young_market import YoungMarket
@@ -184,7 +183,7 @@ AGGREGATES: Final = "btcusdt@aggTrade"
 
 
 async def test_what_is_wrong_with_the_data_is_an_alert(tmp_path: Path) -> None:
-    market = load_tapes([recording("binance-spot-2024-08-08")], kind="spot", history=recording("kline-history"))
+    market = spot_recording()
     with receiver() as there, exchange_in_thread(market, speed=SPEED, paused=True, start_now=True) as exchange:
         settings = flow_settings(
             tmp_path, exchange.rest_url, "mongodb://127.0.0.1:9",  # no server is there

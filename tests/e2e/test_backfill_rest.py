@@ -13,10 +13,9 @@ from polars.testing import assert_frame_equal
 
 from sinks.trades.reader import TradeReader
 from sources.replay.exchange.threaded import exchange_in_thread
-from sources.replay.tape.tapes import load_tapes
 from tests.fakes.importer import database_of, documents, imported
-from tests.fakes.recordings import recording
 from tests.fakes.served_venues import ServedVenue, served
+from tests.fakes.tapes import spot_recording
 from tests.fakes.twins import SYMBOLS, trades_of
 from tests.fakes.witness import Witness, disagreements, stored_candles
 
@@ -28,7 +27,7 @@ MINUTE_MS = 60_000
 @contextmanager
 def played() -> Iterator[tuple[Witness, dict[str, Any]]]:
     """An exchange with eleven minutes of trades, and months of klines before them; and the settings that import it."""
-    market = load_tapes([recording("binance-spot-2024-08-08")], kind="spot", history=recording("kline-history"))
+    market = spot_recording()
     with (
         exchange_in_thread(market, start_now=True) as exchange,
         contextlib.closing(Witness(exchange.rest_url)) as witness,

@@ -9,9 +9,8 @@ import pytest
 from flows.recovery import prepare
 from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
 from sources.replay.market.market import Market
-from sources.replay.tape.tapes import load_tapes
 from tests.fakes.deployment import free_port, hub_client, running_flow
-from tests.fakes.recordings import recording
+from tests.fakes.tapes import spot_recording
 from tests.fakes.twins import (
     LONGEST_LIFE_S,
     PATIENCE_S,
@@ -34,9 +33,7 @@ KILLS = 3
 
 def tape(*, loop: bool = False) -> Market:
     """The recording; once begun it goes on whether anybody listens or not, and REST serves what nobody heard."""
-    return load_tapes(
-        [recording("binance-spot-2024-08-08")], kind="spot", history=recording("kline-history"), loop=loop
-    )
+    return spot_recording(loop=loop)
 
 
 async def until_played(folder: Path, mongod_uri: str, exchange: ThreadedExchange) -> None:

@@ -17,7 +17,6 @@ from sinks.mongod.server import Mongod
 from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
 from sources.replay.faults import content_faults as contents
 from sources.replay.faults import orders as faults
-from sources.replay.tape.tapes import load_tapes
 from tests.conftest import FAST
 from tests.fakes.deployment import (
     HubClient,
@@ -29,8 +28,8 @@ from tests.fakes.deployment import (
     without_silence,
 )
 from tests.fakes.interface import until
-from tests.fakes.recordings import recording
 from tests.fakes.slow_line import slow_line
+from tests.fakes.tapes import spot_recording
 from tests.fakes.witness import Witness, disagreements, last_stored, stored_candles, stored_trades
 
 pytestmark = pytest.mark.e2e
@@ -75,9 +74,7 @@ async def stage(folder: Path, mongod_uri: str, *, speed: float = SPEED, **settin
     """The recording at many times its pace, again and again: a busy machine takes longer than one round. It begins when
     the block does.
     """
-    market = load_tapes(
-        [recording("binance-spot-2024-08-08")], kind="spot", history=recording("kline-history"), loop=True
-    )
+    market = spot_recording(loop=True)
     prepare(folder / "recovery")
     with exchange_in_thread(market, speed=speed, paused=True, start_now=True) as exchange, closing(exchange) as witness:
         usual: dict[str, Any] = {

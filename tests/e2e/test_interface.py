@@ -15,7 +15,6 @@ from pymongo import MongoClient
 from flows.model import Kline, timeframe_ms
 from flows.operators.candles.compare import is_same
 from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
-from sources.replay.tape.tapes import load_tapes
 from tests.fakes.deployment import (
     flow_settings,
     free_port,
@@ -26,7 +25,7 @@ from tests.fakes.deployment import (
 )
 from tests.fakes.exposition import samples
 from tests.fakes.interface import until
-from tests.fakes.recordings import recording
+from tests.fakes.tapes import spot_recording
 from tests.fakes.twins import is_proven
 from tests.fakes.witness import Witness
 
@@ -94,7 +93,7 @@ def settings_for(folder: Path, exchange: ThreadedExchange, mongod_uri: str) -> d
 
 
 async def test_what_it_tells_is_what_the_exchange_says(mongod_uri: str, tmp_path: Path) -> None:
-    market = load_tapes([recording("binance-spot-2024-08-08")], kind="spot", history=recording("kline-history"))
+    market = spot_recording()
     with (
         exchange_in_thread(market, speed=SPEED, paused=True) as exchange,
         closing(Witness(exchange.rest_url)) as witness,

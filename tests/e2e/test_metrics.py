@@ -8,11 +8,11 @@ import httpx
 import pytest
 
 from sources.replay.exchange.threaded import exchange_in_thread
-from sources.replay.tape.tapes import load_tapes
 from tests.e2e.test_spot_and_usdm import trade_ids
 from tests.fakes.deployment import flow_settings, free_port, hub_client, running_flow
 from tests.fakes.exposition import samples
 from tests.fakes.recordings import recording
+from tests.fakes.tapes import market_of
 
 pytestmark = pytest.mark.e2e
 PATIENCE_S = 60
@@ -27,7 +27,7 @@ async def test_the_flow_tells_what_was_played(mongod_uri: str, tmp_path: Path) -
     folder, port = recording("binance-spot-2024-08-08"), free_port()
     ids = trade_ids(folder)
     played = sum(map(len, ids.values()))
-    with exchange_in_thread(load_tapes([folder], kind="spot"), speed="max", paused=True) as exchange:
+    with exchange_in_thread(market_of([folder], kind="spot"), speed="max", paused=True) as exchange:
         settings = flow_settings(
             tmp_path, exchange.rest_url, mongod_uri,
             feed__symbols=list(ids),

@@ -13,9 +13,8 @@ from flows.model import timeframe_ms
 from flows.operators.candles.compare import differing_fields, is_same
 from sinks.mongo.commands import CommandClient, Request, Work
 from sources.replay.exchange.threaded import exchange_in_thread
-from sources.replay.tape.tapes import load_tapes
 from tests.fakes.deployment import HubClient, flow_settings, hub_client, running_flow
-from tests.fakes.recordings import recording
+from tests.fakes.tapes import spot_recording
 from tests.fakes.witness import Witness, disagreements, stored_candles
 
 pytestmark = pytest.mark.e2e
@@ -54,7 +53,7 @@ def forming_of(client: HubClient) -> dict[str, dict[str, Any]]:
 async def test_a_start_in_the_middle_of_a_period_is_right_from_the_first_candle(
     mongod_uri: str, tmp_path: Path
 ) -> None:
-    market = load_tapes([recording("binance-spot-2024-08-08")], kind="spot", history=recording("kline-history"))
+    market = spot_recording()
     with (
         exchange_in_thread(market, speed=SPEED, start_now=True) as exchange,
         contextlib.closing(Witness(exchange.rest_url)) as witness,
@@ -115,7 +114,7 @@ async def test_a_start_in_the_middle_of_a_period_is_right_from_the_first_candle(
 
 
 async def test_the_past_is_fetched_compared_and_fetched_again_on_demand(mongod_uri: str, tmp_path: Path) -> None:
-    market = load_tapes([recording("binance-spot-2024-08-08")], kind="spot", history=recording("kline-history"))
+    market = spot_recording()
     database = tmp_path.name
     with (
         exchange_in_thread(market, speed=SPEED, start_now=True) as exchange,

@@ -13,9 +13,9 @@ from flows.model import Candle
 from sinks.mongo.reader import read_candles
 from sinks.trades.reader import TradeReader
 from sources.replay.exchange.threaded import exchange_in_thread
-from sources.replay.tape.tapes import load_tapes
 from tests.fakes.deployment import flow_settings, hub_client, running_flow, without_silence
 from tests.fakes.recordings import frames_of, official_klines, recording
+from tests.fakes.tapes import market_of
 
 pytestmark = pytest.mark.e2e
 
@@ -38,7 +38,7 @@ async def play(
 ) -> list[dict[str, Any]]:
     """Plays a recording through the deployment to its last trade, ends the flow, and gives what the client was told."""
     ids = trade_ids(folder)
-    market = load_tapes([folder], kind=kind)
+    market = market_of([folder], kind=kind)
     with exchange_in_thread(market, speed="max", paused=True) as exchange:
         settings = flow_settings(
             tmp_path, exchange.rest_url, mongod_uri,

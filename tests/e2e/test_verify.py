@@ -11,9 +11,8 @@ from pymongo import MongoClient
 
 from sinks.mongo.documents import MARKET_DATA
 from sources.replay.exchange.threaded import exchange_in_thread
-from sources.replay.tape.tapes import load_tapes
 from tests.fakes.deployment import ROOT, START_S, environment_of, flow_settings, hub_client, running_flow
-from tests.fakes.recordings import recording
+from tests.fakes.tapes import spot_recording
 from tests.fakes.twins import begun
 
 pytestmark = pytest.mark.e2e
@@ -39,9 +38,7 @@ async def verified(folder: Path, settings: dict[str, Any], *arguments: str) -> t
 
 async def test_a_live_flow_holds_what_it_claims(mongod_uri: str, tmp_path: Path) -> None:
     # again and again: a busy machine takes longer than one round
-    market = load_tapes(
-        [recording("binance-spot-2024-08-08")], kind="spot", history=recording("kline-history"), loop=True
-    )
+    market = spot_recording(loop=True)
     with (
         exchange_in_thread(market, speed=SPEED, paused=True, start_now=True) as exchange,
         MongoClient[dict[str, Any]](mongod_uri) as client,

@@ -21,9 +21,8 @@ from sinks.mongo.commands import CommandClient, DesiredSubscription
 from sources.replay.faults import content_faults as contents
 from sources.replay.faults import orders as faults
 from sources.replay.faults.orders import AnyFault
-from sources.replay.tape.tapes import load_tapes
 from tests.fakes.playing import PACED_S, PATIENCE_S, SYMBOLS, UNNOTICED_MS, Deployment, playing
-from tests.fakes.recordings import recording
+from tests.fakes.tapes import spot_recording
 from tests.fakes.young_market import YoungMarket
 
 pytestmark = pytest.mark.e2e
@@ -483,7 +482,7 @@ async def all_is_refused(deployment: Deployment, fault: AnyFault) -> None:
 
 
 async def test_a_recording_at_many_times_its_pace(mongod_uri: str, tmp_path: Path) -> None:
-    market = load_tapes([recording("binance-spot-2024-08-08")], kind="spot", history=recording("kline-history"))
+    market = spot_recording()
     quick: dict[str, Any] = {
         "feed__origin": "replay",
         "feed__streams": ["aggTrade", "kline"],

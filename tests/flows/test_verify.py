@@ -24,8 +24,7 @@ from sinks.trades.begins import FirstTrade, TradeBegins
 from sinks.trades.merge import add_batches
 from sinks.trades.store import TradeStore
 from sources.replay.exchange.threaded import exchange_in_thread
-from sources.replay.tape.tapes import load_tapes
-from tests.fakes.recordings import recording
+from tests.fakes.tapes import spot_recording
 from tests.fakes.trades import BEGIN, trade
 from tests.fakes.verified import SYMBOL, VENUE, true_candles
 
@@ -354,7 +353,7 @@ def true_venue_candle(values: dict[str, Any]) -> Candle:
 
 
 def test_the_exchange_is_asked_within_its_weight(settings: Settings, mongo_client: Documents) -> None:
-    market = load_tapes([recording("binance-spot-2024-08-08")], kind="spot", history=recording("kline-history"))
+    market = spot_recording()
     with exchange_in_thread(market, speed=1.0, start_now=False) as exchange:
         asked = settings.model_copy(update={"feed": settings.feed.model_copy(update={"rest_url": exchange.rest_url})})
         rows = httpx.get(

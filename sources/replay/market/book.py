@@ -90,28 +90,35 @@ class Book:
 
 
 class _Side:
-    """Quantity by price, and the prices in order."""
+    """Quantity by price, and the prices in order once they are wanted so."""
 
     def __init__(self, levels: Iterable[Level]) -> None:
         self.quantities = dict(levels)
-        self._order = sorted(self.quantities, key=_rank)
+        self._sorted: list[str] | None = None
 
     def change(self, levels: Iterable[Level]) -> None:
+        quantities, order = self.quantities, self._sorted
         for price, quantity in levels:
-            known = price in self.quantities
+            known = price in quantities
             if not _is_zero(quantity):
-                self.quantities[price] = quantity
-                if not known:
-                    insort(self._order, price, key=_rank)
+                quantities[price] = quantity
+                if order is not None and not known:
+                    insort(order, price, key=_rank)
             elif known:
-                del self.quantities[price]
-                del self._order[bisect_left(self._order, _rank(price), key=_rank)]
+                del quantities[price]
+                if order is not None:
+                    del order[bisect_left(order, _rank(price), key=_rank)]
 
     def lowest(self, limit: int) -> list[Level]:
-        return [(price, self.quantities[price]) for price in self._order[:limit]]
+        return [(price, self.quantities[price]) for price in self._order()[:limit]]
 
     def highest(self, limit: int) -> list[Level]:
-        return [(price, self.quantities[price]) for price in self._order[: -limit - 1 : -1]]
+        return [(price, self.quantities[price]) for price in self._order()[: -limit - 1 : -1]]
+
+    def _order(self) -> list[str]:
+        if self._sorted is None:
+            self._sorted = sorted(self.quantities, key=_rank)
+        return self._sorted
 
     def changes_to(self, other: "_Side") -> list[Level]:
         old, new = self.quantities, other.quantities
