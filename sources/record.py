@@ -33,6 +33,7 @@ from sources.connection.pool import ConnectionPool, report_bug
 from sources.connection.transport import transport_of
 from sources.feed import UnknownSymbolError, check_symbols
 from sources.recorded_account import RecordedAccount
+from sources.replay.tape.taped_frames import taped
 from sources.rest.client import VenueError
 from sources.venue import VenueRest
 from sources.venues import VENUES
@@ -56,9 +57,16 @@ class TapeWriter:
         self._compressed.write(msgspec.json.encode(header) + b"\n")
 
     def write(self, payload: bytes, received_ns: int) -> None:
-        """Adds a message."""
+        """Adds a frame, whatever it holds."""
+        self._write(taped(payload), received_ns)
+
+    def write_own(self, line: bytes, received_ns: int) -> None:
+        """Adds what is no frame: an answer of REST, or what is known of an account."""
+        self._write(line, received_ns)
+
+    def _write(self, line: bytes, received_ns: int) -> None:
         self.messages += 1
-        self._compressed.write(b"%d %b\n" % (received_ns, payload))
+        self._compressed.write(b"%d %b\n" % (received_ns, line))
 
     def flush(self) -> None:
         """Ends a block, so that everything until here can be read."""
@@ -114,7 +122,7 @@ class Recorder:
             settings=self._settings,
             rules=self._accounts,
             open_socket=transport_of(self._settings.transport),
-            write=lambda line: self._tape.write(line, wall_ns()),
+            write=lambda line: self._tape.write_own(line, wall_ns()),
         )
         following = asyncio.create_task(account.run())
         following.add_done_callback(partial(report_bug, venue=self._settings.venue))
@@ -147,7 +155,7 @@ class Recorder:
             with suppress(VenueError):  # queried again at the next look
                 path, book = await rest.recorded_book(symbol)
                 answer = {"rest": path, "data": book}
-                self._tape.write(msgspec.json.encode(answer), wall_ns())
+                self._tape.write_own(msgspec.json.encode(answer), wall_ns())
                 self._wanted_books.discard(symbol)
 
 

@@ -8,12 +8,10 @@ import msgspec
 from msgspec import Struct
 
 from sources.replay.tape.recordings import TAPE_FORMAT
+from sources.replay.tape.taped_frames import frame_in
 from sources.replay.tape.whole_lines import whole_lines
 
 _VERSION = 1
-_ANSWER = b'{"rest":'
-"""Begin of an answer of the REST interface, which is no frame."""
-_ACCOUNT = b'{"account":'
 
 
 class TapeHeader(Struct):
@@ -51,5 +49,6 @@ def frames_of(path: Path) -> Iterator[TapedFrame]:
         stamp, _, payload = line.rstrip(b"\n").partition(b" ")
         if not stamp.isdigit() or not payload:
             raise ValueError(f"{path}, line {number}: it is no time of receipt and a frame")
-        if not payload.startswith((_ANSWER, _ACCOUNT)):
-            yield TapedFrame(int(stamp), payload)
+        frame = frame_in(payload)
+        if frame is not None:
+            yield TapedFrame(int(stamp), frame)

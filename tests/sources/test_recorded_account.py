@@ -132,8 +132,8 @@ def test_a_replay_passes_over_the_lines(peer: Peer, tmp_path: Path) -> None:
         tape = TapeWriter(path, venue=peer, symbols=(symbol,))
         for frame in frames_of(peer, symbol):
             if path is with_account:
-                tape.write(line_of(AccountEvent("opened")), 1)
-                tape.write(line_of(AccountSnapshot(BEGIN_MS)), 2)
+                tape.write_own(line_of(AccountEvent("opened")), 1)
+                tape.write_own(line_of(AccountSnapshot(BEGIN_MS)), 2)
             tape.write(msgspec.json.encode(frame), 3)
         tape.close()
     assert b"AccountSnapshot" in b"".join(whole_lines(with_account))

@@ -15,7 +15,9 @@ from urllib.parse import unquote
 import msgspec
 from msgspec import Raw, Struct
 
+from sources.frames import UNREADABLE, reason_of
 from sources.replay.market.market import VENUES, MarketKind
+from sources.replay.tape.left_out import LeftOut
 from sources.replay.tape.whole_lines import whole_lines
 
 TAPE_SUFFIX = ".tape.zst"
@@ -24,6 +26,8 @@ TAPE_FORMAT = "marketflow-tape"
 SNAPSHOT = "snapshot"
 """Channel of a REST depth answer; no stream has this name."""
 
+_MOST_DIGITS = 19
+"""Of a time of receipt, ns."""
 _CAPTURE = re.compile(r"^\d+(\.\d+)?: ")
 _QUERY_SYMBOL = re.compile(r"/depth\?(?:.*&)?symbol=([^&]+)")
 
@@ -41,6 +45,7 @@ class _Envelope(Struct, gc=False):
     stream: str = ""
     data: Raw = Raw()
     rest: str = ""
+    frame: str = ""
     lastUpdateId: int = 0  # noqa: N815  # the exchange's name
 
 
@@ -53,7 +58,8 @@ class _Header(Struct):
 
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
-_decode_header = msgspec.json.Decoder(_Header).decode
+decode_header = msgspec.json.Decoder(_Header).decode
+"""Reads the first line of a tape."""
 
 
 def is_recording(path: Path) -> bool:
@@ -71,7 +77,10 @@ def is_of_market(path: Path, kind: MarketKind) -> bool:
 
 def read_lines(path: Path, kind: MarketKind) -> Iterator[Line]:
     """The messages of a file in the order of the file; other REST answers than depth are left out. A file that
-    ends early is read as far as it goes (`whole_lines`); `ValueError` names file and line of one that cannot be read.
+    ends early is read as far as it goes (`whole_lines`); `ValueError` names file and line of one that is no recording.
+
+    A recording holds what the exchange has sent, wrong or not. What is no message, or one of a symbol that was not
+    recorded, is left out, and a warning says how much that was.
     """
     if ".ws." in path.name:
         answers = sorted(path.parent.glob(path.name.partition(".ws.")[0] + ".http.*"))
@@ -79,30 +88,50 @@ def read_lines(path: Path, kind: MarketKind) -> Iterator[Line]:
         yield from heapq.merge(*files, key=lambda line: line.received_ns)
         return
     symbol = path.name.partition("_")[0].lower()
+    recorded: frozenset[str] | None = None
+    left_out = LeftOut()
     for number, text in enumerate(whole_lines(path), start=1):
+        if number == 1 and text.startswith(b"{"):
+            try:
+                recorded = _recorded(text, kind)
+            except ValueError as error:
+                raise ValueError(f"{path}, line {number}: {error}") from error
+            continue
+        stamp, _, body = text.partition(b" ")
+        if not stamp.isdigit() or len(stamp) > _MOST_DIGITS:
+            raise ValueError(f"{path}, line {number}: it does not begin with a time of receipt")
         try:
-            if number == 1 and text.startswith(b"{"):
-                _check_header(text, kind)
-                continue
-            line = _stamped_line(text, symbol)
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number}: {error}") from error
-        if line is not None:
+            line = _line(int(stamp), body, symbol)
+        except UNREADABLE as error:
+            left_out.add(f"line {number}: {reason_of(error)}")
+            continue
+        if line is None:
+            continue
+        if recorded is not None and not line.stream.startswith("!") and _symbol_of(line) not in recorded:
+            left_out.add(f"line {number}: a message of {line.stream!r:.80}, which was not recorded")
+        else:
             yield line
+    left_out.report(path=str(path))
 
 
-def _check_header(text: bytes, kind: MarketKind) -> None:
-    header = _decode_header(text)
+def _symbol_of(line: Line) -> str:
+    return line.stream.partition("@")[0].upper()
+
+
+def _recorded(text: bytes, kind: MarketKind) -> frozenset[str]:
+    """The symbols of a tape, by its header."""
+    header = decode_header(text)
     if header.format != TAPE_FORMAT or header.version != 1:
         raise ValueError(f"is no {TAPE_FORMAT} of version 1, but {header.format!r} of version {header.version}")
     if header.venue != VENUES[kind]:
         raise ValueError(f"is a tape of {header.venue}, not of {VENUES[kind]}")
+    return frozenset(symbol.upper() for symbol in header.symbols)
 
 
-def _stamped_line(text: bytes, symbol: str) -> Line | None:
-    stamp, _, body = text.partition(b" ")
+def _line(received_ns: int, body: bytes, symbol: str) -> Line | None:
     envelope = _decode_envelope(body)
-    received_ns = int(stamp)
+    if envelope.frame:
+        raise ValueError("a frame that is no object")
     if envelope.stream:
         return Line(received_ns, envelope.stream, bytes(envelope.data))
     if envelope.rest:

@@ -1,18 +1,23 @@
 """One symbol of a tape: its recorded messages with their due times, and its trades as frames."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
+from typing import Annotated
 
 import msgspec
 import polars as pl
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from flows.bounds import LATEST_MS, MICROSECONDS_FROM
 from sources.archive.csv_file import in_ms
+from sources.frames import UNREADABLE, reason_of
 from sources.replay.market.aggregate import AGGREGATE, TRADE, aggregates_of, trades_of
-from sources.replay.market.book import DepthSnapshot, decode_snapshot
+from sources.replay.market.book import DepthSnapshot, DepthUpdate, decode_snapshot, decode_update
 from sources.replay.market.decimals import Decimals, decimals_of, printed_decimals, scaled, significant_decimals
 from sources.replay.market.market import MarketKind
+from sources.replay.tape.left_out import LeftOut, are_displaced, check_levels, check_trade
 from sources.replay.tape.recordings import SNAPSHOT, Line
 from sources.replay.tape.trade_files import TradeFile
 
@@ -20,18 +25,22 @@ _MARKET_FILL = "MARKET"
 _DIFF_DEPTH = re.compile(r"depth(@\d+ms)?")
 
 
+_Id = Annotated[int, Meta(ge=0, le=1 << 62)]
+_Time = Annotated[int, Meta(ge=0, lt=LATEST_MS * 1_000)]
+
+
 class _Stamps(Struct, gc=False):
     """The times of any payload; bookTicker of spot has none."""
 
-    E: int = 0
-    T: int = 0
+    E: _Time = 0
+    T: _Time = 0
 
 
 class _Timed(Struct, gc=False):
     """The times of a payload that has both."""
 
-    E: int
-    T: int
+    E: _Time
+    T: _Time
 
 
 class _Priced(_Timed, gc=False):
@@ -45,21 +54,22 @@ class _Priced(_Timed, gc=False):
 class _Fill(_Priced, gc=False):
     """A `trade` payload."""
 
-    t: int
+    t: _Id
     X: str = _MARKET_FILL
 
 
 class _Aggregate(_Priced, gc=False):
     """An `aggTrade` payload."""
 
-    a: int
-    f: int
-    l: int  # noqa: E741  # the exchange's name
+    a: _Id
+    f: _Id
+    l: _Id  # noqa: E741  # the exchange's name
 
 
 _decode_stamps = msgspec.json.Decoder(_Stamps).decode
 _decode_fill = msgspec.json.Decoder(_Fill).decode
 _decode_aggregate = msgspec.json.Decoder(_Aggregate).decode
+_TRADES: dict[str, Callable[[bytes], _Priced]] = {"trade": _decode_fill, "aggTrade": _decode_aggregate}
 
 
 @dataclass(eq=False)
@@ -96,8 +106,11 @@ class SymbolTape:
 
 
 def tape_of_lines(kind: MarketKind, symbol: str, lines: Sequence[tuple[int, Line]]) -> SymbolTape:
-    """Builds a symbol's tape from its lines and their places in the order of the files."""
-    due = _due_times(lines)
+    """Builds a symbol's tape from its lines and their places in the order of the files. Messages that are not what
+    their stream has, or of another time, are left out, and a warning says how many.
+    """
+    lines, stamps = _playable(symbol, lines)
+    due = _due_times(lines, stamps)
     channels: dict[str, Channel] = {}
     names = pl.Series([line.stream.partition("@")[2] for _, line in lines], dtype=pl.String)
     places = pl.Series([place for place, _ in lines], dtype=pl.Int64)
@@ -172,9 +185,55 @@ def _completed(
     return SymbolTape(symbol, decimals, trades, aggregates, is_market, from_trades)
 
 
-def _due_times(lines: Sequence[tuple[int, Line]]) -> pl.Series:
+def _playable(symbol: str, lines: Sequence[tuple[int, Line]]) -> tuple[list[tuple[int, Line]], list[_Stamps]]:
+    """The lines that can be played, and the times of each."""
+    left_out = LeftOut()
+    found: list[tuple[int, Line]] = []
+    stamps: list[_Stamps] = []
+    for place, line in lines:
+        try:
+            stamp = _stamps_of(line)
+        except UNREADABLE as error:
+            left_out.add(f"{line.stream}, received at {line.received_ns}: {reason_of(error)}")
+        else:
+            found.append((place, line))
+            stamps.append(stamp)
+    received = [line.received_ns // 1_000_000 for _, line in found]
+    displaced = [
+        are_displaced(received, [_ms(getattr(stamp, name)) for stamp in stamps]) for name in _Stamps.__struct_fields__
+    ]
+    is_played = [not any(each) for each in zip(*displaced, strict=True)]
+    for (_, line), is_one in zip(found, is_played, strict=True):
+        if not is_one:
+            left_out.add(f"{line.stream}, received at {line.received_ns}: its time is far from all others")
+    left_out.report(symbol=symbol)
+    return list(compress(found, is_played)), list(compress(stamps, is_played))
+
+
+def _ms(time: int) -> int | None:
+    return (time // 1_000 if time >= MICROSECONDS_FROM else time) or None
+
+
+def _stamps_of(line: Line) -> _Stamps:
+    """The times of a message; an error where it is not what its stream has."""
+    name, data = line.stream.partition("@")[2], line.data
+    if name in _TRADES:
+        trade = _TRADES[name](data)
+        check_trade(trade.p, trade.q)
+    elif name == SNAPSHOT:
+        _check_book(decode_snapshot(data))
+    elif _DIFF_DEPTH.fullmatch(name):
+        _check_book(decode_update(data))
+    return _decode_stamps(data)
+
+
+def _check_book(book: DepthSnapshot | DepthUpdate) -> None:
+    check_levels(book.bids)
+    check_levels(book.asks)
+
+
+def _due_times(lines: Sequence[tuple[int, Line]], stamps: Sequence[_Stamps]) -> pl.Series:
     """When each message is sent: at its own time; one without a time keeps its distance to the one before."""
-    stamps = [_decode_stamps(line.data) for _, line in lines]
     frame = pl.DataFrame(
         {
             "received": [line.received_ns // 1_000_000 for _, line in lines],

@@ -6,20 +6,23 @@ removed here, as every client does.
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import msgspec
 import polars as pl
 
+from flows.bounds import LATEST_MS
 from sources.replay.market.aggregate import TRADE
 from sources.replay.market.book import DepthSnapshot, Level
 from sources.replay.market.decimals import Decimals, printed_decimals, scaled
 from sources.replay.market.encode import PayloadEncoder
 from sources.replay.market.playback import Playback
 from sources.replay.market.streams.derived import Derive
-from sources.replay.tape.recordings import TAPE_FORMAT, TAPE_SUFFIX
+from sources.replay.tape.left_out import LeftOut, are_displaced, check_levels, check_trade
+from sources.replay.tape.recordings import TAPE_FORMAT, TAPE_SUFFIX, decode_header
 from sources.replay.tape.symbol_tape import Channel, SymbolTape, tape_of_trades
 from sources.replay.tape.tapes import playback_of
 from sources.replay.tape.whole_lines import check_exists, whole_lines
@@ -30,6 +33,9 @@ _TEXTS = {
     **dict.fromkeys(("p", "q"), pl.String),
     "maker": pl.Boolean,
 }
+_WRONG = KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError
+"""What is raised for a frame that is not what the venue sends."""
+_MOST_ID = 1 << 62
 _EVERYTHING = 1_000_000
 """The depth of a book that is not cut off."""
 
@@ -70,41 +76,88 @@ def load_venue_tapes(
     loop: bool = False,
 ) -> Playback:
     """The market of some tapes; errors as of `load_tapes`."""
-    builders: dict[str, _Builder] = defaultdict(_Builder)
+    recorded: dict[str, list[tuple[int, RecordedTrade | RecordedBook]]] = defaultdict(list)
     for path in paths:
-        for number, frame in _frames(path, venue):
-            try:
-                for one in read(frame):
-                    builders[one.symbol].add(one)
-            except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-                raise ValueError(f"{path}, line {number}: {error!r}") from error
-    tapes = [builder.tape(symbol) for symbol, builder in builders.items()]
+        for received_ms, one in _recorded(path, venue, read):
+            recorded[one.symbol].append((received_ms, one))
+    tapes = [_tape_of(symbol, rows) for symbol, rows in recorded.items()]
     if not tapes:
         raise ValueError(f"nothing to play in {', '.join(map(str, paths)) or 'no file'}")
     return playback_of(tapes, kind="spot", times=times, loop=loop, derive=derive)
 
 
-def _frames(path: Path, venue: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The frames of a tape with the numbers of their lines."""
+def _recorded(path: Path, venue: str, read: Read) -> Iterator[tuple[int, RecordedTrade | RecordedBook]]:
+    """What is played of a tape, with the time of its receipt, ms. Frames that are not what the venue sends are left
+    out, and a warning says how many.
+    """
     check_exists(path)
     if not path.name.endswith(TAPE_SUFFIX):
         raise ValueError(f"{path}: its name is not one of a tape")
+    left_out, symbols = LeftOut(), frozenset[str]()
     for number, line in enumerate(whole_lines(path), start=1):
-        try:
-            frame = json.loads(line if number == 1 else line.partition(b" ")[2], parse_float=str)
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number}: {error}") from error
         if number == 1:
-            _check(path, frame, venue)
-        elif isinstance(frame, dict):
-            yield number, frame
+            symbols = _symbols(path, line, venue)
+            continue
+        stamp, _, body = line.partition(b" ")
+        if not stamp.isdigit():
+            raise ValueError(f"{path}, line {number}: it does not begin with a time of receipt")
+        try:
+            found = _read(body, read, symbols)
+        except _WRONG as error:
+            left_out.add(f"line {number}: {error!r:.200}")
+            continue
+        for one in found:
+            yield int(stamp) // 1_000_000, one
+    left_out.report(path=str(path))
 
 
-def _check(path: Path, header: Mapping[str, Any], venue: str) -> None:
-    if header.get("format") != TAPE_FORMAT or header.get("version") != 1:
+def _read(body: bytes, read: Read, symbols: frozenset[str]) -> list[RecordedTrade | RecordedBook]:
+    """What a frame holds; any error of `_WRONG` where it is not what the venue sends of these symbols."""
+    frame = json.loads(body, parse_float=str)
+    if not isinstance(frame, dict) or "frame" in frame:
+        raise ValueError("it is no message")
+    found = list(read(frame))
+    for one in found:
+        if _plain(one.symbol) not in symbols:
+            raise ValueError(f"{one.symbol!r:.80} was not recorded")
+        if isinstance(one, RecordedTrade):
+            check_trade(one.price, one.quantity)
+            if not (0 <= one.id < _MOST_ID and 0 < one.time_ms < LATEST_MS):
+                raise ValueError("its id or time is impossible")
+        else:
+            check_levels((*one.bids, *one.asks))
+    return found
+
+
+def _tape_of(symbol: str, rows: Sequence[tuple[int, RecordedTrade | RecordedBook]]) -> SymbolTape:
+    """The tape of a symbol, without what is of another time."""
+    builder, left_out = _Builder(), LeftOut()
+    displaced = are_displaced([received for received, _ in rows], [one.time_ms for _, one in rows])
+    for (_, one), is_displaced in zip(rows, displaced, strict=True):
+        if is_displaced:
+            left_out.add(f"{type(one).__name__} at {one.time_ms}: its time is far from all others")
+        else:
+            builder.add(one)
+    left_out.report(symbol=symbol)
+    return builder.tape(symbol)
+
+
+def _plain(symbol: str) -> str:
+    """A symbol with one form of what stands between its parts: messages and settings may have another one."""
+    return symbol.replace("/", "-")
+
+
+def _symbols(path: Path, line: bytes, venue: str) -> frozenset[str]:
+    """The symbols that were recorded, by the header of a tape."""
+    try:
+        header = decode_header(line)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"{path}, line 1: {error}") from error
+    if header.format != TAPE_FORMAT or header.version != 1:
         raise ValueError(f"{path} is no {TAPE_FORMAT} of version 1")
-    if header.get("venue") != venue:
-        raise ValueError(f"{path} is a tape of {header.get('venue')}, not of {venue}")
+    if header.venue != venue:
+        raise ValueError(f"{path} is a tape of {header.venue}, not of {venue}")
+    return frozenset(map(_plain, header.symbols))
 
 
 class _Builder:

@@ -100,10 +100,24 @@ def test_capture_with_its_answers(tmp_path: Path) -> None:
     ]
 
 
-def test_an_unreadable_line_is_named(tmp_path: Path) -> None:
-    path = tape(tmp_path / "a.tape.zst", HEADER, b"10 nonsense\n")
+@pytest.mark.parametrize("line", [b"nonsense", b"10", b'{"stream":"btcusdt@trade","data":{}}', b"9" * 20 + b" {}"])
+def test_a_line_without_a_time_of_receipt_is_named(line: bytes, tmp_path: Path) -> None:
+    path = tape(tmp_path / "a.tape.zst", HEADER, line + b"\n")
     with pytest.raises(ValueError, match=r"a\.tape\.zst, line 2"):
         list(read_lines(path, "spot"))
+
+
+WRONG = [b"nonsense", b"[1]", b'{"stream":5}', b'"\xff"', b"[" * 100_000, b'{"frame":"AAAA"}', b'{"stream":"x@trade"}']
+
+
+def test_what_is_no_message_of_the_recorded_symbols_is_left_out_and_counted(tmp_path: Path) -> None:
+    good = b'10 {"stream":"btcusdt@trade","data":' + TRADE + b"}\n"
+    path = tape(tmp_path / "a.tape.zst", HEADER, *(b"10 %b\n%b" % (wrong, good) for wrong in WRONG))
+    with capture_logs() as logs:
+        assert list(read_lines(path, "spot")) == [Line(10, "btcusdt@trade", TRADE)] * len(WRONG)
+    (entry,) = logs
+    assert (entry["event"], entry["path"], entry["messages"]) == ("tape_messages_left_out", str(path), len(WRONG))
+    assert entry["first"].startswith("line 2: ")
 
 
 @pytest.mark.parametrize(("kind", "header"), [("usdm", HEADER), ("spot", HEADER.replace(b"1,", b"2,", 1))])
