@@ -44,13 +44,14 @@ class Ears:
     def __init__(self) -> None:
         self.of_exchange: list[Heard] = []
         self.of_hub: list[Heard] = []
-        self._late: list[float] = []
+        self.late: list[float] = []
+        self._new_prices = NewPrices()
 
     def take(self) -> Latency | None:
         """What was heard since the last time; None when it is too little to say anything."""
-        at_exchange, at_hub = _firsts(self.of_exchange, _of_exchange), _firsts(self.of_hub, _of_hub)
+        at_exchange, at_hub = _firsts(self.of_exchange, self._new_prices), _firsts(self.of_hub, _of_hub)
         delays = [(at_hub[key] - at_exchange[key]) * 1_000 for key in at_hub.keys() & at_exchange.keys()]
-        late, self._late = self._late, []
+        late, self.late = self.late, []
         self.of_exchange.clear()
         self.of_hub.clear()
         if len(delays) < 2 or len(late) < 2:
@@ -62,7 +63,7 @@ class Ears:
         end = time.monotonic() + seconds
         while (begin := time.monotonic()) < end:
             await asyncio.sleep(_NOISE_S)
-            self._late.append((time.monotonic() - begin - _NOISE_S) * 1_000)
+            self.late.append((time.monotonic() - begin - _NOISE_S) * 1_000)
 
 
 @asynccontextmanager
@@ -118,9 +119,19 @@ def _firsts(heard: list[Heard], key_of: Callable[[Any], Any]) -> dict[Any, float
     return arrivals
 
 
-def _of_exchange(message: dict[str, Any]) -> Any:
-    data = message["data"]
-    return data["s"], data["E"], float(data["p"])
+class NewPrices:
+    """The keys of trades that change the price of their symbol. Of any other the hub says nothing until a ticker brings
+    other figures, up to a second later.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[str, float] = {}
+
+    def __call__(self, message: dict[str, Any]) -> Any:
+        data = message["data"]
+        symbol, price = data["s"], float(data["p"])
+        known, self._last[symbol] = self._last.get(symbol), price
+        return None if known == price else (symbol, data["E"], price)
 
 
 def _of_hub(message: dict[str, Any]) -> Any:
