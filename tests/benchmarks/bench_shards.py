@@ -1,9 +1,12 @@
 """What further processes bring: flows that share nothing, each with a part of the symbols, against one with all.
 
 Each reads its frames directly. The figures are of CPU time, which is what they need also on a machine that has other
-work: that of the busiest one is how long they take with a core for each, that of all together what dividing costs. Four
-run one after another, each as on a core of its own; and at once, where more of them than there are cores take the
-caches from each other.
+work: that of the busiest one is how long they take with a core for each, that of all together what dividing costs. They
+run one after another, each as on a core of its own; four also at once, where four processes on two cores cost each other time
+whatever they do: so that is against four undivided flows at once.
+
+At full load a poll brings each as much as it takes, so as much as it brings the one. At the pace of one flow it brings
+a shard its part of that, so what a poll costs is there four times.
 """
 
 import statistics
@@ -11,9 +14,11 @@ import statistics
 from tests.benchmarks.rows import Row, in_turns, median_ratio
 from tests.benchmarks.taker import seconds_of, started
 
-TRADES = 600_000
-ROUNDS = 5
+TRADES = 400_000
+ROUNDS = 3
 FOUR = ("1/4", "2/4", "3/4", "4/4")
+POLL = 500
+"""Frames of a poll."""
 
 
 def run() -> list[Row]:
@@ -21,14 +26,22 @@ def run() -> list[Row]:
     alone: list[list[float]] = []
 
     def four() -> float:
-        alone.append([*map(_alone, FOUR)])
+        alone.append([_alone(share) for share in FOUR])
         return sum(alone[-1])
 
-    one, two, together, at_once = in_turns(
-        ROUNDS, lambda: _alone("1/1"), lambda: max(_seconds("1/2", "2/2")), four, lambda: sum(_seconds(*FOUR))
+    one, two, together, at_pace, at_once, copies = in_turns(
+        ROUNDS,
+        lambda: _alone("1/1"),
+        lambda: max(map(_alone, ("1/2", "2/2"))),
+        four,
+        lambda: sum(_alone(share, poll=POLL // len(FOUR)) for share in FOUR),
+        lambda: sum(_seconds(*FOUR)),
+        lambda: statistics.mean(_seconds(*["1/1"] * len(FOUR))),
     )
     busiest = [max(seconds) for seconds in alone]
-    figures = [statistics.median(seconds) * 1e6 / TRADES for seconds in (one, two, busiest, together, at_once)]
+    figures = [
+        statistics.median(seconds) * 1e6 / TRADES for seconds in (one, two, busiest, together, at_pace, at_once, copies)
+    ]
     beside = f"one, {figures[0]:.2f} µs"
     return [
         Row(
@@ -44,17 +57,22 @@ def run() -> list[Row]:
             median_ratio(together, one), 1.15, at_most=True,
         ),
         Row(
-            "the same, at once on two cores", f"{figures[4]:.2f} µs a trade", beside,
-            median_ratio(at_once, one), 1.15, at_most=True,
+            "the same, each with a quarter of the trades a poll", f"{figures[4]:.2f} µs a trade", beside,
+            median_ratio(at_pace, one), 1.15, at_most=True,
+        ),
+        Row(
+            "four shards at once on two cores", f"{figures[5]:.2f} µs a trade",
+            f"four undivided flows at once, {figures[6]:.2f} µs each",
+            median_ratio(at_once, copies), 1.15, at_most=True,
         ),
     ]  # fmt: skip
 
 
-def _alone(share: str) -> float:
-    [seconds] = _seconds(share)
+def _alone(share: str, *, poll: int = POLL) -> float:
+    [seconds] = _seconds(share, poll=poll)
     return seconds
 
 
-def _seconds(*shares: str) -> list[float]:
-    processes = [started("share", share, str(TRADES)) for share in shares]
+def _seconds(*shares: str, poll: int = POLL) -> list[float]:
+    processes = [started("share", share, str(TRADES), str(poll)) for share in shares]
     return [seconds_of(process) for process in processes]

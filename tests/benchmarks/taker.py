@@ -1,7 +1,7 @@
 """One process that takes a market, for a figure of CPU seconds that nothing else has a part in.
 
     python -m tests.benchmarks.taker flow|loop|trades|sbe websockets|picows HOST:PORT COUNT
-    python -m tests.benchmarks.taker share I/N COUNT
+    python -m tests.benchmarks.taker share I/N COUNT POLL
 
 prints the CPU seconds of the process from its first frame to its last result.
 """
@@ -93,17 +93,16 @@ async def loop_on_socket(library: Library, address: str, count: int) -> float:
     return seconds
 
 
-def flow_of_share(share: str, count: int) -> float:
+def flow_of_share(share: str, count: int, poll: int) -> float:
     """The flow of one process of several that share nothing: the frames that the venue would send it, read directly,
-    and with each poll its part of the 500 that one flow would have.
+    so many with each poll.
     """
     symbols = symbols_of(SYMBOLS)
     feed = Feed(symbols=symbols, shard=share, streams=("aggTrade",))
     own = {symbol.encode() for symbol in feed.own_symbols}
     frames = agg_trade_frames(count=count, symbols=SYMBOLS, trades_per_s=TRADES_PER_S)
     frames = [frame for frame in frames if frame.partition(b'"s":"')[2].partition(b'"')[0] in own]
-    size = 500 // int(share.partition("/")[2])
-    return through_flow(PolledFrames(frames, size=size), feed, count=len(frames), taken=threading.Event())
+    return through_flow(PolledFrames(frames, size=poll), feed, count=len(frames), taken=threading.Event())
 
 
 def _feed(library: Library, address: str, **changes: Any) -> Feed:
@@ -143,8 +142,8 @@ def main(kind: str, *arguments: str) -> float:
             return flow_on_socket(library, address, int(count), streams=("trade",), **binary)
         case "loop", ("websockets" | "picows") as library, address, count:
             return asyncio.run(loop_on_socket(library, address, int(count)))
-        case "share", share, count:
-            return flow_of_share(share, int(count))
+        case "share", share, count, poll:
+            return flow_of_share(share, int(count), int(poll))
     raise ValueError(__doc__)
 
 
