@@ -1,10 +1,12 @@
-"""A Kafka broker on loopback, in a process of its own: the one that librdkafka has for its own tests, with sockets,
-partitions, offsets and sequence numbers of producers; 5 MB a partition, nothing on disk, four partitions a topic.
+"""A Kafka broker on loopback, or several, in a process of its own: those that librdkafka has for its own tests, with
+sockets, partitions with leaders, offsets and sequence numbers of producers; 5 MB a partition, nothing on disk, four
+partitions a topic. Several have all that is written at once, so each may lead.
 
 `TEST_KAFKA=host:port` names another one, whose topics are then those of each test's own prefix; what needs
 the broker to be away is left out there.
 """
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -14,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, Self
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition, cimpl
 
 from flows.settings import Kafka
 from tests.fakes.halting import halt
@@ -52,8 +54,29 @@ class Broker:
         assert self._process
         self._process.send_signal(signal.SIGCONT)
 
+    def lead(self, topic: str, number: int) -> None:
+        """From now on a broker, from 1 on, leads all partitions of a topic, and the others refuse what is of it."""
+        for partition in range(PARTITIONS):
+            self._order("lead", topic, partition, number)
+
+    def lose(self, number: int) -> None:
+        """A broker closes its connections and takes no more."""
+        self._order("down", number)
+
+    def find(self, number: int) -> None:
+        """It takes connections again."""
+        self._order("up", number)
+
+    def _order(self, *words: object) -> None:
+        assert self._process
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(f"{' '.join(map(str, words))}\n")
+        self._process.stdin.flush()
+        assert self._process.stdout.readline() == "0\n", words
+
     def settings(self, **more: Any) -> Kafka:
-        return Kafka(**{"brokers": (self.address,), **more})
+        return Kafka(**{"brokers": tuple(self.address.split(",")), **more})
 
     def put(self, topic: str, messages: Iterable[tuple[Any, ...]], *, partition: int = 0) -> None:
         """Puts messages `(key, value, headers)` into a partition."""
@@ -91,12 +114,14 @@ class Broker:
 
 
 @contextmanager
-def running_broker() -> Iterator[Broker]:
-    """A broker for the length of the block."""
+def running_broker(count: int = 1) -> Iterator[Broker]:
+    """A broker for the length of the block, or several that are one cluster."""
     if OTHER:
         yield Broker(OTHER, None)
         return
-    with subprocess.Popen([sys.executable, "-m", __name__], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-m", __name__, str(count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout
         try:
             yield Broker(process.stdout.readline().strip(), process)
@@ -105,11 +130,31 @@ def running_broker() -> Iterator[Broker]:
 
 
 def main() -> None:
-    producer = Producer({"bootstrap.servers": "none", "test.mock.num.brokers": 1, "log_level": 0})
-    [broker] = producer.list_topics(timeout=60).brokers.values()
-    sys.stdout.write(f"{broker.host}:{broker.port}\n")
+    """So many brokers; each line on standard input is an order, and its answer the library's error code, 0 for none."""
+    library = ctypes.CDLL(cimpl.__file__)  # which has loaded librdkafka
+    for name, result in (
+        ("new", ctypes.c_void_p),
+        ("mock_cluster_new", ctypes.c_void_p),
+        ("mock_cluster_bootstraps", ctypes.c_char_p),
+    ):
+        getattr(library, f"rd_kafka_{name}").restype = result
+    client = ctypes.c_void_p(library.rd_kafka_new(0, None, None, 0))
+    cluster = ctypes.c_void_p(library.rd_kafka_mock_cluster_new(client, int(sys.argv[1])))
+    say(library.rd_kafka_mock_cluster_bootstraps(cluster).decode())
+    for line in sys.stdin:
+        match line.split():
+            case "lead", topic, partition, number:
+                lead = library.rd_kafka_mock_partition_set_leader
+                say(lead(cluster, topic.encode(), int(partition), int(number)))
+            case "down", number:
+                say(library.rd_kafka_mock_broker_set_down(cluster, int(number)))
+            case "up", number:
+                say(library.rd_kafka_mock_broker_set_up(cluster, int(number)))
+
+
+def say(what: object) -> None:
+    sys.stdout.write(f"{what}\n")
     sys.stdout.flush()
-    signal.pause()
 
 
 if __name__ == "__main__":

@@ -218,3 +218,22 @@ def test_lines_are_down_while_the_broker_is_away_and_go_on_where_they_were() -> 
         assert any(isinstance(one, Subscribed) for one in found)
         assert source.lines() == {"market": True}
         part.close()
+
+
+@can_be_away
+def test_reading_goes_on_at_its_offset_when_another_broker_leads() -> None:
+    with running_broker(3) as broker:
+        broker.put("led.frames.binance", [message("BTCUSDT", 0)])
+        source, incidents, _ = source_of(broker, "led")
+        part = parts_of(source)[0]
+        found = payloads(read(part, 1))
+        for number in (1, 2):
+            broker.lead("led.frames.binance", number)
+            if number == 2:
+                broker.lose(1)
+            broker.put("led.frames.binance", [message("BTCUSDT", number)])
+            found += payloads(read(part, 1))
+        assert found == [frame("BTCUSDT", number) for number in range(3)]
+        assert part.snapshot() == 3
+        assert incidents == []
+        part.close()
