@@ -13,6 +13,8 @@ from sinks.mongo.reader import read_candles
 from sinks.trades.reader import TradeReader
 
 PAGE = 1_000
+PATIENCE_S = 240
+"""Longest wait for an answer: a bound for broken runs, not a measure."""
 
 
 class Book(NamedTuple):
@@ -53,7 +55,7 @@ class Witness:
     """A client of the exchange's REST interface that has nothing in common with ours."""
 
     def __init__(self, rest_url: str) -> None:
-        self._http = httpx.Client(base_url=rest_url, timeout=30, verify=trusted_by(rest_url))
+        self._http = httpx.Client(base_url=rest_url, timeout=PATIENCE_S, verify=trusted_by(rest_url))
 
     def close(self) -> None:
         """Ends its connections."""
