@@ -2,8 +2,8 @@
 
 Each reads its frames directly. The figures are of CPU time, which is what they need also on a machine that has other
 work: that of the busiest one is how long they take with a core for each, that of all together what dividing costs. They
-run one after another, each as on a core of its own; four also at once, where four processes on two cores cost each other time
-whatever they do: so that is against four undivided flows at once.
+run one after another, each as on a core of its own; four also at once, where four processes on two cores cost each
+other time whatever they do: so that is against four undivided flows at once.
 
 At full load a poll brings each as much as it takes, so as much as it brings the one. At the pace of one flow it brings
 a shard its part of that, so what a poll costs is there four times.
