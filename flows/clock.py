@@ -243,24 +243,32 @@ class Timers:
         self._monotonic_ms = monotonic
         self._machines: dict[int, int] = {}
         """Number of machines by the grain at which they are due."""
+        self._first: int | None = None
+        """The first of these grains, where it is known."""
 
     def move(self, before: int | None, grain: int | None) -> None:
         """A machine is due at another grain than before; None: at none."""
         machines = self._machines
         if grain is not None:
             machines[grain] = machines.get(grain, 0) + 1
+            if self._first is not None and grain < self._first:
+                self._first = grain
         if before is not None:
             left = machines.get(before, 0) - 1
             if left > 0:
                 machines[before] = left
             else:
                 machines.pop(before, None)
+                if before == self._first:
+                    self._first = None
 
     def next_in_s(self) -> float:
         """Seconds until the first one is due; not positive when one is, infinite without any."""
         if not self._machines:
             return inf
-        return (min(self._machines) * GRAIN_MS - self._monotonic_ms()) / 1_000
+        if self._first is None:
+            self._first = min(self._machines)
+        return (self._first * GRAIN_MS - self._monotonic_ms()) / 1_000
 
 
 _timers: dict[int, Timers] = {}

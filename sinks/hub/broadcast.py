@@ -15,7 +15,7 @@ import structlog
 
 from flows.clock import FeedClock, wall_ms
 from flows.loop_thread import EventLoopThread
-from flows.model import Publishable
+from flows.model import MarketData, Publishable
 from sinks.hub.fanout import Counters
 from sinks.hub.handoff import Handoff
 from sinks.hub.hub_settings import HubSettings
@@ -94,9 +94,13 @@ class Broadcast:
 
     def write(self, batch: list[Publishable]) -> None:
         """Takes items, those of one venue as `VenueItems`, and returns at once; the hub's thread is woken once for all
-        that comes until it runs. Lost before `start`, after `close`, and when more than `HANDOFF_ITEMS` wait.
+        that comes until it runs, and for prices at once. What else is made of the same messages follows within
+        `FOLLOW_S` of the price, or with the next one. Lost before `start`, after `close`, and when more than
+        `HANDOFF_ITEMS` wait.
         """
-        if self._serving is not None and batch and self._handoff.put(batch):
+        if self._serving is None or not batch:
+            return
+        if self._handoff.put(batch, urgent=type(batch[0]) is MarketData):
             self._thread.call(self._server.wake)
 
     def close(self) -> None:

@@ -36,6 +36,10 @@ MOST_ARRIVING: Final = 256
 PING_S: Final = 20.0
 """Time between two pings, and for the answer to one."""
 SUBPROTOCOLS: Final[tuple[WireFormat, ...]] = ("msgpack", "json", "sbe")
+FOLLOW_S: Final = 0.005
+"""How long after a price the hub looks for what else was made of the same messages, unless another price wakes it."""
+DENSE_S: Final = 0.02
+"""With ticks so close to each other it does; with fewer of them that would spare no wake-up."""
 AHEAD_MS: Final = 1_000
 """How far an item's time may be ahead of the venue's clock, which is estimated from the least delayed messages."""
 REFUSALS: Final = (CloseCode.POLICY_VIOLATION, CloseCode.MESSAGE_TOO_BIG, CloseCode.TRY_AGAIN_LATER)
@@ -69,6 +73,7 @@ class HubServer:
         self._moved = asyncio.Event()
         self._stop = asyncio.Event()
         self._measured: dict[str, int] = {}
+        self._ticked_s = 0.0
 
     async def run(self, listener: socket.socket, on_ready: Callable[[], None]) -> None:
         """Serves until `stop`, then drains and closes every connection within a few seconds."""
@@ -114,16 +119,21 @@ class HubServer:
         self._pace.wake()
 
     def _tick(self) -> None:
-        self._take_items()
+        now_s = asyncio.get_running_loop().time()
+        is_followed = self._take_items(can_look=now_s - self._ticked_s < DENSE_S)
+        self._ticked_s = now_s
         for venue in self._clocks:
             self._attempt(partial(self._hub.on_time, venue=venue), venue=venue)
         self._attempt(self._hub.flush)
+        if is_followed:
+            self._pace.at(now_s + FOLLOW_S)
         deadline_ms = self._hub.next_deadline_ms
         if deadline_ms is not None:
             self._pace.at(deadline_ms / 1_000)
 
-    def _take_items(self) -> None:
-        delivery = self._handoff.take_all()
+    def _take_items(self, *, can_look: bool = False) -> bool:
+        """Hands on what waits; whether more may follow that does not wake this thread: only with `can_look`."""
+        delivery = self._handoff.take_all(can_look=can_look)
         if delivery.lost:
             _log.warning("broadcast_items_lost", lost=delivery.lost)
             self._attempt(partial(self._hub.on_loss, delivery.lost))
@@ -132,6 +142,7 @@ class HubServer:
             venue = batch.venue if isinstance(batch, VenueItems) else getattr(batch[0], "venue", "")
             self._measure(newest, venue)
             self._attempt(partial(self._hub.publish, batch), newest, venue)
+        return delivery.is_followed
 
     def _measure(self, newest: int, venue: str) -> None:
         """Measures the delay of the newest item of a batch, if it is newer than all before: an item that is published

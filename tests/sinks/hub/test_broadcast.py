@@ -95,6 +95,16 @@ async def test_what_was_held_back_is_sent_without_further_news(served: Serving) 
         assert len(heard) < 50, "most were held back, and only the last of them was sent"
 
 
+async def test_what_is_no_price_is_sent_without_further_news_also_between_prices_that_come_often() -> None:
+    async with hub(rate=1_000) as h, h.client() as client:
+        await ask(client, op="subscribe", channels=["MarketData", "Trade"], symbols=["BTCUSDT"])
+        for number in range(1, 31):
+            h.write(price(float(number)))
+            assert (await hear(client))["data"]["price"] == number
+            h.write(trades(number))
+            assert (await hear(client))["data"]["trades"][0]["id"] == number
+
+
 async def test_a_snapshot_has_the_last_closed_candle_even_after_an_older_one_was_amended(served: Serving) -> None:
     async with served() as h, h.client() as client:
         h.write(candle(0), candle(1), candle(0, revision=1))

@@ -21,3 +21,16 @@ def test_a_batch_larger_than_the_bound_is_taken_alone() -> None:
     handoff.put([1])
     handoff.put([2, 3, 4])
     assert handoff.take_all() == Delivery([[2, 3, 4]], 1)
+
+
+def test_what_follows_something_urgent_does_not_ring_but_the_next_urgent_one_does() -> None:
+    handoff: Handoff[int] = Handoff(100)
+    assert handoff.put([1], urgent=True)
+    assert handoff.take_all(can_look=True) == Delivery([[1]], 0, is_followed=True)
+    assert [handoff.put([2]), handoff.put([3], urgent=True), handoff.put([4], urgent=True)] == [False, True, False]
+    assert handoff.take_all(can_look=True) == Delivery([[2], [3], [4]], 0, is_followed=True)
+    assert not handoff.put([5])
+    assert handoff.take_all(can_look=True) == Delivery([[5]], 0)  # it does not look again by itself now
+    assert [handoff.put([6]), handoff.put([7], urgent=True)] == [True, False]
+    assert handoff.take_all() == Delivery([[6], [7]], 0)  # nor then
+    assert handoff.put([8])
