@@ -319,6 +319,48 @@ add_up_with(Fields *fields, PyObject *const *args)
     return Py_BuildValue("ddL", high, low, raw);
 }
 
+/* --- sums that are shown --- */
+
+/* The same as flows/model/printed.py. */
+static const double UNITS = 1e8, ROUNDS = 6755399441055744.0 /* 1.5 * 2^52 */, SAFE = 1125899906842624.0 /* 2^50 */;
+
+/* Adds the parts in a list without rounding; what two parts of the sum cannot hold is odd. */
+static int
+add_shown(double sum[2], PyObject *parts)
+{
+    if (!PyList_Check(parts))
+        return 0;
+    for (Py_ssize_t place = 0; place < PyList_GET_SIZE(parts); place++) {
+        PyObject *part = PyList_GET_ITEM(parts, place);
+        if (!PyFloat_CheckExact(part))
+            return 0;
+        double value = PyFloat_AS_DOUBLE(part), before = sum[0], total = before + value, of_it = total - before;
+        double lost = (before - (total - of_it)) + (value - of_it);
+        double rest = sum[1], lost_total = rest + lost, of_lost = lost_total - rest;
+        if ((rest - (lost_total - of_lost)) + (lost - of_lost) != 0.0)
+            return 0;
+        sum[0] = total;
+        sum[1] = lost_total;
+    }
+    return 1;
+}
+
+/* Where two parts hold the sum, adding them rounds it once, as `fsum` does; and `printed` takes its short way for it.
+ * The first argument is the function of plain.py, which is called for what is odd. */
+static PyObject *
+shown_sum(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 3)
+        return PyErr_Format(PyExc_TypeError, "shown_sum takes 3 arguments");
+    double sum[2] = {0.0, 0.0};
+    if (add_shown(sum, args[1]) && add_shown(sum, args[2])) {
+        double units = (sum[0] + sum[1]) * UNITS, whole = (units + ROUNDS) - ROUNDS, off = units - whole;
+        if (whole > 0.0 && whole < SAFE && off > -0.25 && off < 0.25)
+            return PyFloat_FromDouble(whole / UNITS);
+    }
+    return PyObject_CallFunctionObjArgs(args[0], args[1], args[2], NULL);
+}
+
 /* --- of several instruments --- */
 
 static PyObject *
@@ -393,6 +435,7 @@ static PyMethodDef METHODS[] = {
     METHOD(scan_aggregates),
     METHOD(scan_fills),
     METHOD(add_up),
+    METHOD(shown_sum),
     METHOD(by_symbol),
     METHOD(newest_event),
     {NULL},

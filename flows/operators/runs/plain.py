@@ -6,6 +6,7 @@ from math import fsum
 from operator import mul
 
 from flows.model import AggregateTrade, Trade
+from flows.model.printed import printed
 
 Parts = list[float]
 """Parts that together are exactly a sum."""
@@ -82,6 +83,11 @@ def add_up(
         if not of_takers or lowest < low:
             low = lowest
     return high, low, _raw_trades(trades)
+
+
+def shown_sum(first: Parts, second: Parts) -> float:
+    """The sum of two together, as it is printed."""
+    return printed(fsum(first + second))
 
 
 def by_symbol(trades: Iterable[Trade]) -> dict[str, list[Trade]]:

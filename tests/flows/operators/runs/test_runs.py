@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from flows.model import MARKET_FILL, Trade
+from flows.model.exact_sums import fold
 from flows.operators.candles.bucket import Sum, Totals
 from flows.operators.runs import plain
 from tests.fakes.candles import kline_of_ones
@@ -165,3 +166,33 @@ def test_a_list_that_changes_while_it_is_read_does_no_harm() -> None:
     runs.scan_aggregates(trades, 1, 1, True, 9)
     trades += [rude] * 5
     assert runs.add_up(trades, [], [], [], [])[2] == 1
+
+
+PARTS = st.lists(
+    st.sampled_from((0.0, 0.5e-8, 1e-8, 2.5e-9, 0.1, 1e9, 1e300, -0.1, inf, nan)) | st.floats(0, 1e12) | st.floats(),
+    max_size=5,
+)
+
+
+@given(PARTS, PARTS)
+def test_sums_that_are_shown_are_the_same_in_both(first: list[float], second: list[float]) -> None:
+    try:
+        said = plain.shown_sum(first, second)
+    except (OverflowError, ValueError) as error:
+        with pytest.raises(type(error)):
+            runs.shown_sum(plain.shown_sum, first, second)
+    else:
+        assert repr(runs.shown_sum(plain.shown_sum, first, second)) == repr(said)
+
+
+@given(st.lists(st.integers(0, 10**16), max_size=6), st.lists(st.integers(0, 10**16), max_size=6))
+def test_sums_of_printed_numbers_are_shown_without_plain_python(first: list[int], second: list[int]) -> None:
+    def printed_parts(units: list[int]) -> list[float]:
+        return fold([unit / 10**8 for unit in units])
+
+    def never(_: list[float], __: list[float]) -> float:
+        raise AssertionError("plain Python was called")
+
+    total = sum(first) + sum(second)
+    if 0 < total < 2**49:
+        assert runs.shown_sum(never, printed_parts(first), printed_parts(second)) == round(total / 10**8, 8)
