@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -89,12 +89,15 @@ def _restore(
             _copy_trades(sources, copy, on_progress)
         if database is not None:
             _fill(sources, database, on_progress)
-            _publish(sources.manifest, database)
-        if copy is not None and place.trades is not None and copy.exists():
-            place.trades.parent.mkdir(parents=True, exist_ok=True)
-            if place.trades.exists():
-                place.trades.rmdir()
-            copy.rename(place.trades)
+        with ExitStack() as published:
+            if database is not None:
+                _publish(sources.manifest, database, published)
+            if copy is not None and place.trades is not None and copy.exists():
+                place.trades.parent.mkdir(parents=True, exist_ok=True)
+                if place.trades.exists():
+                    place.trades.rmdir()
+                copy.rename(place.trades)
+            published.pop_all()
     finally:
         if copy is not None:
             shutil.rmtree(copy, ignore_errors=True)
@@ -102,16 +105,11 @@ def _restore(
             drop_temporary(database)
 
 
-def _publish(manifest: Manifest, database: Database[dict[str, Any]]) -> None:
-    published: list[str] = []
-    try:
-        for name, collection in manifest.collections.items():
-            publish(database, name, collection.indexes)
-            published.append(name)
-    except PyMongoError:
-        for name in published:
-            database.drop_collection(name)
-        raise
+def _publish(manifest: Manifest, database: Database[dict[str, Any]], published: ExitStack) -> None:
+    """Names the collections; `published` takes them away again where anything fails behind it, also by Ctrl-C."""
+    for name, collection in manifest.collections.items():
+        published.callback(database.drop_collection, name)
+        publish(database, name, collection.indexes)
 
 
 def _copy_trades(sources: _Sources, to: Path, on_progress: OnProgress) -> None:

@@ -56,7 +56,10 @@ def take_backup(place: Place, to: Path, *, version: str, on_progress: OnProgress
         if path.exists():
             raise BackupError(f"{path} is there already: name another folder, or remove it")
     try:
-        partial.mkdir(parents=True)
+        partial.mkdir(parents=True)  # before the block that removes it: it may be another's
+    except OSError as error:
+        raise BackupError(f"the backup was not made: {database_reason(error)}") from error
+    try:
         with ExitStack() as opened:
             manifest = _Backup(place, partial, version, on_progress, opened).take()
         write_manifest(partial, manifest)

@@ -57,6 +57,7 @@ def export(
     from flows.dataframes import open_frames
     from flows.settings import load_settings
     from sinks.dataframes import DatabaseAwayError
+    from sinks.export.side_file import can_have_side_file
     from sinks.lake.manifest import LakeError
     from sinks.mongo.documents import DocumentError
     from sinks.trades.store import TradeStoreError
@@ -73,7 +74,7 @@ def export(
         with open_frames(load_settings(), venue=venue) as frames:
             _check_known(frames, selection)
             rows, until = _write(frames, selection, chosen, out)
-            if out and proof:
+            if out and proof and can_have_side_file(out):
                 of_bars = f"{by} {size}" if kind == "bars" else ""
                 _write_side_file(frames, selection, out, rows, until, of_bars)
     except (DatabaseAwayError, DocumentError, LakeError, TradeStoreError, OSError) as error:
@@ -132,6 +133,7 @@ def _write(frames: "Frames", selection: "Selection", form: "Format", out: Path |
     from sinks.export.formats import LEVEL
     from sinks.export.parquet import write_parquet
     from sinks.export.rows import empty_frame, iterate
+    from sinks.export.side_file import can_have_side_file, drop_side_file
 
     counted = _Counted(iterate(frames, selection))
     if out is None:
@@ -144,6 +146,8 @@ def _write(frames: "Frames", selection: "Selection", form: "Format", out: Path |
         else:
             with place.open("wb") as file:
                 _write_parts(file, selection, form, counted)
+        if can_have_side_file(out):
+            drop_side_file(out)  # it proves the file that goes now
     return counted.rows, counted.until
 
 

@@ -80,14 +80,14 @@ def need_room(folder: Path) -> None:
 def whole_file(path: Path, *, replaces: bool = False) -> Iterator[Path]:
     """A place beside a file, which takes the file's when the block ends. Where that fails or is interrupted, nothing is
     left of it, and a file that was there stays as it was. `FileExistsError` where one is there, unless this one
-    replaces it; then it has the permissions of the old one.
+    replaces it; then it has the permissions of the old one. What is no file, as /dev/stdout, is its own place.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        yield path
+        return
     if not replaces and path.exists():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     path = path.resolve()  # a link stays one
-    if path.exists() and not path.is_file():
-        yield path  # a device, as /dev/stdout
-        return
     part = path.with_name(f"{path.name}.part")
     try:
         yield part

@@ -14,6 +14,7 @@ from sinks.export.proof import SpanProof
 ENDING: Final = ".proof.json"
 FORMAT: Final = 1
 _BLOCK: Final = 1 << 20
+_OF_OPEN_FILES: Final = (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
 
 
 class SideFile(Struct, frozen=True, kw_only=True):
@@ -41,6 +42,18 @@ class SideFile(Struct, frozen=True, kw_only=True):
 def side_path(file: Path) -> Path:
     """Where the side file of a file is."""
     return file.with_name(f"{file.name}{ENDING}")
+
+
+def can_have_side_file(file: Path) -> bool:
+    """Whether what was written to this path stays there to be read: not what went to another program by a pipe, nor
+    what is only an open file's number, as /dev/stdout.
+    """
+    return (file.is_file() or not file.exists()) and file.absolute().parent not in _OF_OPEN_FILES
+
+
+def drop_side_file(file: Path) -> None:
+    """Removes what is said of an earlier file of this name."""
+    side_path(file).unlink(missing_ok=True)
 
 
 def size_and_digest(file: Path) -> tuple[int, str]:

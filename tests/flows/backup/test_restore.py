@@ -107,6 +107,20 @@ def test_a_restore_that_fails_leaves_nothing(backup: Backup, empty: Stores) -> N
     assert empty.database.list_collection_names() == []
 
 
+def test_a_restore_that_is_broken_off_at_its_last_step_leaves_nothing(
+    backup: Backup, empty: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rename(_: Path, __: Path) -> None:
+        assert empty.database[MARKET_DATA].find_one() is not None
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(KeyboardInterrupt):
+        restore_backup(backup[0], empty.place, on_progress=ignored)
+    assert empty.is_empty
+    assert empty.database.list_collection_names() == []
+
+
 def test_a_store_that_is_switched_off_cannot_take_its_part(backup: Backup, empty: Stores, tmp_path: Path) -> None:
     settings = empty.place.settings
     for wrong in (

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -45,6 +46,22 @@ def test_rows_are_written_to_standard_output_and_to_files(call: Call, folder: Pa
     files = ["all.arrow", "all.parquet", "trades"]
     beside = [f"{name}.proof.json" for name in files]
     assert sorted(path.name for path in folder.iterdir()) == sorted([*files, *beside, "there"])
+
+
+def test_a_side_file_is_of_the_file_beside_it_or_is_not_there(call: Call, folder: Path) -> None:
+    export = "export", "candles", "BTCUSDT", "-f", "csv", "--out"
+    assert call(*export, "file").exit_code == 0
+    assert (folder / "file.proof.json").exists()
+    assert call(*export, "file", "--no-proof", "--end", "2026-01-01T00:02").stderr == "marketflow: 2 rows in file\n"
+    assert not (folder / "file.proof.json").exists()
+
+    reading, writing = os.pipe()
+    (folder / "pipe").symlink_to(f"/proc/self/fd/{writing}")
+    assert call(*export, "pipe").exit_code == 0
+    os.close(writing)
+    with os.fdopen(reading) as read:
+        assert len(list(csv.DictReader(read))) == 10
+    assert sorted(path.name for path in folder.iterdir()) == ["file", "pipe", "there"]
 
 
 @pytest.mark.parametrize(

@@ -100,8 +100,20 @@ def test_a_file_that_is_replaced_keeps_its_permissions_and_a_link_to_it_stays(tm
 
 
 def test_a_device_is_written_itself() -> None:
-    with whole_file(Path(os.devnull), replaces=True) as place:
+    with whole_file(Path(os.devnull)) as place:
         assert place == Path(os.devnull)
+
+
+def test_a_pipe_is_written_itself_by_whatever_name(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    link = tmp_path / "stdout"
+    link.symlink_to(f"/proc/self/fd/{writing}")
+    with whole_file(link) as place:
+        place.write_text("whole")
+    os.close(writing)
+    with os.fdopen(reading) as read:
+        assert read.read() == "whole"
+    assert list(tmp_path.iterdir()) == [link]
 
 
 def test_room_is_tried_and_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
