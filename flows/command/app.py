@@ -105,6 +105,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 1
         return end.code or 0
     finally:
-        end_on_interrupt()
+        end_on_interrupt(ends_work=True)
         keep_loaded()
     return 0

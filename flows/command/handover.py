@@ -9,6 +9,7 @@ from typer.core import TyperCommand
 
 from flows.command.examples import plain_epilog
 from flows.command.folder import asked_of
+from flows.process.interrupts import end_on_interrupt
 
 HANDED_OVER: Final = {
     "verify": ("flows.verify", "Verifies that the stored candles are what they claim to be."),
@@ -53,5 +54,6 @@ def run(name: str, module: str, arguments: Sequence[str]) -> int:
         from flows.settings import load_settings
 
         load_settings()
+    end_on_interrupt(ends_work=True)  # the module says itself from where on it handles one
     main: Callable[..., int | None] = import_module(module).main
     return main(list(arguments), prog=f"marketflow {name}", epilog=plain_epilog(name)) or 0

@@ -16,6 +16,8 @@ SCRIPT = "marketflow"
 """What the installed package puts beside the interpreter."""
 ENGINE = "bytewax.run"
 """Runs the flows: its argument names the module."""
+_works = False
+"""Whether a command works, which handles interrupts."""
 _WITH_VALUE = frozenset(("-X", "-W", "--check-hash-based-pycs"))
 
 
@@ -23,8 +25,14 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM has come: handled as Ctrl-C, but for the exit code."""
 
 
-def end_on_interrupt() -> None:
-    """From here on SIGINT ends the process, until the command installs its own handler."""
+def end_on_interrupt(*, ends_work: bool = False) -> None:
+    """From here on SIGINT ends the process, until the command installs its own handler. While it works, a package that
+    is only imported then changes nothing: `ends_work` says that the work is done.
+    """
+    global _works  # noqa: PLW0603 - signal handlers are of the process too
+    if _works and not ends_work:
+        return
+    _works = False
     if is_command(sys.orig_argv) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
         if signal.getsignal(signal.SIGTERM) is _terminate:
@@ -33,6 +41,8 @@ def end_on_interrupt() -> None:
 
 def raise_on_interrupt() -> None:
     """From here on SIGINT raises `KeyboardInterrupt` again, and SIGTERM `Terminated`, for a command that handles it."""
+    global _works  # noqa: PLW0603 - as above
+    _works = True
     if signal.getsignal(signal.SIGINT) is _leave:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:

@@ -82,6 +82,25 @@ def test_a_command_that_is_ended_leaves_no_part_of_a_file(number: signal.Signals
     assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [(path.name, "old")]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_packages_that_are_imported_while_a_command_works_leave_it_its_interrupts(number: signal.Signals) -> None:
+    lines = (
+        "import os, signal, sys; sys.orig_argv = ['python', '-m', 'flows']",
+        "from flows.command.outcome import ends_in_words",
+        "with ends_in_words(debug=False):",
+        "    try:",
+        "        import api, sinks, sources, polars",
+        f"        os.kill(os.getpid(), {int(number)})",
+        "        signal.pause()",
+        "    finally:",
+        "        print('cleaned up', flush=True)",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+    assert done.stdout == "cleaned up\n"
+
+
 def test_an_interrupt_behind_a_library_with_a_handler_of_its_own_ends_a_command() -> None:
     begin = "import sys, time; sys.orig_argv = ['python', '-m', 'api']; import flows, polars"
     program = f"{begin}; print('ready', flush=True); time.sleep(600)"
