@@ -20,6 +20,7 @@ from playwright.async_api import Browser, Locator, Page, Route, expect
 from api.__main__ import running_api
 from flows.model import (
     BookView,
+    ChannelState,
     ChannelStatus,
     Funding,
     FundingState,
@@ -37,7 +38,7 @@ from tests.fakes.browser import LIBRARY, NO_LIBRARY
 from tests.fakes.candles import candle, forming
 from tests.fakes.deployment import RunningFlow, flow_settings, free_port, running_flow
 from tests.fakes.interface import NOW, price, state, until
-from tests.fakes.pages import DESKTOP, PATIENCE_MS, PHONE, SMALL, Told, changed, keep
+from tests.fakes.pages import DESKTOP, PATIENCE_MS, PHONE, SMALL, Told, changed, keep, resize
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]  # the browser is of one loop
 
@@ -187,7 +188,7 @@ async def drawn(page: Page) -> bool:
     return await page.locator("#canvas canvas").count() > 0
 
 
-async def test_a_cut_is_shown_and_what_was_missed_is_filled(stage: Stage, tmp_path: Path) -> None:
+async def test_a_cut_is_shown_and_what_was_missed_is_filled(stage: Stage) -> None:
     light = "#light-text"
     async with AsyncExitStack() as stack:
         flow = await stack.enter_async_context(stage.flow())
@@ -195,7 +196,7 @@ async def test_a_cut_is_shown_and_what_was_missed_is_filled(stage: Stage, tmp_pa
         await flow.kill()
         await expect(page.locator(light)).to_contain_text("old")
         await expect(page.locator("body")).to_have_class("cut")
-        await keep(page, tmp_path, "cut")
+        await keep(page, "cut")
         begun = await opening(page)
         await asyncio.sleep(2 * 60 / SPEED)  # the market goes on for two candles that nobody hears
         await stack.enter_async_context(stage.flow())
@@ -282,7 +283,7 @@ async def test_a_book_that_is_not_in_step_shows_no_levels(told: Told) -> None:
     await expect(best).to_be_empty()
 
 
-async def test_a_contract_has_a_panel_of_its_own_and_what_is_none_has_not(told: Told, tmp_path: Path) -> None:
+async def test_a_contract_has_a_panel_of_its_own_and_what_is_none_has_not(told: Told) -> None:
     page, deployment, _ = told
     panel = page.locator("#contract")
     await expect(panel).to_be_hidden()
@@ -304,13 +305,13 @@ async def test_a_contract_has_a_panel_of_its_own_and_what_is_none_has_not(told: 
     await expect(rows.first).to_contain_text("99.50")
     deployment.tell(structs.replace(MARK, event_time=NOW + 1, mark_price=101.75))
     await expect(page.locator("#mark")).to_have_text("101.75")
-    await keep(page, tmp_path, "contract")
+    await keep(page, "contract")
     await page.keyboard.press("ArrowDown")
     await expect(page.locator("#symbol")).to_have_text("ETHUSDT")
     await expect(panel).to_be_hidden()
 
 
-async def test_prices_of_the_same_asset_are_compared_where_there_are_several(told: Told, tmp_path: Path) -> None:
+async def test_prices_of_the_same_asset_are_compared_where_there_are_several(told: Told) -> None:
     page, deployment, _ = told
     panel = page.locator("#compare")
     await expect(panel).to_be_hidden()
@@ -321,7 +322,7 @@ async def test_prices_of_the_same_asset_are_compared_where_there_are_several(tol
         await expect(page.locator("#compared tr")).to_have_count(4)
         await expect(page.locator("#compared tr").nth(1)).to_contain_text("binance100.00")
         await expect(page.locator("#compared tr").nth(3)).to_contain_text("binance92.50")
-        await keep(page, tmp_path, "compare")
+        await keep(page, "compare")
         await page.locator("#prices li[data-symbol=ETHUSDT]").click()
         await expect(panel).to_be_hidden()
 
@@ -345,15 +346,19 @@ async def test_a_mark_price_that_stands_still_greys_its_panel(told: Told) -> Non
         await expect(page.locator("#contract-state")).to_contain_text("exchange silent")
 
 
-@pytest.mark.parametrize("size", [PHONE, SMALL, DESKTOP])
-async def test_levels_of_the_book_are_shown_whole_with_the_best_at_the_middle(
-    told: Told, size: tuple[int, int]
-) -> None:
+async def test_levels_of_the_book_are_shown_whole_with_the_best_at_the_middle(told: Told) -> None:
     page, deployment, _ = told
-    await page.set_viewport_size({"width": size[0], "height": size[1]})
-    bids, asks = [(99.25 - level, 1.0) for level in range(20)], [(100.25 + level, 2.0) for level in range(20)]
-    deployment.tell(BookView("binance", "BTCUSDT", True, 43, NOW, bids, asks))
-    await expect(page.locator("#bids .level span").first).to_have_text("99.25")
+    for number, size in enumerate((PHONE, SMALL, DESKTOP)):
+        await resize(page, size)
+        bids = [(99.25 - level, 1.0 + number) for level in range(20)]
+        asks = [(100.25 + level, 2.0) for level in range(20)]
+        deployment.tell(BookView("binance", "BTCUSDT", True, 43 + number, NOW, bids, asks))
+        await expect(page.locator("#bids .level").first).to_contain_text(f"99.25{1 + number}")
+        await are_shown_whole(page)
+
+
+async def are_shown_whole(page: Page) -> None:
+    """No level that is seen is cut off, and none is left out."""
     sides = await page.evaluate(LEVELS_SEEN)
     for side, first, step in (("asks", 100.25, 1.0), ("bids", 99.25, -1.0)):
         assert len(sides[side]) >= LEAST_LEVELS
@@ -394,7 +399,7 @@ def panels(page: Page) -> Locator:
     return page.locator(".live.old:not([hidden])")
 
 
-async def test_what_is_not_of_now_is_grey_and_says_why_and_since_when(told: Told, tmp_path: Path) -> None:
+async def test_what_is_not_of_now_is_grey_and_says_why_and_since_when(told: Told) -> None:
     page, deployment, _ = told
     async with deployment.beating():
         deployment.tell(state("live"), state("quiet", symbol="ETHUSDT"))
@@ -415,21 +420,24 @@ async def test_what_is_not_of_now_is_grey_and_says_why_and_since_when(told: Told
         before, after = await changed(page.locator("#state"))
         assert before != after, "the seconds are counted"
         await assert_banner_says_what_the_head_does(page, "")
-        await keep(page, tmp_path, "silent")
+        await keep(page, "silent")
         deployment.tell(state("live"))
         await expect(page.locator("#light-text")).to_have_text("live")
         await expect(panels(page)).to_have_count(0)
         await expect(page).to_have_title(re.compile("^100.00 BTCUSDT"))
 
 
-@pytest.mark.parametrize("word", ["behind", "cut", "connecting", "halted", "gone", "not stored"])
-async def test_every_state_that_is_not_of_now_is_shown(told: Told, word: Any) -> None:
+async def test_every_state_that_is_not_of_now_is_shown(told: Told) -> None:
     page, deployment, _ = told
+    words: tuple[ChannelState, ...] = ("behind", "cut", "connecting", "halted", "gone", "not stored")
     async with deployment.beating():
-        deployment.tell(state(word))
-        await expect(page.locator("#light")).to_have_attribute("data-state", word)
-        await expect(panels(page)).to_have_count(5)
-        await assert_banner_says_what_the_head_does(page, "")
+        for word in words:
+            deployment.tell(state("live"))
+            await expect(panels(page)).to_have_count(0)
+            deployment.tell(state(word))
+            await expect(page.locator("#light")).to_have_attribute("data-state", word)
+            await expect(panels(page)).to_have_count(5)
+            await assert_banner_says_what_the_head_does(page, "")
 
 
 async def test_a_book_that_is_out_of_step_greys_the_book_alone(told: Told) -> None:
@@ -441,14 +449,14 @@ async def test_a_book_that_is_out_of_step_greys_the_book_alone(told: Told) -> No
         assert await panels(page).evaluate_all("(all) => all.map(({id}) => id)") == ["book"]
 
 
-async def test_a_hub_whose_flow_is_silent_makes_everything_unknown(told: Told, tmp_path: Path) -> None:
+async def test_a_hub_whose_flow_is_silent_makes_everything_unknown(told: Told) -> None:
     page, deployment, _ = told
     async with deployment.beating():
         deployment.tell(state("live"))
         await expect(page.locator("#light")).to_have_attribute("data-state", "live")
     await expect(page.locator("#light")).to_have_attribute("data-state", "unknown")
     await expect(panels(page)).to_have_count(5)
-    await keep(page, tmp_path, "unknown")
+    await keep(page, "unknown")
     for _ in range(8):
         await assert_banner_says_what_the_head_does(page, "the flow gives no sign of life")
         await page.wait_for_timeout(300)
@@ -475,7 +483,7 @@ async def test_no_latency_is_shown_that_is_not_measured_now(told: Told) -> None:
 
 
 @pytest.mark.parametrize("stage", [CALM], indirect=True, ids=["calm"])
-async def test_a_paused_exchange_and_a_hung_flow_are_shown_within_seconds(stage: Stage, tmp_path: Path) -> None:
+async def test_a_paused_exchange_and_a_hung_flow_are_shown_within_seconds(stage: Stage) -> None:
     async with AsyncExitStack() as stack:
         flow = await stack.enter_async_context(stage.flow())
         operator = await stack.enter_async_context(ClientSession())
@@ -500,7 +508,7 @@ async def test_a_paused_exchange_and_a_hung_flow_are_shown_within_seconds(stage:
         assert shown_s <= PAUSE_SHOWN_S + MARGIN_S
         await expect(page.locator("#light-text")).to_contain_text("exchange silent for")
         await expect(page.locator("#latency")).to_have_text("\N{EN DASH}")
-        await keep(page, tmp_path, "paused")
+        await keep(page, "paused")
         await until(partial(are_all, operator, f"{stage.url}/api/prices", "silent"))
         async with operator.get(f"{stage.url}/health/ready") as answer:
             assert answer.status == 503
@@ -537,7 +545,7 @@ async def seconds_until(page: Page, selector: str, state: str) -> float:
 # --- on a market that moves: behind all others, for it takes half a processor as long as it is there ---
 
 
-async def test_it_shows_the_market_as_it_moves(market: Stage, tmp_path: Path) -> None:
+async def test_it_shows_the_market_as_it_moves(market: Stage) -> None:
     async with market.page(color_scheme="dark") as page:
         await expect(page.locator("#banner")).to_contain_text("synthetic")
         assert await page.locator("#prices li .name").all_inner_texts() == list(SYMBOLS)
@@ -551,10 +559,10 @@ async def test_it_shows_the_market_as_it_moves(market: Stage, tmp_path: Path) ->
         await expect(begins).not_to_contain_text(begun)  # a candle closed, and the next one forms
         assert await opening(page) > begun
         assert await drawn(page) == LIBRARY.is_file()
-        await keep(page, tmp_path, "dark")
+        await keep(page, "dark")
 
 
-async def test_symbol_and_timeframe_are_chosen_by_keys_and_by_pointer(market: Stage, tmp_path: Path) -> None:
+async def test_symbol_and_timeframe_are_chosen_by_keys_and_by_pointer(market: Stage) -> None:
     async with market.page(color_scheme="light") as page:
         await page.keyboard.press("ArrowDown")
         await expect(page.locator("#symbol")).to_have_text("ETHUSDT")
@@ -567,15 +575,15 @@ async def test_symbol_and_timeframe_are_chosen_by_keys_and_by_pointer(market: St
         await page.locator("#prices li[data-symbol=BTCUSDT]").click()
         await expect(page.locator("#symbol")).to_have_text("BTCUSDT")
         assert await page.evaluate("document.documentElement.dataset.theme") == "light"
-        await keep(page, tmp_path, "light")
+        await keep(page, "light")
         await page.locator("#theme").click()
         assert await page.evaluate("document.documentElement.dataset.theme") == "dark"
 
 
-async def test_it_fits_a_phone(market: Stage, tmp_path: Path) -> None:
+async def test_it_fits_a_phone(market: Stage) -> None:
     async with market.page(size=PHONE, color_scheme="dark", has_touch=True) as page:
         assert await page.evaluate("document.documentElement.scrollWidth") == PHONE[0]
-        await keep(page, tmp_path, "phone")
+        await keep(page, "phone")
 
 
 @pytest.mark.skipif(not LIBRARY.is_file(), reason=NO_LIBRARY)

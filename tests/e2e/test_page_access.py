@@ -28,20 +28,20 @@ async def test_axe_finds_no_fault(told: Told, theme: Theme) -> None:
         await expect(page.locator("#readings tr")).not_to_have_count(0)
         for size in (DESKTOP, SMALL, PHONE, LANDSCAPE):
             await resize(page, size)
-            assert await faults_of(page) == {}, size
+            assert await faults_of(page, theme) == {}, size
         deployment.tell(state("silent"))
         await expect(page.locator("#head")).to_have_class("live old")
-        assert await faults_of(page) == {}, "what is not of now is still read"
+        assert await faults_of(page, theme) == {}, "what is not of now is still read"
         await resize(page, DESKTOP)
         await page.locator("#proven").click()
-        assert await faults_of(page) == {}, "what is proven"
+        assert await faults_of(page, theme) == {}, "what is proven"
         await page.keyboard.press("Escape")
         await page.locator("#prices [aria-current]").focus()
         await page.keyboard.press("Delete")
         await expect(page.locator("#question")).to_be_visible()
-        assert await faults_of(page) == {}, "a question"
+        assert await faults_of(page, theme) == {}, "a question"
         await page.keyboard.press("Escape")
         await page.evaluate("() => { location.hash = '#binance/NOSUCH/1m'; }")
         await expect(page.locator(".note.bad")).to_be_visible()
-        assert await faults_of(page) == {}, "a note"
+        assert await faults_of(page, theme) == {}, "a note"
     await page.evaluate("localStorage.clear()")

@@ -1,6 +1,5 @@
 """Drawing in the dashboard's chart in a real browser: trend lines, and price alerts by drag and by the dialog."""
 
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -79,7 +78,7 @@ async def prices_at(page: Page, *heights: float) -> list[float]:
     return found
 
 
-async def test_a_trend_line_is_drawn_moved_kept_and_deleted(told: Told, tmp_path: Path) -> None:
+async def test_a_trend_line_is_drawn_moved_kept_and_deleted(told: Told) -> None:
     page, deployment, _ = told
     deployment.store([candle(minute, close=100.0 + minute % 7) for minute in range(-MINUTES, 0)])
     await page.reload()
@@ -94,7 +93,7 @@ async def test_a_trend_line_is_drawn_moved_kept_and_deleted(told: Told, tmp_path
     drawn = (await page.evaluate(TRENDS))[0]
     for name, point in zip(("from", "to"), points, strict=True):
         assert drawn[name] == {"time": point["time"], "price": pytest.approx(point["price"], abs=PIXEL)}
-    await keep(page, tmp_path, "trend")
+    await keep(page, "trend")
     await drag(page, end, (410.0, 180.0))
     await until(lambda: page.evaluate(f"({TRENDS})[0].to.time > {points[1]['time']}"))
     moved = (await page.evaluate(TRENDS))[0]
@@ -143,7 +142,7 @@ async def rules_of(told: Told) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("alerts", [{"enabled": True, "rules": {}}])
-async def test_price_alerts_are_made_moved_and_deleted(told: Told, tmp_path: Path) -> None:
+async def test_price_alerts_are_made_moved_and_deleted(told: Told) -> None:
     page, deployment, _ = told
     await expect(page.locator("#alerted")).to_have_text("Alerts")
     await settled(page)
@@ -166,7 +165,7 @@ async def test_price_alerts_are_made_moved_and_deleted(told: Told, tmp_path: Pat
         return [rule["price"] for rule in await rules_of(told)] == [moved]
 
     await until(is_moved)
-    await keep(page, tmp_path, "alert")
+    await keep(page, "alert")
     await page.keyboard.press("ArrowDown")
     await expect(page.locator("#symbol")).to_have_text("ETHUSDT")
     await same(page, "marketflow.canvas.alerts", [])
@@ -181,10 +180,10 @@ async def test_price_alerts_are_made_moved_and_deleted(told: Told, tmp_path: Pat
     await expect(page.locator("#rules li").last).to_contain_text("every symbol: moves 3% within 60 s")
     made = (await rules_of(told))[-1]
     assert (made["symbol"], made["percent"], made["span_s"], made["rearm_s"]) == ("", 3.0, 60.0, 600.0)
-    await keep(page, tmp_path, "alerts")
+    await keep(page, "alerts")
     for theme in THEMES if AXE.is_file() else ():
         await page.emulate_media(color_scheme=theme)
-        assert await faults_of(page) == {}
+        assert await faults_of(page, theme) == {}
     await page.get_by_role("button", name="remove BTCUSDT of binance").press("Enter")
     await expect(page.locator("#rules li")).to_have_count(1)
     deployment.tell(alert(1))

@@ -8,7 +8,7 @@ from playwright.async_api import Page, Route, expect
 
 from flows.model import FeedStatus, MarketData
 from tests.fakes.interface import BOOK, NOW, Interface, price, until
-from tests.fakes.pages import DESKTOP, PHONE, SMALL, Told, box_of, resize
+from tests.fakes.pages import DESKTOP, PHONE, SMALL, Told, box_of, no_notes, resize
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]  # the browser is of one loop
 
@@ -105,9 +105,15 @@ async def test_a_list_that_cannot_be_read_says_so_in_plain_words(told: Told) -> 
     await expect(page.locator("#symbol")).to_have_text("BTCUSDT")
 
 
-@pytest.mark.parametrize("code", ["store_unavailable", "internal", "no_data", "trade_store_absent", "unreadable_data"])
-async def test_what_is_for_operators_is_not_shown_to_the_viewer(told: Told, code: str) -> None:
+async def test_what_is_for_operators_is_not_shown_to_the_viewer(told: Told) -> None:
     page, _, _ = told
+    for code in ("store_unavailable", "internal", "no_data", "trade_store_absent", "unreadable_data"):
+        await is_said_in_plain_words(page, code)
+        await no_notes(page)
+
+
+async def is_said_in_plain_words(page: Page, code: str) -> None:
+    """The interface refuses with this code, and words for operators."""
     error = {"code": code, "message": "ask /api/chart to fetch them", "request_id": "x"}
     body = json.dumps({"success": False, "data": None, "error": error})
 
@@ -167,12 +173,17 @@ async def test_a_finger_hits_what_it_points_at(told: Told) -> None:
     await page.keyboard.press("Escape")
 
 
-@pytest.mark.parametrize("size", [PHONE, SMALL, DESKTOP])
-async def test_names_and_figures_of_the_list_are_whole(told: Told, size: tuple[int, int]) -> None:
+async def test_names_and_figures_of_the_list_are_whole(told: Told) -> None:
     page, deployment, _ = told
-    await resize(page, size)
     deployment.tell(price(0.00001234, LONG_NAME), price(98_765.43, "SOLUSDT"))
-    for symbol in (LONG_NAME, "SOLUSDT"):
+    for size in (PHONE, SMALL, DESKTOP):
+        await resize(page, size)
+        await are_whole(page, LONG_NAME, "SOLUSDT")
+
+
+async def are_whole(page: Page, *symbols: str) -> None:
+    """Nothing of the lines of these is cut off, and nothing covers another."""
+    for symbol in symbols:
         row = page.locator(f"#prices li[data-symbol='{symbol}']")
         await expect(row.locator(".price")).not_to_have_text("…")
         for part in (".name", ".price", ".change"):

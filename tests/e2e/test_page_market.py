@@ -1,7 +1,6 @@
 """Book and tape of the dashboard in a real browser: depth, what the book was in the last hour, sizes of trades."""
 
 import json
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -60,7 +59,7 @@ async def test_depth_and_the_share_of_the_bids_follow_the_book(told: Told) -> No
 
 
 @pytest.mark.skipif(not LIBRARY.is_file(), reason=NO_LIBRARY)
-async def test_the_book_of_the_last_hour_is_behind_the_candles(told: Told, tmp_path: Path) -> None:
+async def test_the_book_of_the_last_hour_is_behind_the_candles(told: Told) -> None:
     page, deployment, _ = told
     await resize(page, DESKTOP)
     deployment.tell(*(candle(minute, close=100.0) for minute in range(10, 14)), forming(14, close=100.0))
@@ -70,7 +69,7 @@ async def test_the_book_of_the_last_hour_is_behind_the_candles(told: Told, tmp_p
     before = await page.evaluate(PIXELS, place)
     await page.locator("#heat-on").click()
     await until(lambda: page.evaluate(f"(place) => ({PIXELS})(place) > {before} + 2000", place))
-    await keep(page, tmp_path, "heat")
+    await keep(page, "heat")
     await go_to(page)
     await expect(page.locator("#heat-on")).to_have_attribute("aria-pressed", "true")
     await page.locator("#heat-on").click()
@@ -100,7 +99,7 @@ async def test_the_tape_has_the_sizes_that_are_wanted_and_marks_large_trades(tol
     await expect(page.locator("#trades .large")).to_have_count(2)
     for theme in THEMES if AXE.is_file() else ():
         await page.emulate_media(color_scheme=theme)
-        assert await faults_of(page) == {}, theme
+        assert await faults_of(page, theme) == {}, theme
     await page.locator("#least").fill("1000")
     await page.locator("#least").press("Enter")
     await expect(rows).to_have_count(2)
@@ -119,7 +118,7 @@ async def test_the_tape_has_the_sizes_that_are_wanted_and_marks_large_trades(tol
         await resize(page, size)
         for theme in THEMES if AXE.is_file() else ():
             await page.emulate_media(color_scheme=theme)
-            assert await faults_of(page) == {}, (theme, size)
+            assert await faults_of(page, theme) == {}, (theme, size)
     await page.evaluate("localStorage.clear()")
 
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, expect
@@ -18,7 +17,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]  # the 
 SIZES = (DESKTOP, SMALL, PHONE)
 
 
-async def test_operations_show_what_status_and_metrics_say(told: Told, tmp_path: Path) -> None:
+async def test_operations_show_what_status_and_metrics_say(told: Told) -> None:
     page, deployment, running = told
     await resize(page, DESKTOP)
     async with deployment.beating():
@@ -43,12 +42,12 @@ async def test_operations_show_what_status_and_metrics_say(told: Told, tmp_path:
             assert await page.evaluate("document.documentElement.scrollWidth") <= size[0]
             for theme in THEMES:
                 await page.emulate_media(color_scheme=theme)
-                await keep(page, tmp_path, f"operations-{size[0]}-{theme}")
+                await keep(page, f"operations-{size[0]}-{theme}")
                 if AXE.is_file():
-                    assert await faults_of(page) == {}, (theme, size)
+                    assert await faults_of(page, theme) == {}, (theme, size)
 
 
-async def test_the_interface_is_tried_and_its_programs_work(told: Told, tmp_path: Path) -> None:
+async def test_the_interface_is_tried_and_its_programs_work(told: Told) -> None:
     page, deployment, running = told
     await resize(page, DESKTOP)
     await go_to(page, f"{running.url}/docs#getPricesBySymbol")
@@ -94,9 +93,9 @@ async def test_the_interface_is_tried_and_its_programs_work(told: Told, tmp_path
         assert await page.evaluate("document.documentElement.scrollWidth") <= size[0]
         for theme in THEMES:
             await page.emulate_media(color_scheme=theme)
-            await keep(page, tmp_path, f"docs-{size[0]}-{theme}")
+            await keep(page, f"docs-{size[0]}-{theme}")
             if AXE.is_file():
-                assert await faults_of(page) == {}, (theme, size)
+                assert await faults_of(page, theme) == {}, (theme, size)
 
 
 async def evaluated(page: Page, program: str) -> str:

@@ -84,15 +84,15 @@ async def test_charts_are_linked_kept_and_shared(told: Told, tmp_path: Path) -> 
     await share(page, running.url)
 
 
-async def look(page: Page, folder: Path) -> None:
+async def look(page: Page) -> None:
     """Without faults in both themes and on the phone."""
     for theme in THEMES:
         await page.emulate_media(color_scheme=theme)
-        await keep(page, folder, f"four-{theme}")
-        assert not AXE.is_file() or await faults_of(page) == {}
+        await keep(page, f"four-{theme}")
+        assert not AXE.is_file() or await faults_of(page, theme) == {}
     for size in (PHONE, LANDSCAPE):
         await resize(page, size)
-        await keep(page, folder, f"four-{size[0]}")
+        await keep(page, f"four-{size[0]}")
         assert await page.evaluate("document.documentElement.scrollWidth") <= size[0]
         assert not AXE.is_file() or await faults_of(page) == {}
     await resize(page, DESKTOP)
@@ -119,7 +119,7 @@ async def share(page: Page, url: str) -> None:
     await page.evaluate("localStorage.clear()")
 
 
-async def test_others_are_compared_in_percent(told: Told, tmp_path: Path) -> None:
+async def test_others_are_compared_in_percent(told: Told) -> None:
     page, deployment, _ = told
     deployment.store([candle(minute, symbol="ETHUSDT", close=50.0 + minute / 10) for minute in range(10)])
     await page.locator("#tools-open").click()
@@ -133,7 +133,7 @@ async def test_others_are_compared_in_percent(told: Told, tmp_path: Path) -> Non
     await expect(legend).to_contain_text("ETHUSDT binance +1.80%")  # from 50 to 50.9
     deployment.tell(forming(10, symbol="ETHUSDT", close=55.0, high=55.0, event_time=NOW + 10))
     await expect(legend).to_contain_text("+10.00%")
-    await keep(page, tmp_path, "compared")
+    await keep(page, "compared")
     await page.reload()
     await expect(legend).to_contain_text("+10.00%")
     await legend.get_by_role("button", name="compare no longer with ETHUSDT").press("Enter")
@@ -166,7 +166,7 @@ async def test_any_timeframe_is_made_of_the_stored_trades(told: Told) -> None:
     await page.evaluate("localStorage.clear()")
 
 
-async def test_bars_of_trades_volume_and_value_grow_and_are_of_a_link(told: Told, tmp_path: Path) -> None:
+async def test_bars_of_trades_volume_and_value_grow_and_are_of_a_link(told: Told) -> None:
     page, deployment, running = told
     field = page.locator("#timeframe")
     made = "marketflow.candles.map(({ open, close, volume, is_closed }) => [open, close, volume, is_closed])"
@@ -198,11 +198,11 @@ async def test_bars_of_trades_volume_and_value_grow_and_are_of_a_link(told: Told
     await page.locator("#compare-with").press("Enter")
     await expect(page.locator(".note.bad")).to_contain_text("only candles of a length in time can be compared")
     await page.keyboard.press("Escape")
-    await keep(page, tmp_path, "bars-of-value")
+    await keep(page, "bars-of-value")
     await page.evaluate("localStorage.clear()")
 
 
-async def test_what_was_traded_at_each_price_is_drawn(told: Told, tmp_path: Path) -> None:
+async def test_what_was_traded_at_each_price_is_drawn(told: Told) -> None:
     page, _, _ = told
     for name in ("Profile", "Footprint"):
         await page.get_by_role("button", name=name).click()
@@ -217,7 +217,7 @@ async def test_what_was_traded_at_each_price_is_drawn(told: Told, tmp_path: Path
     for side, parity in (("bid", 0), ("ask", 1)):
         traded = sum(0.5 for number in range(1, 41) if number % 2 == parity)
         assert sum(level[side] for level in found["levels"]) == traded
-    await keep(page, tmp_path, "footprint")
+    await keep(page, "footprint")
     await page.get_by_role("button", name="Footprint").click()
     await same(page, "marketflow.active.volumes.shown.footprint", None)
     await page.evaluate("localStorage.clear()")

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -105,13 +104,13 @@ async def test_what_cannot_be_read_is_said(report: Told) -> None:
     await page.unroute_all(behavior="wait")
 
 
-async def test_it_fits_every_window_and_axe_finds_no_fault(report: Told, tmp_path: Path) -> None:
+async def test_it_fits_every_window_and_axe_finds_no_fault(report: Told) -> None:
     page, _, _ = report
     for theme in THEMES:
         await page.emulate_media(color_scheme=theme)
         for size in (DESKTOP, PHONE, LANDSCAPE):
             await resize(page, size)
             assert await page.evaluate("document.documentElement.scrollWidth") <= size[0]
-            await keep(page, tmp_path, f"quality-{size[0]}x{size[1]}-{theme}")
+            await keep(page, f"quality-{size[0]}x{size[1]}-{theme}")
             if AXE.is_file():
-                assert await faults_of(page) == {}, (theme, size)
+                assert await faults_of(page, theme) == {}, (theme, size)

@@ -2,7 +2,6 @@
 
 import re
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -105,7 +104,7 @@ async def test_columns_are_chosen_shown_and_sorted_by(told: Told) -> None:
             assert await page.evaluate("document.documentElement.scrollWidth") <= size[0]
             for theme in THEMES if AXE.is_file() else ():
                 await page.emulate_media(color_scheme=theme)
-                assert await faults_of(page) == {}, (theme, size)
+                assert await faults_of(page, theme) == {}, (theme, size)
     await page.evaluate("localStorage.clear()")
 
 
@@ -262,7 +261,7 @@ async def over(page: Page, target: Locator, height: float = 0.5) -> None:
     await page.mouse.move(box.left + 60, box.top + box.height * height, steps=3)
 
 
-async def test_the_strip_of_a_phone_has_the_chosen_columns(told: Told, tmp_path: Path) -> None:
+async def test_the_strip_of_a_phone_has_the_chosen_columns(told: Told) -> None:
     page, deployment, _ = told
     figures(deployment)
     await resize(page, PHONE)
@@ -285,8 +284,8 @@ async def test_the_strip_of_a_phone_has_the_chosen_columns(told: Told, tmp_path:
         assert (await box_of(chosen)).right - (await box_of(chosen.locator(".funding"))).right < WIDE
         for theme in THEMES:
             await page.emulate_media(color_scheme=theme)
-            await keep(page, tmp_path, f"strip-{size[0]}-{theme}")
-            assert not AXE.is_file() or await faults_of(page) == {}
+            await keep(page, f"strip-{size[0]}-{theme}")
+            assert not AXE.is_file() or await faults_of(page, theme) == {}
     await page.evaluate("localStorage.clear()")
 
 

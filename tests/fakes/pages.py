@@ -25,6 +25,8 @@ AXE: Final = ROOT / ".venv-clients" / "axe" / "node_modules" / "axe-core" / "axe
 NO_AXE: Final = "axe-core is not installed: make .venv-clients/axe/.ready"
 Theme: TypeAlias = Literal["dark", "light"]
 THEMES: Final[tuple[Theme, ...]] = ("dark", "light")
+COLOURS: Final = ("color-contrast", "link-in-text-block")
+"""Rules of axe that look at colours."""
 Told: TypeAlias = tuple[Page, Deployment, Interface]
 """The page, on a hub that says what the test tells it to."""
 
@@ -85,6 +87,11 @@ async def resize(page: Page, size: tuple[int, int]) -> None:
     await page.set_viewport_size({"width": size[0], "height": size[1]})
 
 
+async def no_notes(page: Page) -> None:
+    """Takes away what the page has noted, so that what it notes next is seen."""
+    await page.locator(".note").evaluate_all("(notes) => notes.forEach((note) => note.remove())")
+
+
 async def changed(locator: Locator) -> tuple[str, str]:
     """Waits until a text is another one; both."""
     before = await locator.inner_text()
@@ -92,18 +99,23 @@ async def changed(locator: Locator) -> tuple[str, str]:
     return before, await locator.inner_text()
 
 
-async def keep(page: Page, folder: Path, name: str) -> None:
-    """A picture of the page, for people to look at."""
-    chosen = Path(os.environ.get("SCREENSHOTS", folder))
+async def keep(page: Page, name: str) -> None:
+    """A picture of the page, for people to look at, where `SCREENSHOTS` names a folder."""
+    if not (folder := os.environ.get("SCREENSHOTS")):
+        return
+    chosen = Path(folder)
     chosen.mkdir(parents=True, exist_ok=True)
     await page.screenshot(path=chosen / f"{name}.png", full_page=True)
 
 
-async def faults_of(page: Page) -> Mapping[str, list[str]]:
-    """What axe finds on the page as it is: selectors of the elements by rule, with what is wrong."""
+async def faults_of(page: Page, theme: Theme = THEMES[0]) -> Mapping[str, list[str]]:
+    """What axe finds on the page as it is: selectors of the elements by rule, with what is wrong. In the second theme it
+    looks at colours alone, as nothing else differs from the first one.
+    """
     if not await page.evaluate("'axe' in globalThis"):
         await page.evaluate(AXE.read_text())  # not as an element: the page's policy would refuse it
-    found: Any = await page.evaluate("axe.run()")
+    options = {"runOnly": COLOURS} if theme != THEMES[0] else {}
+    found: Any = await page.evaluate("(options) => axe.run(options)", options)
     return {
         fault["id"]: [f"{node['target']}: {node['failureSummary']}" for node in fault["nodes"]]
         for fault in found["violations"]
