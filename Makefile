@@ -76,8 +76,11 @@ collected: $(READY_DEV)  ## compiles the tests once, before six workers would ea
 test-fast: $(READY_DEV) compiled  ## those that need no browser, no database and no processes
 	$(RUN) -m pytest -n 2 --dist worksteal -m 'not e2e and not database and not slow'
 
+# of the folders of the flow's machines those with parts in C
+PLAIN := $(addprefix tests/flows/operators/,books candles runs trades test_*.py)
+
 test-plain: $(READY_DEV)  ## what is also written in C, in plain Python: those of the machines and parsers
-	MARKETFLOW_NO_EXTENSIONS=1 $(RUN) -m pytest -q -n 2 tests/flows/operators tests/flows/modules/test_compiled.py tests/sources/binance/test_parse.py tests/sinks/trades/test_record_checks.py
+	MARKETFLOW_NO_EXTENSIONS=1 $(RUN) -m pytest -q -n 2 $(PLAIN) tests/flows/modules/test_compiled.py tests/sources/binance/test_parse.py tests/sinks/trades/test_record_checks.py
 
 laws: $(READY_DEV) compiled  ## the laws with ten times the examples
 	THOROUGH=1 $(RUN) -m pytest -n 2 $$(grep -rlE 'hypothesis|fakes.examples' tests --include='test_*.py')

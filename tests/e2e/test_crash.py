@@ -22,6 +22,7 @@ from tests.fakes.twins import (
     recovering,
     settings_for,
     trades_of,
+    until,
 )
 from tests.fakes.witness import Witness, disagreements, last_stored, stored_candles
 
@@ -46,9 +47,7 @@ async def until_played(folder: Path, mongod_uri: str, exchange: ThreadedExchange
         stored = {symbol: last_stored(folder / "trades" / "binance", symbol) for symbol in SYMBOLS}
         return stored == newest and is_proven(mongod_uri, folder.name)
 
-    async with asyncio.timeout(PATIENCE_S):
-        while not await asyncio.to_thread(is_complete):
-            await asyncio.sleep(0.2)
+    await until(is_complete)
 
 
 async def test_killed_at_random_moments_nothing_is_lost(mongod_uri: str, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ what one flow has that was left alone.
 import asyncio
 import json
 import signal
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -36,6 +37,7 @@ from tests.fakes.twins import (
     settings_for,
     trades_of,
 )
+from tests.fakes.waiting import rest_after
 from tests.fakes.witness import Witness
 
 pytestmark = [pytest.mark.e2e, needs_nats]
@@ -81,8 +83,10 @@ class Shared:
         """Waits until what is looked at is so, and gives it."""
         try:
             async with asyncio.timeout(PATIENCE_S):
+                begun = time.monotonic()
                 while not holds(found := await look()):
-                    await asyncio.sleep(0.1)
+                    await rest_after(begun, least_s=0.1)
+                    begun = time.monotonic()
                 return found
         except TimeoutError as error:
             raise AssertionError("\n".join(host.said()[-4_000:] for host in self.hosts.values())) from error

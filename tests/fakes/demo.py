@@ -16,6 +16,7 @@ from pymongo import MongoClient
 from flows.process.proxy import trusted_by
 from flows.supervision.known import known
 from tests.fakes.deployment import environment_of, free_port
+from tests.fakes.waiting import rest_s
 
 PATIENCE_S = 240
 """Longest wait for something that should take seconds: a bound for broken runs, not a measure."""
@@ -58,11 +59,13 @@ class Demo:
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Waits until it is so."""
-        deadline = time.monotonic() + PATIENCE_S
+        begun = time.monotonic()
+        deadline = begun + PATIENCE_S
         while not condition():
             assert self.process.poll() is None, self.said
             assert time.monotonic() < deadline, self.said
-            time.sleep(0.05)
+            time.sleep(rest_s(begun, least_s=0.05))
+            begun = time.monotonic()
 
     def until_ready(self) -> None:
         """Waits until the interface says that everything is there and current."""

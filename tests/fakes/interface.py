@@ -1,6 +1,7 @@
 """The interface on loopback, beside a real hub, a real mongod and a real trade store."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
@@ -39,6 +40,7 @@ from sinks.mongo.commands import CommandConsumer
 from sinks.mongo.store import CandleStore
 from sinks.trades.writer import TradeWriter
 from tests.fakes.candles import BEGIN, candle, forming, gap
+from tests.fakes.waiting import rest_after
 
 PATIENCE_S = 60
 """Longest wait for something that should take a moment: a bound for broken runs, not a measure."""
@@ -236,7 +238,7 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], *, patience_s: 
     """Waits until it is so."""
     async with asyncio.timeout(patience_s):
         while True:
-            found = condition()
+            begun, found = time.monotonic(), condition()
             if found if isinstance(found, bool) else await found:
                 return
-            await asyncio.sleep(0.01)
+            await rest_after(begun, least_s=0.01)

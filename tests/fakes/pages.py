@@ -109,8 +109,8 @@ async def keep(page: Page, name: str) -> None:
 
 
 async def faults_of(page: Page, theme: Theme = THEMES[0]) -> Mapping[str, list[str]]:
-    """What axe finds on the page as it is: selectors of the elements by rule, with what is wrong. In the second theme it
-    looks at colours alone, as nothing else differs from the first one.
+    """What axe finds on the page as it is: selectors of the elements by rule, with what is wrong. In the second theme
+    it looks at colours alone, as nothing else differs from the first one.
     """
     if not await page.evaluate("'axe' in globalThis"):
         await page.evaluate(AXE.read_text())  # not as an element: the page's policy would refuse it

@@ -4,6 +4,7 @@ the exchange says itself.
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing, suppress
 from functools import partial
@@ -26,6 +27,7 @@ from sources.replay.market.player import Speed
 from tests.fakes.deployment import RunningFlow, Server, flow_settings, free_port, running_flow, running_interface
 from tests.fakes.exposition import samples
 from tests.fakes.twins import recovering
+from tests.fakes.waiting import rest_after
 from tests.fakes.witness import ClosingExchange, Exchange, Witness, disagreements, stored_candles, stored_trades
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
@@ -221,8 +223,10 @@ class Deployment:
     async def until_so(self, is_so: Callable[[], Awaitable[bool]]) -> None:
         """Waits for something that is asked for."""
         async with asyncio.timeout(PATIENCE_S):
+            begun = time.monotonic()
             while not await is_so():
-                await asyncio.sleep(0.05)
+                await rest_after(begun, least_s=0.05)
+                begun = time.monotonic()
 
     async def until(self, is_so: Callable[[], bool]) -> None:
         """Waits for something that is looked up on a thread."""

@@ -1,6 +1,7 @@
 """Several venues that one flow follows: their markets, settings of the flow, and what it has to store of each."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -15,6 +16,7 @@ from sources.replay.exchange.threaded import ThreadedExchange
 from tests.fakes.deployment import START_S, RunningFlow
 from tests.fakes.served_venues import Minute, ServedVenue, served
 from tests.fakes.venue_peers import PEERS
+from tests.fakes.waiting import rest_after
 from tests.fakes.witness import last_stored, stored_trades
 
 BEGIN_MS: Final = 1_767_225_600_000 + 30_000
@@ -90,10 +92,12 @@ def of_venue(venue: str, symbol: str, ws_url: str, rest_url: str) -> dict[str, s
 async def until(condition: Callable[[], bool], *flows: RunningFlow, every_s: float = 0.3) -> None:
     """Waits for something that is looked up on a thread, while the flows run."""
     async with asyncio.timeout(START_S):
+        begun = time.monotonic()
         while not await asyncio.to_thread(condition):
             for flow in flows:
                 assert flow.running, flow.said()
-            await asyncio.sleep(every_s)
+            await rest_after(begun, least_s=every_s)
+            begun = time.monotonic()
 
 
 def has_trades(folder: Path, exchange: Exchange) -> bool:

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import random
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -26,6 +27,7 @@ from sinks.trades.reader import TradeReader
 from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
 from sources.replay.market.market import Market
 from tests.fakes.deployment import HubClient, RunningFlow, flow_settings, hub_client, running_flow
+from tests.fakes.waiting import rest_after
 from tests.fakes.witness import Witness, last_stored
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
@@ -169,9 +171,9 @@ async def compared(
                 begin = min(_minute_of(message) for message in client.messages if message["type"] == "Trade")
                 await calm_client.close()
                 past = await asyncio.to_thread(_past, exchange.rest_url)
-                await _until(lambda: _is_known(mongod_uri, folder, killed, past))
+                await until(lambda: _is_known(mongod_uri, folder, killed, past))
                 known = _frontier(killed)
-                await _until(lambda: _frontier(killed) >= known + FIRST_EPOCHS)
+                await until(lambda: _frontier(killed) >= known + FIRST_EPOCHS)
                 await _live(flow, chance, 1, on_kill)
             for number in range(2, kills + 1):
                 async with following(killed, number - 1) as (flow, client):
@@ -227,11 +229,11 @@ async def _until_complete(exchange: ThreadedExchange, mongod_uri: str, folder: P
         return stored == newest and is_proven(mongod_uri, f"{folder.name}_{path.name}")
 
     for path in paths:
-        await _until(partial(is_complete, path))
+        await until(partial(is_complete, path))
     databases = [f"{folder.name}_{path.name}" for path in paths]
-    await _until(lambda: len({closed_since(mongod_uri, name, begun_ms) for name in databases}) == 1)
+    await until(lambda: len({closed_since(mongod_uri, name, begun_ms) for name in databases}) == 1)
     for path in paths:  # what closed meanwhile is proven too
-        await _until(partial(is_complete, path))
+        await until(partial(is_complete, path))
 
 
 def _past(rest_url: str) -> int:
@@ -259,10 +261,13 @@ def _store(path: Path) -> Path:
     return path / "trades" / "binance"
 
 
-async def _until(is_so: Callable[[], bool]) -> None:
+async def until(is_so: Callable[[], bool]) -> None:
+    """Waits for something that is looked up on a thread."""
     async with asyncio.timeout(PATIENCE_S):
+        begun = time.monotonic()
         while not await asyncio.to_thread(is_so):
-            await asyncio.sleep(0.2)
+            await rest_after(begun, least_s=0.2)
+            begun = time.monotonic()
 
 
 def differences(expected: Stored, found: Stored, *, begin: int | None = None) -> list[tuple[Any, ...]]:
