@@ -183,7 +183,7 @@ async def test_connections_that_are_renewed_under_load_miss_nothing(mongod_uri: 
     folder = tmp_path / "renewed"
     folder.mkdir()
     async with stage(folder, mongod_uri, feed__rotate_hours=0.5 / 3_600) as playing:
-        playing.exchange.inject(faults.Shutdown(close_after_s=1.0))
+        playing.exchange.inject(faults.Shutdown(close_after_s=5.0))
         await playing.trades_pass(10)
         await assert_nothing_is_lost(playing, folder, mongod_uri)
         assert playing.flow.said().count("connection_renewed") > 5
