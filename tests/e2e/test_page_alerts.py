@@ -1,13 +1,26 @@
 """Alerts on the page, in a real browser: what fired, and each new one once."""
 
+from collections.abc import AsyncIterator
+
 import pytest
-from playwright.async_api import expect
+import pytest_asyncio
+from playwright.async_api import Browser, expect
 
 from tests.fakes.alerts import alert
+from tests.fakes.browser import NO_BROWSER, chromium, running_browser
 from tests.fakes.interface import until
-from tests.fakes.pages import Told
+from tests.fakes.pages import PATIENCE_MS, Told
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]  # the browser is of one loop
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """One with windows: others show no notifications."""
+    executable = chromium() or pytest.skip(NO_BROWSER)
+    expect.set_options(timeout=PATIENCE_MS)
+    async with running_browser(executable) as found:
+        yield found
 
 
 async def test_a_new_alert_is_a_note_and_counted_until_it_is_seen(told: Told) -> None:

@@ -1,6 +1,5 @@
 """Several charts on the dashboard in a real browser, other instruments in one, and timeframes of the viewer's own."""
 
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -44,7 +43,7 @@ async def tool(page: Page, *buttons: str) -> None:
     await page.keyboard.press("Escape")
 
 
-async def test_charts_are_linked_kept_and_shared(told: Told, tmp_path: Path) -> None:
+async def test_charts_are_linked_kept_and_shared(told: Told) -> None:
     page, deployment, running = told
     for symbol in ("BTCUSDT", "ETHUSDT"):
         for timeframe, length in (("1m", 1), ("5m", 5)):
@@ -80,7 +79,7 @@ async def test_charts_are_linked_kept_and_shared(told: Told, tmp_path: Path) -> 
     await panes.nth(1).get_by_role("button", name="this chart alone").click()
     await expect(panes.nth(0)).to_be_hidden()
     await panes.nth(1).get_by_role("button", name="this chart alone").click()
-    await look(page, tmp_path)
+    await look(page)
     await share(page, running.url)
 
 

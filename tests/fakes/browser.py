@@ -21,6 +21,11 @@ def chromium() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
+def headless_chromium() -> str | None:
+    """The same without a window at all, where there is such a build: it starts with a third of the work."""
+    return shutil.which("chromium-headless-shell") or chromium()
+
+
 @asynccontextmanager
 async def running_browser(executable: str) -> AsyncIterator[Browser]:
     """The browser without a window."""

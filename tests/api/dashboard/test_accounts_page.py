@@ -8,7 +8,7 @@ from playwright.async_api import expect
 
 from flows.model import AccountRecord
 from tests.fakes.accounts import BALANCE, POSITION, STATE, TOTAL
-from tests.fakes.browser import NO_BROWSER, chromium, running_browser
+from tests.fakes.browser import NO_BROWSER, headless_chromium, running_browser
 from tests.fakes.interface import NOW, Deployment, fill, interface
 
 pytestmark = pytest.mark.e2e
@@ -40,7 +40,7 @@ def totals() -> list[AccountRecord]:
     ]
 
 
-@pytest.mark.skipif(chromium() is None, reason=NO_BROWSER)
+@pytest.mark.skipif(headless_chromium() is None, reason=NO_BROWSER)
 async def test_the_owner_sees_accounts_and_nobody_else_does(deployment: Deployment) -> None:
     deployment.tokens = {"token": "market", "account_token": "own"}
     fill(deployment)
@@ -49,7 +49,7 @@ async def test_the_owner_sees_accounts_and_nobody_else_does(deployment: Deployme
     async with (
         deployment.beating(),
         interface(deployment) as running,
-        running_browser(str(chromium())) as browser,
+        running_browser(str(headless_chromium())) as browser,
     ):
         deployment.tell(state, USDT, BALANCE, POSITION, LONG)
         for token, size in (("market", (1440, 900)), ("own", (1440, 900)), ("own", (390, 844))):

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from api.routes.protocols.signalr import PATH
-from tests.fakes.browser import NO_BROWSER, chromium, running_browser
+from tests.fakes.browser import NO_BROWSER, headless_chromium, running_browser
 from tests.fakes.documented import FENCED
 from tests.fakes.interface import PATIENCE_S, Deployment, fill, interface, price
 from tests.fakes.node import NODE, PACKAGES, needs_signalr
@@ -106,7 +106,7 @@ async def test_the_official_client_in_node(deployment: Deployment) -> None:
 
 @needs_signalr
 async def test_the_official_client_in_a_page_of_another_origin(deployment: Deployment) -> None:
-    executable = chromium()
+    executable = headless_chromium()
     if executable is None:
         pytest.skip(NO_BROWSER)
     fill(deployment)

@@ -8,7 +8,7 @@ from sources.replay.accounts.keys import DEMO_KEY, DEMO_SECRET
 from sources.replay.exchange.server import running_exchange
 from sources.replay.market.lives import Life
 from sources.replay.synthetic.market import SyntheticMarket
-from tests.fakes.browser import NO_BROWSER, chromium, running_browser
+from tests.fakes.browser import NO_BROWSER, headless_chromium, running_browser
 from tests.fakes.scripted_market import BEGIN_MS
 
 pytestmark = pytest.mark.e2e
@@ -16,7 +16,7 @@ PATIENCE_MS = 60_000
 
 
 async def test_what_it_shows_and_what_its_buttons_do() -> None:
-    executable = chromium() or pytest.skip(NO_BROWSER)
+    executable = headless_chromium() or pytest.skip(NO_BROWSER)
     expect.set_options(timeout=PATIENCE_MS)
     lives = {"NEWUSDT": Life(is_listed=False)}
     market = SyntheticMarket("spot", ["BTCUSDT", "NEWUSDT"], seed=1, start_ms=BEGIN_MS, lives=lives)
