@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosedOK
 
+from api.live.messages import ms_of
 from flows.model import DAY_MS
 from sources.replay.faults.content_faults import WrongTime
 from sources.replay.faults.orders import AnyFault, ClockSkew, Drop, Late, WrongAnswer
 from tests.fakes.deployment import HubClient, RunningFlow, hub_client, running_flow, without_silence
 from tests.fakes.several_venues import (
+    BEGIN_MS,
     FOUR,
     Exchange,
     assert_equals_the_exchange,
@@ -33,6 +35,9 @@ pytestmark = pytest.mark.e2e
 SPEED = 8.0
 TRADES_PER_S = 2.0
 FAULTY, *OTHERS = FOUR
+WHOLE_MS = -(-BEGIN_MS // 60_000) * 60_000
+"""The first minute that both flows have seen as a whole."""
+MOST_EARLY = 2
 ENDLESS = 1_000_000
 """More messages than there are."""
 CURRENT = {"live", "quiet"}
@@ -90,6 +95,17 @@ def states(messages: Sequence[dict[str, Any]], venue: str) -> set[tuple[str, str
 def incidents(messages: Sequence[dict[str, Any]], venue: str) -> list[dict[str, Any]]:
     """All incidents of a venue."""
     return [one["data"] for one in messages if one["type"] == "Incident" and one["data"]["venue"] == venue]
+
+
+def compared(messages: Sequence[dict[str, Any]], venue: str) -> list[dict[str, Any]]:
+    """The incidents that both flows must have. Not those of the minute in which each has begun at another moment, nor
+    what one says that is starved on a busy machine: silences, and a message or two that come before older ones, in a
+    market that is played at many times its pace.
+    """
+    found = [one for one in without_silence(incidents(messages, venue)) if ms_of(one["begin"]) >= WHOLE_MS]
+    early = [one for one in found if one["kind"] == "reject" and "ahead of the venue's" in one["cause"]]
+    assert len(early) <= MOST_EARLY, early
+    return [one for one in found if one not in early]
 
 
 def stored(folder: Path, mongod_uri: str, venue: str) -> Stored:
@@ -153,7 +169,8 @@ async def test_what_becomes_of_one_venue_changes_nothing_of_the_others(mongod_ur
         for one in others:
             assert_equals_the_exchange(all_four, mongod_uri, one)
     for venue in OTHERS:
-        assert without_silence(incidents(client.messages, venue)) == without_silence(incidents(calm.messages, venue))
+        ours, theirs = (compared(one.messages, venue) for one in (client, calm))
+        assert ours == theirs, [one for one in (*ours, *theirs) if one not in ours or one not in theirs]
         seen, expected = (
             states(one.messages[at:], venue) for one, at in zip((client, calm), begins[::-1], strict=True)
         )

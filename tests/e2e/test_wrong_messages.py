@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -424,22 +425,32 @@ async def one_is_dead(deployment: Deployment) -> None:
     await asyncio.to_thread(deployment.exchange.clear_faults)
     await deployment.incident("repair", "aggTrade brings trades again", "ETHUSDT", since=since)
     await deployment.becomes("ETHUSDT", "live")
-    states = deployment.states_in_turn("ETHUSDT", since=since)
-    assert [state for state, _ in states if state != "live"] == ["silent"], states
+    cuts = assert_silent_once(deployment, "ETHUSDT", since)
     incidents = [one for one in deployment.listener.of_type("Incident", since=since) if one["kind"] == "silent"]
-    assert len(incidents) <= 2, incidents  # its line has noticed the silence, and what was missed
+    assert len(incidents) <= 2 * (1 + cuts), incidents  # its line has noticed the silence, and what was missed
+
+
+def assert_silent_once(deployment: Deployment, symbol: str, since: int) -> int:
+    """It was, and then live; but for cuts of a whole line, which a flow makes that is starved on a busy machine: their
+    number.
+    """
+    states = deployment.states_in_turn(symbol, since=since)
+    named = [state for state, _ in states if state != "cut"]
+    turns = [state for before, state in pairwise([None, *named]) if state != before]
+    assert [state for state in turns if state != "live"] == ["silent"], states
+    return len(states) - len(named)
 
 
 async def known_looks(look: Callable[[], Awaitable[dict[str, tuple[Any, str]]]]) -> AsyncIterator[dict[str, Any]]:
     """What is looked at by symbol, its state last, some times a second apart. A flow that is starved on a busy machine
-    is not seen for a moment: then the interface knows the state of none, and that is no look.
+    is not seen for a moment, or cuts its lines: then the state of all is another one, and that is no look.
     """
     looks = 0
     async with asyncio.timeout(PATIENCE_S):
         while looks < LOOKS:
             await asyncio.sleep(1)
             found = await look()
-            if {state for _, state in found.values()} != {"unknown"}:
+            if {state for _, state in found.values()} not in ({"unknown"}, {"cut"}):
                 looks += 1
                 yield found
 
@@ -477,8 +488,7 @@ async def all_is_refused(deployment: Deployment, fault: AnyFault) -> None:
     for symbol in SYMBOLS:
         await deployment.becomes(symbol, "live")
     for symbol in SYMBOLS:
-        states = deployment.states_in_turn(symbol, since=since)
-        assert [state for state, _ in states if state != "live"] == ["silent"], states
+        assert_silent_once(deployment, symbol, since)
 
 
 async def test_a_recording_at_many_times_its_pace(mongod_uri: str, tmp_path: Path) -> None:
