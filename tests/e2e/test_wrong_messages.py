@@ -420,8 +420,8 @@ async def one_is_dead(deployment: Deployment) -> None:
     async def prices() -> dict[str, tuple[bool, str]]:
         return {one["symbol"]: (one["stale"], one["state"]) for one in await deployment.ask("/api/prices")}
 
-    async for found in known_looks(prices):
-        assert found == {"ETHUSDT": (True, "silent"), "BTCUSDT": (False, "live")}
+    async for found in looks(prices, lambda found: found["BTCUSDT"] == (False, "live")):
+        assert found["ETHUSDT"] == (True, "silent")
     await asyncio.to_thread(deployment.exchange.clear_faults)
     await deployment.incident("repair", "aggTrade brings trades again", "ETHUSDT", since=since)
     await deployment.becomes("ETHUSDT", "live")
@@ -441,17 +441,20 @@ def assert_silent_once(deployment: Deployment, symbol: str, since: int) -> int:
     return len(states) - len(named)
 
 
-async def known_looks(look: Callable[[], Awaitable[dict[str, tuple[Any, str]]]]) -> AsyncIterator[dict[str, Any]]:
-    """What is looked at by symbol, its state last, some times a second apart. A flow that is starved on a busy machine
-    is not seen for a moment, or cuts its lines: then the state of all is another one, and that is no look.
+Seen = dict[str, tuple[Any, str]]
+"""By symbol, the state last."""
+
+
+async def looks(look: Callable[[], Awaitable[Seen]], counts: Callable[[Seen], bool]) -> AsyncIterator[Seen]:
+    """What is looked at some times, a second apart, when it counts. On a busy machine a flow that is starved is not
+    seen for a moment, or cuts its lines, and an exchange that is starved is silent.
     """
-    looks = 0
+    seen = 0
     async with asyncio.timeout(PATIENCE_S):
-        while looks < LOOKS:
+        while seen < LOOKS:
             await asyncio.sleep(1)
-            found = await look()
-            if {state for _, state in found.values()} not in ({"unknown"}, {"cut"}):
-                looks += 1
+            if counts(found := await look()):
+                seen += 1
                 yield found
 
 
@@ -474,7 +477,7 @@ async def all_is_refused(deployment: Deployment, fault: AnyFault) -> None:
         assert status["missing"]
         return {one["symbol"]: (one["reason"], one["state"]) for one in status["instruments"]}
 
-    async for said in known_looks(instruments):
+    async for said in looks(instruments, lambda said: {one for _, one in said.values()} not in ({"unknown"}, {"cut"})):
         assert {state for _, state in said.values()} == {"silent"}, said
         assert all("is refused" in reason for reason, _ in said.values()), said
     rejects = [one for one in deployment.listener.of_type("Incident", since=since) if one["kind"] == "reject"]
