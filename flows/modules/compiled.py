@@ -14,14 +14,18 @@ PLAIN: Final = "MARKETFLOW_NO_EXTENSIONS"
 _parts: dict[str, bool] = {}
 
 
-def compiled(name: str) -> Any:
-    """The extension module of this name; None where plain Python takes its place."""
+def compiled(name: str, *used: str) -> Any:
+    """The extension module of this name; None where plain Python takes its place, also that of one which lacks what is
+    `used`: it was compiled of older sources, as in a checkout after an update.
+    """
     module = None
     if not os.environ.get(PLAIN):
         try:
             module = import_module(name)
         except ImportError:  # not built, or for another Python
             module = None
+    if not all(hasattr(module, one) for one in used):
+        module = None
     _parts[name.rpartition(".")[2].strip("_")] = module is not None
     return module
 

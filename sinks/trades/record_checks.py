@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 else:
     np = late_module("numpy")
 
-_records = compiled("sinks.trades._records")
+_records = compiled("sinks.trades._records", "are_within")
 
 REMEDY = "marketflow verify --repair --against rest replaces it"
 CHUNK_RECORDS = 256

@@ -7,7 +7,7 @@ from flows.modules.compiled import compiled
 from sources.binance import wire
 from sources.binance.usdm_wire import ContractInfoMessage, ForceOrderMessage, MarkPriceMessage
 
-_agg_trades = compiled("sources.binance._agg_trades")
+_agg_trades = compiled("sources.binance._agg_trades", "Reader")
 
 MOST_STREAMS = 10_000
 """Most streams of a connection that are remembered; others are computed each time."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from flows.modules.compiled import compiled
 from flows.operators.books.plain_ladder import Ladder as PlainLadder
 
-_ladder = compiled("flows.operators.books._ladder")
+_ladder = compiled("flows.operators.books._ladder", "Ladder")
 
 if TYPE_CHECKING:
     Ladder = PlainLadder

@@ -10,7 +10,10 @@ from functools import partial
 from flows.modules.compiled import compiled
 from flows.operators.runs import plain
 
-_runs = compiled("flows.operators.runs._runs")
+_runs = compiled(
+    "flows.operators.runs._runs",
+    "scan_aggregates", "scan_fills", "add_up", "shown_sum", "by_symbol", "newest_event",
+)  # fmt: skip
 
 scan_aggregates = plain.scan_aggregates if _runs is None else _runs.scan_aggregates
 scan_fills = plain.scan_fills if _runs is None else _runs.scan_fills
