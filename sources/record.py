@@ -189,9 +189,20 @@ def _settings_of(arguments: argparse.Namespace) -> Settings:
     }
     settings = load_settings()
     if not settings.venues:
-        return load_settings(feed=chosen) if chosen else settings
+        return _at_one_address(load_settings(feed=chosen) if chosen else settings, arguments.ws_url)
     name = chosen.pop("venue", settings.first_feed.venue)
-    return load_settings(venues={name: {**chosen, "enabled": True}}).of_venue(name)
+    return _at_one_address(load_settings(venues={name: {**chosen, "enabled": True}}).of_venue(name), arguments.ws_url)
+
+
+def _at_one_address(settings: Settings, ws_url: str | None) -> Settings:
+    """Of an exchange at an address of the command books and private streams come from there too, unless the settings
+    say where they are: never from the venue itself.
+    """
+    feed = settings.feed
+    if ws_url is None:
+        return settings
+    others = {name: getattr(feed, name) or feed.ws_url for name in ("book_ws_url", "accounts_ws_url")}
+    return settings.model_copy(update={"feed": feed.model_copy(update=others)})
 
 
 async def _record(settings: Settings, path: Path, seconds: float, *, with_account: bool) -> int:
@@ -232,6 +243,8 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROGRAM, epilog: str 
         sys.stderr.write("record: broken off before anything came\n")
         sys.exit(code)
     print(f"{path}: {path.stat().st_size:,} bytes; play it with `python -m sources.replay {path}`")  # noqa: T201
+    if code:
+        sys.exit(code)
 
 
 if __name__ == "__main__":

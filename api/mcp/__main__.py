@@ -82,6 +82,8 @@ class ToolServer(MCPServer):
         if known is not None and (unknown := sorted(arguments.keys() - known)):
             takes = ", ".join(known) or "no argument"
             raise ToolError(f"bad_request: {name} does not take {', '.join(unknown)}; it takes {takes}")
+        if wrong := [argument for argument, value in arguments.items() if isinstance(value, bool)]:
+            raise ToolError(f"bad_request: {', '.join(wrong)}: nothing here is true or false")  # pydantic: True is 1
         try:
             return await super().call_tool(name, arguments, context)
         except ToolError as error:
@@ -95,6 +97,8 @@ class ToolServer(MCPServer):
 
 def _fault(found: Any) -> str:
     where, what = ".".join(map(str, found["loc"])), found["msg"]
+    if found["type"] == "string_pattern_mismatch":  # the pattern itself is long and says nothing to an agent
+        what = "there are characters in it that it cannot have, or too many"
     return f"{where}: {what}" + ("" if found["type"] == "missing" else f", not {found['input']!r}")
 
 

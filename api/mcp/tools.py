@@ -30,6 +30,7 @@ Asset: TypeAlias = Annotated[
         pattern=f"^{SYMBOL_CHARACTERS}{{0,{SYMBOL_LENGTH}}}$", description="an asset: BTC, xbt, usdt", examples=["BTC"]
     ),
 ]
+OneAsset: TypeAlias = Annotated[Asset, Field(min_length=1)]
 _VENUE: Final = "^[a-z0-9-]{0,32}$"
 VenueName: TypeAlias = Annotated[str, Field(pattern=_VENUE, description="binance, kraken, …; empty: all")]
 OneVenue: TypeAlias = Annotated[
@@ -293,7 +294,7 @@ class Tools:
         }
         return reply(data, status, None, stale=None, state=None, completeness=completeness)
 
-    async def compare_prices(self, base: Asset) -> Reply:
+    async def compare_prices(self, base: OneAsset) -> Reply:
         """The newest price of a base asset (BTC, xbt) on each venue, with its age and state, by quote asset, and the
         `spread` between those that are current. Prices in USD, USDT and USDC are apart: they are not the same money.
         """
@@ -372,7 +373,8 @@ class Tools:
         followed = [state["symbol"] for state in (await self._client.get("symbols")).data if state["followed"]]
         if symbol in followed:
             return f"{symbol} is followed, so there will be some as soon as it is traded"
-        return f"{symbol} is not followed here, only {', '.join(followed) or 'nothing'}"
+        rest = f"only {', '.join(followed)}" if followed else "as nothing is"
+        return f"{symbol} is not followed here, {rest}"
 
     async def _chart(self, symbol: str, timeframe: str, **query: Any) -> Any:
         """Candles; without any, `Failure` with the time it takes to fetch them."""

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from flows.process.exit_codes import TRY_AGAIN
+from flows.settings import Settings
 from sources import record
 from sources.record import TapeWriter
 from sources.replay.exchange.server import running_exchange
@@ -72,6 +73,26 @@ async def test_the_command_records_an_exchange_and_the_tape_plays(tmp_path: Path
     assert len(trades) > 50
     assert trades == list(range(trades[0], trades[0] + len(trades)))
     assert tape.depth("BTCUSDT", 5) is not None  # the snapshot is on the tape and fits the changes
+
+
+def test_what_was_recorded_until_an_interrupt_is_kept_and_the_exit_code_names_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken: list[Settings] = []
+
+    async def break_off(settings: Settings, path: Path, *_: object, **__: object) -> int:
+        taken.append(settings)
+        path.write_text("some")
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(record, "_record", break_off)
+    with pytest.raises(SystemExit) as ended:
+        record.main(["--venue", "coinbase", "--ws-url", "ws://127.0.0.1:1", "--out", "x"])
+    assert ended.value.code == 130
+    assert capsys.readouterr().out.startswith("x: 4 bytes; play it")
+    feed = taken[0].feed  # all of it from there, nothing from the venue itself
+    assert (feed.ws_url, feed.book_ws_url, feed.accounts_ws_url) == ("ws://127.0.0.1:1",) * 3
 
 
 async def test_an_unknown_symbol_is_named(tmp_path: Path) -> None:

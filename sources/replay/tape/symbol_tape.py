@@ -50,12 +50,21 @@ class _Priced(_Timed, gc=False):
     q: str
     m: bool
 
+    @property
+    def trade_id(self) -> int:
+        """The id of the trade, or of the aggregate."""
+        raise NotImplementedError
+
 
 class _Fill(_Priced, gc=False):
     """A `trade` payload."""
 
     t: _Id
     X: str = _MARKET_FILL
+
+    @property
+    def trade_id(self) -> int:
+        return self.t
 
 
 class _Aggregate(_Priced, gc=False):
@@ -64,6 +73,10 @@ class _Aggregate(_Priced, gc=False):
     a: _Id
     f: _Id
     l: _Id  # noqa: E741  # the exchange's name
+
+    @property
+    def trade_id(self) -> int:
+        return self.a
 
 
 _decode_stamps = msgspec.json.Decoder(_Stamps).decode
@@ -203,9 +216,16 @@ def _playable(symbol: str, lines: Sequence[tuple[int, Line]]) -> tuple[list[tupl
         are_displaced(received, [_ms(getattr(stamp, name)) for stamp in stamps]) for name in _Stamps.__struct_fields__
     ]
     is_played = [not any(each) for each in zip(*displaced, strict=True)]
-    for (_, line), is_one in zip(found, is_played, strict=True):
-        if not is_one:
+    traded: set[tuple[str, int]] = set()
+    for row, (_, line) in enumerate(found):
+        if not is_played[row]:
             left_out.add(f"{line.stream}, received at {line.received_ns}: its time is far from all others")
+        elif decode := _TRADES.get(line.stream.partition("@")[2]):
+            trade = line.stream, decode(line.data).trade_id
+            is_played[row] = trade not in traded
+            traded.add(trade)
+            if not is_played[row]:  # as where two connections were recorded: REST and klines have it once
+                left_out.add(f"{line.stream}, received at {line.received_ns}: its trade was there before")
     left_out.report(symbol=symbol)
     return list(compress(found, is_played)), list(compress(stamps, is_played))
 

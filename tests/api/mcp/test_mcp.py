@@ -127,7 +127,10 @@ async def test_a_malformed_call_gets_an_error_and_the_server_lives(deployment: D
                 "bad_request: get_candles does not take interval; it takes symbol, timeframe, limit, end, venue",
             ),
             ("get_candles", {"symbol": "BTCUSDT", "limit": 10**6}, "bad_request: limit: .* to 1000, not 1000000"),
+            ("get_candles", {"symbol": "BTCUSDT", "end": True}, "bad_request: end: nothing here is true or false"),
             ("get_current_price", {"symbol": "../status"}, r"bad_request: symbol: .*, not '\.\./status'"),
+            ("find_instruments", {"base": "<b>"}, "bad_request: base: there are characters .*, not '<b>'"),
+            ("compare_prices", {"base": ""}, "bad_request: base: String should have at least 1 character, not ''"),
             ("get_current_price", {"symbol": "BTCUSDX"}, r"unknown_symbol: .* did you mean BTCUSDT\?$"),
             ("get_current_price", {"symbol": "SOLUSDT"}, "no_data: .* not followed here, only BTCUSDT, ETHUSDT"),
             (

@@ -33,6 +33,16 @@ def test_messages_leave_at_their_own_time_and_those_without_keep_their_distance(
     assert tape.trades["time"].to_list() == [2_000, 2_050, 2_040]
 
 
+def test_a_trade_that_came_twice_is_counted_and_sent_once() -> None:
+    def push(received_ms: int, number: int) -> Line:
+        return line(received_ms, "aggTrade", a=number, f=number, l=number, E=5, T=5, p="1", q="10", m=True)
+
+    lines = [fill(1, 1, 5), push(1, 1), fill(2, 2, 5), fill(3, 1, 5), fill(4, 3, 5), push(4, 2), push(5, 2)]
+    tape = tape_of_lines("spot", "XUSDT", list(enumerate(lines)))
+    assert (tape.trades["id"].to_list(), tape.aggregates["id"].to_list()) == ([1, 2, 3], [1, 2])
+    assert (tape.channels["trade"].place.to_list(), tape.channels["aggTrade"].place.to_list()) == ([0, 2, 4], [1, 5])
+
+
 def test_numbers_are_counted_in_the_finest_unit_seen() -> None:
     book = line(1, "snapshot", lastUpdateId=4, bids=[["1.375", "2"]], asks=[])
     tape = tape_of_lines("spot", "XUSDT", list(enumerate([book, fill(2, 1, 5)])))
