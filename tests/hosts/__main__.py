@@ -14,10 +14,15 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 from tests.hosts.deployment import KINDS, Hosts, deployment
 from tests.hosts.network import reason_for_none
+
+_LOOK_S: Final = 0.02
 
 
 def say(line: str) -> None:
@@ -55,20 +60,46 @@ async def _rounds(
     for number in range(rounds):
         await asyncio.sleep(chance.uniform(0.5, 4.0))
         begun = time.monotonic()
-        found = await hosts.lose(kind, chance)
+        async with _held_up() as held_up:
+            found = await hosts.lose(kind, chance)
         for name, value in found.items():
             seconds.setdefault(name, []).append(value)
         wrong = await hosts.compare_so_far()
         shown = ", ".join(f"{name} {value:.1f}" for name, value in found.items())
         say(
             f"{kind} {number + 1}: {hosts.lost}; {shown}; {hosts.compared}, {len(wrong)} differences; "
-            f"all of it {time.monotonic() - begun:.0f} s, load {os.getloadavg()[0]:.0f}"
+            f"all of it {time.monotonic() - begun:.0f} s, load {os.getloadavg()[0]:.0f}, "
+            f"held up for {held_up.longest_s:.1f} s at most"
         )
         if wrong:
             return wrong
     wrong = await hosts.compare()
     say(f"{kind}: {hosts.compared}, {len(hosts.own)} of them the exchange's own")
     return wrong
+
+
+class _HeldUp:
+    """How long the machine has let this process wait; the others wait like it."""
+
+    def __init__(self) -> None:
+        self.longest_s = 0.0
+
+    async def watch(self) -> None:
+        """Looks until it is cancelled."""
+        while True:
+            begun = time.monotonic()
+            await asyncio.sleep(_LOOK_S)
+            self.longest_s = max(self.longest_s, time.monotonic() - begun - _LOOK_S)
+
+
+@asynccontextmanager
+async def _held_up() -> AsyncIterator[_HeldUp]:
+    found = _HeldUp()
+    task = asyncio.create_task(found.watch())
+    try:
+        yield found
+    finally:
+        task.cancel()
 
 
 def main() -> None:
