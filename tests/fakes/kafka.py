@@ -67,6 +67,10 @@ class Broker:
         """It takes connections again."""
         self._order("up", number)
 
+    def advertise(self, port: int) -> None:
+        """Clients are sent to another port of this machine from now on, as behind a proxy."""
+        self._order("at", 1, port)
+
     def _order(self, *words: object) -> None:
         assert self._process
         assert self._process.stdin
@@ -148,6 +152,8 @@ def main() -> None:
                 say(lead(cluster, topic.encode(), int(partition), int(number)))
             case "down", number:
                 say(library.rd_kafka_mock_broker_set_down(cluster, int(number)))
+            case "at", number, port:
+                say(library.rd_kafka_mock_broker_set_host_port(cluster, int(number), b"127.0.0.1", int(port)))
             case "up", number:
                 say(library.rd_kafka_mock_broker_set_up(cluster, int(number)))
 

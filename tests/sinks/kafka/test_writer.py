@@ -28,7 +28,7 @@ def shared() -> Iterator[Broker]:
 
 
 def open_writer(broker: Broker, prefix: str, *, kinds: tuple[str, ...] = ALL, **options: Any) -> KafkaWriter:
-    settings = broker.settings(prefix=prefix, buffer=options.pop("buffer", 1_000))
+    settings = broker.settings(prefix=prefix, buffer=options.pop("buffer", 1_000), **options.pop("kafka", {}))
     return KafkaWriter(settings, kinds=kinds, flow="flow", clocks={"binance": FeedClock()}, **options)
 
 
