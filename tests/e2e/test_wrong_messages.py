@@ -465,6 +465,12 @@ REFUSED: tuple[AnyFault, ...] = (
 )
 
 
+def is_heard(said: Seen) -> bool:
+    """Whether the flow is seen, and hears the exchange."""
+    is_starved = {state for _, state in said.values()} in ({"unknown"}, {"cut"})
+    return not is_starved and not any("sends nothing" in reason for reason, _ in said.values())
+
+
 async def all_is_refused(deployment: Deployment, fault: AnyFault) -> None:
     """It is said of every instrument that all is refused, and that some of it is at times."""
     since, begun = deployment.listener.place, time.monotonic()
@@ -477,7 +483,7 @@ async def all_is_refused(deployment: Deployment, fault: AnyFault) -> None:
         assert status["missing"]
         return {one["symbol"]: (one["reason"], one["state"]) for one in status["instruments"]}
 
-    async for said in looks(instruments, lambda said: {one for _, one in said.values()} not in ({"unknown"}, {"cut"})):
+    async for said in looks(instruments, is_heard):
         assert {state for _, state in said.values()} == {"silent"}, said
         assert all("is refused" in reason for reason, _ in said.values()), said
     rejects = [one for one in deployment.listener.of_type("Incident", since=since) if one["kind"] == "reject"]
