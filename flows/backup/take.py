@@ -29,6 +29,7 @@ from flows.backup.manifest import (
     write_manifest,
 )
 from flows.backup.place import Place, database_of
+from flows.process.disk import needs_room
 from flows.texts import database_reason
 from sinks.mongo.documents import MARKET_DATA
 from sinks.mongo.dump import dump, dumped_names, indexes_of
@@ -60,10 +61,11 @@ def take_backup(place: Place, to: Path, *, version: str, on_progress: OnProgress
     except OSError as error:
         raise BackupError(f"the backup was not made: {database_reason(error)}") from error
     try:
-        with ExitStack() as opened:
-            manifest = _Backup(place, partial, version, on_progress, opened).take()
-        write_manifest(partial, manifest)
-        _sync_folders(partial)
+        with needs_room(to):
+            with ExitStack() as opened:
+                manifest = _Backup(place, partial, version, on_progress, opened).take()
+            write_manifest(partial, manifest)
+            _sync_folders(partial)
         partial.rename(to)
     except (PyMongoError, TradeStoreError, OSError) as error:
         raise BackupError(f"the backup was not made: {database_reason(error)}") from error

@@ -77,6 +77,20 @@ def need_room(folder: Path) -> None:
 
 
 @contextmanager
+def needs_room(path: Path) -> Iterator[None]:
+    """While something new is written to a place, of which nothing stays when that fails: an error that means a full
+    disk becomes a `DiskFullError` that names it.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_no_room(error):
+            raise
+        text = f"the disk of {path} is full ({_room(path)}): make room, and do it again; nothing of it is left there"
+        raise DiskFullError(text) from error
+
+
+@contextmanager
 def whole_file(path: Path, *, replaces: bool = False) -> Iterator[Path]:
     """A place beside a file, which takes the file's when the block ends. Where that fails or is interrupted, nothing is
     left of it, and a file that was there stays as it was. `FileExistsError` where one is there, unless this one
@@ -90,7 +104,8 @@ def whole_file(path: Path, *, replaces: bool = False) -> Iterator[Path]:
     path = path.resolve()  # a link stays one
     part = path.with_name(f"{path.name}.part")
     try:
-        yield part
+        with needs_room(path):
+            yield part
         if path.exists():
             shutil.copymode(path, part)
         part.replace(path)

@@ -71,7 +71,7 @@ def test_a_folder_is_writable_if_the_nearest_that_exists_is_one_and_may_be_writt
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
-@pytest.mark.parametrize("end", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize("end", [OSError(errno.EIO, "Input/output error"), KeyboardInterrupt()])
 @pytest.mark.parametrize("old", [None, "old"])
 def test_a_file_is_written_whole_or_stays_as_it_was(tmp_path: Path, end: BaseException, old: str | None) -> None:
     path = tmp_path / "file"
@@ -97,6 +97,19 @@ def test_a_file_that_is_replaced_keeps_its_permissions_and_a_link_to_it_stays(tm
     with whole_file(link, replaces=True) as place:
         place.write_text("new")
     assert (path.read_text(), path.stat().st_mode & 0o777, link.is_symlink()) == ("new", 0o600, True)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space"), ValueError("No space left on device (os error 28)")]
+)
+def test_a_file_for_which_there_is_no_room_is_named(error: Exception, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with (
+        pytest.raises(DiskFullError, match=f"the disk of {path} is full .*: make room, and do it again"),
+        whole_file(path),
+    ):
+        raise error
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_device_is_written_itself() -> None:
