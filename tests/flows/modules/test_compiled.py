@@ -9,7 +9,8 @@ def test_what_was_not_compiled_is_plain_python_and_named() -> None:
     assert "missing" in parts()[1]
 
 
-def test_what_was_compiled_of_older_sources_is_left_out() -> None:
+def test_what_was_compiled_of_older_sources_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(PLAIN, raising=False)
     assert compiled("flows.modules.compiled", "compiled") is not None
     assert compiled("flows.modules.compiled", "compiled", "added_later") is None
     assert "compiled" in parts()[1]
