@@ -130,15 +130,19 @@ class TradeStore(StoredRecords):
             ) from error
 
     def _compare(self, durable: Durable) -> None:
-        """Checks that everything durable is stored."""
-        missing = max(0, durable.sequence - self._db.latest_sequence_number())
-        lost = self._lost_of(durable, with_newest=missing > 0)
+        """Checks that everything durable is stored. To a secondary it may seem otherwise, as it opens files while a
+        writer replaces them: a log by a table, when it opens the store or its memtable is full, or what it deletes by
+        its age. So the last of several looks decides.
+        """
+        missing, lost = self._lacking(durable)
         tries_left = MOST_RETRIES if self._secondary_path else 0
-        while lost and not missing and tries_left:  # the writer may have deleted it by its age meanwhile
+        while (missing or lost) and tries_left:
             tries_left -= 1
-            time.sleep(RETRY_S)
             self.catch_up()
-            lost = self._lost_of(read_durable(self.path) or durable, with_newest=False)
+            durable = read_durable(self.path) or durable
+            missing, lost = self._lacking(durable)
+            if missing or lost:
+                time.sleep(RETRY_S)
         if not (missing or lost):
             return
         if not self._accepts_loss:
@@ -149,8 +153,10 @@ class TradeStore(StoredRecords):
         newest = {symbol: self.last_id_of(symbol) for symbol in lost} if missing else {}
         self._durable.on_lost({symbol: min(id_, durable.newest[symbol]) for symbol, id_ in newest.items()}, lost)
 
-    def _lost_of(self, durable: Durable, *, with_newest: bool) -> Spans:
-        return lost_of(self, durable, with_newest=with_newest, on_unreadable=self._on_unreadable)
+    def _lacking(self, durable: Durable) -> tuple[int, Spans]:
+        """How many of the last writes are missing, and which trades."""
+        missing = max(0, durable.sequence - self._db.latest_sequence_number())
+        return missing, lost_of(self, durable, with_newest=missing > 0, on_unreadable=self._on_unreadable)
 
     def _on_unreadable(self, error: TradeStoreError) -> bool:
         """Whether what cannot be read counts as lost. A single record does where losses are accepted, which has it

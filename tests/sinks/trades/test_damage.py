@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from rocksdict import WriteBatch
+from rocksdict import Rdict, WriteBatch
 
 from flows.model import Incident, TradeBatch
 from sinks.trades.codec import END_MS, encode_columns, encode_key, encode_record
@@ -218,3 +218,28 @@ def test_what_a_compaction_cannot_read_is_a_store_outage(tmp_path: Path) -> None
     assert "Corruption" in outage.cause
     assert "Corruption" in writer.outage
     writer.close()
+
+
+def test_a_reader_that_opens_while_a_writer_does_takes_nothing_for_lost(
+    killed_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer replaces the log by a table between the reader's looks at the list of tables and at the logs."""
+    path, apart = tmp_path / "part-00", tmp_path / "apart"
+    shutil.copytree(killed_store, path)
+    apart.mkdir()
+    open_store = TradeStore._opened
+
+    def opened_meanwhile(self: TradeStore) -> Rdict:
+        if self._secondary_path is None:
+            return open_store(self)
+        logs = [file.rename(apart / file.name) for file in path.glob("*.log")]
+        database = open_store(self)
+        for log in logs:
+            log.rename(path / log.name)
+        TradeStore(path).close()
+        return database
+
+    monkeypatch.setattr(TradeStore, "_opened", opened_meanwhile)
+    with TradeStore(path, secondary_path=tmp_path / "secondary") as store:
+        assert (store.lost_writes, store.losses) == (0, [])
+        assert len(list(store.starts(SYMBOL, 0, END_MS))) == SECONDS
