@@ -45,7 +45,7 @@ def tape(folder: Path, venue: str = "binance") -> Path:
     path = folder / "one.tape.zst"
     with closing(TapeWriter(path, venue=venue, symbols=("BTCUSDT", "ETHUSDT"))) as writer:
         for number, payload in enumerate((TRADE, REST, OTHER, TRADE), start=1):
-            writer.write(payload, number)
+            (writer.write_own if payload is REST else writer.write)(payload, number)
     return path
 
 
