@@ -9,7 +9,7 @@ import pytest
 
 from sources.replay.exchange.threaded import exchange_in_thread
 from tests.e2e.test_spot_and_usdm import trade_ids
-from tests.fakes.deployment import flow_settings, free_port, hub_client, running_flow
+from tests.fakes.deployment import SHORT_POLL, flow_settings, free_port, hub_client, running_flow
 from tests.fakes.exposition import samples
 from tests.fakes.recordings import recording
 from tests.fakes.tapes import market_of
@@ -32,6 +32,7 @@ async def test_the_flow_tells_what_was_played(mongod_uri: str, tmp_path: Path) -
             tmp_path, exchange.rest_url, mongod_uri,
             feed__symbols=list(ids),
             feed__streams=["trade", "kline"],
+            feed__poll_frames=SHORT_POLL,
             metrics__enabled=True,
             metrics__port=port,
         )  # fmt: skip

@@ -13,7 +13,7 @@ from flows.model import Candle
 from sinks.mongo.reader import read_candles
 from sinks.trades.reader import TradeReader
 from sources.replay.exchange.threaded import exchange_in_thread
-from tests.fakes.deployment import flow_settings, hub_client, running_flow, without_silence
+from tests.fakes.deployment import SHORT_POLL, flow_settings, hub_client, running_flow, without_silence
 from tests.fakes.recordings import frames_of, official_klines, recording
 from tests.fakes.tapes import market_of
 
@@ -45,6 +45,7 @@ async def play(
             feed__venue=venue,
             feed__symbols=list(ids),
             feed__streams=["trade", "kline", "ticker", "depth", "bookTicker"],
+            feed__poll_frames=SHORT_POLL,
         )  # fmt: skip
         async with running_flow(tmp_path, *flags, **settings) as flow, hub_client(flow.hub_url) as client:
             await client.subscribe("Trade", "ChartUpdate", "MarketData", "Incident", "Status")
@@ -62,6 +63,7 @@ async def play(
             assert await flow.stop() == 0, flow.said()
             await client.until_end()
             assert "messages_refused" not in flow.said()
+            assert without_silence([m["data"] for m in client.messages if m["type"] == "Incident"]) == []
             return client.messages
 
 
@@ -107,7 +109,6 @@ async def test_spot(mongod_uri: str, tmp_path: Path, flags: tuple[str, ...]) -> 
             name = f"binance_spot_{symbol}_5m_2024-08-08T2355_10m.csv"
             assert_equal(stored, official_klines(recording("official-klines") / name))
     assert_client_saw_each_closed_candle_once_and_in_order(messages)
-    assert without_silence([m["data"] for m in messages if m["type"] == "Incident"]) == []
     traded = {
         trade["price"]
         for message in messages

@@ -111,6 +111,12 @@ async def running_interface(folder: Path, **settings: Any) -> AsyncIterator[Serv
             await process.wait()
 
 
+SHORT_POLL = 50
+"""`feed__poll_frames` for a recording at full speed: on a busy machine a usual poll has more seconds of it than the
+messages of a market may be ahead of its time (`flows/operators/time_gate.py`), and what is ahead is refused.
+"""
+
+
 def flow_settings(folder: Path, rest_url: str, mongod_uri: str, **more: Any) -> dict[str, Any]:
     """The settings of a flow that listens to the replay exchange with this REST address, with stores that are named by
     its folder. `more` is what is special to it, and wins.
