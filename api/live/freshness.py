@@ -130,6 +130,8 @@ def state_name(state: State | None) -> str | None:
 
 def _venue_state_of(venue_states: list[VenueState], symbol: str) -> VenueState | None:
     """The hub that reports an instrument, connected ones first."""
+    if len(venue_states) == 1:
+        return venue_states[0]
     candidates = [venue_state for venue_state in venue_states if symbol in venue_state.states] or [
         b for b in venue_states if symbol in b.symbols()
     ]
@@ -137,8 +139,11 @@ def _venue_state_of(venue_states: list[VenueState], symbol: str) -> VenueState |
 
 
 def _first(body: InstrumentBody, channels: Sequence[str]) -> ChannelBody | None:
-    known = {channel.channel: channel for channel in body.channels}
-    return next((known[name] for name in channels if name in known), None)
+    for name in channels:  # two or three of a handful: a loop costs less than a mapping
+        for channel in body.channels:
+            if channel.channel == name:
+                return channel
+    return None
 
 
 def _last_heartbeat(venue_state: VenueState) -> str | None:

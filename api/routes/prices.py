@@ -4,7 +4,8 @@ from msgspec import Struct
 
 from api.http.errors import Problem
 from api.http.route import LATEST_ERRORS, STORE_ERRORS, AnyRoute, Route, Symbol, Symbols, Venue
-from api.live.freshness import OF_PRICE, State, is_stale, state_name
+from api.live import freshness
+from api.live.freshness import OF_PRICE, State, clock_of, is_stale, state_name
 from api.live.messages import HubMessage
 from api.live.state import VenueState
 from api.live.view import Tick
@@ -64,8 +65,8 @@ def routes(services: Services) -> list[AnyRoute]:
     def state_of(venue: str, symbol: str) -> State | None:
         return live.state(symbol, venue, OF_PRICE)
 
-    def price_of(message: HubMessage, age_ms: int) -> Price:
-        body, state = message.body, state_of(message.venue, message.symbol)
+    def price_of(message: HubMessage, age_ms: int, state: State | None, clock: str | None) -> Price:
+        body = message.body
         return Price(
             message.venue,
             body.symbol,
@@ -77,7 +78,7 @@ def routes(services: Services) -> list[AnyRoute]:
             age_ms,
             is_stale(state, age_ms, limit_ms),
             state_name(state),
-            live.clock(body.symbol, message.venue),
+            clock,
         )
 
     def tick_of(tick: Tick) -> TickAnswer:
@@ -100,7 +101,9 @@ def routes(services: Services) -> list[AnyRoute]:
         found = live.latest("MarketData", instrument.symbol, instrument.venue)
         if found is None:
             raise Problem("no_data", f"{instrument.symbol} has no price yet; /api/status has the state of its feed")
-        return price_of(*found)
+        message, age_ms = found
+        symbol, venue = message.symbol, message.venue
+        return price_of(message, age_ms, state_of(venue, symbol), live.clock(symbol, venue))
 
     async def prices(params: OfSymbols) -> list[Price]:
         """The latest prices, in alphabetical order of the symbols."""
@@ -109,7 +112,13 @@ def routes(services: Services) -> list[AnyRoute]:
             latest = [
                 message for message in venue_state.all_latest("MarketData") if not wanted or message.symbol in wanted
             ]
-            found += map(price_of, latest, venue_state.ages_ms(latest))
+            hubs = list(live.venue_states(venue_state.venue))
+            found += [
+                price_of(
+                    message, age_ms, freshness.state_of(hubs, message.symbol, OF_PRICE), clock_of(hubs, message.symbol)
+                )
+                for message, age_ms in zip(latest, venue_state.ages_ms(latest), strict=True)
+            ]
         return found
 
     async def ticks(params: OfSymbols) -> list[TickAnswer]:
