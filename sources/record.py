@@ -58,13 +58,10 @@ class TapeWriter:
 
     def write(self, payload: bytes, received_ns: int) -> None:
         """Adds a frame, whatever it holds."""
-        self._write(taped(payload), received_ns)
+        self.write_own(taped(payload), received_ns)
 
     def write_own(self, line: bytes, received_ns: int) -> None:
         """Adds what is no frame: an answer of REST, or what is known of an account."""
-        self._write(line, received_ns)
-
-    def _write(self, line: bytes, received_ns: int) -> None:
         self.messages += 1
         self._compressed.write(b"%d %b\n" % (received_ns, line))
 

@@ -1,11 +1,12 @@
 """Prices and ticks, from the live view; those that are not current are marked `stale`."""
 
+from functools import partial
+
 from msgspec import Struct
 
 from api.http.errors import Problem
 from api.http.route import LATEST_ERRORS, STORE_ERRORS, AnyRoute, Route, Symbol, Symbols, Venue
-from api.live import freshness
-from api.live.freshness import OF_PRICE, State, clock_of, is_stale, state_name
+from api.live.freshness import OF_PRICE, clock_of, is_stale, state_name, state_of
 from api.live.messages import HubMessage
 from api.live.state import VenueState
 from api.live.view import Tick
@@ -62,11 +63,9 @@ def routes(services: Services) -> list[AnyRoute]:
     live, instruments = services.live, services.instruments
     limit_ms = int(services.settings.api.price_age_s * 1_000)
 
-    def state_of(venue: str, symbol: str) -> State | None:
-        return live.state(symbol, venue, OF_PRICE)
-
-    def price_of(message: HubMessage, age_ms: int, state: State | None, clock: str | None) -> Price:
-        body = message.body
+    def price_of(message: HubMessage, age_ms: int, hubs: list[VenueState]) -> Price:
+        """`hubs` are those of its venue."""
+        body, state = message.body, state_of(hubs, message.symbol, OF_PRICE)
         return Price(
             message.venue,
             body.symbol,
@@ -78,11 +77,11 @@ def routes(services: Services) -> list[AnyRoute]:
             age_ms,
             is_stale(state, age_ms, limit_ms),
             state_name(state),
-            clock,
+            clock_of(hubs, message.symbol),
         )
 
     def tick_of(tick: Tick) -> TickAnswer:
-        state = state_of(tick.venue, tick.symbol)
+        state = live.state(tick.symbol, tick.venue, OF_PRICE)
         return TickAnswer(
             tick.venue,
             tick.symbol,
@@ -102,8 +101,7 @@ def routes(services: Services) -> list[AnyRoute]:
         if found is None:
             raise Problem("no_data", f"{instrument.symbol} has no price yet; /api/status has the state of its feed")
         message, age_ms = found
-        symbol, venue = message.symbol, message.venue
-        return price_of(message, age_ms, state_of(venue, symbol), live.clock(symbol, venue))
+        return price_of(message, age_ms, list(live.venue_states(message.venue)))
 
     async def prices(params: OfSymbols) -> list[Price]:
         """The latest prices, in alphabetical order of the symbols."""
@@ -113,12 +111,7 @@ def routes(services: Services) -> list[AnyRoute]:
                 message for message in venue_state.all_latest("MarketData") if not wanted or message.symbol in wanted
             ]
             hubs = list(live.venue_states(venue_state.venue))
-            found += [
-                price_of(
-                    message, age_ms, freshness.state_of(hubs, message.symbol, OF_PRICE), clock_of(hubs, message.symbol)
-                )
-                for message, age_ms in zip(latest, venue_state.ages_ms(latest), strict=True)
-            ]
+            found += map(partial(price_of, hubs=hubs), latest, venue_state.ages_ms(latest))
         return found
 
     async def ticks(params: OfSymbols) -> list[TickAnswer]:

@@ -9,17 +9,15 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
-from tests.fakes.browser import NO_BROWSER, headless_chromium, running_browser
+from tests.fakes.browser import headless_chromium
 from tests.fakes.interface import Deployment, fill, interface
-from tests.fakes.pages import PATIENCE_MS, USUAL, Told, go_to, resize
+from tests.fakes.pages import USUAL, Told, go_to, patient_browser, resize
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
     """One for all tests: each has windows of its own, which share nothing."""
-    executable = headless_chromium() or pytest.skip(NO_BROWSER)
-    expect.set_options(timeout=PATIENCE_MS)
-    async with running_browser(executable) as found:
+    async with patient_browser(headless_chromium()) as found:
         yield found
 
 

@@ -7,9 +7,9 @@ import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from tests.fakes.alerts import alert
-from tests.fakes.browser import NO_BROWSER, chromium, running_browser
+from tests.fakes.browser import chromium
 from tests.fakes.interface import until
-from tests.fakes.pages import PATIENCE_MS, Told
+from tests.fakes.pages import Told, patient_browser
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]  # the browser is of one loop
 
@@ -17,9 +17,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]  # the 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
     """One with windows: others show no notifications."""
-    executable = chromium() or pytest.skip(NO_BROWSER)
-    expect.set_options(timeout=PATIENCE_MS)
-    async with running_browser(executable) as found:
+    async with patient_browser(chromium()) as found:
         yield found
 
 

@@ -1,12 +1,15 @@
 """What tests of the dashboard in a real browser share."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-from playwright.async_api import Error, Locator, Page, Request, expect
+import pytest
+from playwright.async_api import Browser, Error, Locator, Page, Request, expect
 
+from tests.fakes.browser import NO_BROWSER, running_browser
 from tests.fakes.deployment import ROOT
 from tests.fakes.interface import Deployment, Interface
 
@@ -29,6 +32,14 @@ COLOURS: Final = ("color-contrast", "link-in-text-block")
 """Rules of axe that look at colours."""
 Told: TypeAlias = tuple[Page, Deployment, Interface]
 """The page, on a hub that says what the test tells it to."""
+
+
+@asynccontextmanager
+async def patient_browser(executable: str | None) -> AsyncIterator[Browser]:
+    """A browser whose expectations have time; the test is skipped where there is none."""
+    expect.set_options(timeout=PATIENCE_MS)
+    async with running_browser(executable or pytest.skip(NO_BROWSER)) as found:
+        yield found
 
 
 class Box(NamedTuple):
